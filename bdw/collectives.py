@@ -1,0 +1,85 @@
+"""What the core asks of its fellow workers: rank, size, sums and gathers; one process is the trivial case.
+
+Whoever starts the processes (torchrun, Ray Train) also starts the process group; this file never does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+def is_distributed() -> bool:
+    """Whether a process group is running."""
+    return dist.is_available() and dist.is_initialized()
+
+
+def rank() -> int:
+    """This worker's number, from 0."""
+    return dist.get_rank() if is_distributed() else 0
+
+
+def size() -> int:
+    """How many workers there are."""
+    return dist.get_world_size() if is_distributed() else 1
+
+
+def mean_in_place(tensors: Sequence[Tensor]) -> None:
+    """Replace every tensor by its mean over the workers, in one flat all-reduce."""
+    if size() == 1:
+        return
+    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+    dist.all_reduce(flat)
+    flat /= size()
+    torch._foreach_copy_(
+        list(tensors),
+        [part.view_as(tensor) for part, tensor in zip(flat.split([t.numel() for t in tensors]), tensors, strict=True)],
+    )
+
+
+def total(values: Tensor) -> Tensor:
+    """Element-wise sum over the workers."""
+    if size() == 1:
+        return values
+    values = values.clone()
+    dist.all_reduce(values)
+    return values
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """All workers' rows (m_r, ...) one below the other, in rank order; m_r may differ. CPU tensors."""
+    if size() == 1:
+        return rows
+    counts = [torch.zeros(1, dtype=torch.int64) for _ in range(size())]
+    dist.all_gather(counts, torch.tensor([len(rows)]))
+    longest = max(int(count) for count in counts)
+    padded = torch.zeros(longest, *rows.shape[1:], dtype=rows.dtype)
+    padded[: len(rows)] = rows
+    parts = [torch.empty_like(padded) for _ in range(size())]
+    dist.all_gather(parts, padded)
+    return torch.cat([part[: int(count)] for part, count in zip(parts, counts, strict=True)])
+
+
+def gather_objects(value: T) -> list[T]:
+    """Every worker's value, in rank order."""
+    if size() == 1:
+        return [value]
+    values: list[Any] = [None] * size()
+    dist.all_gather_object(values, value)
+    return values
+
+
+def from_first(value: T) -> T:
+    """Rank 0's value, on every worker."""
+    if size() == 1:
+        return value
+    values: list[Any] = [value]
+    dist.broadcast_object_list(values, src=0)
+    first: T = values[0]
+    return first

@@ -1,0 +1,286 @@
+"""What a run needs to be repeated: one frozen dataclass per component, nested in one `RunConfig`.
+
+Values live here, live objects do not. Field names are unique over all sections, so that the command line can offer
+every one of them as a flat flag (`--weight-lr`) and a sweep can name it by itself. The paper's letters stand in the
+comments behind the fields; those comments are also the command line's help texts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+from bdw.errors import InputError, unknown_option
+
+
+def _require(condition: bool, name: str, value: object, allowed: str) -> None:
+    if not condition:
+        raise InputError(f"{name}: {value!r} cannot work; allowed: {allowed}")
+
+
+def _is_finite_positive(value: float) -> bool:
+    return math.isfinite(value) and value > 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Where the images come from and how they are cut."""
+
+    source: str = "digits"
+    """Unlabelled pool: a reader's name (`digits`, `stl10`, `cifar10`, ...), an image folder, a packed data set or an
+    .npz file; `reader:path` where the path alone does not tell."""
+    target: str = "digits"
+    """Labelled target, named like the source; in an image folder every sub-folder is a class."""
+    data_root: str | None = None
+    """Folder under which torchvision's data sets lie (or are downloaded to, with --download)."""
+    download: bool = False
+    """Let torchvision download a data set that is not under data_root."""
+    cache_dir: str | None = None
+    """Where packed data sets are kept; default: `packed` below data_root, or the run directory."""
+    image_size: int = 16
+    """Side in pixels to which images are resized (and centre cropped) when they are packed."""
+    crop_size: int = 16
+    """Side in pixels of the random crop that the encoder sees; evaluation takes the centre crop."""
+    crop_padding: int = 2
+    """Zero padding in pixels on every side before the random crop."""
+    flip: bool = False
+    """Random horizontal flips of source and target images while training."""
+    max_source: int | None = None
+    """Use only that many source images, drawn by data_seed; default: all."""
+    max_train_per_class: int | None = None
+    """Use only that many labelled target images per class for training; default: all."""
+    validation_fraction: float = 0.2
+    """Share of the target's training images of each class held out for model selection."""
+    data_seed: int = 0
+    """Seed of every split and subset, apart from the run's seed so that repeats share their data."""
+
+    def __post_init__(self) -> None:
+        _require(self.image_size >= 4, "image_size", self.image_size, "at least 4 pixels")
+        _require(
+            4 <= self.crop_size <= self.image_size + 2 * self.crop_padding,
+            "crop_size",
+            self.crop_size,
+            f"4 to image_size + 2 * crop_padding = {self.image_size + 2 * self.crop_padding} pixels",
+        )
+        _require(self.crop_padding >= 0, "crop_padding", self.crop_padding, "0 or more pixels")
+        _require(0 < self.validation_fraction < 1, "validation_fraction", self.validation_fraction, "between 0 and 1")
+        for name in ("max_source", "max_train_per_class"):
+            value = getattr(self, name)
+            _require(value is None or value >= 1, name, value, "at least 1, or none for all")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """What is trained."""
+
+    encoder: str = "small_cnn"
+    """Encoder architecture (`resnet18`, `resnet34`, `small_resnet`, `small_cnn`)."""
+    pretext: str = "rotation"
+    """Pretext task that makes labels out of unlabelled images (`rotation`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeighterConfig:
+    """Who owns the instance weights, how they learn and when an image is thrown away."""
+
+    weighter: str = "beta"
+    """`beta` is BetaDataWeighter, `uniform` plain training (RotNet)."""
+    weight_lr: float = 1.0
+    """eta: learning rate of log a and log b."""
+    weight_momentum: float = 0.9
+    """Heavy-ball momentum on log a and log b."""
+    log_bound: float = 7.0
+    """log a and log b stay within [-log_bound, log_bound]."""
+    prune: bool = True
+    """Throw images away between epochs; without it weights are learnt all the same."""
+    cdf_threshold: float = 0.1
+    """lambda: weights below it count as useless."""
+    density_threshold: float = 0.5
+    """rho: prune once more than this share of an image's Beta density lies below lambda."""
+    min_kept: int | None = None
+    """Never keep fewer images than this (the best by mean weight stay); default: one batch."""
+
+    def __post_init__(self) -> None:
+        _require(_is_finite_positive(self.weight_lr), "weight_lr (eta)", self.weight_lr, "a positive number")
+        _require(0 <= self.weight_momentum < 1, "weight_momentum", self.weight_momentum, "0 <= value < 1")
+        _require(_is_finite_positive(self.log_bound), "log_bound", self.log_bound, "a positive number")
+        for name, letter in (("cdf_threshold", "lambda"), ("density_threshold", "rho")):
+            value = getattr(self, name)
+            _require(0 < value < 1, f"{name} ({letter})", value, "between 0 and 1, both excluded")
+        _require(self.min_kept is None or self.min_kept >= 1, "min_kept", self.min_kept, "at least 1, or none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetaConfig:
+    """What the target says: the meta-loss and the design of its batches."""
+
+    meta_loss: str = "prototype"
+    """`prototype` (labels), `pretext` (the pretext loss on target images) or a weighted sum such as
+    `prototype+0.5*pretext`."""
+    ways: int = 10
+    """K: classes in an episode."""
+    shots: int = 5
+    """N: images per class that make the prototype."""
+    queries: int = 5
+    """Q: images per class that are classified."""
+    target_batch: int = 64
+    """Target images in a batch of the pretext meta-loss."""
+    target_updates_statistics: bool = False
+    """Let target batches move batch norm's running statistics, as the authors' code does."""
+
+    def __post_init__(self) -> None:
+        _require(self.ways >= 2, "ways (K)", self.ways, "at least 2 classes")
+        for name, letter in (("shots", " (N)"), ("queries", " (Q)"), ("target_batch", "")):
+            _require(getattr(self, name) >= 1, name + letter, getattr(self, name), "at least 1 image")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimiserConfig:
+    """How the encoder learns: SGD with heavy-ball momentum and weight decay."""
+
+    epochs: int = 10
+    """Passes over the kept part of the source."""
+    batch_size: int = 64
+    """k: source images in a step, over all workers."""
+    learning_rate: float = 0.1
+    """alpha: learning rate of the encoder."""
+    momentum: float = 0.9
+    """Heavy-ball momentum of the encoder."""
+    weight_decay: float = 1e-4
+    """L2 penalty of the encoder's parameters."""
+    lr_milestones: tuple[int, ...] = ()
+    """Epochs after which the learning rate is multiplied by lr_gamma."""
+    lr_gamma: float = 0.1
+    """Factor at a milestone."""
+    seed: int = 0
+    """Seed of everything random in a run but the data's splits."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train; `auto` takes a GPU if there is one."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        _require(_is_finite_positive(self.learning_rate), "learning_rate", self.learning_rate, "a positive number")
+        _require(0 <= self.momentum < 1, "momentum", self.momentum, "0 <= value < 1")
+        _require(
+            math.isfinite(self.weight_decay) and self.weight_decay >= 0,
+            "weight_decay",
+            self.weight_decay,
+            "0 or a positive number",
+        )
+        _require(
+            list(self.lr_milestones) == sorted({m for m in self.lr_milestones if m >= 1}),
+            "lr_milestones",
+            self.lr_milestones,
+            "rising epochs from 1",
+        )
+        _require(_is_finite_positive(self.lr_gamma), "lr_gamma", self.lr_gamma, "a positive number")
+        _require(self.seed >= 0, "seed", self.seed, "0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """How good the encoder is for the target."""
+
+    evaluate_every: int = 1
+    """Epochs between two evaluations on the validation split; the last epoch is always evaluated."""
+    max_iterations: int = 800
+    """Upper limit of L-BFGS iterations of the logistic regression."""
+    evaluation_batch: int = 256
+    """Images in a batch when features are extracted."""
+
+    def __post_init__(self) -> None:
+        for name in ("evaluate_every", "max_iterations", "evaluation_batch"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputConfig:
+    """What a run leaves behind, and where."""
+
+    run_dir: str = "runs/default"
+    """Folder of this run; must be new, empty, or hold this very run for --resume."""
+    resume: bool = False
+    """Continue from the last checkpoint in run_dir."""
+    checkpoint_every: int = 1
+    """Epochs between two checkpoints; the last epoch is always saved."""
+    keep_checkpoints: int = 2
+    """Last checkpoints to keep; the best encoder is kept besides."""
+    report: bool = True
+    """Write report.html at the end."""
+
+    def __post_init__(self) -> None:
+        for name in ("checkpoint_every", "keep_checkpoints"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything that a run depends on. `flat()` and `from_flat()` are its JSON form: unique field names, one level."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    weighter: WeighterConfig = field(default_factory=WeighterConfig)
+    meta: MetaConfig = field(default_factory=MetaConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    output: OutputConfig = field(default_factory=OutputConfig)
+
+    def flat(self) -> dict[str, Any]:
+        """All fields of all sections by their unique names, JSON types only."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for section in dataclasses.fields(self)
+            for name, value in vars(getattr(self, section.name)).items()
+        }
+
+    @classmethod
+    def from_flat(cls, values: Mapping[str, Any]) -> Self:
+        """The config with these fields set and defaults elsewhere. Unknown names and wrong types are `InputError`s."""
+        return cls().replace(**values)
+
+    def replace(self, **values: Any) -> Self:
+        """A copy with these fields (unique names, any section) changed and everything checked again."""
+        owners = field_owners()
+        per_section: dict[str, dict[str, Any]] = {}
+        for name, value in values.items():
+            if name not in owners:
+                raise unknown_option("config field", name, owners)
+            section, annotation = owners[name]
+            per_section.setdefault(section, {})[name] = _coerced(name, value, annotation)
+        sections = {s: dataclasses.replace(getattr(self, s), **changed) for s, changed in per_section.items()}
+        return dataclasses.replace(self, **sections)
+
+
+def field_owners() -> dict[str, tuple[str, Any]]:
+    """Field name -> (section, type), over all sections of `RunConfig`."""
+    return {
+        name: (section, annotation)
+        for section, cls in typing.get_type_hints(RunConfig).items()
+        for name, annotation in typing.get_type_hints(cls).items()
+    }
+
+
+def _coerced(name: str, value: Any, annotation: Any) -> Any:
+    """The value as the field's type: exact types, but an int where a float is wanted and a list for a tuple."""
+    origin = typing.get_origin(annotation)
+    if origin is Literal:
+        if value not in typing.get_args(annotation):
+            raise unknown_option(name, str(value), map(str, typing.get_args(annotation)))
+        return value
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise InputError(f"{name}: {value!r} cannot work; allowed: a list")
+        return tuple(_coerced(name, item, typing.get_args(annotation)[0]) for item in value)
+    accepted = typing.get_args(annotation) if origin in (types.UnionType, typing.Union) else (annotation,)
+    if float in accepted and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) not in accepted:
+        wanted = " or ".join("none" if t is type(None) else t.__name__ for t in accepted)
+        raise InputError(f"{name}: {value!r} is of type {type(value).__name__}; allowed: {wanted}")
+    return value

@@ -1,0 +1,29 @@
+"""The one exception for input that cannot work, so that every edge can turn it into a clear line and exit status 2."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Something that the user gave cannot work; the message names the field, the value and what is allowed."""
+
+
+def unknown_option(field: str, value: str, allowed: Iterable[str]) -> InputError:
+    """The error for a value that is not in a registry, with the nearest allowed name as a suggestion."""
+    names = sorted(allowed)
+    near = difflib.get_close_matches(value, names, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    return InputError(f"{field}: {value!r} is not known{hint}; allowed: {', '.join(names)}")
+
+
+class NonFiniteError(RuntimeError):
+    """A quantity became NaN or infinite while training; the last checkpoint is intact."""
+
+    def __init__(self, quantity: str, step: int, epoch: int):
+        super().__init__(
+            f"{quantity} is not finite at step {step} of epoch {epoch}; training stopped, the last checkpoint is "
+            "intact. A lower learning rate (--learning-rate) or weight learning rate (--weight-lr) usually helps"
+        )
+        self.quantity, self.step, self.epoch = quantity, step, epoch
