@@ -1,0 +1,196 @@
+"""The results table that sweeps leave behind: one row per (method, domain, seed, metric)."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from analysis.errors import (
+    ColumnsError,
+    DirectionError,
+    DuplicateError,
+    MetricError,
+    MissingCellsError,
+    NotFiniteError,
+    NotNumericError,
+    ResultsFileError,
+    listing,
+    shown,
+)
+
+COLUMNS = (
+    "method",
+    "domain",
+    "seed",
+    "metric",
+    "value",
+    "higher_is_better",
+    "wall_seconds",
+    "instances_seen",
+    "kept_fraction",
+    "run",
+)
+"""The columns of the published table, in order."""
+
+KEYS = ("method", "domain", "seed", "metric")
+_NUMBERS = ("value", "wall_seconds", "instances_seen", "kept_fraction")
+
+
+def is_long(table: pd.DataFrame) -> bool:
+    """Say whether `table` is a long results table (it has the columns `method` and `domain`) or a wide one."""
+    return {"method", "domain"} <= {str(column) for column in table.columns}
+
+
+def read_results(path: str | Path) -> pd.DataFrame:
+    """Read a results table.
+
+    Args:
+        path: a `.parquet` or `.csv` file with the columns `COLUMNS`; further columns are kept.
+
+    Returns:
+        DataFrame, one row per (method, domain, seed, metric).
+
+    Raises:
+        ResultsFileError: the file is absent, of another kind, or unreadable.
+        ColumnsError: a needed column is absent.
+    """
+    path = Path(path)
+    if path.suffix not in (".parquet", ".csv"):
+        raise ResultsFileError(f"results: {path} has the ending {path.suffix!r}; allowed: .parquet, .csv")
+    if not path.is_file():
+        raise ResultsFileError(f"results: {path} is not a file; allowed: a results table as sweeps write it")
+    try:
+        if path.suffix == ".parquet":
+            table = pd.read_parquet(path)
+        else:
+            # A method may be called "NA" or "1": only the columns of numbers are searched for numbers and gaps.
+            table = pd.read_csv(
+                path,
+                dtype={"method": str, "domain": str, "metric": str, "run": str},
+                keep_default_na=False,
+                na_values={column: ["", "nan", "NaN", "NA"] for column in _NUMBERS},
+            )
+    except (OSError, ValueError, ImportError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ResultsFileError(f"results: {path} cannot be read as {path.suffix[1:]} ({reason})") from error
+    _require_columns(table, (*KEYS, "value", "higher_is_better"))
+    return table
+
+
+def rows_of_metric(results: pd.DataFrame, metric: str | None = None) -> pd.DataFrame:
+    """Select the rows of one metric and check that they can be averaged.
+
+    Args:
+        results: long table with the columns method, domain, seed, metric, value.
+        metric: which metric; None where the table holds exactly one.
+
+    Returns:
+        the rows of that metric, keys filled, no (method, domain, seed) twice, every value a finite number.
+
+    Raises:
+        ColumnsError, MetricError, DuplicateError, NotNumericError, NotFiniteError: see their names.
+    """
+    _require_columns(results, (*KEYS, "value"))
+    for key in KEYS:
+        empty = results[key].isna() | (results[key].astype(str) == "")
+        if empty.any():
+            row = int(np.flatnonzero(empty.to_numpy())[0])
+            raise ColumnsError(f"{key}: row {row} (counted from 0) is empty; allowed: a name in every row")
+    present = sorted(results["metric"].astype(str).unique())
+    if metric is None and len(present) != 1:
+        raise MetricError(f"metric: none was chosen, but exactly one must be; present: {listing(present) or 'none'}")
+    chosen = present[0] if metric is None else metric
+    if chosen not in present:
+        raise MetricError(f"metric: {chosen!r} is not in the table; present: {listing(present) or 'none'}")
+    rows = results[results["metric"].astype(str) == chosen]
+    rows = rows.assign(method=rows["method"].astype(str), domain=rows["domain"].astype(str))
+    repeated = rows.duplicated(["method", "domain", "seed"])
+    if repeated.any():
+        twice = rows.loc[repeated, ["method", "domain", "seed"]].drop_duplicates().itertuples(index=False)
+        cells = listing(f"({row.method}, {row.domain}, {row.seed})" for row in twice)
+        raise DuplicateError(f"(method, domain, seed): {cells} more than once for {chosen!r}; allowed: once each")
+    return rows.assign(value=numbers(rows, "value"))
+
+
+def numbers(rows: pd.DataFrame, column: str) -> pd.Series[float]:
+    """Return a column as floats.
+
+    Raises:
+        ColumnsError: no such column.
+        NotNumericError, NotFiniteError: naming the first offending (method, domain, seed).
+    """
+    _require_columns(rows, (column,))
+    converted = pd.to_numeric(rows[column], errors="coerce").astype(float)
+    is_text = rows[column].map(lambda value: isinstance(value, (str, bytes, bool, np.bool_)))
+    for wrong, error, allowed in (
+        (is_text | (converted.isna() & rows[column].notna()), NotNumericError, "numbers"),
+        (~np.isfinite(converted), NotFiniteError, "finite numbers"),
+    ):
+        if wrong.any():
+            row = rows.loc[wrong].iloc[0]
+            where = f"({row['method']}, {row['domain']}, seed {row['seed']})"
+            raise error(f"{column}: {shown(row[column])} in row {where}; allowed: {allowed}")
+    return converted
+
+
+def metric_direction(rows: pd.DataFrame) -> bool:
+    """Return whether higher is better for the rows of one metric, from their column `higher_is_better`.
+
+    Raises:
+        ColumnsError: no such column.
+        DirectionError: the rows disagree, or hold something else than true and false.
+    """
+    _require_columns(rows, ("higher_is_better",))
+    values = rows["higher_is_better"]
+    present = {str(value).lower() for value in values.unique()}
+    if not present <= {"true", "false"}:
+        raise DirectionError(f"higher_is_better: {listing(sorted(present))}; allowed: True, False")
+    if len(present) != 1:
+        counts = values.map(lambda value: str(value).lower()).value_counts()
+        raise DirectionError(
+            f"higher_is_better: {counts['true']} rows say True and {counts['false']} say False; allowed: one direction"
+        )
+    return present == {"true"}
+
+
+def domain_means(rows: pd.DataFrame, column: str = "value") -> pd.DataFrame:
+    """Average the seeds of each (domain, method).
+
+    Seeds are repeats of one measurement: they never count as domains.
+
+    Args:
+        rows: rows of one metric, as `rows_of_metric` returns them.
+        column: what to average.
+
+    Returns:
+        wide DataFrame of floats, index = domains, columns = methods, both in order of first appearance.
+
+    Raises:
+        MissingCellsError: some method was not run on some domain.
+    """
+    # fsum is exact, so that methods with the same values in another order of seeds tie, as they must.
+    means = rows.groupby(["domain", "method"], sort=False)[column].agg(
+        lambda values: math.fsum(values.tolist()) / len(values)
+    )
+    wide = means.unstack("method").reindex(index=rows["domain"].unique(), columns=rows["method"].unique())
+    require_complete(wide)
+    return wide.astype(float)
+
+
+def require_complete(wide: pd.DataFrame) -> None:
+    """Raise MissingCellsError with the list of the (method, domain) cells of a wide table that are empty."""
+    missing = [(wide.columns[column], wide.index[row]) for row, column in np.argwhere(wide.isna().to_numpy())]
+    if missing:
+        cells = listing(f"({method}, {domain})" for method, domain in missing)
+        raise MissingCellsError(
+            f"scores: {len(missing)} of {wide.size} (method, domain) cells are missing: {cells}; allowed: none"
+        )
+
+
+def _require_columns(table: pd.DataFrame, needed: tuple[str, ...]) -> None:
+    absent = [column for column in needed if column not in table.columns]
+    if absent:
+        raise ColumnsError(f"columns: {listing(absent)} absent; present: {listing(table.columns) or 'none'}")

@@ -1,0 +1,84 @@
+"""From whatever scores a caller has to the one shape that ranks are taken of: domains x methods, complete, finite."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+import numpy as np
+import pandas as pd
+
+from analysis.errors import (
+    AnalysisInputError,
+    DirectionError,
+    DuplicateError,
+    NotFiniteError,
+    NotNumericError,
+    OptionError,
+    TooFewError,
+    listing,
+    shown,
+)
+from analysis.results_table import domain_means, is_long, metric_direction, require_complete, rows_of_metric
+
+
+def score_table(scores: pd.DataFrame, *, higher_is_better: bool, metric: str | None = None) -> pd.DataFrame:
+    """Check scores and bring them into wide form.
+
+    Args:
+        scores: wide table (index = domains, columns = methods) or long results table (columns method, domain, seed,
+            metric, value and, if there, higher_is_better).
+        higher_is_better: the direction; a long table that says otherwise is an error.
+        metric: the metric of a long table; None where it holds exactly one. Wide tables have none.
+
+    Returns:
+        DataFrame (num_domains >= 2, num_methods >= 2) of finite floats with strings as index and columns.
+
+    Raises:
+        AnalysisInputError: one of its subclasses, by what is wrong.
+    """
+    if not isinstance(scores, pd.DataFrame):
+        raise AnalysisInputError(f"scores: {type(scores).__name__}; allowed: a pandas DataFrame, wide or long")
+    if not isinstance(higher_is_better, (bool, np.bool_)):
+        raise OptionError(f"higher_is_better: {higher_is_better!r}; allowed: True, False")
+    if is_long(scores):
+        rows = rows_of_metric(scores, metric)
+        if "higher_is_better" in rows.columns and metric_direction(rows) != bool(higher_is_better):
+            raise DirectionError(
+                f"higher_is_better: {bool(higher_is_better)} was asked for, but the table says "
+                f"{not higher_is_better}; allowed: the table's own direction"
+            )
+        wide = domain_means(rows)
+    else:
+        if metric is not None:
+            raise OptionError(
+                f"metric: {metric!r} with a wide table; allowed: None, since a wide table names no metric"
+            )
+        wide = _checked_wide(scores)
+    for what, names in (("methods", list(wide.columns)), ("domains", list(wide.index))):
+        if len(names) < 2:
+            raise TooFewError(f"{what}: {len(names)} ({listing(names) or 'none'}); allowed: at least 2")
+    return wide
+
+
+def _checked_wide(scores: pd.DataFrame) -> pd.DataFrame:
+    wide = scores.copy()
+    wide.columns = pd.Index([str(name) for name in scores.columns], dtype=object)
+    wide.index = pd.Index([str(name) for name in scores.index], dtype=object)
+    for what, names in (("methods", wide.columns), ("domains", wide.index)):
+        twice = names[names.duplicated()].unique()
+        if len(twice) > 0:
+            raise DuplicateError(f"{what}: {listing(twice)} more than once; allowed: once each")
+    for method in wide.columns:
+        for domain, value in wide[method].items():
+            _require_number(value, method, domain)
+    require_complete(wide)
+    return wide.astype(float)
+
+
+def _require_number(value: object, method: Hashable, domain: Hashable) -> None:
+    if value is None or value is pd.NA:
+        return
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.number)):
+        raise NotNumericError(f"scores: {shown(value)} in cell ({method}, {domain}); allowed: numbers")
+    if np.isinf(value):
+        raise NotFiniteError(f"scores: {shown(value)} in cell ({method}, {domain}); allowed: finite numbers")

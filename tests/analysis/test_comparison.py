@@ -1,0 +1,279 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import scikit_posthocs
+from scipy import stats
+
+from analysis import compare, compare_ranks
+from analysis.errors import (
+    ColumnsError,
+    ConstantScoresError,
+    DirectionError,
+    DuplicateError,
+    MetricError,
+    MissingCellsError,
+    NotFiniteError,
+    NotNumericError,
+    OptionError,
+    TooFewError,
+)
+
+# Demsar 2006, Table 6: four variants of C4.5 (AUC) on 14 data sets. The ranks, not the AUCs, are typed in: the printed
+# AUCs are rounded and tie where the printed ranks do not (voting).
+DEMSAR_METHODS = ["C4.5", "C4.5+m", "C4.5+cf", "C4.5+m+cf"]
+DEMSAR_RANKS = {
+    "adult (sample)": [4, 3, 2, 1],
+    "breast cancer": [1, 2, 3, 4],
+    "breast cancer wisconsin": [4, 1, 2, 3],
+    "cmc": [4, 1, 3, 2],
+    "ionosphere": [4, 2, 3, 1],
+    "iris": [1, 2.5, 4, 2.5],
+    "liver disorders": [3, 2, 4, 1],
+    "lung cancer": [2.5, 2.5, 4, 1],
+    "lymphography": [4, 3, 2, 1],
+    "mushroom": [2.5, 2.5, 2.5, 2.5],
+    "primary tumor": [4, 2.5, 1, 2.5],
+    "rheum": [3, 2, 4, 1],
+    "voting": [4, 1, 2, 3],
+    "wine": [3, 1, 4, 2],
+}
+
+
+def demsar_ranks() -> pd.DataFrame:
+    return pd.DataFrame.from_dict(DEMSAR_RANKS, orient="index", columns=DEMSAR_METHODS)
+
+
+def random_table(seed: int, num_domains: int = 10, num_methods: int = 5) -> pd.DataFrame:
+    values = np.random.default_rng(seed).normal(size=(num_domains, num_methods))
+    methods = [f"m{i}" for i in range(num_methods)]
+    return pd.DataFrame(values, index=[f"d{i}" for i in range(num_domains)], columns=methods)
+
+
+def long_table(num_seeds: int = 3) -> pd.DataFrame:
+    wide = random_table(0)
+    rows = [
+        {"method": m, "domain": d, "seed": s, "metric": "accuracy", "value": wide.at[d, m] + 0.01 * (s - 1)}
+        for d in wide.index
+        for m in wide.columns
+        for s in range(num_seeds)
+    ]
+    return pd.DataFrame(rows).assign(higher_is_better=True)
+
+
+def test_demsars_worked_example() -> None:
+    # Demsar 2006, section 3.2.2: average ranks, chi-square 9.28 (he does not correct for ties), CD 1.25 at 0.05.
+    ranks = demsar_ranks()
+    comparison = compare(ranks, higher_is_better=False)
+    expected = {"C4.5": 3.143, "C4.5+m": 2.000, "C4.5+cf": 2.893, "C4.5+m+cf": 1.964}
+    assert comparison.average_ranks.round(3).to_dict() == expected
+    assert comparison.critical_difference == pytest.approx(1.25, abs=0.005)
+    assert comparison.num_domains == 14
+    uncorrected = compare_ranks(comparison.average_ranks, num_domains=14)
+    assert uncorrected.friedman_statistic == pytest.approx(9.28, abs=0.005)
+    assert comparison.friedman_statistic == pytest.approx(stats.friedmanchisquare(*ranks.to_numpy().T).statistic)
+    # Section 3.2.4 at 0.10: CD 1.12; C4.5 differs from C4.5+m and C4.5+m+cf, C4.5+cf from neither.
+    at_ten = compare(ranks, higher_is_better=False, alpha=0.1)
+    assert at_ten.critical_difference == pytest.approx(1.12, abs=0.005)
+    assert at_ten.differs("C4.5", "C4.5+m")
+    assert at_ten.differs("C4.5", "C4.5+m+cf")
+    assert not at_ten.differs("C4.5+cf", "C4.5+m+cf")
+    assert at_ten.cliques == (("C4.5+m+cf", "C4.5+m", "C4.5+cf"), ("C4.5+cf", "C4.5"))
+
+
+@pytest.mark.parametrize(
+    ("ranks", "chi_square"),
+    [([3.6, 2.8, 2.2, 1.4], 15.60), ([2.8, 2.6, 3.3, 1.3], 13.08)],
+    ids=["logistic regression", "fine-tuned"],
+)
+def test_the_papers_figure_2(ranks: list[float], chi_square: float) -> None:
+    methods = ["RotNet", "NN-Weighter", "L2RW", "BDW"]
+    comparison = compare_ranks(dict(zip(methods, ranks, strict=True)), num_domains=10)
+    assert comparison.friedman_statistic == pytest.approx(chi_square, abs=1e-9)
+    assert comparison.critical_difference == pytest.approx(1.4832, abs=5e-5)
+    assert comparison.is_significant
+    assert comparison.methods[0] == "BDW"
+    assert comparison.differs("BDW", "RotNet")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_agrees_with_scikit_posthocs_and_scipy_without_ties(seed: int) -> None:
+    table = random_table(seed, num_domains=4 + seed, num_methods=3 + seed % 6)
+    comparison = compare(table, higher_is_better=True)
+    oracle = scikit_posthocs.posthoc_nemenyi_friedman(table)
+    ours = comparison.nemenyi_p_values.loc[table.columns, table.columns]
+    np.testing.assert_allclose(ours, oracle, atol=1e-10, rtol=0)
+    friedman = stats.friedmanchisquare(*table.to_numpy().T)
+    assert comparison.friedman_statistic == pytest.approx(friedman.statistic, abs=1e-10)
+    assert comparison.friedman_p_value == pytest.approx(friedman.pvalue, abs=1e-12)
+    without_ties = compare_ranks(comparison.average_ranks, num_domains=len(table))
+    assert without_ties.friedman_statistic == pytest.approx(comparison.friedman_statistic, abs=1e-10)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_agrees_with_scipy_on_ties(seed: int) -> None:
+    values = np.random.default_rng(seed).integers(0, 3, size=(8, 4))
+    table = pd.DataFrame(values, columns=list("abcd"))
+    friedman = stats.friedmanchisquare(*values.T)
+    comparison = compare(table, higher_is_better=True)
+    assert comparison.friedman_statistic == pytest.approx(friedman.statistic, abs=1e-10)
+    assert comparison.friedman_p_value == pytest.approx(friedman.pvalue, abs=1e-12)
+
+
+def test_permuting_and_stretching_changes_nothing() -> None:
+    table = random_table(3, num_methods=6)
+    one = compare(table, higher_is_better=True)
+    shuffled = table.sample(frac=1, random_state=1).sample(frac=1, axis=1, random_state=2)
+    # A monotone map of its own for each domain.
+    stretched = shuffled.apply(lambda row: np.exp(3 * row) + 7, axis=1)
+    for other in (compare(shuffled, higher_is_better=True), compare(stretched, higher_is_better=True)):
+        pd.testing.assert_series_equal(one.average_ranks, other.average_ranks)
+        pd.testing.assert_frame_equal(one.nemenyi_p_values, other.nemenyi_p_values)
+        assert one.cliques == other.cliques
+        assert one.friedman_statistic == pytest.approx(other.friedman_statistic)
+    mirrored = compare(-table, higher_is_better=False)
+    pd.testing.assert_series_equal(one.average_ranks, mirrored.average_ranks)
+
+
+def test_direction_decides_who_is_best() -> None:
+    table = pd.DataFrame({"good": [0.9, 0.8, 0.9], "bad": [0.1, 0.2, 0.3], "mid": [0.5, 0.5, 0.5]})
+    assert compare(table, higher_is_better=True).methods == ("good", "mid", "bad")
+    assert compare(table, higher_is_better=False).methods == ("bad", "mid", "good")
+
+
+def test_p_value_is_below_alpha_where_ranks_are_a_critical_difference_apart() -> None:
+    comparison = compare(random_table(5, num_domains=30) + np.arange(5) * 0.4, higher_is_better=True)
+    ranks = comparison.average_ranks.to_numpy()
+    apart = np.abs(ranks[:, None] - ranks) >= comparison.critical_difference
+    np.testing.assert_array_equal(comparison.nemenyi_p_values.to_numpy() <= comparison.alpha, apart)
+    assert apart.any()
+    assert not apart.all()
+
+
+def test_seeds_are_averaged_within_a_domain_and_never_count_as_domains() -> None:
+    from_wide = compare(random_table(0), higher_is_better=True)
+    from_long = compare(long_table(num_seeds=3), higher_is_better=True)
+    assert from_long.num_domains == 10
+    pd.testing.assert_series_equal(from_wide.average_ranks, from_long.average_ranks)
+    assert from_long.friedman_p_value == from_wide.friedman_p_value
+
+
+def test_methods_with_the_same_seeds_in_another_order_tie() -> None:
+    values = {"a": [0.1, 0.2, 0.3], "b": [0.3, 0.1, 0.2], "c": [0.0, 0.0, 0.1]}
+    rows = [
+        {"method": m, "domain": d, "seed": s, "metric": "x", "value": value}
+        for d in ("one", "two")
+        for m, seeds in values.items()
+        for s, value in enumerate(seeds)
+    ]
+    ranks = compare(pd.DataFrame(rows), higher_is_better=True).average_ranks
+    assert ranks.to_dict() == {"a": 1.5, "b": 1.5, "c": 3.0}
+
+
+def test_chooses_the_metric_of_a_long_table() -> None:
+    accuracy = long_table()
+    loss = accuracy.assign(metric="loss", value=-accuracy["value"], higher_is_better=False)
+    both = pd.concat([accuracy, loss])
+    by_accuracy = compare(both, higher_is_better=True, metric="accuracy")
+    by_loss = compare(both, higher_is_better=False, metric="loss")
+    pd.testing.assert_series_equal(by_accuracy.average_ranks, by_loss.average_ranks)
+
+
+def test_two_methods_come_back_in_the_same_record() -> None:
+    comparison = compare(random_table(1, num_methods=2), higher_is_better=True)
+    assert len(comparison.methods) == 2
+    # Without ties this is the sign test's chi-square: (wins - losses)^2 / N.
+    difference = random_table(1, num_methods=2).diff(axis=1).iloc[:, 1]
+    assert comparison.friedman_statistic == pytest.approx(np.sign(difference).sum() ** 2 / 10)
+
+
+def test_dictionary_is_json_and_complete() -> None:
+    comparison = compare(random_table(2), higher_is_better=True)
+    read = json.loads(json.dumps(comparison.to_dict(), allow_nan=False))
+    assert read["methods"] == list(comparison.methods)
+    assert read["nemenyi_p_values"]["m0"]["m0"] == 1
+    assert [tuple(clique) for clique in read["cliques"]] == list(comparison.cliques)
+
+
+def with_cell(value: object) -> pd.DataFrame:
+    table = random_table(0).astype(object)
+    table.loc["d3", "m2"] = value
+    return table
+
+
+LONG = long_table()
+BAD_TABLES = [
+    (with_cell(None), MissingCellsError, r"1 of 50 .*\(m2, d3\)"),
+    (with_cell(float("nan")), MissingCellsError, r"\(m2, d3\)"),
+    (with_cell(float("inf")), NotFiniteError, r"inf in cell \(m2, d3\); allowed: finite"),
+    (with_cell("0.7"), NotNumericError, r"'0.7' in cell \(m2, d3\); allowed: numbers"),
+    (with_cell(True), NotNumericError, r"True in cell"),
+    (random_table(0, num_methods=1), TooFewError, r"methods: 1 \(m0\); allowed: at least 2"),
+    (random_table(0, num_domains=1), TooFewError, r"domains: 1 \(d0\); allowed: at least 2"),
+    (random_table(0).iloc[:0], TooFewError, r"domains: 0 \(none\)"),
+    (random_table(0) * 0, ConstantScoresError, r"all 5 methods tie on each of the 10 domains"),
+    (pd.concat([random_table(0), random_table(1)]), DuplicateError, r"domains: d0, d1"),
+    (pd.concat([random_table(0), random_table(1)], axis=1), DuplicateError, r"methods: m0"),
+    (LONG.drop(index=[0, 1, 2]), MissingCellsError, r"1 of 50 .*\(m0, d0\)"),
+    (pd.concat([LONG, LONG.iloc[[4]]]), DuplicateError, r"\(m1, d0, 1\) more than once for 'accuracy'"),
+    (LONG.assign(value=LONG["value"].where(LONG.index != 7)), NotFiniteError, r"nan in row \(m2, d0, seed 1\)"),
+    (LONG.assign(value=LONG["value"].astype(str)), NotNumericError, r"value: '.*' in row \(m0, d0, seed 0\)"),
+    (LONG.assign(method=LONG["method"].where(LONG.index != 7)), ColumnsError, r"method: row 7"),
+    (LONG.drop(columns="seed"), ColumnsError, r"seed absent; present: method"),
+    (LONG.assign(higher_is_better=LONG["seed"] > 0), DirectionError, r"100 rows say True and 50 say False"),
+    (LONG.assign(higher_is_better="up"), DirectionError, r"up; allowed: True, False"),
+    (LONG.assign(higher_is_better=False), DirectionError, r"True was asked for, but the table says False"),
+    (LONG.assign(metric=LONG["seed"].map(str)), MetricError, r"none was chosen.*present: 0, 1, 2"),
+    ([[1, 2], [3, 4]], ValueError, r"list; allowed: a pandas DataFrame"),
+]
+
+
+@pytest.mark.parametrize(("table", "error", "message"), BAD_TABLES)
+def test_bad_tables_are_refused_in_one_clear_line(table: pd.DataFrame, error: type[ValueError], message: str) -> None:
+    with pytest.raises(error, match=message) as caught:
+        compare(table, higher_is_better=True)
+    assert "\n" not in str(caught.value)
+    assert isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize("alpha", [0, 1, -0.1, 5, float("nan"), "0.05", True])
+def test_alpha_outside_its_range_is_refused(alpha: float) -> None:
+    with pytest.raises(OptionError, match=r"alpha: .*between 0 and 1"):
+        compare(random_table(0), higher_is_better=True, alpha=alpha)
+
+
+def test_unknown_metric_lists_those_present() -> None:
+    with pytest.raises(MetricError, match="'f1' is not in the table; present: accuracy"):
+        compare(LONG, higher_is_better=True, metric="f1")
+    with pytest.raises(OptionError, match="wide table"):
+        compare(random_table(0), higher_is_better=True, metric="f1")
+    with pytest.raises(OptionError, match="higher_is_better: 'yes'"):
+        compare(random_table(0), higher_is_better="yes")  # type: ignore[arg-type]
+
+
+def test_many_missing_cells_are_listed_briefly() -> None:
+    table = random_table(0, num_domains=30)
+    table.iloc[:20] = np.nan
+    with pytest.raises(MissingCellsError, match=r"100 of 150 .* and 92 more; allowed: none"):
+        compare(table, higher_is_better=True)
+
+
+@pytest.mark.parametrize(
+    ("ranks", "num_domains", "error", "message"),
+    [
+        ({"a": 1.0}, 10, TooFewError, "average_ranks: 1"),
+        ({"a": 1.0, "b": 2.0}, 1, TooFewError, "num_domains: 1"),
+        ({"a": 1.0, "b": 2.0}, 2.5, OptionError, "num_domains: 2.5"),
+        ({"a": 0.5, "b": 2.5}, 10, OptionError, "0.5 for a; allowed: 1 to 2"),
+        ({"a": 1.0, "b": 1.5}, 10, OptionError, "add up to 2.5; allowed: 3 for 2"),
+        ({"a": float("nan"), "b": 1.5}, 10, NotFiniteError, "nan for a"),
+        ({"a": "1", "b": 1.5}, 10, NotNumericError, "'1' for a"),
+        (pd.Series([1.0, 2.0], index=["a", "a"]), 10, DuplicateError, "a more than once"),
+    ],
+)
+def test_bad_average_ranks_are_refused(
+    ranks: dict[str, float], num_domains: int, error: type[ValueError], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        compare_ranks(ranks, num_domains=num_domains)
