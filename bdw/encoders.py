@@ -1,0 +1,151 @@
+"""Encoders: images (B, c, h, w) -> features (B, feature_dim) of the final pooled layer."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock
+
+from bdw.errors import InputError, unknown_option
+
+
+class Encoder(nn.Module):
+    """A backbone and what its users must know: input channels and feature dimension.
+
+    `backbone` alone is what a user takes home; for the ResNets it is torchvision's own class with `fc` removed.
+    """
+
+    def __init__(self, backbone: nn.Module, channels: int, feature_dim: int):
+        super().__init__()
+        self.backbone = backbone
+        self.channels = channels
+        self.feature_dim = feature_dim
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features (B, feature_dim); grey images are repeated where the backbone wants colour."""
+        if images.shape[1] == 1 and self.channels == 3:
+            images = images.expand(-1, 3, -1, -1)
+        features: Tensor = self.backbone(images)
+        return features
+
+
+class SmallCNN(nn.Module):
+    """Three 3x3 convolutions of stride 2, each with batch norm and ReLU, then the mean over positions.
+
+    For images of 8 to 32 pixels where seconds count: no layer works at full resolution. Features (B, 4 * width).
+    """
+
+    def __init__(self, channels: int, width: int = 16):
+        super().__init__()
+        widths = (channels, width, 2 * width, 4 * width)
+        self.layers = nn.Sequential(
+            *(
+                nn.Sequential(
+                    nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False),
+                    nn.BatchNorm2d(after),
+                    nn.ReLU(inplace=True),
+                )
+                for before, after in itertools.pairwise(widths)
+            )
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features (B, 4 * width)."""
+        maps: Tensor = self.layers(images)
+        return maps.mean(dim=(2, 3))
+
+
+class SmallResNet(nn.Module):
+    """ResNet for images of 16 to 64 pixels: a 3x3 stem at full resolution, then three basic blocks of stride 2.
+
+    Features (B, 4 * width).
+    """
+
+    def __init__(self, channels: int, width: int = 16):
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+        )
+        self.stages = nn.Sequential(
+            *(_stage(width * before, width * after) for before, after in ((1, 1), (1, 2), (2, 4)))
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features (B, 4 * width)."""
+        features: Tensor = self.stages(self.stem(images))
+        return features.mean(dim=(2, 3))
+
+
+def _stage(channels_in: int, channels_out: int) -> nn.Module:
+    shortcut = nn.Sequential(
+        nn.Conv2d(channels_in, channels_out, 1, stride=2, bias=False), nn.BatchNorm2d(channels_out)
+    )
+    block: nn.Module = BasicBlock(channels_in, channels_out, stride=2, downsample=shortcut)
+    return block
+
+
+def _small_cnn(channels: int) -> Encoder:
+    return Encoder(SmallCNN(channels, width=16), channels, 64)
+
+
+def _small_resnet(channels: int) -> Encoder:
+    return Encoder(SmallResNet(channels, width=16), channels, 64)
+
+
+def _torchvision_resnet(constructor: Callable[..., nn.Module]) -> Callable[[int], Encoder]:
+    def build(channels: int) -> Encoder:
+        if channels not in (1, 3):
+            raise InputError(f"encoder: torchvision's ResNets take 1 or 3 channels; the source has {channels}")
+        backbone = constructor(weights=None)
+        head = backbone.fc
+        assert isinstance(head, nn.Linear)
+        backbone.fc = nn.Identity()
+        return Encoder(backbone, 3, head.in_features)
+
+    return build
+
+
+_BUILDERS: dict[str, Callable[[int], Encoder]] = {
+    "resnet18": _torchvision_resnet(torchvision.models.resnet18),
+    "resnet34": _torchvision_resnet(torchvision.models.resnet34),
+    "small_cnn": _small_cnn,
+    "small_resnet": _small_resnet,
+}
+
+
+def available() -> tuple[str, ...]:
+    """Names that the config field `encoder` accepts."""
+    return tuple(sorted(_BUILDERS))
+
+
+def build(name: str, channels: int) -> Encoder:
+    """A fresh encoder for images of that many channels, drawn from torch's global generator."""
+    if name not in _BUILDERS:
+        raise unknown_option("encoder", name, _BUILDERS)
+    return _BUILDERS[name](channels)
+
+
+@contextmanager
+def untouched_statistics(model: nn.Module) -> Iterator[None]:
+    """Normalise by the batch's own statistics, as in training, but leave all running statistics as they are.
+
+    Target batches and tangent passes must not move them (DESIGN, "batch statistics in the meta pass"); without
+    `track_running_stats` batch norm neither reads nor writes its buffers.
+    """
+    norms = [
+        module
+        for module in model.modules()
+        if isinstance(module, torch.nn.modules.batchnorm._NormBase) and module.track_running_stats
+    ]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True

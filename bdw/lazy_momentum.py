@@ -1,0 +1,83 @@
+"""SGD with momentum over a table of which a step touches only a few rows, exact and in O(rows touched).
+
+Dense heavy-ball SGD keeps moving a row in every later step, because its buffer is not empty: after s steps without a
+gradient the buffer is mu^s m and the parameter has moved by -lr * m * (mu + ... + mu^s). That is caught up in closed
+form when the row is next touched, and for all rows at the end of an epoch (DESIGN, "weights' optimiser").
+Clamping once at the end equals clamping after every step, since the drift between two touches never turns round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+
+class LazyMomentum:
+    """The optimiser of `parameters` (p, n): p quantities for each of n instances.
+
+    Attributes: parameters, buffers (p, n); clock (n,): the step up to which a row is up to date; now: steps taken.
+    """
+
+    def __init__(self, parameters: Tensor, *, learning_rate: float, momentum: float, bound: float):
+        self.parameters = parameters
+        self.buffers = torch.zeros_like(parameters)
+        self.clock = torch.zeros(parameters.shape[1], dtype=torch.int32)
+        self.now = 0
+        self.momentum = momentum
+        self.bound = bound
+        self._learning_rate = learning_rate
+
+    @property
+    def learning_rate(self) -> float:
+        """eta; setting it first catches up all rows, whose drift so far belongs to the old rate."""
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self.catch_up()
+        self._learning_rate = value
+
+    def catch_up(self, rows: Tensor | None = None) -> None:
+        """Bring these rows (indices; default: all) to the present."""
+        index: Tensor | slice = slice(None) if rows is None else rows
+        idle = (self.now - self.clock[index]).to(torch.float64)
+        decay = torch.pow(torch.tensor(self.momentum, dtype=torch.float64), idle)
+        travelled = self.momentum * (1 - decay) / (1 - self.momentum)
+        buffers = self.buffers[:, index].to(torch.float64)
+        moved = self.parameters[:, index].to(torch.float64) - self._learning_rate * travelled * buffers
+        # A row that is up to date must come out bit for bit as it went in, and so it does: travelled is 0, decay 1.
+        self.parameters[:, index] = moved.clamp(-self.bound, self.bound).to(self.parameters.dtype)
+        self.buffers[:, index] = (buffers * decay).to(self.buffers.dtype)
+        self.clock[index] = self.now
+
+    def step(self, rows: Tensor, gradients: Tensor) -> None:
+        """One step of the whole table in which only these rows, already caught up, have gradients (p, len(rows))."""
+        self.now += 1
+        buffers = self.momentum * self.buffers[:, rows] + gradients.to(self.buffers.dtype)
+        self.buffers[:, rows] = buffers
+        moved = self.parameters[:, rows] - self._learning_rate * buffers
+        self.parameters[:, rows] = moved.clamp(-self.bound, self.bound)
+        self.clock[rows] = self.now
+
+    def freeze(self, rows: Tensor) -> None:
+        """Stop these rows where they are (they were pruned)."""
+        self.catch_up(rows)
+        self.buffers[:, rows] = 0
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Tensors that `load_state_dict` continues from."""
+        return {
+            "parameters": self.parameters,
+            "buffers": self.buffers,
+            "clock": self.clock,
+            "now": torch.tensor(self.now),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from `state_dict()`."""
+        self.parameters.copy_(state["parameters"])
+        self.buffers.copy_(state["buffers"])
+        self.clock.copy_(state["clock"])
+        self.now = int(state["now"])

@@ -1,0 +1,171 @@
+"""Meta-losses: what the target says about the encoder. One class and one line in `_LOSSES` each.
+
+Two are offered because they trade signal for meaning: prototypes use the labels (Snell, Swersky and Zemel,
+"Prototypical networks for few-shot learning", NeurIPS 2017), the pretext loss on target images needs none and its
+gradient is far less noisy, but it measures likeness of the pretext problem, not of the classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from bdw.config import MetaConfig
+from bdw.data.batches import EpisodeSampler
+from bdw.errors import InputError, unknown_option
+from bdw.image_table import ImageTable
+from bdw.pretext import PretextModel, PretextTask
+from bdw.randomness import Randomness
+
+TargetBatch = tuple[Tensor, ...]
+Augment = Callable[[Tensor, torch.Generator], Tensor]
+
+
+class MetaLoss(Protocol):
+    """A scalar loss of the model on batches that it draws from the target's training split."""
+
+    images_per_batch: int
+    """Target images that one evaluation passes through the encoder."""
+
+    def draw(self, randomness: Randomness) -> TargetBatch:
+        """A target batch on the training device, everything random in it drawn."""
+
+    def __call__(self, model: PretextModel, batch: TargetBatch) -> Tensor:
+        """The loss, a scalar with graph."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """The target's labelled training images, and how they are augmented."""
+
+    images: ImageTable
+    labels: Tensor
+    """(m,) int64 on the CPU."""
+    classes: tuple[str, ...]
+    """Names of the labels, for messages."""
+    augment: Augment
+
+
+class PrototypeLoss:
+    """Prototypical networks on K-way, N-shot, Q-query episodes.
+
+    Shots and queries pass the encoder in one batch; prototypes are the means of the shots' features, logits minus the
+    squared Euclidean distances of the queries to them, and the loss is the mean cross-entropy of the K * Q queries.
+    """
+
+    def __init__(self, target: Target, task: PretextTask, config: MetaConfig):
+        del task
+        self._target = target
+        self._shots = config.shots
+        self._episodes = EpisodeSampler(target.labels, config.ways, config.shots, config.queries, target.classes)
+        self.images_per_batch = config.ways * (config.shots + config.queries)
+
+    def draw(self, randomness: Randomness) -> TargetBatch:
+        """Images (K * (N + Q), c, s, s), class by class, the shots of a class before its queries."""
+        episode = self._episodes.draw(randomness["target"])
+        images = self._target.images[episode.flatten()]
+        ways = torch.arange(len(episode), device=images.device)
+        return self._target.augment(images, randomness["target_augmentation"]), ways
+
+    def __call__(self, model: PretextModel, batch: TargetBatch) -> Tensor:
+        """Mean cross-entropy of the queries."""
+        images, ways = batch
+        features = model.encoder(images).unflatten(0, (len(ways), -1))
+        return prototype_cross_entropy(features[:, : self._shots], features[:, self._shots :])
+
+
+def prototype_cross_entropy(shots: Tensor, queries: Tensor) -> Tensor:
+    """Cross-entropy of queries (K, Q, d) against the means of shots (K, N, d), class i being row i in both."""
+    prototypes = shots.mean(dim=1)
+    flat = queries.flatten(0, 1)
+    logits = 2 * flat @ prototypes.T - prototypes.square().sum(dim=1) - flat.square().sum(dim=1, keepdim=True)
+    classes = torch.arange(len(queries), device=queries.device).repeat_interleave(queries.shape[1])
+    return functional.cross_entropy(logits, classes)
+
+
+class PretextLoss:
+    """The pretext task's own loss, averaged over a batch of target images drawn without their labels."""
+
+    def __init__(self, target: Target, task: PretextTask, config: MetaConfig):
+        if config.target_batch > len(target.images):
+            raise InputError(
+                f"target_batch: {config.target_batch} is more than the target's {len(target.images)} training images"
+            )
+        self._target = target
+        self._task = task
+        self.images_per_batch = config.target_batch
+
+    def draw(self, randomness: Randomness) -> TargetBatch:
+        """The pretext task's views of `target_batch` images, drawn without replacement."""
+        chosen = torch.randperm(len(self._target.images), generator=randomness["target"])[: self.images_per_batch]
+        images = self._target.augment(self._target.images[chosen], randomness["target_augmentation"])
+        return self._task.views(images, randomness["target_views"])
+
+    def __call__(self, model: PretextModel, batch: TargetBatch) -> Tensor:
+        """Mean pretext loss of the batch."""
+        losses: Tensor = model(batch).losses
+        return losses.mean()
+
+
+class WeightedSum:
+    """Several meta-losses, each on its own batch."""
+
+    def __init__(self, terms: Sequence[tuple[float, MetaLoss]]):
+        self._terms = terms
+        self.images_per_batch = sum(loss.images_per_batch for _, loss in terms)
+
+    def draw(self, randomness: Randomness) -> TargetBatch:
+        """The terms' batches one after the other, with their lengths in front."""
+        batches = [loss.draw(randomness) for _, loss in self._terms]
+        lengths = torch.tensor([len(batch) for batch in batches])
+        return (lengths, *(tensor for batch in batches for tensor in batch))
+
+    def __call__(self, model: PretextModel, batch: TargetBatch) -> Tensor:
+        """The weighted sum of the terms."""
+        lengths, *rest = batch
+        total: Tensor | None = None
+        for (coefficient, loss), length in zip(self._terms, lengths.tolist(), strict=True):
+            value = coefficient * loss(model, tuple(rest[:length]))
+            total = value if total is None else total + value
+            rest = rest[length:]
+        assert total is not None
+        return total
+
+
+_LOSSES: dict[str, Callable[[Target, PretextTask, MetaConfig], MetaLoss]] = {
+    "pretext": PretextLoss,
+    "prototype": PrototypeLoss,
+}
+
+
+def available() -> tuple[str, ...]:
+    """Names that the config field `meta_loss` accepts, alone or in a weighted sum."""
+    return tuple(sorted(_LOSSES))
+
+
+def parse(spec: str) -> list[tuple[float, str]]:
+    """`prototype+0.5*pretext` -> [(1.0, "prototype"), (0.5, "pretext")]; `InputError` if it cannot be read."""
+    terms = []
+    for term in spec.split("+"):
+        coefficient, _, name = term.strip().rpartition("*")
+        try:
+            value = float(coefficient) if coefficient else 1.0
+        except ValueError:
+            raise InputError(f"meta_loss: {coefficient!r} in {spec!r} is not a number; allowed: 0.5*pretext") from None
+        if name not in _LOSSES:
+            raise unknown_option("meta_loss", name, _LOSSES)
+        if not value > 0 or value == float("inf"):
+            raise InputError(f"meta_loss: coefficient {value} in {spec!r} cannot work; allowed: positive numbers")
+        terms.append((value, name))
+    return terms
+
+
+def build(config: MetaConfig, target: Target, task: PretextTask) -> MetaLoss:
+    """The meta-loss that the config names; checks that the target's classes allow its batches."""
+    terms = [(coefficient, _LOSSES[name](target, task, config)) for coefficient, name in parse(config.meta_loss)]
+    return terms[0][1] if len(terms) == 1 and terms[0][0] == 1.0 else WeightedSum(terms)

@@ -1,0 +1,68 @@
+"""Pretext tasks: what an unlabelled image teaches. One file and one line in `_TASKS` each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from bdw.encoders import Encoder
+from bdw.errors import unknown_option
+
+
+class PretextOutput(NamedTuple):
+    """What a batch of k instances costs and how well it is solved."""
+
+    losses: Tensor
+    """(k,) loss of every instance, averaged over its views."""
+    hits: Tensor
+    """(k,) share of its views solved, without gradient."""
+
+
+class PretextTask(Protocol):
+    """Makes views of images and says what each instance's views cost. Holds no parameters itself."""
+
+    def head(self, feature_dim: int) -> nn.Module:
+        """The trainable part between features and loss."""
+
+    def views(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """All that the loss needs of images (k, c, h, w). Everything random is drawn here, once: the training pass
+        and the tangent pass must see the same views and the same noise."""
+
+    def solve(self, encoder: nn.Module, head: nn.Module, views: tuple[Tensor, ...]) -> PretextOutput:
+        """Losses and hits per instance; the losses may depend on each other through batch norm."""
+
+
+class PretextModel(nn.Module):
+    """Encoder and head as one module, so that DistributedDataParallel and `functional_call` see one forward pass."""
+
+    def __init__(self, encoder: Encoder, task: PretextTask):
+        super().__init__()
+        self.task = task
+        self.encoder = encoder
+        self.head = task.head(encoder.feature_dim)
+
+    def forward(self, views: tuple[Tensor, ...]) -> PretextOutput:
+        """Losses and hits (k,) of the instances behind these views."""
+        return self.task.solve(self.encoder, self.head, views)
+
+
+def _tasks() -> dict[str, Callable[[], PretextTask]]:
+    from bdw.pretext.rotation import Rotation
+
+    return {"rotation": Rotation}
+
+
+def available() -> tuple[str, ...]:
+    """Names that the config field `pretext` accepts."""
+    return tuple(sorted(_tasks()))
+
+
+def build(name: str) -> PretextTask:
+    """The pretext task of that name."""
+    tasks = _tasks()
+    if name not in tasks:
+        raise unknown_option("pretext", name, tasks)
+    return tasks[name]()

@@ -1,0 +1,61 @@
+"""The keep mask: which instances are still trained on, and since when the others are not."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+logger = logging.getLogger(__name__)
+
+
+class KeepMask:
+    """Once pruned, always pruned. `kept` (n,) bool; `pruned_at_epoch` (n,) int32, 0 while an instance is kept."""
+
+    def __init__(self, num_instances: int, min_kept: int):
+        self.kept = torch.ones(num_instances, dtype=torch.bool)
+        self.pruned_at_epoch = torch.zeros(num_instances, dtype=torch.int32)
+        self.min_kept = min(min_kept, num_instances)
+
+    @property
+    def count(self) -> int:
+        """How many instances are kept."""
+        return int(self.kept.sum())
+
+    def prune(self, useless: NDArray[np.bool_], usefulness: NDArray[np.float64], epoch: int) -> Tensor:
+        """Prune the useless (n,) and return the indices that went.
+
+        Never leaves fewer than `min_kept`: if the rule asks for more, the instances of the highest usefulness (n,)
+        among those still kept stay, the earlier index first where it ties, and a warning says so.
+        """
+        doomed = torch.from_numpy(useless) & self.kept
+        spared = self.min_kept - (self.count - int(doomed.sum()))
+        if spared > 0:
+            candidates = doomed.nonzero().flatten().numpy()
+            best = candidates[np.argsort(-usefulness[candidates], kind="stable")[:spared]]
+            doomed[torch.from_numpy(best)] = False
+            logger.warning(
+                "epoch %d: the pruning rule wanted to leave %d of %d images; kept the %d of the highest mean weight "
+                "instead (min_kept)",
+                epoch,
+                self.min_kept - spared,
+                len(self.kept),
+                self.min_kept,
+            )
+        gone = doomed.nonzero().flatten()
+        self.kept[gone] = False
+        self.pruned_at_epoch[gone] = epoch
+        return gone
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Tensors that `load_state_dict` continues from."""
+        return {"kept": self.kept, "pruned_at_epoch": self.pruned_at_epoch}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from `state_dict()`."""
+        self.kept.copy_(state["kept"])
+        self.pruned_at_epoch.copy_(state["pruned_at_epoch"])
