@@ -1,0 +1,1 @@
+"""How good an encoder is for the target: one file per measure."""

@@ -1,0 +1,86 @@
+"""What a run says about itself: a `StepReport` a step, an `EpochReport` an epoch, and who may listen."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepReport:
+    """One training step, for a progress line; this worker's own numbers."""
+
+    epoch: int
+    epochs: int
+    step: int
+    """1-based step within the epoch."""
+    steps: int
+    """Steps of this epoch."""
+    loss: float
+    meta_loss: float
+    """NaN where no meta-loss is computed."""
+    kept_fraction: float
+    images_per_second: float
+    """Source instances a second over all workers, since the epoch began."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochReport:
+    """One epoch over all workers: a row of metrics.csv."""
+
+    epoch: int
+    """1-based."""
+    steps: int
+    loss: float
+    """Mean pretext loss over instances, unweighted."""
+    meta_loss: float
+    """Mean over steps; NaN where no meta-loss is computed."""
+    pretext_accuracy: float
+    """Share of views solved while training."""
+    validation_accuracy: float
+    """Logistic regression on the target's validation split; NaN in epochs without evaluation."""
+    is_best: bool
+    """Whether this is the best validation accuracy so far."""
+    kept: int
+    """Instances kept after this epoch's pruning."""
+    kept_fraction: float
+    mean_weight: float
+    """Mean over all instances of the mean weight."""
+    planted_auroc: float
+    """AUROC of the mean weight for telling planted junk; NaN where nothing was planted or weights are all equal."""
+    instances_seen: int
+    """Source instances that passed a training step, since the start."""
+    target_instances_seen: int
+    """Target images that passed a meta-loss, since the start."""
+    learning_rate: float
+    seconds: float
+    """Seconds of this epoch's training steps."""
+    wall_seconds: float
+    """Seconds of all training, pruning, evaluation and checkpoints since the start, resumed parts included."""
+    images_per_second: float
+    """Source instances a second in this epoch's steps."""
+
+    def row(self) -> dict[str, float | int | bool]:
+        """Column -> value."""
+        return dataclasses.asdict(self)
+
+
+class ProgressListener(Protocol):
+    """Hears of every step and epoch on rank 0."""
+
+    def on_step(self, report: StepReport) -> None:
+        """A step has ended."""
+
+    def on_epoch(self, report: EpochReport) -> None:
+        """An epoch has ended, its checkpoint is written."""
+
+
+class Silent:
+    """A listener that says nothing."""
+
+    def on_step(self, report: StepReport) -> None:
+        """Nothing."""
+
+    def on_epoch(self, report: EpochReport) -> None:
+        """Nothing."""

@@ -1,0 +1,68 @@
+"""The end of a run: evaluate the best encoder on the test split and write what users take home."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bdw import encoders, export
+from bdw.data import LabelledImages
+from bdw.evaluation import linear_probe
+
+if TYPE_CHECKING:
+    from bdw.trainer import Trainer
+
+
+def write_results(trainer: Trainer) -> None:
+    """encoder.safetensors (the best epoch's), instance_weights.parquet and results.parquet of a finished run."""
+    config, problem, run, last = trainer.config, trainer.problem, trainer.run, trainer.history[-1]
+    channels = problem.source.images.shape[1]
+    best = encoders.build(config.model.encoder, channels)
+    best.backbone.load_state_dict(trainer.best_backbone)
+    best.to(trainer.device)
+    best_report = max(trainer.history, key=lambda report: (report.is_best, report.epoch))
+    export.write_encoder(
+        run.encoder,
+        config.model.encoder,
+        trainer.best_backbone,
+        {
+            "channels": channels,
+            "image_size": config.data.image_size,
+            "crop_size": config.data.crop_size,
+            "epoch": best_report.epoch,
+        },
+    )
+    weights = trainer.learner.weighter.table()
+    export.write_table(run.instance_weights, export.weights_table(problem.source, weights, trainer.mask))
+    development = _joined(problem.target_train, problem.target_validation)
+    values = {
+        "accuracy": linear_probe.evaluate(
+            best, development, problem.target_test, linear_probe.Settings.from_config(config)
+        ),
+        "validation_accuracy": best_report.validation_accuracy,
+        "planted_auroc": last.planted_auroc,
+    }
+    rows = [
+        {
+            "method": config.weighter.weighter,
+            "domain": config.data.target,
+            "seed": config.optimiser.seed,
+            "metric": metric,
+            "value": value,
+            "higher_is_better": True,
+            "wall_seconds": last.wall_seconds,
+            "instances_seen": last.instances_seen,
+            "kept_fraction": last.kept_fraction,
+            "run": str(run.path),
+        }
+        for metric, value in values.items()
+        if not math.isnan(value)
+    ]
+    export.write_table(run.results, export.results_table(rows))
+
+
+def _joined(first: LabelledImages, second: LabelledImages) -> LabelledImages:
+    """Train and validation together: what the paper's classifier is fitted on for the test split."""
+    return LabelledImages(np.concatenate([first.images, second.images]), np.concatenate([first.labels, second.labels]))

@@ -1,0 +1,181 @@
+"""Two gloo workers on the CPU: the same step as one worker, the same table and mask everywhere."""
+
+from __future__ import annotations
+
+import multiprocessing
+import socket
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from bdw import collectives
+from bdw.config import RunConfig
+from bdw.data.batches import local_part
+from bdw.encoders import Encoder
+from bdw.pretext import PretextModel
+from bdw.pretext.rotation import Rotation
+from bdw.randomness import Randomness
+from bdw.train_step import Learner, SourceBatch, train_step
+from bdw.trainer import Trainer
+from bdw.weighters import WeightSample
+from bdw.weighters.beta import BetaWeighter
+
+K, N = 8, 20
+
+
+def _worker(
+    rank: int, world: int, port: int, task: Callable[..., Any], folder: str, arguments: tuple[Any, ...]
+) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=world)
+    try:
+        result = task(*arguments)
+    except Exception:
+        result = {"error": traceback.format_exc()}
+    finally:
+        dist.destroy_process_group()
+    torch.save(result, Path(folder) / f"{rank}.pt")
+
+
+def _on_workers(world: int, folder: Path, task: Callable[..., Any], *arguments: Any) -> list[Any]:
+    """Run the task on so many processes; their results in rank order."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder.mkdir(exist_ok=True)
+    # The fork server imports torch once for all workers of all tests; forking the test process itself, with its
+    # threads, would be asking for deadlocks.
+    multiprocessing.set_forkserver_preload(["bdw.trainer", "torch.distributed"])
+    mp.start_processes(_worker, (world, port, task, str(folder), arguments), nprocs=world, start_method="forkserver")
+    results = [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(world)]
+    for result in results:
+        assert "error" not in result, result["error"]
+    return results
+
+
+class _QuarterWeights(BetaWeighter):
+    """A Beta table that learns, but draws the same weight for an instance on whichever worker it lies."""
+
+    def sample(self, indices: Tensor, generator: torch.Generator) -> WeightSample:
+        self.optimiser.catch_up(indices)
+        logs = self.optimiser.parameters[:, indices].clone().requires_grad_()
+        sample = super().sample(indices, generator)
+        object.__setattr__(sample, "logs", logs)
+        object.__setattr__(sample, "weights", torch.sigmoid(logs[0] - 2 * logs[1] - 0.1 * indices))
+        return sample
+
+
+class _Distance:
+    """A meta-loss without any randomness: the features of fixed target images should vanish."""
+
+    images_per_batch = 3
+
+    def draw(self, randomness: Randomness) -> tuple[Tensor, ...]:
+        return (torch.linspace(-1, 1, 3 * 36, dtype=torch.float64).view(3, 1, 6, 6),)
+
+    def __call__(self, model: PretextModel, batch: tuple[Tensor, ...]) -> Tensor:
+        return model.encoder(batch[0]).square().sum()
+
+
+def _three_steps() -> dict[str, Tensor]:
+    """Three steps of batch K dealt out to the workers, in float64, without batch statistics."""
+    torch.manual_seed(0)
+    backbone = nn.Sequential(nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.Tanh(), nn.Flatten(), nn.Linear(64, 5))
+    model = PretextModel(Encoder(backbone, 1, 5), Rotation()).double()
+    images = torch.randn(N, 1, 6, 6, dtype=torch.float64)
+    weighter = _QuarterWeights(
+        N, learning_rate=5.0, momentum=0.9, log_bound=7.0, cdf_threshold=0.1, density_threshold=0.5,
+        dtype=torch.float64,
+    )  # fmt: skip
+    learner = Learner(
+        model=model,
+        replicated=DistributedDataParallel(model) if collectives.size() > 1 else model,
+        optimiser=torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3),
+        weighter=weighter,
+        meta_loss=_Distance(),
+        randomness=Randomness(0, collectives.rank()),
+    )
+    for indices in torch.randperm(N, generator=torch.Generator().manual_seed(1)).split([K, K - 1, 5]):
+        mine = local_part(indices, collectives.rank(), collectives.size())
+        train_step(learner, SourceBatch(mine, images[mine], len(indices)))
+    weighter.end_epoch()
+    return {**model.state_dict(), "weights": weighter.optimiser.parameters, "buffers": weighter.optimiser.buffers}
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_many_workers_equal_one_to_rounding(world: int, tmp_path: Path) -> None:
+    """Uneven parts included; the reference runs in this process, without a process group."""
+    expected = _three_steps()
+    assert float(expected["weights"].abs().max()) > 1e-3
+    for result in _on_workers(world, tmp_path / "results", _three_steps):
+        for name, value in expected.items():
+            torch.testing.assert_close(result[name], value, rtol=1e-9, atol=1e-12)
+
+
+def _train(config: dict[str, Any]) -> dict[str, Any]:
+    trainer = Trainer(RunConfig.from_flat(config))
+    history = [report.row() for report in trainer.epochs()]
+    return {
+        "history": history,
+        "weights": trainer.learner.weighter.state_dict()["parameters"],
+        "kept": trainer.mask.kept,
+        "model": {name: p.detach() for name, p in trainer.learner.model.named_parameters()},
+    }
+
+
+def _train_in_parts_and_whole(config: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "first": _train(parts | {"epochs": 2}),
+        "resumed": _train(parts | {"resume": True}),
+        "whole": _train(config),
+    }
+
+
+def test_two_workers_train_prune_resume_and_agree(tmp_path: Path) -> None:
+    config = RunConfig.from_flat(
+        {
+            "run_dir": str(tmp_path / "run"), "epochs": 3, "max_source": 99, "batch_size": 32, "shots": 2,
+            "queries": 2, "weight_lr": 100.0, "cdf_threshold": 0.45, "device": "cpu",
+        }
+    )  # fmt: skip
+    parts = config.replace(run_dir=str(tmp_path / "parts"))
+    mine, theirs = _on_workers(2, tmp_path / "results", _train_in_parts_and_whole, config.flat(), parts.flat())
+    for name in ("first", "resumed", "whole"):
+        first, second = mine[name], theirs[name]
+        assert torch.equal(first["weights"], second["weights"])
+        assert torch.equal(first["kept"], second["kept"])
+        assert all(torch.equal(first["model"][key], second["model"][key]) for key in first["model"])
+        assert [row["loss"] for row in first["history"]] == [row["loss"] for row in second["history"]]
+    history = mine["whole"]["history"]
+    assert history[1]["instances_seen"] == 99 + history[0]["kept"], "an instance was dropped"
+    assert 32 <= history[-1]["kept"] < 99
+    # On as many workers as before, a resumed run ends bit for bit where the undisturbed one does.
+    assert [row["epoch"] for row in mine["resumed"]["history"]] == [3]
+    assert torch.equal(mine["resumed"]["weights"], mine["whole"]["weights"])
+    assert torch.equal(mine["resumed"]["kept"], mine["whole"]["kept"])
+    for name, value in mine["whole"]["model"].items():
+        assert torch.equal(mine["resumed"]["model"][name], value)
+
+
+def _expect_refusal(config: dict[str, Any]) -> dict[str, Any]:
+    try:
+        Trainer(RunConfig.from_flat(config))
+    except ValueError as refusal:
+        return {"message": str(refusal)}
+    return {"message": ""}
+
+
+def test_what_one_worker_refuses_all_refuse(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").touch()
+    config = RunConfig.from_flat({"run_dir": str(tmp_path / "run"), "device": "cpu"}).flat()
+    for result in _on_workers(2, tmp_path / "results", _expect_refusal, config):
+        assert "is not empty" in result["message"]

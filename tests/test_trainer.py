@@ -1,0 +1,307 @@
+"""The loop: equal to plain training where it must be, resumable bit for bit, and stopped by what cannot work."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import math
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+import bdw
+from bdw import checkpoint, encoders, weighters
+from bdw.config import RunConfig, WeighterConfig
+from bdw.data import LabelledImages, Problem, pack_arrays
+from bdw.data.augment import random_crop_flip
+from bdw.data.batches import epoch_order, global_batches
+from bdw.errors import InputError, NonFiniteError
+from bdw.measurements import EpochReport, Silent, StepReport
+from bdw.randomness import Randomness, drawn_from
+from bdw.trainer import Trainer, iterate
+from bdw.weighters import WeightSample
+from bdw.weighters.beta import BetaWeighter
+
+NUM_SOURCE, CLASSES = 50, 3
+
+
+@pytest.fixture(scope="module")
+def problem(tmp_path_factory: pytest.TempPathFactory) -> Problem:
+    rng = np.random.default_rng(0)
+    source = pack_arrays(
+        tmp_path_factory.mktemp("packed") / "source",
+        rng.integers(0, 256, (NUM_SOURCE, 1, 12, 12), dtype=np.uint8),
+        planted=np.arange(NUM_SOURCE, dtype=np.int8) % 2,
+        kinds=["noise", "digit"] * (NUM_SOURCE // 2),
+    )
+
+    def labelled(per_class: int) -> LabelledImages:
+        labels = np.arange(CLASSES, dtype=np.int64).repeat(per_class)
+        images = rng.integers(0, 128, (len(labels), 1, 12, 12)) + 60 * labels[:, None, None, None]
+        return LabelledImages(images.clip(0, 255).astype(np.uint8), labels)
+
+    return Problem(source, labelled(8), labelled(4), labelled(5), ("a", "b", "c"), "key")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> RunConfig:
+    return RunConfig.from_flat(
+        {
+            "run_dir": str(tmp_path / "run"), "image_size": 12, "crop_size": 12, "batch_size": 16, "epochs": 3,
+            "ways": 3, "shots": 2, "queries": 2, "target_batch": 8, "weight_lr": 50.0, "device": "cpu",
+        }
+    )  # fmt: skip
+
+
+def _run(config: RunConfig, problem: Problem) -> Trainer:
+    trainer = Trainer(config, problem=problem)
+    list(trainer.epochs())
+    return trainer
+
+
+def _parameters(trainer: Trainer) -> dict[str, Tensor]:
+    return dict(trainer.learner.model.state_dict())
+
+
+def _assert_equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def _plain_training(config: RunConfig, problem: Problem) -> dict[str, Tensor]:
+    """RotNet written out, without a line of the loop under test."""
+    randomness = Randomness(config.optimiser.seed)
+    with drawn_from(randomness["model"]):
+        encoder = encoders.build(config.model.encoder, 1)
+        head = nn.Linear(encoder.feature_dim, 4)
+    model = nn.ModuleDict({"encoder": encoder, "head": head}).train()
+    sgd = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
+    for _ in range(config.optimiser.epochs):
+        order = epoch_order(torch.arange(NUM_SOURCE), randomness["order"])
+        for indices in global_batches(order, config.optimiser.batch_size):
+            images = torch.from_numpy(problem.source.images[indices.numpy()])
+            images = random_crop_flip(images, 12, 2, False, randomness["augmentation"])
+            views = torch.stack([torch.rot90(images, q, (2, 3)) for q in range(4)], dim=1).flatten(0, 1)
+            sgd.zero_grad()
+            functional.cross_entropy(head(encoder(views)), torch.arange(4).repeat(len(indices))).backward()
+            sgd.step()
+    return dict(model.state_dict())
+
+
+class _FixedAtOne(BetaWeighter):
+    """Learns its Beta table as ever, but hands out ones."""
+
+    def sample(self, indices: Tensor, generator: torch.Generator) -> WeightSample:
+        drawn = super().sample(indices, generator)
+        one = drawn.weights * 0 + 1
+        return dataclasses.replace(drawn, weights=one)
+
+
+def test_uniform_weights_are_plain_training(config: RunConfig, problem: Problem) -> None:
+    """To rounding: the reference averages all views at once, the loop first over the views of an instance."""
+    trainer = _run(config.replace(weighter="uniform"), problem)
+    expected = _plain_training(config, problem)
+    for name, value in _parameters(trainer).items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-5)
+
+
+def test_weights_fixed_at_one_without_pruning_are_plain_training_bit_for_bit(
+    config: RunConfig, problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The meta pass, the tangents and the weights' draws must leave no trace in the model."""
+
+    def build(num_instances: int, settings: WeighterConfig) -> BetaWeighter:
+        return _FixedAtOne.from_config(num_instances, settings)
+
+    plain = _run(config.replace(weighter="uniform"), problem)
+    monkeypatch.setattr(weighters, "build", build)
+    weighted = _run(config.replace(prune=False, run_dir=config.output.run_dir + "-weighted"), problem)
+    assert weighted.learner.meta_loss is not None
+    assert not math.isnan(weighted.history[-1].meta_loss)
+    _assert_equal(_parameters(weighted), _parameters(plain))
+
+
+def test_resumed_runs_end_bit_for_bit_where_undisturbed_ones_do(config: RunConfig, problem: Problem) -> None:
+    settings = config.replace(epochs=4, cdf_threshold=0.4)
+    whole = _run(settings, problem)
+    parts = settings.replace(run_dir=config.output.run_dir + "-parts", resume=True)
+    for _ in range(4):  # a new process's worth of state for every epoch
+        next(iterate(parts, problem=problem))
+    resumed = Trainer(parts, problem=problem)
+    assert whole.mask.count < NUM_SOURCE, "nothing was pruned, so pruning was not tested"
+    _assert_equal(_parameters(resumed), _parameters(whole))
+    _assert_equal(resumed.learner.weighter.state_dict(), whole.learner.weighter.state_dict())
+    _assert_equal(resumed.mask.state_dict(), whole.mask.state_dict())
+    _assert_equal(resumed.randomness.state_dict(), whole.randomness.state_dict())
+    run, other = Path(settings.output.run_dir), Path(parts.output.run_dir)
+    assert (run / "instance_weights.parquet").read_bytes() == (other / "instance_weights.parquet").read_bytes()
+    _assert_equal(*(safetensors.torch.load_file(folder / "encoder.safetensors") for folder in (run, other)))
+    timed = {"seconds", "wall_seconds", "images_per_second"}
+    for first, second in zip(whole.history, resumed.history, strict=True):
+        rows = [{k: v for k, v in report.row().items() if k not in timed} for report in (first, second)]
+        assert rows[0] == pytest.approx(rows[1], rel=0, abs=0, nan_ok=True)
+
+
+def test_stopping_early_is_not_asking_for_the_next_epoch(config: RunConfig, problem: Problem) -> None:
+    reports = iterate(config, problem=problem)
+    assert next(reports).epoch == 1
+    reports.close()
+    path = checkpoint.last(Path(config.output.run_dir) / "checkpoints")
+    assert path is not None
+    assert checkpoint.load(path)["epoch"] == 1
+    later = list(iterate(config.replace(resume=True), problem=problem))
+    assert [report.epoch for report in later] == [2, 3]
+
+
+def test_a_finished_run_leaves_everything_behind(config: RunConfig, problem: Problem) -> None:
+    run = Path(config.output.run_dir)
+    history = list(iterate(config, problem=problem))
+    saved = json.loads((run / "config.json").read_text())
+    assert RunConfig.from_flat(saved["config"]) == config
+    assert saved["source"]["content_key"] == problem.source.content_key
+    assert torch.__version__.startswith(saved["versions"]["torch"])
+    lines = (run / "metrics.csv").read_text().splitlines()
+    assert lines[0].split(",") == list(history[0].row())
+    assert len(lines) == 1 + config.optimiser.epochs
+    weights = pq.read_table(run / "instance_weights.parquet")
+    assert weights.column_names == [
+        "index", "name", "a", "b", "mean", "variance", "kept", "pruned_at_epoch", "planted", "kind",
+    ]  # fmt: skip
+    assert weights["index"].to_pylist() == list(range(NUM_SOURCE))
+    assert sum(weights["kept"].to_pylist()) == history[-1].kept
+    results = pq.read_table(run / "results.parquet").to_pylist()
+    assert {row["metric"] for row in results} == {"accuracy", "validation_accuracy", "planted_auroc"}
+    assert all(0 <= row["value"] <= 1 for row in results)
+    assert len(list((run / "checkpoints").iterdir())) == config.output.keep_checkpoints
+    # No temporary file is left over.
+    assert not [p for p in run.rglob("*") if p.name.endswith(".tmp")]
+
+
+def test_counts_instances_and_target_images(config: RunConfig, problem: Problem) -> None:
+    history = list(iterate(config.replace(prune=False), problem=problem))
+    steps = math.ceil(NUM_SOURCE / 16)
+    assert [r.instances_seen for r in history] == [NUM_SOURCE, 2 * NUM_SOURCE, 3 * NUM_SOURCE]
+    assert history[-1].target_instances_seen == 3 * steps * 3 * (2 + 2)
+    assert history[0].steps == steps
+
+
+def test_the_listener_hears_every_step_and_epoch(config: RunConfig, problem: Problem) -> None:
+    class Recorder(Silent):
+        def __init__(self) -> None:
+            self.steps: list[StepReport] = []
+            self.epochs: list[EpochReport] = []
+
+        def on_step(self, report: StepReport) -> None:
+            self.steps.append(report)
+
+        def on_epoch(self, report: EpochReport) -> None:
+            self.epochs.append(report)
+
+    recorder = Recorder()
+    history = list(iterate(config.replace(prune=False), problem=problem, listener=recorder))
+    assert recorder.epochs == history
+    assert [(r.epoch, r.step) for r in recorder.steps] == [(e, s) for e in (1, 2, 3) for s in (1, 2, 3, 4)]
+
+
+def test_the_learning_rate_falls_after_its_milestones(config: RunConfig, problem: Problem) -> None:
+    history = list(iterate(config.replace(lr_milestones=[1, 2]), problem=problem))
+    assert [r.learning_rate for r in history] == pytest.approx([0.1, 0.01, 0.001])
+
+
+def test_evaluation_can_be_rarer_but_never_misses_the_last_epoch(config: RunConfig, problem: Problem) -> None:
+    history = list(iterate(config.replace(evaluate_every=2), problem=problem))
+    assert [math.isnan(r.validation_accuracy) for r in history] == [True, False, False]
+
+
+def test_everything_pruned_keeps_a_floor_and_says_so(
+    config: RunConfig, problem: Problem, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = config.replace(cdf_threshold=0.999, density_threshold=0.001, min_kept=10)
+    with caplog.at_level(logging.WARNING):
+        history = list(iterate(settings, problem=problem))
+    assert [r.kept for r in history] == [10, 10, 10]
+    assert "kept the 10" in caplog.text
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_checkpoint(
+    config: RunConfig, problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = Trainer(config, problem=problem)
+    reports = trainer.epochs()
+    next(reports)
+    with torch.no_grad():
+        trainer.learner.model.head.weight[0, 0] = math.nan  # type: ignore[index]
+    with pytest.raises(NonFiniteError, match=r"loss is not finite at step 1 of epoch 2"):
+        next(reports)
+    path = checkpoint.last(Path(config.output.run_dir) / "checkpoints")
+    assert path is not None
+    state = checkpoint.load(path)
+    assert state["epoch"] == 1
+    assert all(bool(value.isfinite().all()) for value in state["model"].values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 51}, "batch_size: 51 is larger than the source of 50 images"),
+        ({"ways": 4}, r"ways \(K\): 4 classes needed but the target has 3"),
+        ({"shots": 7}, r"class 'a' has 8"),
+        ({"encoder": "resnet9"}, "encoder: 'resnet9' is not known"),
+        ({"pretext": "jigsaw"}, "pretext: 'jigsaw' is not known"),
+        ({"weighter": "alpha"}, "weighter: 'alpha' is not known"),
+        ({"meta_loss": "proto"}, "meta_loss: 'proto' is not known"),
+    ],
+)
+def test_what_cannot_work_stops_before_any_compute(
+    config: RunConfig, problem: Problem, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        Trainer(config.replace(**changes), problem=problem)
+    assert not Path(config.output.run_dir).exists(), "a run that never began must leave nothing behind"
+
+
+def test_another_runs_folder_is_left_alone(config: RunConfig, problem: Problem) -> None:
+    next(iterate(config, problem=problem))
+    with pytest.raises(InputError, match="already holds a run; choose another --run-dir, or continue it with --resume"):
+        Trainer(config, problem=problem)
+    with pytest.raises(InputError, match=r"another run.*weight_lr was 50.0 and is 3.0"):
+        Trainer(config.replace(resume=True, weight_lr=3.0), problem=problem)
+    next(iterate(config.replace(resume=True), problem=problem))
+    with pytest.raises(InputError, match="epochs: 1 is less than the 2 already trained"):
+        Trainer(config.replace(resume=True, epochs=1), problem=problem)
+
+
+def test_a_folder_of_other_things_is_left_alone(config: RunConfig, problem: Problem) -> None:
+    run = Path(config.output.run_dir)
+    run.mkdir()
+    (run / "thesis.tex").touch()
+    with pytest.raises(InputError, match=r"is not empty \(holds thesis.tex\)"):
+        Trainer(config, problem=problem)
+
+
+def test_a_damaged_checkpoint_is_named(config: RunConfig, problem: Problem) -> None:
+    next(iterate(config, problem=problem))
+    path = Path(config.output.run_dir) / "checkpoints" / "epoch_0001" / "state.pt"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"checkpoint .*epoch_0001 cannot be read"):
+        Trainer(config.replace(resume=True), problem=problem)
+
+
+def test_fit_on_the_embedded_digits_hands_over_an_encoder_and_weights(tmp_path: Path) -> None:
+    config = RunConfig.from_flat({"run_dir": str(tmp_path / "run"), "epochs": 1, "max_source": 128, "shots": 2})
+    result = bdw.fit(config)
+    assert len(result.instance_weights) == 128
+    assert len(result.history) == 1
+    assert not result.encoder.training
+    tensors = safetensors.torch.load_file(result.run_dir / "encoder.safetensors")
+    fresh = encoders.build("small_cnn", 1)
+    fresh.backbone.load_state_dict(tensors, strict=True)
+    images = torch.rand(2, 1, 16, 16)
+    assert torch.equal(fresh.eval()(images), result.encoder(images))
