@@ -1,0 +1,100 @@
+"""The files of a run directory that a report is made from, read once and checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bdw.data.packed import PackedDataset
+from bdw.errors import InputError
+from bdw.report.table_files import column, read_json_object, read_table
+
+METRICS_COLUMNS = ("epoch", "loss", "validation_accuracy", "kept_fraction", "instances_seen", "wall_seconds")
+WEIGHT_COLUMNS = ("index", "name", "a", "b", "mean", "kept", "pruned_at_epoch")
+RESULT_COLUMNS = ("method", "domain", "seed", "metric", "value")
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """What a run left behind.
+
+    `weights` and `results` are None where their file is absent; `images` (uint8 (n, c, h, w)) is None where the packed
+    source is, and `notes` then says why. `weights` is None too if no weights were learnt: nothing to show.
+    """
+
+    directory: Path
+    config: dict[str, Any]
+    description: dict[str, Any]
+    metrics: pd.DataFrame
+    weights: pd.DataFrame | None
+    results: pd.DataFrame | None
+    images: npt.NDArray[np.uint8] | None
+    skipped: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+
+
+def read_run(run_dir: Path) -> RunFiles:
+    """Reads a run directory. Raises `InputError` unless config.json and metrics.csv with an epoch in it are there."""
+    description = read_json_object(run_dir / "config.json")
+    config = description.get("config")
+    if not isinstance(config, dict):
+        raise InputError(f"{run_dir / 'config.json'}: has no object named 'config'; is this the directory of a run?")
+    metrics = read_table(run_dir / "metrics.csv", METRICS_COLUMNS)
+    if metrics.empty:
+        raise InputError(f"{run_dir / 'metrics.csv'}: holds no epoch yet; a report needs at least one")
+    results_path, weights_path = run_dir / "results.parquet", run_dir / "instance_weights.parquet"
+    results = read_table(results_path, RESULT_COLUMNS) if results_path.is_file() else None
+    weights = read_table(weights_path, WEIGHT_COLUMNS) if weights_path.is_file() else None
+    if weights is not None:
+        _require_positive(weights_path, weights)
+        weights = weights if weights_were_learnt(weights) else None
+    images, skipped, notes = _source(run_dir, description.get("source") or {}, weights)
+    return RunFiles(run_dir, config, description, metrics, weights, results, images, skipped, notes)
+
+
+def weights_were_learnt(weights: pd.DataFrame) -> bool:
+    """Whether images differ in their (a, b); uniform weighting leaves one value throughout."""
+    a, b = column(weights, "a"), column(weights, "b")
+    return not weights.empty and bool(((a != a.iloc[0]) | (b != b.iloc[0])).any())
+
+
+def _require_positive(path: Path, weights: pd.DataFrame) -> None:
+    for name in ("a", "b", "mean"):
+        values = column(weights, name)
+        wrong = ~(np.isfinite(values) & (values > 0))
+        if wrong.any():
+            raise InputError(
+                f"{path}: {name} is {values[wrong].iloc[0]} for image {weights['index'][wrong].iloc[0]}; "
+                "allowed: positive finite numbers"
+            )
+
+
+def _source(
+    run_dir: Path, source: dict[str, Any], weights: pd.DataFrame | None
+) -> tuple[npt.NDArray[np.uint8] | None, tuple[tuple[str, str], ...], tuple[str, ...]]:
+    """Images, skipped files (name, reason) and notes; a source that moved away costs the sheets, not the report."""
+    skipped = _skipped(source.get("skipped"))
+    if not source.get("path"):
+        return None, skipped, ()
+    path = run_dir / str(source["path"])
+    try:
+        packed = PackedDataset.open(path)
+    except (InputError, OSError) as error:
+        return None, skipped, (f"Contact sheets are left out, the packed source cannot be opened: {error}",)
+    skipped = _skipped(packed.header.get("skipped")) or skipped
+    if source.get("content_key") not in (None, packed.content_key):
+        return None, skipped, (f"Contact sheets are left out, {path} now holds other images than this run saw.",)
+    if weights is not None and not weights["index"].between(0, len(packed) - 1).all():
+        return None, skipped, (f"Contact sheets are left out, {path} lacks images that the weight table names.",)
+    return packed.images, skipped, ()
+
+
+def _skipped(entries: object) -> tuple[tuple[str, str], ...]:
+    if not isinstance(entries, list):
+        return ()
+    return tuple((str(entry.get("name")), str(entry.get("reason"))) for entry in entries if isinstance(entry, dict))

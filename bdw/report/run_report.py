@@ -1,0 +1,169 @@
+"""The page of one run: how well it did, how it got there, what it thinks of the images, how to repeat it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bdw.report import curves
+from bdw.report.command_line import fit_command
+from bdw.report.figure import GREEN
+from bdw.report.page import Block, Code, Headline, Page, Section, Table, Text, picture, write_page
+from bdw.report.planted import separation
+from bdw.report.run_files import RunFiles, read_run
+from bdw.report.table_files import column
+from bdw.report.weights_sections import weights_sections
+from bdw.report.wording import UNKNOWN, count, number, percent, plural, ratio, seconds
+
+MAX_SKIPPED_SHOWN = 100
+
+
+def write_run_report(run_dir: Path) -> Path:
+    """Writes `<run_dir>/report.html` from the run's files and returns its path.
+
+    Needs config.json and metrics.csv with at least one epoch; whatever else is absent costs its section only.
+    Raises `InputError` with one line if a needed file is missing or any file is damaged.
+    """
+    run_dir = Path(run_dir)
+    run = read_run(run_dir)
+    sections = [Section("Training, epoch by epoch", _curves(run.metrics))]
+    sections += weights_sections(run)
+    if run.results is not None:
+        sections.append(Section("Results", [_results_table(run.results)]))
+    if run.skipped:
+        sections.append(Section("Skipped files", _skipped_blocks(run.skipped)))
+    sections.append(Section("How to repeat this run", _repeat_blocks(run)))
+    sections.append(Section("All settings", [settings_table(run.config)], folded=True))
+    title = f"Run {run_dir.resolve().name}"
+    return write_page(Page(title, _summary(run), _headlines(run), sections), run_dir / "report.html")
+
+
+def settings_table(config: Mapping[str, Any]) -> Table:
+    """A flat config as a table, in its own order."""
+    rows = tuple((name, UNKNOWN if value is None else _setting(value)) for name, value in config.items())
+    return Table(("setting", "value"), rows)
+
+
+def best_epoch(metrics: pd.DataFrame) -> int | None:
+    """The epoch with the highest validation accuracy, the first of equals; None if it was never measured."""
+    accuracy = column(metrics, "validation_accuracy")
+    return None if accuracy.isna().all() else int(metrics["epoch"].iloc[int(accuracy.argmax())])
+
+
+def _summary(run: RunFiles) -> str:
+    config, source = run.config, run.description.get("source") or {}
+    images = f" ({plural(source['count'], 'image')})" if isinstance(source.get("count"), int) else ""
+    return (
+        f"Weighter “{config.get('weighter', UNKNOWN)}”, encoder {config.get('encoder', UNKNOWN)}, pre-trained on "
+        f"{config.get('source', UNKNOWN)}{images} for the target {config.get('target', UNKNOWN)}: "
+        f"{plural(len(run.metrics), 'epoch')}, seed {config.get('seed', UNKNOWN)}."
+    )
+
+
+def _headlines(run: RunFiles) -> list[Headline]:
+    metrics = run.metrics
+    found: list[Headline] = []
+    test = _test_accuracy(run.results)
+    if test is not None:
+        found.append(Headline("Test accuracy", percent(test), "of the best encoder on the target's test images"))
+    best = best_epoch(metrics)
+    if best is not None:
+        accuracy = column(metrics, "validation_accuracy").max()
+        found.append(Headline("Validation accuracy", percent(accuracy), f"best, at epoch {best} of {len(metrics)}"))
+    if run.weights is not None:
+        kept, total = int(run.weights["kept"].sum()), len(run.weights)
+        found.append(Headline("Images kept", percent(kept / total), f"{kept:,} of {plural(total, 'image')} at the end"))
+    found.append(Headline("Time", seconds(float(column(metrics, "wall_seconds").iloc[-1])), "training and evaluation"))
+    seen = float(column(metrics, "instances_seen").iloc[-1])
+    found.append(Headline("Instances seen", count(seen), "source images that passed a training step"))
+    if run.weights is not None and "planted" in run.weights.columns:
+        measured = separation(run.weights["mean"], run.weights["planted"])
+        if measured is not None:
+            context = f"{measured.num_useful:,} useful against {measured.num_junk:,} planted junk images"
+            found.append(Headline("AUROC of usefulness", ratio(measured.auroc), context))
+    return found
+
+
+def _test_accuracy(results: pd.DataFrame | None) -> float | None:
+    if results is None:
+        return None
+    rows = results[results["metric"].isin(("test_accuracy", "accuracy"))]
+    return None if rows.empty else float(rows["value"].iloc[0])
+
+
+def _curves(metrics: pd.DataFrame) -> list[Block]:
+    epochs = column(metrics, "epoch").tolist()
+    accuracy, meta_loss = column(metrics, "validation_accuracy"), column(metrics, "meta_loss")
+    kept = column(metrics, "kept_fraction")
+    drawn: list[Block] = [
+        picture(
+            curves.curve(epochs, column(metrics, "loss").tolist(), "loss"),
+            "Training loss by epoch",
+            "Weighted loss of the pretext task on the source: it should fall as the encoder learns.",
+        )
+    ]
+    if meta_loss.notna().any():
+        drawn.append(
+            picture(
+                curves.curve(epochs, meta_loss.tolist(), "meta-loss", colour=GREEN),
+                "Meta-loss by epoch",
+                "Loss on batches of the target, after each step: what the weights are learnt to lower.",
+            )
+        )
+    if accuracy.notna().any():
+        drawn.append(
+            picture(
+                curves.accuracy_curve(epochs, accuracy.tolist(), best_epoch(metrics)),
+                "Validation accuracy by epoch",
+                "Accuracy of a linear classifier on the encoder's features, on target images held out for choosing.",
+            )
+        )
+    if (kept < 1).any():
+        drawn.append(
+            picture(
+                curves.kept_curve(epochs, kept.tolist()),
+                "Share of the source kept by epoch",
+                "Share of the source that is still trained on after each epoch; what is thrown away stays away.",
+            )
+        )
+    return drawn
+
+
+def _results_table(results: pd.DataFrame) -> Table:
+    names = ("method", "domain", "seed", "metric", "value")
+    rows = tuple(
+        (str(row["method"]), str(row["domain"]), str(row["seed"]), str(row["metric"]), number(float(row["value"])))
+        for row in results.to_dict("records")
+    )
+    return Table(names, rows, numeric=frozenset(("value",)))
+
+
+def _skipped_blocks(skipped: tuple[tuple[str, str], ...]) -> list[Block]:
+    shown = skipped[:MAX_SKIPPED_SHOWN]
+    text = f"{plural(len(skipped), 'file')} could not be used and took no part in the run."
+    if len(shown) < len(skipped):
+        text += f" The first {len(shown)} are listed; the header of the packed source holds all."
+    return [Text(text), Table(("file", "reason"), shown)]
+
+
+def _repeat_blocks(run: RunFiles) -> list[Block]:
+    versions = run.description.get("versions") or {}
+    facts = [("git revision", str(run.description.get("git_revision") or UNKNOWN))]
+    facts += [("created", str(run.description["created"]))] if run.description.get("created") else []
+    facts += [(str(name), _setting(version)) for name, version in versions.items()]
+    return [
+        Code(fit_command(run.config)),
+        Text("Settings that the command does not name have their defaults. The run was made with:"),
+        Table(("what", "version"), tuple(facts)),
+    ]
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, float) and math.isfinite(value):
+        return repr(value)
+    return value if isinstance(value, str) else json.dumps(value, default=str)

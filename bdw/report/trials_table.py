@@ -1,0 +1,98 @@
+"""The trials of a sweep: which is best, how many ended how, and the table that a reader scans."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from bdw.report.page import Table
+from bdw.report.table_files import column
+from bdw.report.wording import UNKNOWN, count, number, percent, ratio, seconds
+
+REQUIRED = ("trial", "state", "method", "validation_accuracy", "wall_seconds", "instances_seen", "kept_fraction")
+STATES = ("complete", "pruned", "failed", "running")
+RANKED_BY = "validation"
+
+# Column of the file -> (heading, how its numbers read). What is not listed here is a searched parameter.
+_MEASURED: dict[str, tuple[str, Callable[[float], str]]] = {
+    "validation_accuracy": (RANKED_BY, percent),
+    "test_accuracy": ("test", percent),
+    "wall_seconds": ("time", seconds),
+    "instances_seen": ("instances seen", count),
+    "kept_fraction": ("kept", percent),
+    "planted_auroc": ("AUROC", ratio),
+    "epoch": ("epochs", count),
+}
+_TEXTS = ("trial", "state", "method", "domain", "seed")
+_LAST = ("reason",)
+_NOT_SHOWN = ("run", "value", "git_revision")
+
+
+def ranked(trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials by state (complete ones first) and then by validation accuracy, highest first, unknown last."""
+    known = {state: position for position, state in enumerate(STATES)}
+    keys = trials.assign(
+        _state=trials["state"].map(lambda state: known.get(str(state), len(STATES))),
+        _accuracy=-column(trials, "validation_accuracy"),
+    )
+    return keys.sort_values(["_state", "_accuracy"], kind="stable").drop(columns=["_state", "_accuracy"])
+
+
+def best_trial(trials: pd.DataFrame) -> pd.DataFrame | None:
+    """The row of the complete trial with the highest validation accuracy; None if no complete trial has one.
+
+    Test accuracy plays no part: choosing by it would make the best look better than it is.
+    """
+    rows = ranked(trials[(trials["state"] == "complete") & column(trials, "validation_accuracy").notna()])
+    return None if rows.empty else rows.head(1)
+
+
+def state_counts(trials: pd.DataFrame) -> dict[str, int]:
+    """Number of trials by state: complete, pruned, failed, running, then anything else; absent ones are left out."""
+    counts = trials["state"].astype(str).value_counts()
+    order = [state for state in STATES if state in counts.index]
+    order += sorted(set(map(str, counts.index)) - set(STATES))
+    return {state: int(counts[state]) for state in order}
+
+
+def trials_table(trials: pd.DataFrame) -> Table:
+    """All trials, ranked, the best highlighted; columns without a single entry are left out."""
+    rows, best = ranked(trials), best_trial(trials)
+    filled = [str(name) for name in trials.columns if trials[name].notna().any()]
+    texts = [name for name in _TEXTS if name in filled]
+    measured = [name for name in _MEASURED if column(trials, name).notna().any()]
+    parameters = [name for name in filled if name not in (*_MEASURED, *_TEXTS, *_LAST, *_NOT_SHOWN)]
+    others = [*parameters, *(name for name in _LAST if name in filled)]
+    cells = {name: [_text(value) for value in rows[name]] for name in (*texts, *others)}
+    for name in measured:
+        cells[name] = [_MEASURED[name][1](value) for value in column(rows, name)]
+    names = [*texts, *measured, *others]
+    headings = {name: _MEASURED[name][0] if name in measured else name for name in names}
+    return Table(
+        tuple(headings.values()),
+        tuple(zip(*(cells[name] for name in names), strict=True)),
+        numeric=frozenset(headings[name] for name in names if pd.api.types.is_numeric_dtype(trials[name])) - {"trial"},
+        best=None if best is None else rows.index.tolist().index(best.index[0]),
+        sorted_by=RANKED_BY,
+    )
+
+
+def methods_table(trials: pd.DataFrame) -> Table:
+    """One row a method: its trials, and the measurements of its best complete trial (by validation accuracy)."""
+    headings = ("method", "trials", "validation", "test", "time", "instances seen", "kept")
+    rows = []
+    for method in sorted(set(trials["method"].astype(str))):
+        own = trials[trials["method"].astype(str) == method]
+        best = best_trial(own)
+        chosen = ["validation_accuracy", "test_accuracy", "wall_seconds", "instances_seen", "kept_fraction"]
+        values = [column(best, name).iloc[0] if best is not None else float("nan") for name in chosen]
+        formatted = [_MEASURED[name][1](value) for name, value in zip(chosen, values, strict=True)]
+        rows.append((method, f"{len(own):,}", *formatted))
+    return Table(headings, tuple(rows), numeric=frozenset(headings[1:]))
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):
+        return number(value)
+    return UNKNOWN if value is None or value is pd.NA else str(value)

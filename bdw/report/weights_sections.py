@@ -1,0 +1,121 @@
+"""What the weights say: figures, planted junk, contact sheets. The run's page and the sweep's page both show them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bdw.report import contact_sheet, weights_figures
+from bdw.report.page import Block, Section, Sheet, Table, Text, picture
+from bdw.report.planted import groups, separation
+from bdw.report.run_files import RunFiles
+from bdw.report.weights_figures import PruningRule
+from bdw.report.wording import percent, plural, ratio, weight
+
+
+def weights_sections(run: RunFiles) -> list[Section]:
+    """Sections on the weights and on the images; empty if no weights were learnt."""
+    if run.weights is None:
+        return []
+    blocks: list[Block] = [_histogram(run.weights), _density(run.weights, _rule(run.config))]
+    planted = planted_blocks(run.weights)
+    sections = [Section("What the weights learnt", blocks)]
+    if planted:
+        sections.append(Section("Planted junk", planted))
+    sheets = _sheets(run)
+    if sheets:
+        sections.append(Section("The images", sheets))
+    return sections
+
+
+def planted_blocks(weights: pd.DataFrame) -> list[Block]:
+    """The AUROC in words with its numbers of images, and a table of the kinds; empty if nothing was planted."""
+    found = groups(weights)
+    if not found:
+        return []
+    blocks: list[Block] = []
+    measured = separation(weights["mean"], weights["planted"])
+    if measured is not None:
+        blocks.append(
+            Text(
+                f"AUROC of the mean weight: {ratio(measured.auroc)} over {plural(measured.num_useful, 'useful image')} "
+                f"and {plural(measured.num_junk, 'planted junk image')}. It is the chance that a useful image "
+                "outweighs a junk image, both drawn at random: 0.5 is guessing, 1 is perfect. The method never sees "
+                "which is which."
+            )
+        )
+    rows = tuple(
+        (title, f"{len(rows):,}", weight(float(rows["mean"].mean())), percent(float(rows["kept"].mean())))
+        for title, rows in found.items()
+    )
+    headings = ("kind", "images", "average weight", "kept")
+    blocks.append(Table(headings, rows, "Planted kinds", numeric=frozenset(headings[1:])))
+    return blocks
+
+
+def _histogram(weights: pd.DataFrame) -> Block:
+    found = groups(weights)
+    how = "Each image starts at the dotted line, 0.5; training moves images that help the target to the right."
+    if found:
+        figure = weights_figures.planted_histogram({title: rows["mean"] for title, rows in found.items()})
+        return picture(
+            figure,
+            f"Histogram of the mean weights of {plural(len(weights), 'image')}, by planted kind",
+            f"How many images have which weight (paper, Figure 1a), by what was planted. {how}",
+        )
+    return picture(
+        weights_figures.histogram(weights["mean"]),
+        f"Histogram of the mean weights of {plural(len(weights), 'image')}",
+        f"How many images have which weight (paper, Figure 1a). {how}",
+    )
+
+
+def _density(weights: pd.DataFrame, rule: PruningRule | None) -> Block:
+    medians = {
+        title: (float(np.median(rows["a"])), float(np.median(rows["b"]))) for title, rows in groups(weights).items()
+    }
+    figure = weights_figures.density(weights["a"], weights["b"], rule=rule, medians=medians)
+    caption = (
+        "The two Beta parameters of every image (paper, Figure 1b): darker means more images. Grey lines join equal "
+        "mean weights (the number on the line): useful images move to the lower right, useless ones to the upper left."
+    )
+    return picture(figure, f"Density of a and b of {plural(len(weights), 'image')} on logarithmic axes", caption)
+
+
+def _rule(config: Mapping[str, Any]) -> PruningRule | None:
+    names = ("cdf_threshold", "density_threshold")
+    if not config.get("prune", False) or not all(isinstance(config.get(name), float) for name in names):
+        return None
+    return PruningRule(config["cdf_threshold"], config["density_threshold"])
+
+
+def _sheets(run: RunFiles) -> list[Block]:
+    if run.weights is None:
+        return []
+    if run.images is None:
+        return [Text(note) for note in run.notes]
+    sheets: list[Block] = [
+        Sheet(
+            "Most useful",
+            "The images with the highest mean weights, highest first, with their numbers in the source.",
+            contact_sheet.tiles(contact_sheet.most_useful(run.weights), run.images),
+        ),
+        Sheet(
+            "Least useful",
+            "The images with the lowest mean weights, lowest first.",
+            contact_sheet.tiles(contact_sheet.least_useful(run.weights), run.images),
+        ),
+    ]
+    pruned = contact_sheet.pruned_first(run.weights)
+    if not pruned.empty:
+        sheets.append(
+            Sheet(
+                "Pruned first",
+                "The images thrown away earliest, with the epoch after which they went and their final mean weight.",
+                contact_sheet.tiles(pruned, run.images, show_epoch=True),
+            )
+        )
+    return sheets

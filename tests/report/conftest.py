@@ -1,0 +1,176 @@
+"""Run and sweep directories as training and sweeping leave them: made-up numbers and a small packed source."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bdw.config import RunConfig
+from bdw.data.instances import Instance, Skipped
+from bdw.data.packing import write_packed
+
+MakeRun = Callable[..., Path]
+
+NUM_IMAGES = 60
+NUM_EPOCHS = 4
+EVIL_NAME = "<script>alert(1)</script>.png"
+
+
+@pytest.fixture(scope="session")
+def packed_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 grey 8x8 images, the first half useful digits, the others noise or stripes; one file was skipped."""
+    rng = np.random.default_rng(0)
+
+    def instances() -> Iterator[Instance | Skipped]:
+        for i in range(NUM_IMAGES):
+            useful = i < NUM_IMAGES // 2
+            kind = "digit" if useful else ("noise" if i % 2 else "stripes")
+            name = EVIL_NAME if i == 0 else f"image-{i}.png"
+            yield Instance(name, rng.integers(0, 256, (1, 8, 8), dtype=np.uint8), -1, int(useful), kind)
+        yield Skipped("broken<b>.png", "truncated & useless")
+
+    path = tmp_path_factory.mktemp("source") / "packed"
+    write_packed(path, instances())
+    return path
+
+
+@pytest.fixture(scope="session")
+def make_run(packed_source: Path) -> MakeRun:
+    """A function that fills a run directory: `make_run(path, planted=True, uniform=False)` -> path."""
+
+    def make(path: Path, *, planted: bool = True, uniform: bool = False) -> Path:
+        path.mkdir(parents=True)
+        config = RunConfig().replace(
+            weighter="uniform" if uniform else "beta", epochs=NUM_EPOCHS, seed=3, flip=True, run_dir=str(path)
+        )
+        header = json.loads((packed_source / "header.json").read_text())
+        description: dict[str, Any] = {
+            "config": config.flat(),
+            "versions": {"python": "3.11.9", "torch": "2.6.0"},
+            "git_revision": "0123abc",
+            "created": "2030-01-02T03:04:05Z",
+            "source": {
+                "count": header["count"],
+                "content_key": header["content_key"],
+                "path": str(packed_source),
+            },
+        }
+        (path / "config.json").write_text(json.dumps(description))
+        _metrics(uniform).to_csv(path / "metrics.csv", index=False)
+        _weights(packed_source, planted, uniform).to_parquet(path / "instance_weights.parquet")
+        results(["beta"], run=str(path)).to_parquet(path / "results.parquet")
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_sweep(make_run: MakeRun) -> Callable[..., Path]:
+    """A function that fills a sweep directory with five trials, the best of which has a run directory."""
+
+    def make(path: Path) -> Path:
+        make_run(path / "trials" / "t1")
+        make_run(path / "trials" / "t0", uniform=True)
+        trials().to_csv(path / "trials.csv", index=False)
+        results(["beta", "uniform"], run="trials/t1").to_parquet(path / "results.parquet")
+        (path / "config.json").write_text(json.dumps({"name": "demo", "study": {"sampler": "tpe"}, "epochs": 4}))
+        return path
+
+    return make
+
+
+def trials() -> pd.DataFrame:
+    columns = ["trial", "state", "method", "validation_accuracy", "test_accuracy", "wall_seconds", "instances_seen"]
+    rows = [
+        ("t0", "complete", "uniform", 0.71, 0.705, 12.0, 8000),
+        ("t1", "complete", "beta", 0.825, 0.8125, 9.5, 5120),
+        ("t2", "pruned", "beta", 0.9, np.nan, 3.0, 1500),
+        ("t3", "failed", "beta", np.nan, np.nan, 1.0, 10),
+        ("t4", "complete", "beta", 0.64, 0.9, 10.0, 5000),
+    ]
+    table = pd.DataFrame(rows, columns=columns)
+    uniform = table["method"] == "uniform"
+    return table.assign(
+        seed=0,
+        epoch=4,
+        kept_fraction=np.where(uniform, 1.0, 0.45),
+        planted_auroc=np.where(uniform, np.nan, 0.75),
+        run="trials/" + table["trial"],
+        weight_lr=np.where(uniform, np.nan, 10.0),
+        meta_loss=["", "prototype", "pretext", "prototype", "pretext"],
+        ways=np.nan,
+    )
+
+
+def results(methods: list[str], run: str) -> pd.DataFrame:
+    rows = [
+        {
+            "method": method,
+            "domain": "digits",
+            "seed": 3,
+            "metric": metric,
+            "value": value,
+            "higher_is_better": True,
+            "wall_seconds": 9.5,
+            "instances_seen": 5120,
+            "kept_fraction": 0.45,
+            "run": run,
+        }
+        for method in methods
+        for metric, value in (("test_accuracy", 0.8125), ("validation_accuracy", 0.825))
+    ]
+    return pd.DataFrame(rows)
+
+
+def _metrics(uniform: bool) -> pd.DataFrame:
+    epochs = np.arange(1, NUM_EPOCHS + 1)
+    return pd.DataFrame(
+        {
+            "epoch": epochs,
+            "loss": 1.4 / epochs,
+            "meta_loss": np.nan if uniform else 2.0 / epochs,
+            "pretext_accuracy": 0.2 * epochs,
+            "validation_accuracy": [0.5, np.nan, 0.825, 0.8],
+            "kept": [60, 60, 60, 60] if uniform else [60, 50, 40, 36],
+            "kept_fraction": [1.0] * 4 if uniform else [1.0, 50 / 60, 40 / 60, 36 / 60],
+            "instances_seen": [60, 120, 170, 12345],
+            "seconds": 2.0,
+            "wall_seconds": [2.5, 5.0, 7.5, 83.25],
+        }
+    )
+
+
+def _weights(source: Path, planted: bool, uniform: bool) -> pd.DataFrame:
+    rng = np.random.default_rng(1)
+    index = np.arange(NUM_IMAGES)
+    useful = index < NUM_IMAGES // 2
+    a = np.ones(NUM_IMAGES) if uniform else np.exp(rng.normal(np.where(useful, 0.6, -0.6), 0.8))
+    b = np.ones(NUM_IMAGES) if uniform else np.exp(rng.normal(np.where(useful, -0.6, 0.6), 0.8))
+    if not uniform:
+        a[0] = 100.0  # the image with the name that needs escaping is the most useful one, so that it is shown
+    mean = a / (a + b)
+    pruned_at = np.zeros(NUM_IMAGES, dtype=np.int32)
+    if not uniform:
+        pruned_at[np.argsort(mean)[:24]] = np.repeat([2, 3, 4], [10, 10, 4])
+    table = pd.DataFrame(
+        {
+            "index": index,
+            "name": np.load(source / "names.npy", allow_pickle=False),
+            "a": a.astype(np.float32),
+            "b": b.astype(np.float32),
+            "mean": mean,
+            "variance": a * b / ((a + b) ** 2 * (a + b + 1)),
+            "kept": pruned_at == 0,
+            "pruned_at_epoch": pruned_at,
+        }
+    )
+    if planted:
+        table["planted"] = useful.astype(np.int8)
+        table["kind"] = np.load(source / "kinds.npy", allow_pickle=False)
+    return table

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bdw.errors import InputError
+from bdw.report.contact_sheet import Tile
+from bdw.report.curves import curve
+from bdw.report.figure import to_png
+from bdw.report.page import Code, Headline, Page, Section, Sheet, Table, Text, picture, picture_file, write_page
+
+EVIL = '<script>"&'
+ESCAPED = "&lt;script&gt;&#34;&amp;"
+
+
+def test_every_text_of_every_block_is_escaped(tmp_path: Path) -> None:
+    tile = Tile("data:,", EVIL, EVIL, EVIL, EVIL)
+    blocks = [
+        Text(EVIL),
+        Code(EVIL),
+        Table((EVIL,), ((EVIL,),), EVIL, sorted_by=EVIL),
+        Sheet(EVIL, EVIL, (tile,)),
+        picture(curve([1], [1], "loss"), EVIL, EVIL),
+    ]
+    page = Page(EVIL, EVIL, [Headline(EVIL, EVIL, EVIL)], [Section(EVIL, blocks), Section(EVIL, [], folded=True)])
+    html = write_page(page, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<script" not in html
+    assert html.count(ESCAPED) == 23
+
+
+def test_underscores_of_headings_may_break_a_line(tmp_path: Path) -> None:
+    page = Page("t", "s", [], [Section("a", [Table(("weight_lr",), (("1",),))])])
+    assert "weight_<wbr>lr" in write_page(page, tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_an_older_page_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    path.write_text("old")
+    assert write_page(Page("new", "", [], []), path) == path
+    assert "<h1>new</h1>" in path.read_text(encoding="utf-8")
+    assert [file.name for file in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_a_failing_page_leaves_the_older_one(tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    path.write_text("old")
+    with pytest.raises(AttributeError):
+        write_page(Page("new", "", [], [Section("a", [None])]), path)  # type: ignore[list-item]
+    assert path.read_text() == "old"
+
+
+def test_pictures_have_twice_the_pixels_of_their_place_on_the_page(tmp_path: Path) -> None:
+    figure = curve([1, 2], [1, 2], "loss")
+    block = picture(figure, "a curve")
+    assert (block.width, block.height) == (510, 320)
+    (tmp_path / "a.png").write_bytes(to_png(figure))
+    assert picture_file(tmp_path / "a.png", "a curve") == block
+
+
+@pytest.mark.parametrize("content", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\nrubbish"])
+def test_a_file_that_is_no_png_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.png"):
+        picture_file(tmp_path / "a.png", "alternative")

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from bdw.errors import InputError
+from bdw.report import write_run_report
+
+MakeRun = Callable[..., Path]
+
+
+def _titles(page: str) -> list[str]:
+    return re.findall(r"<h2>(.*?)</h2>", page)
+
+
+def _headlines(page: str) -> dict[str, str]:
+    return dict(re.findall(r"<dt>(.*?)</dt><dd><strong>(.*?)</strong>", page))
+
+
+def _write(run: Path) -> str:
+    path = write_run_report(run)
+    assert path == run / "report.html"
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def planted_run(tmp_path_factory: pytest.TempPathFactory, make_run: MakeRun) -> Path:
+    return make_run(tmp_path_factory.mktemp("report") / "run")
+
+
+@pytest.fixture(scope="module")
+def planted_page(planted_run: Path) -> str:
+    return _write(planted_run)
+
+
+def test_the_page_stands_alone(planted_page: str) -> None:
+    assert not re.search(r"(src|href)=\"(?!data:image/png;base64,)", planted_page)
+    assert "http" not in re.sub(r"base64,[^\"]*", "", planted_page)
+    assert "<script" not in planted_page
+    assert 'name="viewport"' in planted_page
+    assert planted_page.count("<img") == len(re.findall(r"<img [^>]*alt=\"[^\"]+\"", planted_page)) == 4 + 2 + 3 * 24
+
+
+def test_names_of_images_are_escaped(planted_page: str) -> None:
+    assert f'title="{html.escape("<script>alert(1)</script>.png")}"' in planted_page
+    assert html.escape("broken<b>.png") in planted_page
+
+
+def test_numbers_are_those_of_the_files(planted_run: Path, planted_page: str) -> None:
+    weights = pd.read_parquet(planted_run / "instance_weights.parquet")
+    auroc = roc_auc_score(weights["planted"], weights["mean"])
+    assert _headlines(planted_page) == {
+        "Test accuracy": "81.2 %",
+        "Validation accuracy": "82.5 %",
+        "Images kept": "60.0 %",
+        "Time": "83.2 s",
+        "Instances seen": "12,345",
+        "AUROC of usefulness": f"{auroc:.3f}",
+    }
+    assert f"{auroc:.3f} over 30 useful images and 30 planted junk images" in planted_page
+    assert "best, at epoch 3 of 4" in planted_page
+    assert "36 of 60 images at the end" in planted_page
+
+
+def test_sections_of_a_planted_run(planted_page: str) -> None:
+    assert _titles(planted_page) == [
+        "Training, epoch by epoch",
+        "What the weights learnt",
+        "Planted junk",
+        "The images",
+        "Results",
+        "Skipped files",
+        "How to repeat this run",
+        "All settings",
+    ]
+    assert re.findall(r"<h3>(.*?)</h3>", planted_page) == ["Most useful", "Least useful", "Pruned first"]
+
+
+def test_without_planted_junk_nothing_is_said_of_it(tmp_path: Path, make_run: MakeRun) -> None:
+    page = _write(make_run(tmp_path / "run", planted=False))
+    assert "Planted junk" not in page
+    assert "AUROC" not in page
+    assert "What the weights learnt" in page
+
+
+def test_uniform_weights_have_nothing_to_show(tmp_path: Path, make_run: MakeRun) -> None:
+    page = _write(make_run(tmp_path / "run", uniform=True))
+    assert _titles(page) == [
+        "Training, epoch by epoch", "Results", "Skipped files", "How to repeat this run", "All settings",
+    ]  # fmt: skip
+    assert page.count("<img") == 2
+    assert "Meta-loss" not in page
+    assert "Images kept" not in page
+
+
+def test_everything_to_repeat_the_run_is_there(planted_run: Path, planted_page: str) -> None:
+    run, page = planted_run, html.unescape(planted_page)
+    assert f"python -m bdw fit --flip --epochs 4 --seed 3 --run-dir {run}" in page
+    for name, value in json.loads((run / "config.json").read_text())["config"].items():
+        shown = "–" if value is None else value if isinstance(value, str) else json.dumps(value)
+        assert re.search(rf"<td>{name}</td>\s*<td>{re.escape(shown)}</td>", page), name
+    for text in ("0123abc", "3.11.9", "2.6.0", "2030-01-02T03:04:05Z"):
+        assert text in page
+
+
+def test_optional_files_cost_only_their_sections(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run")
+    (run / "results.parquet").unlink()
+    (run / "instance_weights.parquet").unlink()
+    page = _write(run)
+    assert "Test accuracy" not in page
+    assert "What the weights learnt" not in page
+    assert "Training, epoch by epoch" in page
+
+
+def test_a_source_that_moved_away_is_said(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run")
+    description = json.loads((run / "config.json").read_text())
+    description["source"]["path"] = "../elsewhere"
+    (run / "config.json").write_text(json.dumps(description))
+    page = _write(run)
+    assert "Contact sheets are left out" in page
+    assert "Most useful" not in page
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.csv"])
+def test_required_files_are_named_when_missing(tmp_path: Path, make_run: MakeRun, name: str) -> None:
+    run = make_run(tmp_path / "run")
+    (run / name).unlink()
+    with pytest.raises(InputError, match=rf"{name}: not found") as caught:
+        write_run_report(run)
+    assert "\n" not in str(caught.value)
+    assert not (run / "report.html").exists()
+
+
+def test_one_epoch_is_enough(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run")
+    pd.read_csv(run / "metrics.csv").head(1).to_csv(run / "metrics.csv", index=False)
+    assert "best, at epoch 1 of 1" in _write(run)

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from bdw.report import trials_table
+
+
+def _trials(**columns: list[object]) -> pd.DataFrame:
+    count = len(columns["validation_accuracy"])
+    filled: dict[str, object] = {
+        "trial": [f"t{i}" for i in range(count)],
+        "state": "complete",
+        "method": "beta",
+        "wall_seconds": 1.0,
+        "instances_seen": 1000,
+        "kept_fraction": 1.0,
+    }
+    return pd.DataFrame(filled | columns, index=range(count))
+
+
+def test_complete_trials_come_first_then_by_accuracy() -> None:
+    trials = _trials(
+        validation_accuracy=[0.5, 0.9, np.nan, 0.7, np.nan], state=["complete", "pruned", "failed", "complete", "odd"]
+    )
+    assert list(trials_table.ranked(trials)["trial"]) == ["t3", "t0", "t1", "t2", "t4"]
+    assert list(trials.columns) == list(trials_table.ranked(trials).columns)
+    assert trials_table.state_counts(trials) == {"complete": 2, "pruned": 1, "failed": 1, "odd": 1}
+
+
+def test_the_best_is_complete_and_chosen_on_validation() -> None:
+    trials = _trials(
+        validation_accuracy=[0.5, 0.9, 0.7], state=["complete", "pruned", "complete"], test_accuracy=[0.99, 0.99, 0.1]
+    )
+    best = trials_table.best_trial(trials)
+    assert best is not None
+    assert best["trial"].tolist() == ["t2"]
+    table = trials_table.trials_table(trials)
+    assert table.best == 0
+    assert table.rows[0][:2] == ("t2", "complete")
+
+
+def test_nothing_is_best_before_a_trial_completes() -> None:
+    trials = _trials(validation_accuracy=[0.5, 0.9], state=["running", "pruned"])
+    assert trials_table.best_trial(trials) is None
+    assert trials_table.trials_table(trials).best is None
+    assert trials_table.methods_table(trials).rows == (("beta", "2", "–", "–", "–", "–", "–"),)
+
+
+def test_columns_without_entries_are_left_out_and_parameters_kept() -> None:
+    trials = _trials(
+        validation_accuracy=[0.5, 0.9], weight_lr=[10.0, np.nan], ways=[np.nan, np.nan], meta_loss=[None, "pretext"]
+    )
+    table = trials_table.trials_table(trials)
+    assert table.headings == (
+        "trial", "state", "method", "validation", "time", "instances seen", "kept", "weight_lr", "meta_loss",
+    )  # fmt: skip
+    assert [row[-2:] for row in table.rows] == [("–", "pretext"), ("10", "–")]
+    assert "weight_lr" in table.numeric
+    assert "meta_loss" not in table.numeric
+
+
+def test_reasons_of_failures_come_last_and_bookkeeping_is_left_out() -> None:
+    trials = _trials(
+        validation_accuracy=[0.5, np.nan],
+        state=["complete", "failed"],
+        git_revision="0123abc",
+        value=[0.5, np.nan],
+        reason=[None, "loss is NaN at step 3"],
+        weight_lr=[1.0, 2.0],
+    )
+    table = trials_table.trials_table(trials)
+    assert table.headings[-2:] == ("weight_lr", "reason")
+    assert [row[-1] for row in table.rows] == ["–", "loss is NaN at step 3"]
+    assert not {"git_revision", "value"} & set(table.headings)
