@@ -1,0 +1,25 @@
+"""Images in: readers, the packed store, splits, batches and augmentation.
+
+`load` turns a data config into a `Problem`, `pack` writes one packed data set, `available` lists the readers. Batches
+and augmentation, which need torch, are in `bdw.data.batches` and `bdw.data.augment`.
+"""
+
+from bdw.data.packed import PackedDataset
+from bdw.data.packing import pack_arrays, write_packed
+from bdw.data.problem import LabelledImages, Problem, Target, load, load_target, pack
+from bdw.data.progress import packing_bar
+from bdw.data.readers import available
+
+__all__ = [
+    "LabelledImages",
+    "PackedDataset",
+    "Problem",
+    "Target",
+    "available",
+    "load",
+    "load_target",
+    "pack",
+    "pack_arrays",
+    "packing_bar",
+    "write_packed",
+]

@@ -1,0 +1,118 @@
+"""What a reader hands over to be packed: an indexed collection of images that are decoded one at a time.
+
+Random access matters: a subset of a million files is drawn before anything is decoded, and nothing but the image at
+hand is in memory.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from bdw.data.packed import PackedDataset
+
+Pixels = NDArray[np.uint8]
+"""An image: uint8 (channels, height, width)."""
+
+_READ_AHEAD = 256
+
+
+class UndecodableImageError(Exception):
+    """One image that cannot be read; its message is the reason that the header lists."""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One decoded image with what is known about it."""
+
+    name: str
+    image: Pixels
+    label: int = -1
+    """Class number, -1 for unlabelled."""
+    planted: int = -1
+    """1 useful, 0 planted junk, -1 unknown."""
+    kind: str = ""
+    """What a planted image is (`digit`, `noise`, ...)."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """An image that could not be decoded, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """Images of one split, in a fixed order; `read(i)` decodes the i-th to uint8 (channels, size, size)."""
+
+    names: Sequence[str]
+    labels: NDArray[np.int64]
+    read: Callable[[int], Pixels]
+    """Raises UndecodableImageError for an image that is to be skipped."""
+    channels: int
+    fingerprint: Mapping[str, object]
+    """JSON values that tell this content from any other; a packed copy is reused as long as they are the same."""
+    classes: tuple[str, ...] = ()
+    planted: NDArray[np.int8] | None = None
+    kinds: NDArray[np.str_] | None = None
+    packed: PackedDataset | None = field(default=None, compare=False)
+    """The store that already holds exactly this, so that nothing needs packing."""
+
+    def __post_init__(self) -> None:
+        for column in (self.labels, self.planted, self.kinds):
+            if column is not None and len(column) != len(self.names):
+                raise ValueError(f"{len(self.names)} names but a column of {len(column)} values")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def select(self, indices: NDArray[np.int64]) -> Part:
+        """The images at these positions, in this order."""
+        whole = self
+        digest = hashlib.sha256(np.ascontiguousarray(indices, dtype="<i8").tobytes()).hexdigest()
+        return dataclasses.replace(
+            self,
+            names=[self.names[i] for i in indices],
+            labels=self.labels[indices],
+            read=lambda i: whole.read(int(indices[i])),
+            fingerprint={**self.fingerprint, "selection": digest},
+            planted=None if self.planted is None else self.planted[indices],
+            kinds=None if self.kinds is None else self.kinds[indices],
+            packed=None,
+        )
+
+    def instances(self) -> Iterator[Instance | Skipped]:
+        """All images in order, decoded by a few threads (Pillow releases the interpreter lock while it decodes)."""
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            for start in range(0, len(self), _READ_AHEAD):
+                chunk = range(start, min(start + _READ_AHEAD, len(self)))
+                # Filters belong to the process, so they are set here around a whole chunk and never in the threads.
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", module=r"PIL")
+                    done = list(pool.map(self._instance, chunk))
+                yield from done
+
+    def _instance(self, i: int) -> Instance | Skipped:
+        try:
+            image = self.read(i)
+        except UndecodableImageError as error:
+            return Skipped(self.names[i], str(error))
+        return Instance(
+            self.names[i],
+            image,
+            int(self.labels[i]),
+            -1 if self.planted is None else int(self.planted[i]),
+            "" if self.kinds is None else str(self.kinds[i]),
+        )

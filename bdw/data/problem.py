@@ -1,0 +1,217 @@
+"""From a data config to what a run works on: a packed source and a labelled target in three splits."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bdw.config import DataConfig
+from bdw.data import splits
+from bdw.data.cache import packed_once
+from bdw.data.instances import Part
+from bdw.data.packed import PackedDataset
+from bdw.data.packing import Progress, write_packed
+from bdw.data.readers import resolve
+from bdw.data.readers.base import Reader, Request, SplitName
+from bdw.data.target import assign
+from bdw.errors import InputError
+
+LabelledProgress = Callable[[str, int, int | None], None]
+"""Called with what is being packed, images done and their total."""
+
+TargetCheck = Callable[[NDArray[np.int64], tuple[str, ...]], None]
+"""Called with the training images' labels (0 to C - 1) and the class names before anything is decoded."""
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledImages:
+    """One split of the target, in memory."""
+
+    images: NDArray[np.uint8]
+    """uint8 (n, c, h, w)."""
+    labels: NDArray[np.int64]
+    """int64 (n,), 0 to C - 1."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """The labelled side of a problem."""
+
+    train: LabelledImages
+    validation: LabelledImages
+    test: LabelledImages
+    classes: tuple[str, ...]
+    """Class names by label; every class has training images."""
+    key: str
+    """Short name of the contents of all splits, like the source's content_key."""
+    skipped: tuple[Mapping[str, str], ...]
+    """Images that could not be decoded: name and reason."""
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What a run works on. The method is shown `source.images` and the target's splits, nothing else of the source."""
+
+    source: PackedDataset
+    target_train: LabelledImages
+    target_validation: LabelledImages
+    target_test: LabelledImages
+    target_classes: tuple[str, ...]
+    """Class names by label; every class has training images."""
+    target_key: str
+    """Short name of the target's contents (all splits), like the source's content_key."""
+    target_skipped: tuple[Mapping[str, str], ...] = ()
+    """Target images that could not be decoded: name and reason. Those of the source are in `source.header`."""
+
+
+def load(
+    config: DataConfig,
+    work_dir: Path,
+    progress: LabelledProgress | None = None,
+    check_target: TargetCheck | None = None,
+) -> Problem:
+    """Find source and target, pack them once (see `cache_dir`) and split the target (see `target.assign`).
+
+    What can be known from names and labels is checked before any image is decoded; `check_target` may add to that (an
+    episode that does not fit, say). InputError for anything that cannot work.
+    """
+    reader, request = _find(config, config.source, "source")
+    pool = _limited(reader.source(request), config.max_source, config.data_seed)
+    target = load_target(config, work_dir, pool.channels, progress, check_target)
+    source = _packed(config, work_dir, pool, config.source, "source", progress)
+    return Problem(source, target.train, target.validation, target.test, target.classes, target.key, target.skipped)
+
+
+def load_target(
+    config: DataConfig,
+    work_dir: Path,
+    channels: int | None = None,
+    progress: LabelledProgress | None = None,
+    check_target: TargetCheck | None = None,
+) -> Target:
+    """The target alone, as `load` does it; `channels` is 1 or 3, None for the data set's own."""
+    reader, request = _find(config, config.target, "target", channels)
+    parts = reader.target(request)
+    planned = assign(config, parts)
+    if check_target is not None:
+        check_target(planned.shares["train"].labels, planned.classes)
+    stores = {
+        split: _packed(config, work_dir, part, config.target, f"target {split}", progress)
+        for split, part in parts.items()
+    }
+    # Once more, as images may have been skipped.
+    assigned = assign(config, stores)
+
+    def images(split: SplitName) -> LabelledImages:
+        share = assigned.shares[split]
+        return LabelledImages(np.array(stores[share.part].images[share.rows]), share.labels)
+
+    contents = " ".join(f"{split}:{stores[split].content_key}" for split in sorted(stores))
+    return Target(
+        train=images("train"),
+        validation=images("validation"),
+        test=images("test"),
+        classes=assigned.classes,
+        key=hashlib.sha256(contents.encode()).hexdigest()[:16],
+        skipped=tuple(entry for store in stores.values() for entry in store.header["skipped"]),
+    )
+
+
+def pack(
+    spec: str,
+    out_dir: Path | str,
+    image_size: int,
+    *,
+    part: str = "source",
+    data_root: Path | str | None = None,
+    download: bool = False,
+    channels: int | None = None,
+    max_images: int | None = None,
+    seed: int = 0,
+    progress: LabelledProgress | None = None,
+) -> PackedDataset:
+    """Pack one part of a data set into the new folder `out_dir` and return it open: `python -m bdw pack`.
+
+    `part` is `source` (what a run would take as its source) or one of a target's splits.
+    """
+    root = None if data_root is None else Path(data_root).expanduser()
+    reader, request = resolve(
+        spec,
+        option="source" if part == "source" else "target",
+        image_size=image_size,
+        data_root=root,
+        download=download,
+        channels=channels,
+        seed=seed,
+    )
+    if part == "source":
+        chosen = reader.source(request)
+    else:
+        parts: Mapping[str, Part] = {str(split): found for split, found in reader.target(request).items()}
+        if part not in parts:
+            raise InputError(f"part: {part!r} is not in {spec!r}; allowed: source, {', '.join(parts)}")
+        chosen = parts[part]
+    chosen = _limited(chosen, max_images, seed)
+    origin = {**chosen.fingerprint, "image_size": image_size, "channels": chosen.channels}
+    return write_packed(
+        Path(out_dir),
+        chosen.instances(),
+        classes=chosen.classes,
+        total=len(chosen),
+        origin=origin,
+        progress=_labelled(progress, part),
+    )
+
+
+def _find(config: DataConfig, spec: str, option: str, channels: int | None = None) -> tuple[Reader, Request]:
+    return resolve(
+        spec,
+        option=option,
+        image_size=config.image_size,
+        data_root=_data_root(config),
+        download=config.download,
+        channels=channels,
+        seed=config.data_seed,
+    )
+
+
+def _packed(
+    config: DataConfig, work_dir: Path, part: Part, spec: str, what: str, progress: LabelledProgress | None
+) -> PackedDataset:
+    # The start of the folder's name reminds humans of the specification.
+    slug = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(spec).name)[-40:].strip("-") or "data"
+    label = f"{slug}-{what.split()[-1]}"
+    return packed_once(part, _cache_dir(config, work_dir), label, config.image_size, _labelled(progress, what))
+
+
+def _data_root(config: DataConfig) -> Path | None:
+    return None if config.data_root is None else Path(config.data_root).expanduser()
+
+
+def _cache_dir(config: DataConfig, work_dir: Path) -> Path:
+    if config.cache_dir is not None:
+        return Path(config.cache_dir).expanduser()
+    root = _data_root(config)
+    # A folder without a single write bit is meant to be left alone, although the superuser could write into it.
+    if root is None or not root.is_dir() or not root.stat().st_mode & 0o222:
+        return work_dir / "packed"
+    return (root if os.access(root, os.W_OK) else work_dir) / "packed"
+
+
+def _limited(part: Part, size: int | None, seed: int) -> Part:
+    return part if size is None or size >= len(part) else part.select(splits.subset(len(part), size, seed))
+
+
+def _labelled(progress: LabelledProgress | None, what: str) -> Progress | None:
+    return None if progress is None else functools.partial(progress, what)

@@ -1,0 +1,71 @@
+"""What every reader is asked and what it answers. A new data set is one file that does this and one registry line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from bdw.data.instances import Part
+from bdw.errors import InputError
+
+SplitName = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is wanted, after the specification (`reader`, `reader:path` or a path) has been taken apart."""
+
+    option: str
+    """Name of the option that the user gave (`source`, `target`), for messages."""
+    spec: str
+    """What the user wrote."""
+    name: str
+    """The reader's or data set's name."""
+    path: Path | None = None
+    """Path given with the specification."""
+    root: Path | None = None
+    """Folder of downloaded data sets."""
+    download: bool = False
+    image_size: int
+    """Side of the squares in pixels."""
+    channels: int | None = None
+    """1 or 3 where the other side has settled it, None for the reader's own choice."""
+    seed: int = 0
+    """Seed of a reader that makes its own data or splits."""
+
+    def required_path(self, what: str) -> Path:
+        """The path, which must exist; InputError says that `what` is needed otherwise."""
+        if self.path is None:
+            raise InputError(f"{self.option}: {self.spec!r} needs a path; allowed: {self.name}:PATH with {what}")
+        if not self.path.exists():
+            raise InputError(f"{self.option}: {str(self.path)!r} does not exist; allowed: {what}")
+        return self.path
+
+
+class Reader(Protocol):
+    """A kind of data set. Both methods only look at names and labels; images are decoded when they are packed."""
+
+    @property
+    def name(self) -> str:
+        """The name that specifications use."""
+        ...
+
+    def source(self, request: Request) -> Part:
+        """The unlabelled pool. Labels, where there are any, are kept in the store for reports."""
+        ...
+
+    def target(self, request: Request) -> Mapping[SplitName, Part]:
+        """The labelled parts; `train` always, the others where the data set has them (the rest is split off)."""
+        ...
+
+
+def missing_data(request: Request, how: str, root: Path | None) -> InputError:
+    """The error for a named data set that is not there; `how` names its origin and size."""
+    where = "no --data-root is set" if root is None else f"not found in {str(root)!r}"
+    folder = "DIR" if root is None else str(root)
+    return InputError(
+        f"{request.option}: {request.name!r}: {where}; get it with --download --data-root {folder} ({how}), "
+        "or set --data-root to the folder that holds it"
+    )
