@@ -23,7 +23,8 @@ class NonFiniteError(RuntimeError):
 
     def __init__(self, quantity: str, step: int, epoch: int):
         super().__init__(
-            f"{quantity} is not finite at step {step} of epoch {epoch}; training stopped, the last checkpoint is "
-            "intact. A lower learning rate (--learning-rate) or weight learning rate (--weight-lr) usually helps"
+            f"{quantity} is not finite at step {step} of epoch {epoch}; training stopped; the last checkpoint, if "
+            "there is one, is intact. A lower learning rate (--learning-rate) or weight learning "
+            "rate (--weight-lr) usually helps"
         )
         self.quantity, self.step, self.epoch = quantity, step, epoch

@@ -30,7 +30,7 @@ class MetaLoss(Protocol):
     """A scalar loss of the model on batches that it draws from the target's training split."""
 
     images_per_batch: int
-    """Target images that one evaluation passes through the encoder."""
+    """TargetImages images that one evaluation passes through the encoder."""
 
     def draw(self, randomness: Randomness) -> TargetBatch:
         """A target batch on the training device, everything random in it drawn."""
@@ -40,7 +40,7 @@ class MetaLoss(Protocol):
 
 
 @dataclass(frozen=True)
-class Target:
+class TargetImages:
     """The target's labelled training images, and how they are augmented."""
 
     images: ImageTable
@@ -58,12 +58,17 @@ class PrototypeLoss:
     squared Euclidean distances of the queries to them, and the loss is the mean cross-entropy of the K * Q queries.
     """
 
-    def __init__(self, target: Target, task: PretextTask, config: MetaConfig):
+    def __init__(self, target: TargetImages, task: PretextTask, config: MetaConfig):
         del task
         self._target = target
         self._shots = config.shots
         self._episodes = EpisodeSampler(target.labels, config.ways, config.shots, config.queries, target.classes)
         self.images_per_batch = config.ways * (config.shots + config.queries)
+
+    @staticmethod
+    def check(config: MetaConfig, labels: Tensor, classes: tuple[str, ...]) -> None:
+        """`InputError` if there are fewer than K classes or a class has fewer than N + Q images."""
+        EpisodeSampler(labels, config.ways, config.shots, config.queries, classes)
 
     def draw(self, randomness: Randomness) -> TargetBatch:
         """Images (K * (N + Q), c, s, s), class by class, the shots of a class before its queries."""
@@ -91,11 +96,8 @@ def prototype_cross_entropy(shots: Tensor, queries: Tensor) -> Tensor:
 class PretextLoss:
     """The pretext task's own loss, averaged over a batch of target images drawn without their labels."""
 
-    def __init__(self, target: Target, task: PretextTask, config: MetaConfig):
-        if config.target_batch > len(target.images):
-            raise InputError(
-                f"target_batch: {config.target_batch} is more than the target's {len(target.images)} training images"
-            )
+    def __init__(self, target: TargetImages, task: PretextTask, config: MetaConfig):
+        self.check(config, target.labels, target.classes)
         self._target = target
         self._task = task
         self.images_per_batch = config.target_batch
@@ -105,6 +107,14 @@ class PretextLoss:
         chosen = torch.randperm(len(self._target.images), generator=randomness["target"])[: self.images_per_batch]
         images = self._target.augment(self._target.images[chosen], randomness["target_augmentation"])
         return self._task.views(images, randomness["target_views"])
+
+    @staticmethod
+    def check(config: MetaConfig, labels: Tensor, classes: tuple[str, ...]) -> None:
+        """`InputError` if there are fewer images than a batch wants."""
+        if config.target_batch > len(labels):
+            raise InputError(
+                f"target_batch: {config.target_batch} is more than the target's {len(labels)} training images"
+            )
 
     def __call__(self, model: PretextModel, batch: TargetBatch) -> Tensor:
         """Mean pretext loss of the batch."""
@@ -137,10 +147,7 @@ class WeightedSum:
         return total
 
 
-_LOSSES: dict[str, Callable[[Target, PretextTask, MetaConfig], MetaLoss]] = {
-    "pretext": PretextLoss,
-    "prototype": PrototypeLoss,
-}
+_LOSSES: dict[str, type[PretextLoss | PrototypeLoss]] = {"pretext": PretextLoss, "prototype": PrototypeLoss}
 
 
 def available() -> tuple[str, ...]:
@@ -165,7 +172,13 @@ def parse(spec: str) -> list[tuple[float, str]]:
     return terms
 
 
-def build(config: MetaConfig, target: Target, task: PretextTask) -> MetaLoss:
+def check(config: MetaConfig, labels: Tensor, classes: tuple[str, ...]) -> None:
+    """`InputError` if the meta-loss cannot draw its batches from target images (m,) with these labels."""
+    for _, name in parse(config.meta_loss):
+        _LOSSES[name].check(config, labels, classes)
+
+
+def build(config: MetaConfig, target: TargetImages, task: PretextTask) -> MetaLoss:
     """The meta-loss that the config names; checks that the target's classes allow its batches."""
     terms = [(coefficient, _LOSSES[name](target, task, config)) for coefficient, name in parse(config.meta_loss)]
     return terms[0][1] if len(terms) == 1 and terms[0][0] == 1.0 else WeightedSum(terms)

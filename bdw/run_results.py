@@ -5,10 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from bdw import encoders, export
-from bdw.data import LabelledImages
 from bdw.evaluation import linear_probe
 
 if TYPE_CHECKING:
@@ -36,10 +33,9 @@ def write_results(trainer: Trainer) -> None:
     )
     weights = trainer.learner.weighter.table()
     export.write_table(run.instance_weights, export.weights_table(problem.source, weights, trainer.mask))
-    development = _joined(problem.target_train, problem.target_validation)
     values = {
         "accuracy": linear_probe.evaluate(
-            best, development, problem.target_test, linear_probe.Settings.from_config(config)
+            best, problem.target.development, problem.target.test, linear_probe.Settings.from_config(config)
         ),
         "validation_accuracy": best_report.validation_accuracy,
         "planted_auroc": last.planted_auroc,
@@ -61,8 +57,3 @@ def write_results(trainer: Trainer) -> None:
         if not math.isnan(value)
     ]
     export.write_table(run.results, export.results_table(rows))
-
-
-def _joined(first: LabelledImages, second: LabelledImages) -> LabelledImages:
-    """Train and validation together: what the paper's classifier is fitted on for the test split."""
-    return LabelledImages(np.concatenate([first.images, second.images]), np.concatenate([first.labels, second.labels]))

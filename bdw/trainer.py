@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
@@ -18,8 +20,9 @@ from bdw.config import RunConfig
 from bdw.data import Problem, load
 from bdw.data.augment import random_crop_flip
 from bdw.data.batches import epoch_order, global_batches, local_part
+from bdw.data.problem import LabelledProgress
 from bdw.encoders import Encoder
-from bdw.errors import InputError, NonFiniteError
+from bdw.errors import InputError, NonFiniteError, unknown_option
 from bdw.evaluation import linear_probe
 from bdw.image_table import ImageTable
 from bdw.measurements import EpochReport, ProgressListener, Silent, StepReport
@@ -33,7 +36,11 @@ from bdw.usefulness import planted_auroc
 
 
 def iterate(
-    config: RunConfig, *, problem: Problem | None = None, listener: ProgressListener | None = None
+    config: RunConfig,
+    *,
+    problem: Problem | None = None,
+    listener: ProgressListener | None = None,
+    packing: LabelledProgress | None = None,
 ) -> Iterator[EpochReport]:
     """Train and yield one report per epoch; stopping early is not asking for the next.
 
@@ -44,20 +51,27 @@ def iterate(
         InputError: the input cannot work; before any compute.
         NonFiniteError: a loss or gradient became NaN or infinite; the last checkpoint is intact.
     """
-    trainer = Trainer(config, problem=problem, listener=listener)
+    trainer = Trainer(config, problem=problem, listener=listener, packing=packing)
     yield from trainer.epochs()
 
 
 class Trainer:
     """The live state of a run between epochs."""
 
-    def __init__(self, config: RunConfig, *, problem: Problem | None = None, listener: ProgressListener | None = None):
+    def __init__(
+        self,
+        config: RunConfig,
+        *,
+        problem: Problem | None = None,
+        listener: ProgressListener | None = None,
+        packing: LabelledProgress | None = None,
+    ):
         self.config = config
         self.run = RunDirectory(Path(config.output.run_dir).resolve())
-        self._on_first(lambda: self.run.claim(config))
-        # A packed data set is written once, by rank 0; the others open what it wrote.
-        self.problem = problem or self._first_then_others(lambda: load(config.data, self.run.path))
+        _check_names(config)
         self.device = _device(config)
+        self._on_first(lambda: self.run.claim(config))
+        self.problem = problem or self._load(packing)
         self.randomness = Randomness(config.optimiser.seed, collectives.rank())
         self.listener = listener or Silent()
         source = self.problem.source
@@ -65,12 +79,15 @@ class Trainer:
             raise InputError(
                 f"batch_size: {config.optimiser.batch_size} is larger than the source of {len(source)} images"
             )
-        if config.optimiser.batch_size < collectives.size():
+        # Batches of an epoch are equal to one image, so they may be half as large as asked for; every worker needs one.
+        if 1 < collectives.size() > config.optimiser.batch_size // 2:
             raise InputError(
-                f"batch_size: {config.optimiser.batch_size} is smaller than the number of workers {collectives.size()}"
+                f"batch_size: {config.optimiser.batch_size} is too small for {collectives.size()} workers; allowed: at "
+                "least twice the number of workers"
             )
         self.learner = self._build_learner()
-        self.mask = KeepMask(len(source), config.weighter.min_kept or config.optimiser.batch_size)
+        floor = config.weighter.min_kept or config.optimiser.batch_size
+        self.mask = KeepMask(len(source), max(floor, collectives.size()))
         self.images = ImageTable(source.images, self.device)
         self.history: list[EpochReport] = []
         self.best_accuracy = -math.inf
@@ -85,10 +102,10 @@ class Trainer:
             model = PretextModel(encoder, task)
         model = model.to(self.device)
         weighter = weighters.build(len(problem.source), config.weighter)
-        target = meta_loss.Target(
-            ImageTable(problem.target_train.images, self.device),
-            torch.from_numpy(problem.target_train.labels),
-            problem.target_classes,
+        target = meta_loss.TargetImages(
+            ImageTable(problem.target.train.images, self.device),
+            torch.from_numpy(problem.target.train.labels),
+            problem.target.classes,
             self._augment,
         )
         optimiser = torch.optim.SGD(
@@ -214,8 +231,8 @@ class Trainer:
         if collectives.rank() == 0:
             accuracy = linear_probe.evaluate(
                 self.learner.model.encoder,
-                self.problem.target_train,
-                self.problem.target_validation,
+                self.problem.target.train,
+                self.problem.target.validation,
                 linear_probe.Settings.from_config(self.config),
             )
         return float(collectives.from_first(accuracy))
@@ -274,11 +291,23 @@ class Trainer:
             "content_key": source.content_key,
             "path": str(source.path),
             "skipped": source.header["skipped"],
-            "target_classes": list(self.problem.target_classes),
+            "target_classes": list(self.problem.target.classes),
         }
 
+    def _load(self, packing: LabelledProgress | None) -> Problem:
+        """The problem; rank 0 packs what is not packed yet, then the others open it."""
+        config = self.config
+
+        def check(labels: NDArray[np.int64], classes: tuple[str, ...]) -> None:
+            if weighters.learns(config.weighter):
+                meta_loss.check(config.meta, torch.from_numpy(labels), classes)
+
+        loaded: list[Problem] = []
+        self._on_first(lambda: loaded.append(load(config.data, self.run.path, packing, check)))
+        return loaded[0] if loaded else load(config.data, self.run.path)
+
     @staticmethod
-    def _on_first(action: Any) -> None:
+    def _on_first(action: Callable[[], None]) -> None:
         """Run on rank 0; an `InputError` there is raised on every worker, so that none waits for ever."""
         message = None
         if collectives.rank() == 0:
@@ -289,11 +318,6 @@ class Trainer:
         message = collectives.from_first(message)
         if message is not None:
             raise InputError(message)
-
-    def _first_then_others(self, action: Any) -> Any:
-        result: list[Any] = []
-        self._on_first(lambda: result.append(action()))
-        return result[0] if result else action()
 
 
 @dataclass(frozen=True)
@@ -326,6 +350,18 @@ def _checked(measured: StepMeasurements, step: int, epoch: int) -> tuple[float, 
 
 def _snapshot(encoder: Encoder) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone() for name, value in encoder.backbone.state_dict().items()}
+
+
+def _check_names(config: RunConfig) -> None:
+    """What no registry knows is refused before any image is decoded."""
+    for field, value, known in (
+        ("encoder", config.model.encoder, encoders.available()),
+        ("pretext", config.model.pretext, pretext.available()),
+        ("weighter", config.weighter.weighter, weighters.available()),
+    ):
+        if value not in known:
+            raise unknown_option(field, value, known)
+    meta_loss.parse(config.meta.meta_loss)
 
 
 def _device(config: RunConfig) -> torch.device:

@@ -12,7 +12,7 @@ from bdw import encoders, meta_loss, pretext
 from bdw.config import MetaConfig
 from bdw.errors import InputError
 from bdw.image_table import ImageTable
-from bdw.meta_loss import MetaLoss, Target, prototype_cross_entropy
+from bdw.meta_loss import MetaLoss, TargetImages, prototype_cross_entropy
 from bdw.pretext import PretextModel
 from bdw.randomness import Randomness
 
@@ -24,10 +24,10 @@ def _plain(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 @pytest.fixture
-def target() -> Target:
+def target() -> TargetImages:
     images = np.random.default_rng(0).integers(0, 256, (CLASSES * PER_CLASS, 1, 8, 8), dtype=np.uint8)
     labels = torch.arange(CLASSES).repeat(PER_CLASS)
-    return Target(ImageTable(images, torch.device("cpu")), labels, ("ant", "bee", "cat", "dog"), _plain)
+    return TargetImages(ImageTable(images, torch.device("cpu")), labels, ("ant", "bee", "cat", "dog"), _plain)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def model() -> PretextModel:
     return PretextModel(encoders.build("small_resnet", 1), pretext.build("rotation"))
 
 
-def _build(target: Target, **settings: object) -> MetaLoss:
+def _build(target: TargetImages, **settings: object) -> MetaLoss:
     design: dict[str, object] = {"ways": 3, "shots": 2, "queries": 3, "target_batch": 5}
     config = MetaConfig(**(design | settings))  # type: ignore[arg-type]
     return meta_loss.build(config, target, pretext.build("rotation"))
@@ -53,7 +53,7 @@ def test_prototype_cross_entropy_equals_distances_written_out() -> None:
     torch.testing.assert_close(prototype_cross_entropy(shots, queries), torch.stack(losses).mean(), rtol=1e-12, atol=0)
 
 
-def test_an_episode_holds_shots_and_queries_of_different_images(target: Target, model: PretextModel) -> None:
+def test_an_episode_holds_shots_and_queries_of_different_images(target: TargetImages, model: PretextModel) -> None:
     loss = _build(target)
     assert loss.images_per_batch == 15
     images, ways = loss.draw(Randomness(0))
@@ -68,21 +68,21 @@ def test_an_episode_holds_shots_and_queries_of_different_images(target: Target, 
     assert loss(model, (images, ways)).shape == ()
 
 
-def test_the_prototype_loss_does_not_touch_the_head(target: Target, model: PretextModel) -> None:
+def test_the_prototype_loss_does_not_touch_the_head(target: TargetImages, model: PretextModel) -> None:
     loss = _build(target)
     loss(model, loss.draw(Randomness(0))).backward()
     assert all(parameter.grad is None for parameter in model.head.parameters())
     assert all(parameter.grad is not None for parameter in model.encoder.parameters())
 
 
-def test_the_pretext_loss_is_the_tasks_mean_loss(target: Target, model: PretextModel) -> None:
+def test_the_pretext_loss_is_the_tasks_mean_loss(target: TargetImages, model: PretextModel) -> None:
     loss = _build(target, meta_loss="pretext")
     batch = loss.draw(Randomness(0))
     assert loss.images_per_batch == 5
     torch.testing.assert_close(loss(model.eval(), batch), model(batch).losses.mean())
 
 
-def test_a_weighted_sum_is_the_sum_of_its_terms(target: Target, model: PretextModel) -> None:
+def test_a_weighted_sum_is_the_sum_of_its_terms(target: TargetImages, model: PretextModel) -> None:
     model.eval()
     both = _build(target, meta_loss="prototype + 0.5*pretext")
     assert both.images_per_batch == 20
@@ -104,6 +104,6 @@ def test_a_weighted_sum_is_the_sum_of_its_terms(target: Target, model: PretextMo
         ({"shots": 4, "queries": 3}, r"4 \+ 3 = 7 training images of every class needed but class 'ant' has 6"),
     ],
 )
-def test_designs_that_do_not_fit_are_refused(target: Target, settings: dict[str, object], message: str) -> None:
+def test_designs_that_do_not_fit_are_refused(target: TargetImages, settings: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         _build(target, **settings)

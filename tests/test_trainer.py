@@ -19,7 +19,7 @@ from torch.nn import functional
 import bdw
 from bdw import checkpoint, encoders, weighters
 from bdw.config import RunConfig, WeighterConfig
-from bdw.data import LabelledImages, Problem, pack_arrays
+from bdw.data import LabelledImages, Problem, Target, pack_arrays
 from bdw.data.augment import random_crop_flip
 from bdw.data.batches import epoch_order, global_batches
 from bdw.errors import InputError, NonFiniteError
@@ -47,7 +47,7 @@ def problem(tmp_path_factory: pytest.TempPathFactory) -> Problem:
         images = rng.integers(0, 128, (len(labels), 1, 12, 12)) + 60 * labels[:, None, None, None]
         return LabelledImages(images.clip(0, 255).astype(np.uint8), labels)
 
-    return Problem(source, labelled(8), labelled(4), labelled(5), ("a", "b", "c"), "key")
+    return Problem(source, Target(labelled(8), labelled(4), labelled(5), ("a", "b", "c"), "key"))
 
 
 @pytest.fixture

@@ -43,6 +43,10 @@ class LabelledImages:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def joined(self, other: LabelledImages) -> LabelledImages:
+        """Both splits in one, this one first."""
+        return LabelledImages(np.concatenate([self.images, other.images]), np.concatenate([self.labels, other.labels]))
+
 
 @dataclass(frozen=True, eq=False)
 class Target:
@@ -55,24 +59,21 @@ class Target:
     """Class names by label; every class has training images."""
     key: str
     """Short name of the contents of all splits, like the source's content_key."""
-    skipped: tuple[Mapping[str, str], ...]
+    skipped: tuple[Mapping[str, str], ...] = ()
     """Images that could not be decoded: name and reason."""
+
+    @property
+    def development(self) -> LabelledImages:
+        """Train and validation together: what the paper's classifiers are fitted on for the test split."""
+        return self.train.joined(self.validation)
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What a run works on. The method is shown `source.images` and the target's splits, nothing else of the source."""
+    """What a run works on. The method is shown `source.images` and the target, nothing else of the source."""
 
     source: PackedDataset
-    target_train: LabelledImages
-    target_validation: LabelledImages
-    target_test: LabelledImages
-    target_classes: tuple[str, ...]
-    """Class names by label; every class has training images."""
-    target_key: str
-    """Short name of the target's contents (all splits), like the source's content_key."""
-    target_skipped: tuple[Mapping[str, str], ...] = ()
-    """Target images that could not be decoded: name and reason. Those of the source are in `source.header`."""
+    target: Target
 
 
 def load(
@@ -90,7 +91,7 @@ def load(
     pool = _limited(reader.source(request), config.max_source, config.data_seed)
     target = load_target(config, work_dir, pool.channels, progress, check_target)
     source = _packed(config, work_dir, pool, config.source, "source", progress)
-    return Problem(source, target.train, target.validation, target.test, target.classes, target.key, target.skipped)
+    return Problem(source, target)
 
 
 def load_target(

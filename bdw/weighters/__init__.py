@@ -78,6 +78,11 @@ def available() -> tuple[str, ...]:
     return tuple(sorted(_weighters()))
 
 
+def learns(config: WeighterConfig) -> bool:
+    """Whether the weighter that the config names wants meta-gradients."""
+    return build(0, config).learns
+
+
 def build(num_instances: int, config: WeighterConfig) -> Weighter:
     """The weighter that the config names, for that many instances."""
     weighters = _weighters()

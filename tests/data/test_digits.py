@@ -49,9 +49,9 @@ def test_target_digits_are_not_in_the_source(problem: Problem, tmp_path: Path) -
     names = [name for part in reader.target(request).values() for name in part.names]
     assert len(set(names)) == len(names) == 797
     assert not set(names) & set(problem.source.names.tolist())
-    sizes = [len(s) for s in (problem.target_train, problem.target_validation, problem.target_test)]
+    sizes = [len(s) for s in (problem.target.train, problem.target.validation, problem.target.test)]
     assert sum(sizes) == 797
-    assert np.bincount(problem.target_train.labels).min() >= 30
+    assert np.bincount(problem.target.train.labels).min() >= 30
 
 
 def test_shuffling_keeps_the_pixels() -> None:
@@ -94,5 +94,5 @@ def test_the_seed_draws_other_images(problem: Problem, tmp_path: Path) -> None:
 def test_renditions_share_the_pool(problem: Problem, tmp_path: Path) -> None:
     inverted = load(DataConfig(target="digits-inverted"), tmp_path)
     assert inverted.source.content_key == problem.source.content_key
-    np.testing.assert_array_equal(inverted.target_test.labels, problem.target_test.labels)
-    np.testing.assert_allclose(inverted.target_test.images, 255 - problem.target_test.images, atol=1)
+    np.testing.assert_array_equal(inverted.target.test.labels, problem.target.test.labels)
+    np.testing.assert_allclose(inverted.target.test.images, 255 - problem.target.test.images, atol=1)

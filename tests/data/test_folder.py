@@ -46,16 +46,16 @@ def test_broken_images_are_skipped_counted_and_listed(tmp_path: Path) -> None:
     assert "truncated" in skipped["a/000.jpg"].lower()
     assert skipped["c/note.png"] == "not an image in a known format"
     assert len(problem.source) == 28
-    assert {entry["name"] for entry in problem.target_skipped} == set(skipped)
-    assert len(problem.target_train) + len(problem.target_validation) + len(problem.target_test) == 28
+    assert {entry["name"] for entry in problem.target.skipped} == set(skipped)
+    assert len(problem.target.train) + len(problem.target.validation) + len(problem.target.test) == 28
 
 
 def test_plain_folder_splits_60_20_20(tmp_path: Path) -> None:
     problem = load(config(write_folder(tmp_path / "pool")), tmp_path)
-    counts = [len(s) for s in (problem.target_train, problem.target_validation, problem.target_test)]
+    counts = [len(s) for s in (problem.target.train, problem.target.validation, problem.target.test)]
     assert counts == [18, 6, 6]
-    assert np.bincount(problem.target_test.labels).tolist() == [2, 2, 2]
-    assert problem.target_classes == ("a", "b", "c")
+    assert np.bincount(problem.target.test.labels).tolist() == [2, 2, 2]
+    assert problem.target.classes == ("a", "b", "c")
 
 
 def test_split_folders_are_respected(tmp_path: Path) -> None:
@@ -63,9 +63,9 @@ def test_split_folders_are_respected(tmp_path: Path) -> None:
     (folder / "val").mkdir()
     (folder / "test" / "a").rename(folder / "val" / "a")
     problem = load(config(folder), tmp_path)
-    assert len(problem.target_train) == 30
-    assert set(problem.target_validation.labels.tolist()) == {0}
-    assert set(problem.target_test.labels.tolist()) == {1, 2}
+    assert len(problem.target.train) == 30
+    assert set(problem.target.validation.labels.tolist()) == {0}
+    assert set(problem.target.test.labels.tolist()) == {1, 2}
 
 
 def test_grey_and_colour_meet_in_colour(tmp_path: Path) -> None:

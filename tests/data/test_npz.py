@@ -45,7 +45,7 @@ def test_a_family_in_the_data_root_goes_by_its_name(sample_root: Path, tmp_path:
     )
     problem = load(config, tmp_path)
     assert problem.source.names[0] == "pool-unlabelled/000000"
-    assert (len(problem.target_train), len(problem.target_validation), len(problem.target_test)) == (24, 6, 30)
+    assert (len(problem.target.train), len(problem.target.validation), len(problem.target.test)) == (24, 6, 30)
 
 
 def test_unlabelled_target(sample_root: Path, tmp_path: Path) -> None:
@@ -100,6 +100,6 @@ def test_real_images(shared_data: Path, tmp_path: Path) -> None:
     problem = load(config, tmp_path)
     assert problem.source.images.shape == (246, 3, 16, 16)
     assert problem.source.header["skipped"] == []
-    assert len(problem.target_classes) == 2
-    assert [len(s) for s in (problem.target_train, problem.target_validation, problem.target_test)] == [1792, 448, 1040]
-    assert 60 < problem.target_train.images.mean() < 190
+    assert len(problem.target.classes) == 2
+    assert [len(s) for s in (problem.target.train, problem.target.validation, problem.target.test)] == [1792, 448, 1040]
+    assert 60 < problem.target.train.images.mean() < 190

@@ -112,9 +112,9 @@ def test_max_source_and_max_train_per_class(tmp_path: Path) -> None:
     few = load(config(folder, max_source=5, max_train_per_class=2), tmp_path)
     assert len(few.source) == 5
     assert set(few.source.names.tolist()) < set(whole.source.names.tolist())
-    assert np.bincount(few.target_train.labels).tolist() == [2, 2, 2]
-    np.testing.assert_array_equal(few.target_test.images, whole.target_test.images)
-    np.testing.assert_array_equal(few.target_validation.images, whole.target_validation.images)
+    assert np.bincount(few.target.train.labels).tolist() == [2, 2, 2]
+    np.testing.assert_array_equal(few.target.test.images, whole.target.test.images)
+    np.testing.assert_array_equal(few.target.validation.images, whole.target.validation.images)
 
 
 def test_a_packed_source_is_used_in_place(tmp_path: Path) -> None:
@@ -132,8 +132,8 @@ def test_labels_need_not_be_contiguous(tmp_path: Path) -> None:
     labels = np.array([1, 4] * 10)
     store = pack_arrays(tmp_path / "store", images, labels=labels, classes=("a", "b", "c", "d", "e"))
     problem = load(config(store.path), tmp_path)
-    assert problem.target_classes == ("b", "e")
-    for split in (problem.target_train, problem.target_validation, problem.target_test):
+    assert problem.target.classes == ("b", "e")
+    for split in (problem.target.train, problem.target.validation, problem.target.test):
         originals = [int(np.flatnonzero((images == image).all(axis=(1, 2, 3)))[0]) for image in split.images]
         np.testing.assert_array_equal(labels[originals], np.array([1, 4])[split.labels])
 
@@ -153,7 +153,7 @@ def test_class_too_small_for_three_splits(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"class 'b' of .* has 2 image\(s\); allowed: at least 3, one for every split"):
         load(config(arrays(tmp_path / "x", [0] * 9 + [1] * 2)), tmp_path)
     problem = load(config(arrays(tmp_path / "y", [0] * 9 + [1] * 3)), tmp_path)
-    splits = (problem.target_train, problem.target_validation, problem.target_test)
+    splits = (problem.target.train, problem.target.validation, problem.target.test)
     assert [int((s.labels == 1).sum()) for s in splits] == [1, 1, 1]
 
 
@@ -161,9 +161,9 @@ def test_the_target_alone(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "pool")
     target = load_target(config("digits", folder), tmp_path, channels=1)
     problem = load(config("digits", folder), tmp_path)
-    assert target.key == problem.target_key
-    assert target.classes == problem.target_classes
-    np.testing.assert_array_equal(target.test.images, problem.target_test.images)
+    assert target.key == problem.target.key
+    assert target.classes == problem.target.classes
+    np.testing.assert_array_equal(target.test.images, problem.target.test.images)
     assert load_target(config("digits", folder), tmp_path).train.images.shape[1] == 3
 
 
@@ -202,8 +202,8 @@ def test_channels_and_sizes_must_agree(tmp_path: Path) -> None:
         load(config(grey, colour), tmp_path)
     with pytest.raises(InputError, match=r"image_size: 16 asked for, but '.*grey' was packed at 8"):
         load(config(grey, image_size=16), tmp_path)
-    assert load(config(grey, "digits"), tmp_path).target_train.images.shape[1:] == (1, 8, 8)
-    assert load(config(colour, "digits"), tmp_path).target_train.images.shape[1:] == (3, 8, 8)
+    assert load(config(grey, "digits"), tmp_path).target.train.images.shape[1:] == (1, 8, 8)
+    assert load(config(colour, "digits"), tmp_path).target.train.images.shape[1:] == (3, 8, 8)
 
 
 def test_pack_of_an_unknown_part(tmp_path: Path) -> None:

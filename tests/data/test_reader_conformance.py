@@ -110,17 +110,17 @@ def test_loads_as_target_with_disjoint_splits(spec: str, sample_root: Path, tmp_
         config = DataConfig(**(vars(config) | {"source": spec}))
     problem = load(config, tmp_path)
     seen: set[bytes] = set()
-    splits = (problem.target_train, problem.target_validation, problem.target_test)
+    splits = (problem.target.train, problem.target.validation, problem.target.test)
     for split in splits:
-        assert set(split.labels.tolist()) == set(range(len(problem.target_classes)))
+        assert set(split.labels.tolist()) == set(range(len(problem.target.classes)))
         assert split.images.shape[1:] == problem.source.images.shape[1:]
         assert len(split) == len(split.images) == len(split.labels)
         contents = {image.tobytes() for image in split.images}
         assert not contents & seen
         seen |= contents
     again = load(config, tmp_path)
-    assert again.target_key == problem.target_key
-    for split, other in zip(splits, (again.target_train, again.target_validation, again.target_test), strict=True):
+    assert again.target.key == problem.target.key
+    for split, other in zip(splits, (again.target.train, again.target.validation, again.target.test), strict=True):
         np.testing.assert_array_equal(split.images, other.images)
         np.testing.assert_array_equal(split.labels, other.labels)
 
@@ -136,7 +136,7 @@ def test_loads_as_source(spec: str, sample_root: Path, tmp_path: Path) -> None:
     problem = load(config, tmp_path)
     assert isinstance(problem.source, PackedDataset)
     assert len(problem.source) == 7
-    assert problem.target_train.images.shape[1] == problem.source.channels
+    assert problem.target.train.images.shape[1] == problem.source.channels
 
 
 @pytest.mark.parametrize("name", sorted(set(available()) - TARGETS_ONLY - {"digits"}))

@@ -1,0 +1,212 @@
+"""The command line: parses, calls one function, sets the exit status.
+
+0 all went well; 1 the run failed, or `doctor` found what prevents one; 2 the input cannot work; 130 interrupted.
+torch is imported after the arguments are parsed, so that `--help` and a wrong option answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from bdw import presets
+from bdw.config import RunConfig
+from bdw.errors import InputError, NonFiniteError
+
+PRESET_HELP = "Start from this published experiment's settings; other flags override them."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """Train one encoder on an unlabelled source while learning how useful each of its images is for the target.
+
+    Leaves encoder.safetensors, instance_weights.parquet, metrics.csv, results.parquet and report.html in the run
+    directory. Under torchrun every process is a worker.
+    """
+
+    preset: Annotated[str | None, tyro.conf.arg(help=f"{PRESET_HELP} One of: {', '.join(presets.available())}.")] = None
+    config: Annotated[tyro.conf.OmitArgPrefixes[RunConfig], tyro.conf.arg(name="")] = field(default_factory=RunConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Measure an encoder on a labelled target: accuracy of a logistic regression on its frozen features.
+
+    The classifier is fitted on the target's train and validation images and measured on its test images.
+    """
+
+    run: Path | None = None
+    """Run directory whose best encoder is measured; its config says how images are cut."""
+    encoder: Path | None = None
+    """Or an encoder.safetensors by itself."""
+    target: str | None = None
+    """Labelled target, named as for `fit`; default: the run's own."""
+    data_root: str | None = None
+    """Folder under which torchvision's data sets lie; default: the run's own."""
+    download: bool = False
+    """Let torchvision download a data set that is not under data_root."""
+    device: str = "auto"
+    """Where features are extracted: auto, cpu or cuda."""
+    max_iterations: int = 800
+    """Upper limit of L-BFGS iterations."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pack:
+    """Decode and resize images once into a memory-mapped data set that every command then reads in no time."""
+
+    spec: tyro.conf.Positional[str]
+    """A reader's name, an image folder or an .npz file, as for --source."""
+    out: tyro.conf.Positional[Path]
+    """New folder for the packed data set."""
+    part: str = "source"
+    """`source`: what a run would take as its source; `train`, `validation` or `test`: a split of a labelled target."""
+    image_size: int = 96
+    """Side in pixels to which images are resized (and centre cropped)."""
+    channels: int | None = None
+    """3 for colour, 1 for grey; default: what the data set has."""
+    data_root: str | None = None
+    """Folder under which torchvision's data sets lie (or are downloaded to, with --download)."""
+    download: bool = False
+    """Let torchvision download a data set that is not under data_root."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Write report.html of a run or a sweep anew from the files in its directory."""
+
+    directory: tyro.conf.Positional[Path]
+    """Run or sweep directory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doctor:
+    """Say what this machine has, what is wrong with it and what to do. Exit status 1 if something prevents a run."""
+
+    run_dir: Path = Path("runs")
+    """Where runs will be written."""
+    json: bool = False
+    """Print a JSON list for machines."""
+
+
+Command = Fit | Evaluate | Pack | Report | Doctor
+
+
+def parse(arguments: Sequence[str]) -> Command:
+    """The command that these arguments name.
+
+    `InputError` for values that cannot work. Exits with status 2 (0 for --help) after saying why where the arguments
+    are not even options of a command.
+    """
+    fit_defaults = Fit(config=_preset(arguments))
+    subcommand = tyro.conf.subcommand
+    # Built at run time, since the defaults depend on --preset; no type checker can follow.
+    commands: Any = (
+        Annotated[Fit, subcommand("fit", default=fit_defaults)]
+        | Annotated[Evaluate, subcommand("evaluate")]
+        | Annotated[Pack, subcommand("pack")]
+        | Annotated[Report, subcommand("report")]
+        | Annotated[Doctor, subcommand("doctor")]
+    )
+
+    def attempt(*, console_outputs: bool) -> Any:
+        return tyro.cli(
+            commands,
+            prog="python -m bdw",
+            args=list(arguments),
+            console_outputs=console_outputs,
+            description=(
+                "Goal-driven self-supervised pre-training: learns how useful every unlabelled image is for your task."
+            ),
+        )
+
+    # tyro shows a config's ValueError in a box and words of its own. Ours is one line, the same everywhere, so the
+    # first attempt is made in silence; only if its failure is none of ours does a second one say what is wrong.
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            parsed = attempt(console_outputs=False)
+    except SystemExit as stop:
+        rejected = _input_error_behind(stop)
+        if rejected is not None:
+            raise rejected from None
+        parsed = attempt(console_outputs=True)
+    assert isinstance(parsed, Command)
+    return parsed
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    try:
+        command = parse(sys.argv[1:] if arguments is None else arguments)
+        return _run(command)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except NonFiniteError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader (`| head`) has gone. Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # A full disk or a folder that may not be written to: the user's to mend, and no traceback helps with that.
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+
+
+def _run(command: Command) -> int:
+    # Each command imports what it needs: `doctor` must work where torch does not, `report` where it takes long.
+    match command:
+        case Fit():
+            from bdw.commands.fit import fit
+
+            fit(command.config)
+        case Evaluate():
+            from bdw.commands.evaluate import evaluate
+
+            evaluate(command)
+        case Pack():
+            from bdw.commands.pack import pack
+
+            pack(command)
+        case Report():
+            from bdw.commands.report import report
+
+            report(command.directory)
+        case Doctor():
+            from bdw import doctor
+
+            findings = doctor.examine(command.run_dir)
+            print(doctor.as_json(findings) if command.json else doctor.render(findings))
+            return 1 if doctor.prevents_a_run(findings) else 0
+    return 0
+
+
+def _preset(arguments: Sequence[str]) -> RunConfig:
+    """The defaults of `fit`: those of --preset if it is given."""
+    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    finder.add_argument("--preset", nargs="?", default=None)
+    name = finder.parse_known_args(list(arguments))[0].preset
+    return RunConfig() if name in (None, "None") or arguments[0] != "fit" else presets.build(name)
+
+
+def _input_error_behind(stop: SystemExit) -> InputError | None:
+    error: BaseException | None = stop
+    while error is not None and not isinstance(error, InputError):
+        error = error.__context__
+    return error

@@ -1,0 +1,1 @@
+"""What the commands do: each prints for humans and leaves its results in files for machines."""

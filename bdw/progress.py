@@ -1,0 +1,123 @@
+"""What a run says while it runs: a live line on a terminal, plain lines anywhere else (a file, a job's log)."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from bdw.measurements import EpochReport, StepReport
+
+
+class ConsoleProgress:
+    """The `ProgressListener` of the command line; a context manager, so that the terminal is left as it was.
+
+    On a terminal one line follows the steps and every epoch leaves a line of its own. Elsewhere every epoch prints a
+    line, and a step does when the last line is `seconds_between_lines` seconds old. Only rank 0 may have one.
+    """
+
+    def __init__(
+        self,
+        *,
+        console: Console | None = None,
+        seconds_between_lines: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._console = console or Console(highlight=False)
+        self._seconds_between_lines = seconds_between_lines
+        self._clock = clock
+        terminal = self._console.is_terminal and not self._console.is_dumb_terminal
+        self._live = Live(console=self._console, transient=True, refresh_per_second=8) if terminal else None
+        self._last_line = clock()
+        self._first_step_ended: float | None = None
+        self._steps_since = 0
+        self._epoch_began = math.nan
+        self._num_epochs = 0
+
+    def __enter__(self) -> Self:
+        """Start the live line, on a terminal."""
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Remove the live line; what went wrong, if anything did, goes on its way."""
+        if self._live is not None:
+            self._live.stop()
+
+    def on_step(self, report: StepReport) -> None:
+        """Show where the run is; see the class for when a line is printed."""
+        now = self._clock()
+        self._num_epochs = report.epochs
+        if self._first_step_ended is None:
+            # The time before holds loading and compiling, which says nothing about the steps to come.
+            self._first_step_ended = now
+        else:
+            self._steps_since += 1
+        if report.step == 1:
+            self._epoch_began = now
+        if self._live is not None:
+            self._live.update(Text(self._step_line(report, now), no_wrap=True, overflow="ellipsis"))
+        elif now - self._last_line >= self._seconds_between_lines:
+            self._print(self._step_line(report, now))
+
+    def on_epoch(self, report: EpochReport) -> None:
+        """Print the epoch's line."""
+        self._print(epoch_line(report, self._num_epochs))
+
+    def _print(self, line: str) -> None:
+        self._console.print(Text(line), soft_wrap=True)
+        self._console.file.flush()
+        self._last_line = self._clock()
+
+    def _step_line(self, report: StepReport, now: float) -> str:
+        elapsed = f"{1000 * (now - self._epoch_began) / (report.step - 1):.1f}" if report.step > 1 else "?"
+        # What matters most comes first: a narrow terminal cuts the rest off.
+        return (
+            f"epoch {_of(report.epoch, report.epochs)}  step {_of(report.step, report.steps)}  "
+            f"{clock_time(self._seconds_left(report, now)):>5} left  {_figures(report)}  "
+            f"{report.images_per_second:>7,.0f} images/s  {elapsed:>6} ms/step"
+        )
+
+    def _seconds_left(self, report: StepReport, now: float) -> float:
+        """Elapsed time over steps, evaluations included; pruning makes later epochs shorter than this assumes."""
+        if self._first_step_ended is None or not self._steps_since:
+            return math.nan
+        left = (report.steps - report.step) + (report.epochs - report.epoch) * report.steps
+        return (now - self._first_step_ended) / self._steps_since * left
+
+
+def epoch_line(report: EpochReport, epochs: int) -> str:
+    """One aligned line with units: epoch, loss, meta-loss, kept share, validation accuracy, speed, seconds."""
+    accuracy = report.validation_accuracy
+    validation = "" if math.isnan(accuracy) else f"  validation accuracy {100 * accuracy:5.1f} %"
+    return (
+        f"epoch {_of(report.epoch, epochs)}  {_figures(report)} ({report.kept:,} images){validation}  "
+        f"{report.images_per_second:>7,.0f} images/s  {report.seconds:>6.1f} s"
+    )
+
+
+def clock_time(seconds: float) -> str:
+    """Seconds as h:mm:ss, or m:ss below an hour; `?` for what is not finite."""
+    if not math.isfinite(seconds):
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _of(position: int, total: int) -> str:
+    return f"{position:>{len(str(total))}}/{total}"
+
+
+def _figures(report: StepReport | EpochReport) -> str:
+    meta = "" if math.isnan(report.meta_loss) else f"  meta-loss {report.meta_loss:6.4f}"
+    return f"loss {report.loss:6.4f}{meta}  kept {100 * report.kept_fraction:5.1f} %"

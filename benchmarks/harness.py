@@ -1,0 +1,128 @@
+"""Side-by-side timing as ratios, peak memory, and result files that say where they come from."""
+
+from __future__ import annotations
+
+import gc
+import json
+import multiprocessing
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bdw.atomic import write_text
+from bdw.run_directory import git_revision
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def interleaved_seconds(variants: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of every variant in every round, after one warm-up round.
+
+    The variants take turns, so that whatever else the machine does hits all of them alike; only ratios within a round
+    mean something.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    for name, run in variants.items():
+        run()
+        print(f"  warmed up: {name}", flush=True)
+    for number in range(1, rounds + 1):
+        for name, run in variants.items():
+            _wait_for_device()
+            began = time.perf_counter()
+            run()
+            _wait_for_device()
+            seconds[name].append(time.perf_counter() - began)
+        print(f"  round {number} of {rounds} done", flush=True)
+    return seconds
+
+
+def ratio(seconds: Mapping[str, Sequence[float]], variant: str, base: str) -> tuple[float, float, float]:
+    """Median, lowest and highest of the ratios variant / base over the rounds."""
+    ratios = [a / b for a, b in zip(seconds[variant], seconds[base], strict=True)]
+    return statistics.median(ratios), min(ratios), max(ratios)
+
+
+def peak_megabytes(prepare: Callable[..., Callable[[], Any]], *arguments: Any) -> float:
+    """Peak of the resident memory above what was resident before, while `prepare(*arguments)()` runs; Linux, CPU.
+
+    A new process for each call, so that no part profits from memory that another one left to the allocator.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_measure_peak, args=(sender, prepare, arguments))
+    process.start()
+    sender.close()
+    try:
+        return float(receiver.recv())
+    except EOFError:
+        return float("nan")  # killed, for want of memory
+    finally:
+        process.join()
+
+
+def _measure_peak(sender: Any, prepare: Callable[..., Callable[[], Any]], arguments: tuple[Any, ...]) -> None:
+    run = prepare(*arguments)
+    run()  # code and workspaces that are loaded once are no part of a step
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew from what is resident now
+    before = _resident_kib("VmRSS")
+    run()
+    sender.send((_resident_kib("VmHWM") - before) / 1024)
+
+
+def _resident_kib(field: str) -> int:
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field + ":"))
+
+
+def provenance(seed: int) -> dict[str, Any]:
+    """Where a result comes from: hardware, versions, command, seed, revision."""
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "hardware": f"{_processor()}, {os.cpu_count()} cores, {_memory_gib():.0f} GiB",
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "command": "python -m " + " ".join([_module_name(), *sys.argv[1:]]),
+        "seed": seed,
+        "git_revision": git_revision(),
+    }
+
+
+def write_result(name: str, contents: Mapping[str, Any]) -> Path:
+    """`results/<name>.json`; returns the path."""
+    path = RESULTS / f"{name}.json"
+    write_text(path, json.dumps(contents, indent=1) + "\n")
+    print(f"result: {path.relative_to(RESULTS.parent.parent)}")
+    return path
+
+
+def _module_name() -> str:
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return spec.name if spec is not None else Path(sys.argv[0]).name
+
+
+def _wait_for_device() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _memory_gib() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30

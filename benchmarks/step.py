@@ -1,0 +1,174 @@
+"""What a step costs, by its parts, as ratios to a plain step: `make bench` or `python -m benchmarks.step`.
+
+plain            forward, backward, SGD on the weighted pretext loss (RotNet's step)
+meta pass        v = grad of the meta-loss on one target batch
+tangents         all k inner products <v, grad L_i> by one forward-mode pass
+BDW step         the whole step: weights drawn, plain step, meta pass, tangents, weights updated
+double backward  the same dL_meta/dw by back-propagating through the update (the reference of the tests)
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import tyro
+from torch import Tensor
+from torch.func import functional_call
+
+from bdw import encoders, meta_loss, pretext, weighters
+from bdw.config import MetaConfig, WeighterConfig
+from bdw.encoders import untouched_statistics
+from bdw.image_table import ImageTable
+from bdw.meta_gradient import reference_weight_gradient
+from bdw.pretext import PretextModel
+from bdw.randomness import Randomness
+from bdw.train_step import Learner, SourceBatch, meta_direction, train_step, view_derivatives
+from benchmarks.harness import interleaved_seconds, peak_megabytes, provenance, ratio, write_result
+
+PARTS = ("plain", "meta pass", "tangents", "BDW step", "double backward")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A model, an image size and a design."""
+
+    encoder: str
+    channels: int
+    side: int
+    batch: int
+    shots: int
+    queries: int
+
+
+SETTINGS = {
+    "digits": Setting("small_cnn", 1, 16, 64, 5, 5),
+    "tiny-imagenet": Setting("small_resnet", 3, 32, 64, 5, 5),
+    "stl10": Setting("resnet18", 3, 84, 32, 10, 10),
+    "stl10-2shot": Setting("resnet18", 3, 84, 32, 2, 2),
+}
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Command line of this benchmark."""
+
+    setting: Literal["digits", "tiny-imagenet", "stl10", "stl10-2shot"] = "digits"
+    """Which model, image size and meta-batch design."""
+    rounds: int = 15
+    """How often every part is timed; parts take turns."""
+    threads: int = 1
+    """torch's threads."""
+    memory: bool = True
+    """Also measure the peak memory of every part, each in a process of its own."""
+    save: bool = False
+    """Keep the result in benchmarks/results."""
+    seed: int = 0
+    """Of the random images."""
+
+
+def prepare(name: str, part: str, threads: int, seed: int) -> Callable[[], Any]:
+    """A function without arguments that runs that part of a step once, on random images."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(seed)
+    setting = SETTINGS[name]
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    learner = _learner(setting, learns=part != "plain", device=device)
+    images = torch.rand(setting.batch, setting.channels, setting.side, setting.side, device=device) * 2 - 1
+    batch = SourceBatch(torch.arange(setting.batch), images, setting.batch)
+    if part in ("plain", "BDW step"):
+        return functools.partial(train_step, learner, batch)
+    assert learner.meta_loss is not None
+    if part == "meta pass":
+        return functools.partial(meta_direction, learner, learner.meta_loss)
+    views = learner.model.task.views(images, learner.randomness["views"])
+    before = {name: value.detach().clone() for name, value in learner.model.named_parameters()}
+    if part == "tangents":
+        direction, _ = meta_direction(learner, learner.meta_loss)
+        return functools.partial(view_derivatives, learner.model, views, before, direction)
+    return functools.partial(_double_backward, learner, views, before)
+
+
+def _learner(setting: Setting, *, learns: bool, device: torch.device) -> Learner:
+    task = pretext.build("rotation")
+    model = PretextModel(encoders.build(setting.encoder, setting.channels), task).to(device).train()
+    per_class = 2 * (setting.shots + setting.queries)
+    labels = torch.arange(10).repeat(per_class)
+    pixels = np.random.default_rng(0).integers(
+        0, 256, (len(labels), setting.channels, setting.side, setting.side), dtype=np.uint8
+    )
+    target = meta_loss.TargetImages(
+        ImageTable(pixels, device), labels, tuple(map(str, range(10))), lambda images, _: images.float() / 127.5 - 1
+    )
+    design = MetaConfig(ways=10, shots=setting.shots, queries=setting.queries)
+    return Learner(
+        model=model,
+        replicated=model,
+        optimiser=torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4),
+        weighter=weighters.build(setting.batch, WeighterConfig(weighter="beta" if learns else "uniform")),
+        meta_loss=meta_loss.build(design, target, task) if learns else None,
+        randomness=Randomness(0),
+    )
+
+
+def _double_backward(learner: Learner, views: tuple[Tensor, ...], before: dict[str, Tensor]) -> Tensor:
+    """The reference on the same model, views and meta-loss."""
+    assert learner.meta_loss is not None
+    model, loss = learner.model, learner.meta_loss
+    batch = loss.draw(learner.randomness)
+
+    class _At:
+        """The model with other parameters, as far as a meta-loss looks at it."""
+
+        def __init__(self, params: dict[str, Tensor]):
+            prefix = "encoder."
+            inner = {name.removeprefix(prefix): v for name, v in params.items() if name.startswith(prefix)}
+            self.encoder = lambda images: functional_call(model.encoder, inner, (images,))
+
+    with untouched_statistics(model):
+        return reference_weight_gradient(
+            lambda params: functional_call(model, params, (views,)).losses,
+            lambda params: loss(_At(params), batch),  # type: ignore[arg-type]
+            before,
+            torch.rand(len(views[0]) // 4, device=views[0].device),
+            learning_rate=0.1,
+            momentum=0.9,
+            weight_decay=1e-4,
+            momentum_buffers={name: torch.zeros_like(value) for name, value in before.items()},
+        )
+
+
+def main(arguments: Arguments) -> None:
+    """Measure, print a table, and keep the result if asked to."""
+    chosen = (arguments.threads, arguments.seed)
+    variants = {part: prepare(arguments.setting, part, *chosen) for part in PARTS}
+    seconds = interleaved_seconds(variants, arguments.rounds)
+    rows = []
+    for part in PARTS:
+        median, low, high = ratio(seconds, part, "plain")
+        memory = peak_megabytes(prepare, arguments.setting, part, *chosen) if arguments.memory else math.nan
+        rows.append({"part": part, "ratio": median, "lowest": low, "highest": high, "peak_mb": memory})
+    plain_ms = 1000 * sorted(seconds["plain"])[arguments.rounds // 2]
+    setting = SETTINGS[arguments.setting]
+    print(f"\n{arguments.setting}: {setting}; plain step {plain_ms:.1f} ms (median)")
+    print(f"{'part':16} {'x plain':>8} {'lowest':>8} {'highest':>8} {'peak MB':>9} {'x plain':>8}")
+    for row in rows:
+        relative = row["peak_mb"] / rows[0]["peak_mb"]
+        print(
+            f"{row['part']:16} {row['ratio']:8.2f} {row['lowest']:8.2f} {row['highest']:8.2f} "
+            f"{row['peak_mb']:9.1f} {relative:8.2f}"
+        )
+    if arguments.save:
+        write_result(
+            f"step-{arguments.setting}-cpu" if not torch.cuda.is_available() else f"step-{arguments.setting}-gpu",
+            {**provenance(arguments.seed), "setting": vars(setting), "plain_ms": plain_ms, "parts": rows},
+        )
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Arguments, description=__doc__))

@@ -1,0 +1,351 @@
+from __future__ import annotations
+
+import csv
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+import torchvision
+from PIL import Image
+
+from bdw import cli, presets
+from bdw.cli import Doctor, Evaluate, Fit, Pack, Report
+from bdw.config import RunConfig
+from bdw.errors import InputError
+from bdw.measurements import EpochReport
+from bdw.trainer import Trainer
+
+TINY = ["--max-source", "64", "--epochs", "1"]
+
+
+def fit(run_dir: Path, *flags: str) -> int:
+    return cli.main(["fit", "--run-dir", str(run_dir), *flags])
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cli") / "run"
+    assert fit(path, *TINY) == 0
+    return path
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """A user's own pictures: an unlabelled pool with one broken file, and a target with three classes."""
+    generator = np.random.default_rng(0)
+
+    def write(path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(generator.integers(0, 256, (24, 20, 3), dtype=np.uint8)).save(path)
+
+    for i in range(24):
+        write(tmp_path / "pool" / f"{i:02}.png")
+    (tmp_path / "pool" / "broken.png").write_bytes(b"not a picture")
+    for name in ("cat", "dog", "fox"):
+        for i in range(20):
+            write(tmp_path / "mine" / name / f"{i}.png")
+    return tmp_path / "pool", tmp_path / "mine"
+
+
+# Parsing
+
+
+def test_flags_are_flat_and_reach_their_sections() -> None:
+    command = cli.parse(
+        ["fit", "--source", "a", "--weight-lr", "10", "--no-prune", "--lr-milestones", "3", "5", "--max-source", "9"]
+    )
+    assert isinstance(command, Fit)
+    assert command.config == RunConfig().replace(
+        source="a", weight_lr=10.0, prune=False, lr_milestones=[3, 5], max_source=9
+    )
+
+
+def test_no_flags_mean_the_defaults() -> None:
+    command = cli.parse(["fit"])
+    assert isinstance(command, Fit)
+    assert command.config == RunConfig()
+
+
+@pytest.mark.parametrize("flag", [["--preset", "stl10"], ["--preset=stl10"]])
+def test_flags_override_a_preset(flag: list[str]) -> None:
+    command = cli.parse(["fit", "--epochs", "2", *flag])
+    assert isinstance(command, Fit)
+    assert command.config == presets.build("stl10").replace(epochs=2)
+
+
+@pytest.mark.parametrize("name", presets.available())
+def test_every_preset_parses_to_itself(name: str) -> None:
+    command = cli.parse(["fit", "--preset", name])
+    assert isinstance(command, Fit)
+    assert command.config == presets.build(name)
+
+
+def test_other_commands() -> None:
+    assert cli.parse(["evaluate", "--run", "r"]) == Evaluate(run=Path("r"))
+    assert cli.parse(["pack", "digits", "out", "--image-size", "8"]) == Pack(
+        spec="digits", out=Path("out"), image_size=8
+    )
+    assert cli.parse(["report", "r"]) == Report(directory=Path("r"))
+    assert cli.parse(["doctor", "--json"]) == Doctor(json=True)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--cdf-threshold", "1.5"], "cdf_threshold (lambda): 1.5 cannot work; allowed: between 0 and 1"),
+        (["--density-threshold", "0"], "density_threshold (rho): 0.0"),
+        (["--preset", "stll0"], "did you mean 'stl10'?"),
+        (["--preset", "stl10", "--weight-lr", "-1"], "weight_lr (eta): -1.0"),
+    ],
+)
+def test_values_that_cannot_work_are_one_line_and_status_2(
+    flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
+        cli.parse(["fit", *flags])
+    assert cli.main(["fit", *flags]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert len(output.err.splitlines()) == 1
+    assert output.err.startswith("error: ")
+    assert message in output.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fit", "--weight-lrr", "3"], "--weight-lr "),
+        (["fit", "--epochs", "many"], "invalid literal"),
+        (["fit", "--device", "tpu"], "invalid choice"),
+        (["frobnicate"], "frobnicate"),
+        ([], "fit, evaluate, pack, report, doctor"),
+    ],
+)
+def test_options_that_are_none_exit_with_status_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_help_shows_meaning_and_the_papers_letters_without_loading_torch() -> None:
+    script = (
+        "import sys\nfrom bdw import cli\n"
+        "try:\n    cli.main(['fit', '--help'])\n"
+        "finally:\n    print('torch' in sys.modules, file=sys.stderr)\n"
+    )
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert shown.stderr == "False\n"
+    text = " ".join(re.sub(r"[│\n]", " ", shown.stdout).split())
+    for meaning in ("eta: learning rate of log a", "lambda: weights below it", "rho: prune once", "Side in pixels"):
+        assert meaning in text
+    assert all(name in text for name in presets.available())
+
+
+# fit
+
+
+def test_fit_says_what_it_does_and_where_things_lie(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fit(tmp_path / "run", *TINY) == 0
+    output = capsys.readouterr()
+    lines = output.out.splitlines()
+    heads = [line.split()[0] for line in lines]
+    assert heads == [
+        *("source", "target", "model", "device", "batch", "weights", "run"),
+        "epoch",
+        *("done", "encoder", "weights", "metrics", "report"),
+    ]
+    assert re.search(r"[\d,]+ parameters, float32", lines[2])
+    for line in lines[-4:]:
+        assert Path(line.split()[1]).is_file()
+    assert output.err == ""
+
+
+def test_fit_without_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fit(tmp_path / "run", *TINY, "--no-report") == 0
+    assert "report.html" not in capsys.readouterr().out
+    assert not (tmp_path / "run" / "report.html").exists()
+
+
+def test_fit_on_the_users_own_folders(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool, mine = folders
+    flags = ["--source", str(pool), "--target", str(mine), "--encoder", "resnet18", "--batch-size", "8"]
+    sizes = ["--image-size", "20", "--crop-size", "20", "--ways", "3", "--shots", "2", "--queries", "2"]
+    assert fit(tmp_path / "run", *flags, *sizes, "--epochs", "1") == 0
+    output = capsys.readouterr().out
+    assert "24 images of 3 x 20 x 20" in output
+    assert "3 classes" in output
+    assert "skipped 1 image(s) that cannot be decoded, such as broken.png" in output
+    resnet = torchvision.models.resnet18()
+    resnet.fc = torch.nn.Identity()
+    resnet.load_state_dict(safetensors.torch.load_file(tmp_path / "run" / "encoder.safetensors"), strict=True)
+
+
+def test_a_folder_that_holds_a_run_is_left_alone(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (run_dir / "metrics.csv").read_bytes()
+    assert fit(run_dir, *TINY) == 2
+    assert "already holds a run" in capsys.readouterr().err
+    assert (run_dir / "metrics.csv").read_bytes() == before
+
+
+def test_a_source_smaller_than_a_batch_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fit(tmp_path / "run", "--max-source", "8", "--batch-size", "16") == 2
+    assert re.search(r"^error: batch_size: 16 .*8 images", capsys.readouterr().err)
+
+
+def test_a_loss_that_is_not_finite_is_one_line_and_status_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fit(tmp_path / "run", *TINY, "--learning-rate", "1e30") == 1
+    error = capsys.readouterr().err
+    assert re.match(r"error: \S+ is not finite at step \d+ of epoch 1", error)
+    assert len(error.splitlines()) == 1
+
+
+def test_an_interrupted_run_says_how_to_go_on_and_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = Trainer.epochs
+
+    def interrupted(trainer: Trainer) -> Iterator[EpochReport]:
+        yield next(whole(trainer))
+        raise KeyboardInterrupt
+
+    flags = ["--max-source", "64", "--epochs", "2"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "epochs", interrupted)
+        assert fit(tmp_path / "run", *flags) == 130
+    output = capsys.readouterr()
+    assert f"{tmp_path / 'run' / 'checkpoints' / 'epoch_0001'}; the same command with --resume" in output.out
+    assert output.err == "interrupted\n"
+    assert fit(tmp_path / "run", *flags, "--resume") == 0
+    output = capsys.readouterr()
+    assert "continued after epoch 1" in output.out
+    with (tmp_path / "run" / "metrics.csv").open() as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2"]
+
+
+def test_a_folder_that_may_not_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert fit(tmp_path / "file" / "run", *TINY) in (1, 2)
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_two_workers_under_torchrun(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "bdw"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, "fit", "--run-dir", str(tmp_path / "run"), *TINY],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2 worker(s)" in done.stdout
+    assert done.stdout.count("epoch 1/1") == 1
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
+# evaluate, pack, report, doctor
+
+
+def test_evaluate_repeats_the_runs_own_test_accuracy(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import pyarrow.parquet as pq
+
+    (accuracy,) = [
+        row["value"] for row in pq.read_table(run_dir / "results.parquet").to_pylist() if row["metric"] == "accuracy"
+    ]
+    expected = f"accuracy {accuracy:.4f} on 319 test images of digits (10 classes;"
+    assert cli.main(["evaluate", "--run", str(run_dir)]) == 0
+    assert capsys.readouterr().out.startswith(expected)
+    # The file alone knows the architecture and the sizes, and the digits need nothing else.
+    assert cli.main(["evaluate", "--encoder", str(run_dir / "encoder.safetensors"), "--target", "digits"]) == 0
+    assert capsys.readouterr().out.startswith(expected)
+
+
+def test_evaluate_on_another_target_with_other_colours(
+    run_dir: Path, folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["evaluate", "--run", str(run_dir), "--target", str(folders[1])]) == 0
+    assert "(3 classes; logistic regression on 48 labelled images)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evaluate"], "give one of --run DIR and --encoder FILE"),
+        (["evaluate", "--run", "a", "--encoder", "b"], "give one of --run DIR and --encoder FILE"),
+        (["evaluate", "--run", "absent"], "absent/encoder.safetensors"),
+        (["report", "absent"], "'absent' does not exist"),
+        (["pack", "absent.npz", "out"], "absent.npz"),
+    ],
+)
+def test_bad_input_of_the_other_commands(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_evaluate_needs_a_target_without_a_run(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["evaluate", "--encoder", str(run_dir / "encoder.safetensors")]) == 2
+    assert "give --target" in capsys.readouterr().err
+
+
+def test_pack_writes_what_fit_reads(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    packed = tmp_path / "packed"
+    assert cli.main(["pack", str(folders[0]), str(packed), "--image-size", "16", "--channels", "1"]) == 0
+    output = capsys.readouterr().out.splitlines()
+    assert output[0] == f"packed  24 images (0 labelled) of 1 x 16 x 16 (channels x height x width): {packed}"
+    assert output[1].startswith("skipped broken.png: ")
+    assert fit(tmp_path / "run", "--source", str(packed), "--epochs", "1", "--batch-size", "8") == 0
+
+
+def test_pack_one_split_of_a_target(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    packed = tmp_path / "packed"
+    assert cli.main(["pack", "digits", str(packed), "--part", "train", "--image-size", "8"]) == 0
+    assert re.match(r"packed  (\S+) images \(\1 labelled\)", capsys.readouterr().out)
+
+
+def test_report_is_written_anew(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run_dir / "report.html").unlink()
+    assert cli.main(["report", str(run_dir)]) == 0
+    assert capsys.readouterr().out == f"report  {run_dir / 'report.html'}\n"
+    assert (run_dir / "report.html").is_file()
+
+
+def test_doctor_prints_and_judges(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from bdw import doctor
+
+    monkeypatch.setattr(doctor, "examine", lambda path: [doctor.Finding("disk", str(path))])
+    assert cli.main(["doctor", "--run-dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.endswith("Nothing is wrong.\n")
+    sick = doctor.Finding("disk", "full", doctor.Level.FAILURE, "make room")
+    monkeypatch.setattr(doctor, "examine", lambda path: [sick])
+    assert cli.main(["doctor", "--json"]) == 1
+    assert '"level": "failure"' in capsys.readouterr().out

@@ -1,0 +1,82 @@
+"""A run's copy: nothing half-written is taken for a checkpoint, the further of two states wins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bdw.errors import InputError
+from bdw.mirror import COMPLETE, Mirror
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Mirror:
+    return Mirror.at(f"file://{tmp_path}/storage/run")
+
+
+def write_run(folder: Path, *epochs: int) -> Path:
+    for epoch in epochs:
+        checkpoint = folder / "checkpoints" / f"epoch_{epoch:04d}"
+        checkpoint.mkdir(parents=True)
+        (checkpoint / "state.pt").write_text(f"state {epoch}")
+    (folder / "metrics.csv").write_text(f"{max(epochs)} epochs")
+    return folder
+
+
+def test_a_run_comes_back_on_another_machine(tmp_path: Path, copy: Mirror) -> None:
+    run = write_run(tmp_path / "here", 1, 2)
+    (run / "checkpoints" / ".epoch_0003.abc.tmp").mkdir()
+    (run / ".config.json.tmp").write_text("unfinished")
+    copy.push_run(run)
+    there = tmp_path / "there"
+    copy.pull_run(there)
+    assert sorted(str(path.relative_to(there)) for path in there.rglob("*") if path.is_file()) == [
+        "checkpoints/epoch_0002/state.pt",
+        "metrics.csv",
+    ]
+    assert (there / "checkpoints/epoch_0002/state.pt").read_text() == "state 2"
+
+
+def test_only_the_newest_checkpoint_is_kept_there(tmp_path: Path, copy: Mirror) -> None:
+    run = write_run(tmp_path / "run", 1)
+    copy.push_run(run)
+    write_run(run, 2)
+    copy.push_run(run)
+    kept = sorted(path.name for path in (tmp_path / "storage/run/checkpoints").iterdir())
+    assert kept == ["epoch_0002"]
+
+
+def test_a_half_copied_checkpoint_is_none(tmp_path: Path, copy: Mirror) -> None:
+    copy.push_run(write_run(tmp_path / "run", 1, 2))
+    (tmp_path / f"storage/run/checkpoints/epoch_0002/{COMPLETE}").unlink()
+    copy.pull_run(tmp_path / "there")
+    assert not (tmp_path / "there").exists()
+
+
+def test_what_is_further_stays(tmp_path: Path, copy: Mirror) -> None:
+    copy.push_run(write_run(tmp_path / "old", 1))
+    further = write_run(tmp_path / "further", 1, 2)
+    copy.pull_run(further)
+    assert (further / "metrics.csv").read_text() == "2 epochs"
+
+
+def test_an_empty_storage_has_nothing(tmp_path: Path, copy: Mirror) -> None:
+    copy.pull_run(tmp_path / "run")
+    copy.pull_files(tmp_path / "files")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_plain_paths_work_too(tmp_path: Path) -> None:
+    copy = Mirror.at(str(tmp_path / "plain")).under("run")
+    copy.require_writable()
+    copy.push_files(write_run(tmp_path / "run", 1))
+    assert (tmp_path / "plain/run/metrics.csv").is_file()
+
+
+def test_addresses_that_cannot_work(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"storage_path: 'nonsense://x' cannot be used"):
+        Mirror.at("nonsense://x")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="storage_path: cannot write to"):
+        Mirror.at(f"file://{tmp_path}/file/run").require_writable()
