@@ -22,7 +22,10 @@ from bdw import presets
 from bdw.config import RunConfig
 from bdw.errors import InputError, NonFiniteError
 
-PRESET_HELP = "Start from this published experiment's settings; other flags override them."
+PRESET_HELP = (
+    "Settings to start from; other flags override them. Default: `digits` for the embedded digits, `pictures` "
+    "(ResNet-18, 96x96 pixels) for any other source."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,11 +201,14 @@ def _run(command: Command) -> int:
 
 
 def _preset(arguments: Sequence[str]) -> RunConfig:
-    """The defaults of `fit`: those of --preset if it is given."""
+    """The defaults of `fit`: those of --preset if it is given, otherwise those that suit the source."""
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--preset", nargs="?", default=None)
-    name = finder.parse_known_args(list(arguments))[0].preset
-    return RunConfig() if name in (None, "None") or arguments[0] != "fit" else presets.build(name)
+    finder.add_argument("--source", nargs="?", default=None)
+    found = finder.parse_known_args(list(arguments))[0]
+    if not arguments or arguments[0] != "fit":
+        return RunConfig()
+    return presets.build(presets.default_for(found.source) if found.preset in (None, "None") else found.preset)
 
 
 def _input_error_behind(stop: SystemExit) -> InputError | None:

@@ -62,7 +62,7 @@ def test_flags_are_flat_and_reach_their_sections() -> None:
         ["fit", "--source", "a", "--weight-lr", "10", "--no-prune", "--lr-milestones", "3", "5", "--max-source", "9"]
     )
     assert isinstance(command, Fit)
-    assert command.config == RunConfig().replace(
+    assert command.config == presets.build("pictures").replace(
         source="a", weight_lr=10.0, prune=False, lr_milestones=[3, 5], max_source=9
     )
 
@@ -321,7 +321,9 @@ def test_pack_writes_what_fit_reads(
     output = capsys.readouterr().out.splitlines()
     assert output[0] == f"packed  24 images (0 labelled) of 1 x 16 x 16 (channels x height x width): {packed}"
     assert output[1].startswith("skipped broken.png: ")
-    assert fit(tmp_path / "run", "--source", str(packed), "--epochs", "1", "--batch-size", "8") == 0
+    assert (
+        fit(tmp_path / "run", "--source", str(packed), "--preset", "digits", "--epochs", "1", "--batch-size", "8") == 0
+    )
 
 
 def test_pack_one_split_of_a_target(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -349,3 +351,12 @@ def test_doctor_prints_and_judges(
     monkeypatch.setattr(doctor, "examine", lambda path: [sick])
     assert cli.main(["doctor", "--json"]) == 1
     assert '"level": "failure"' in capsys.readouterr().out
+
+
+def test_a_source_of_ones_own_starts_from_the_settings_for_pictures() -> None:
+    command = cli.parse(["fit", "--source", "photos", "--target", "labelled", "--epochs", "3"])
+    assert isinstance(command, Fit)
+    assert command.config == presets.build("pictures").replace(source="photos", target="labelled", epochs=3)
+    embedded = cli.parse(["fit"])
+    assert isinstance(embedded, Fit)
+    assert embedded.config == presets.build("digits")
