@@ -10,12 +10,12 @@ class InputError(ValueError):
     """Something that the user gave cannot work; the message names the field, the value and what is allowed."""
 
 
-def unknown_option(field: str, value: str, allowed: Iterable[str]) -> InputError:
-    """The error for a value that is not in a registry, with the nearest allowed name as a suggestion."""
+def unknown_option(field: str, value: str, allowed: Iterable[str], nor: str = "") -> InputError:
+    """The error for a value that is not in a registry, with the nearest allowed name; `nor`: what it is not either."""
     names = sorted(allowed)
     near = difflib.get_close_matches(value, names, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return InputError(f"{field}: {value!r} is not known{hint}; allowed: {', '.join(names)}")
+    return InputError(f"{field}: {value!r} is not known{hint}{nor and f', nor {nor}'}; allowed: {', '.join(names)}")
 
 
 class NonFiniteError(RuntimeError):

@@ -34,10 +34,10 @@ def write_encoder(path: Path, encoder: str, backbone: Mapping[str, Tensor], meta
     says how images must be prepared.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in backbone.items()}
+    strings = {"encoder": encoder, **{name: str(value) for name, value in metadata.items()}}
     with replacing(path) as temporary:
-        safetensors.torch.save_file(
-            tensors, temporary, {"encoder": encoder, **{name: str(value) for name, value in metadata.items()}}
-        )
+        # Not save_file: it makes a file that only its owner may read, which is no use on a shared cluster.
+        temporary.write_bytes(safetensors.torch.save(tensors, strings))
 
 
 def read_encoder(path: Path) -> tuple[Encoder, dict[str, str]]:

@@ -1,4 +1,4 @@
-"""The command that repeats a run: `python -m bdw fit` with every option whose value is not the default."""
+"""The command that repeats a run: `python -m bdw fit` with every option that its source's preset has otherwise."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from bdw.config import RunConfig
+from bdw import presets
 
 # Where a run continued from is not part of what it computes.
 NOT_REPEATED = frozenset({"resume"})
 
 
 def fit_command(config: Mapping[str, Any]) -> str:
-    """The shell command line for a flat config (as in `config.json`); fields at their defaults are left out."""
-    defaults = RunConfig().flat()
+    """The shell command line for a flat config (in `config.json`); what the command line fills in by itself is left out."""
+    defaults = presets.build(presets.default_for(config.get("source"))).flat()
     words = ["python", "-m", "bdw", "fit"]
     for name, value in config.items():
         if name in NOT_REPEATED or (name in defaults and defaults[name] == value):

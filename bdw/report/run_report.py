@@ -104,7 +104,7 @@ def _curves(metrics: pd.DataFrame) -> list[Block]:
         picture(
             curves.curve(epochs, column(metrics, "loss").tolist(), "loss"),
             "Training loss by epoch",
-            "Weighted loss of the pretext task on the source: it should fall as the encoder learns.",
+            "Loss of the pretext task on the source, unweighted: it should fall as the encoder learns.",
         )
     ]
     if meta_loss.notna().any():

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import shlex
 
+import pytest
+
+from bdw import cli, presets
 from bdw.config import RunConfig
 from bdw.report.command_line import fit_command
 
@@ -11,14 +14,24 @@ def test_defaults_need_no_options() -> None:
 
 
 def test_changed_fields_become_options_that_a_shell_reads_back() -> None:
-    config = RunConfig().replace(
-        weight_lr=10.0, flip=True, prune=False, lr_milestones=(5, 8), source="my folder/it's", resume=True
+    config = presets.build("pictures").replace(
+        weight_lr=10.0, flip=False, prune=False, lr_milestones=(5, 8), source="my folder/it's", resume=True
     )
     words = shlex.split(fit_command(config.flat()))
     assert words[4:] == [
-        "--source", "my folder/it's", "--flip", "--weight-lr", "10.0", "--no-prune", "--lr-milestones", "5", "8",
+        "--source", "my folder/it's", "--no-flip", "--weight-lr", "10.0", "--no-prune", "--lr-milestones", "5", "8",
     ]  # fmt: skip
 
 
 def test_options_of_other_versions_are_kept() -> None:
     assert fit_command({"new_option": 3}) == "python -m bdw fit --new-option 3"
+
+
+@pytest.mark.parametrize("name", presets.available())
+@pytest.mark.parametrize("source", ["digits", "photos"])
+def test_the_command_line_reads_it_back(name: str, source: str) -> None:
+    """Whatever preset a run started from, and whatever the command line would fill in for its source."""
+    config = presets.build(name).replace(source=source, seed=3, prune=False, max_source=7, run_dir="a folder")
+    command = cli.parse(shlex.split(fit_command(config.flat()))[3:])
+    assert isinstance(command, cli.Fit)
+    assert command.config == config

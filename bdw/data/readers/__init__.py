@@ -81,7 +81,7 @@ def _take_apart(spec: str, option: str, data_root: Path | None) -> tuple[str, Pa
         raise InputError(
             f"{option}: {spec!r} does not exist; allowed: an image folder, a packed data set, an .npz file"
         )
-    raise unknown_option(option, spec, _READERS)
+    raise unknown_option(option, spec, _READERS, nor="a folder or file here")
 
 
 def _is_plain_name(spec: str) -> bool:
