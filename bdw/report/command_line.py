@@ -13,7 +13,7 @@ NOT_REPEATED = frozenset({"resume"})
 
 
 def fit_command(config: Mapping[str, Any]) -> str:
-    """The shell command line for a flat config (in `config.json`); what the command line fills in by itself is left out."""
+    """The shell command for a flat config (as in `config.json`); what the command line fills in itself is left out."""
     defaults = presets.build(presets.default_for(config.get("source"))).flat()
     words = ["python", "-m", "bdw", "fit"]
     for name, value in config.items():
