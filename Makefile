@@ -47,4 +47,4 @@ format: setup ## sort imports, fix what can be fixed, format
 	$(BIN)/ruff format .
 
 bench: setup ## time one training step by its parts
-	$(BIN)/python benchmarks/step.py
+	$(BIN)/python -m benchmarks.step

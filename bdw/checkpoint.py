@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 import shutil
@@ -20,9 +21,13 @@ logger = logging.getLogger(__name__)
 def save(folder: Path, epoch: int, state: dict[str, Any], keep: int) -> Path:
     """Write the state after that epoch (tensors, numbers, strings and containers of them); keep the last `keep`."""
     path = folder / f"epoch_{epoch:04d}"
-    with replacing(path) as temporary:
-        temporary.mkdir(parents=True)
-        torch.save({"version": VERSION, "epoch": epoch, **state}, temporary / "state.pt")
+    try:
+        with replacing(path) as temporary:
+            temporary.mkdir(parents=True)
+            torch.save({"version": VERSION, "epoch": epoch, **state}, temporary / "state.pt")
+    except RuntimeError as error:  # torch hides a full disk in one
+        reason = f"the checkpoint could not be written ({str(error).splitlines()[0]})"
+        raise OSError(errno.EIO, reason, str(path)) from error
     for old in _all(folder)[:-keep]:
         try:
             shutil.rmtree(old)
@@ -49,4 +54,5 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def _all(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.glob("epoch_*") if re.fullmatch(r"epoch_\d+", p.name))
+    found = (p for p in folder.glob("epoch_*") if re.fullmatch(r"epoch_\d+", p.name))
+    return sorted(found, key=lambda p: int(p.name.removeprefix("epoch_")))

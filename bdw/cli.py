@@ -59,8 +59,8 @@ class Evaluate:
     """Let torchvision download a data set that is not under data_root."""
     device: str = "auto"
     """Where features are extracted: auto, cpu or cuda."""
-    max_iterations: int = 800
-    """Upper limit of L-BFGS iterations."""
+    max_iterations: int | None = None
+    """Upper limit of L-BFGS iterations; default: the run's own, or 800."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,10 +165,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        if error.filename is None:
-            raise
         # A full disk or a folder that may not be written to: the user's to mend, and no traceback helps with that.
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        where = "" if error.filename is None else f"{error.filename}: "
+        print(f"error: {where}{error.strerror or error}", file=sys.stderr)
         return 1
 
 

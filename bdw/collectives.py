@@ -5,12 +5,14 @@ Whoever starts the processes (torchrun, Ray Train) also starts the process group
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from bdw.errors import InputError
 
 T = TypeVar("T")
 
@@ -83,3 +85,27 @@ def from_first(value: T) -> T:
     dist.broadcast_object_list(values, src=0)
     first: T = values[0]
     return first
+
+
+def on_first(action: Callable[[], T]) -> T | None:
+    """Run on rank 0 while the others wait; its result there, none elsewhere.
+
+    What rank 0 raises is raised on every worker (an `InputError` as one, anything else as `RuntimeError`), so that none
+    waits for a worker that has given up.
+    """
+    if size() == 1:
+        return action()
+    result: T | None = None
+    failure: Exception | None = None
+    if rank() == 0:
+        try:
+            result = action()
+        except Exception as error:
+            failure = error
+    told = from_first(None if failure is None else (isinstance(failure, InputError), f"{failure}"))
+    if failure is not None:
+        raise failure
+    if told is not None:
+        is_input, message = told
+        raise InputError(message) if is_input else RuntimeError(f"worker 0 failed: {message}")
+    return result

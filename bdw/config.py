@@ -69,6 +69,7 @@ class DataConfig:
         )
         _require(self.crop_padding >= 0, "crop_padding", self.crop_padding, "0 or more pixels")
         _require(0 < self.validation_fraction < 1, "validation_fraction", self.validation_fraction, "between 0 and 1")
+        _require(self.data_seed >= 0, "data_seed", self.data_seed, "0 or more")
         for name in ("max_source", "max_train_per_class"):
             value = getattr(self, name)
             _require(value is None or value >= 1, name, value, "at least 1, or none for all")

@@ -12,7 +12,7 @@ from bdw.config import RunConfig
 from bdw.encoders import Encoder
 from bdw.export import read_encoder
 from bdw.measurements import EpochReport, ProgressListener
-from bdw.trainer import iterate
+from bdw.trainer import Trainer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,8 +35,10 @@ def fit(config: RunConfig, *, listener: ProgressListener | None = None) -> FitRe
 
     Errors: see `bdw.trainer.iterate`.
     """
-    history = tuple(iterate(config, listener=listener))
+    trainer = Trainer(config, listener=listener)
+    for _ in trainer.epochs():
+        pass
     run_dir = Path(config.output.run_dir).resolve()
     encoder, _ = read_encoder(run_dir / "encoder.safetensors")
     weights = pq.read_table(run_dir / "instance_weights.parquet").to_pandas()
-    return FitResult(encoder, weights, history, run_dir)
+    return FitResult(encoder, weights, tuple(trainer.history), run_dir)

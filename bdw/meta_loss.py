@@ -87,8 +87,11 @@ class PrototypeLoss:
 def prototype_cross_entropy(shots: Tensor, queries: Tensor) -> Tensor:
     """Cross-entropy of queries (K, Q, d) against the means of shots (K, N, d), class i being row i in both."""
     prototypes = shots.mean(dim=1)
-    flat = queries.flatten(0, 1)
-    logits = 2 * flat @ prototypes.T - prototypes.square().sum(dim=1) - flat.square().sum(dim=1, keepdim=True)
+    # A common shift changes no distance, but without it large features would lose their digits in the squares below.
+    centre = prototypes.mean(dim=0)
+    prototypes, flat = prototypes - centre, queries.flatten(0, 1) - centre
+    # Minus the squared distance but for the query's own square, which the softmax over the classes cancels.
+    logits = 2 * flat @ prototypes.T - prototypes.square().sum(dim=1)
     classes = torch.arange(len(queries), device=queries.device).repeat_interleave(queries.shape[1])
     return functional.cross_entropy(logits, classes)
 

@@ -19,6 +19,7 @@ class Randomness:
     """The generators of one worker, by name, on the CPU (draws are small and move to the device afterwards)."""
 
     def __init__(self, seed: int, rank: int = 0):
+        self._seed, self._rank = seed, rank
         self._generators = {name: _seeded(f"{seed}/{name}") for name in SHARED}
         self._generators |= {name: _seeded(f"{seed}/{name}/{rank}") for name in PER_WORKER}
 
@@ -34,6 +35,17 @@ class Randomness:
         """Continue from `state_dict()`."""
         for name, generator in self._generators.items():
             generator.set_state(state[name].cpu())
+
+    def continue_as_another_worker(self, state: Mapping[str, Tensor], epoch: int) -> None:
+        """Continue after that epoch on another number of workers, given the state of any old worker.
+
+        Shared streams go on; a worker's own begin anew, for there is no worker whose they were, but not with the draws
+        that the run began with.
+        """
+        for name in SHARED:
+            self._generators[name].set_state(state[name].cpu())
+        for name in PER_WORKER:
+            self._generators[name] = _seeded(f"{self._seed}/{name}/{self._rank}/after epoch {epoch}")
 
 
 @contextmanager

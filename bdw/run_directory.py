@@ -7,12 +7,14 @@ import importlib.metadata
 import io
 import json
 import platform
+import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bdw import checkpoint
 from bdw.atomic import write_text
 from bdw.config import RunConfig
 from bdw.errors import InputError
@@ -51,44 +53,57 @@ class RunDirectory:
     def claim(self, config: RunConfig) -> None:
         """Make sure that this run may write here.
 
-        `InputError` if the folder holds another run, or this one without `resume`; names what differs.
+        `InputError` if the folder holds another run, this one without `resume`, or anything else; names what differs.
+        A folder in which a run began but nothing was computed yet is free.
         """
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"run_dir: {self.path} is a file; allowed: a new folder")
+        resume, has_checkpoint = config.output.resume, checkpoint.last(self.checkpoints) is not None
+        if has_checkpoint and not resume:
+            raise InputError(
+                f"run_dir: {self.path} already holds a run; choose another --run-dir, or continue it with --resume"
+            )
         if not self.config.exists():
-            foreign = [p.name for p in self.path.glob("*") if p.name not in ("packed", "checkpoints")]
+            # A hidden .tmp is what a killed process left of a file that it was writing.
+            own = {"packed", self.checkpoints.name}
+            foreign = [p.name for p in self.path.glob("*") if p.name not in own and not re.match(r"\..*\.tmp$", p.name)]
             if foreign:
                 raise InputError(
                     f"run_dir: {self.path} is not empty (holds {foreign[0]}); allowed: a new or empty folder"
                 )
-            return
-        if not config.output.resume:
-            raise InputError(
-                f"run_dir: {self.path} already holds a run; choose another --run-dir, or continue it with --resume"
-            )
-        before, now = self.read_config()["config"], config.flat()
-        different = [
-            f"{name} was {before.get(name)!r} and is {now[name]!r}"
-            for name in now
-            if name not in FREE_ON_RESUME and before.get(name) != now[name]
-        ]
-        if different:
-            raise InputError(
-                f"run_dir: {self.path} holds another run, --resume cannot continue it: {'; '.join(different)}"
-            )
+        elif has_checkpoint:
+            different = differences(self.read_config()["config"], config.flat())
+            if different:
+                raise InputError(
+                    f"run_dir: {self.path} holds another run, --resume cannot continue it: {'; '.join(different)}"
+                )
+
+    def is_complete(self) -> bool:
+        """Whether the files of a finished run are there, and are those of its last epoch."""
+        files = (self.encoder, self.instance_weights, self.results)
+        last = checkpoint.last(self.checkpoints)
+        if last is None or not all(file.exists() for file in files):
+            return False
+        return min(file.stat().st_mtime_ns for file in files) >= (last / "state.pt").stat().st_mtime_ns
 
     def read_config(self) -> dict[str, Any]:
-        """The contents of config.json."""
-        contents: dict[str, Any] = json.loads(self.config.read_text(encoding="utf-8"))
+        """The contents of config.json; `InputError` if it cannot be read."""
+        try:
+            contents: dict[str, Any] = json.loads(self.config.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"run_dir: {self.config} cannot be read: {error}") from error
         return contents
 
     def write_config(self, config: RunConfig, source: dict[str, Any]) -> None:
-        """Everything needed to repeat the run: settings, versions, revision, and what the source was."""
+        """Everything needed to repeat the run: settings, versions, revision, the source, when it was resumed."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        before = self.read_config() if config.output.resume and self.config.exists() else {"created": now}
         contents = {
             "config": config.flat(),
             "versions": {"python": platform.python_version()} | {p: _version(p) for p in _REPORTED_PACKAGES},
             "git_revision": git_revision(),
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "created": before["created"],
+            "resumed": [*before.get("resumed", []), *([now] if "config" in before else [])],
             "source": source,
         }
         write_text(self.config, json.dumps(contents, indent=2) + "\n")
@@ -100,6 +115,15 @@ class RunDirectory:
         writer.writeheader()
         writer.writerows(report.row() for report in history)
         write_text(self.metrics, text.getvalue())
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What keeps one flat config from continuing the run of another, a phrase for every field."""
+    return [
+        f"{name} was {before.get(name)!r} and is {value!r}"
+        for name, value in now.items()
+        if name not in FREE_ON_RESUME and before.get(name) != value
+    ]
 
 
 def git_revision() -> str | None:

@@ -16,7 +16,8 @@ import torch.multiprocessing as mp
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from bdw import collectives
+import bdw
+from bdw import checkpoint, collectives
 from bdw.config import RunConfig
 from bdw.data.batches import local_part
 from bdw.encoders import Encoder
@@ -74,18 +75,23 @@ class _QuarterWeights(BetaWeighter):
 
 
 class _Distance:
-    """A meta-loss without any randomness: the features of fixed target images should vanish."""
+    """Every worker's target is another fixed image whose features should vanish; one process sees all of them."""
 
-    images_per_batch = 3
+    images_per_batch = 1
+
+    def __init__(self, workers: int):
+        self._images = torch.linspace(-1, 1, workers * 36, dtype=torch.float64).view(workers, 1, 6, 6)
 
     def draw(self, randomness: Randomness) -> tuple[Tensor, ...]:
-        return (torch.linspace(-1, 1, 3 * 36, dtype=torch.float64).view(3, 1, 6, 6),)
+        if collectives.size() == 1:
+            return (self._images,)
+        return (self._images[collectives.rank() : collectives.rank() + 1],)
 
     def __call__(self, model: PretextModel, batch: tuple[Tensor, ...]) -> Tensor:
-        return model.encoder(batch[0]).square().sum()
+        return model.encoder(batch[0]).square().sum(dim=1).mean()
 
 
-def _three_steps() -> dict[str, Tensor]:
+def _three_steps(workers: int) -> dict[str, Tensor]:
     """Three steps of batch K dealt out to the workers, in float64, without batch statistics."""
     torch.manual_seed(0)
     backbone = nn.Sequential(nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.Tanh(), nn.Flatten(), nn.Linear(64, 5))
@@ -100,7 +106,7 @@ def _three_steps() -> dict[str, Tensor]:
         replicated=DistributedDataParallel(model) if collectives.size() > 1 else model,
         optimiser=torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3),
         weighter=weighter,
-        meta_loss=_Distance(),
+        meta_loss=_Distance(workers),
         randomness=Randomness(0, collectives.rank()),
     )
     for indices in torch.randperm(N, generator=torch.Generator().manual_seed(1)).split([K, K - 1, 5]):
@@ -112,10 +118,10 @@ def _three_steps() -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("world", [2, 4])
 def test_many_workers_equal_one_to_rounding(world: int, tmp_path: Path) -> None:
-    """Uneven parts included; the reference runs in this process, without a process group."""
-    expected = _three_steps()
+    """Uneven parts and different target batches included; the reference runs in this process, without a group."""
+    expected = _three_steps(world)
     assert float(expected["weights"].abs().max()) > 1e-3
-    for result in _on_workers(world, tmp_path / "results", _three_steps):
+    for result in _on_workers(world, tmp_path / "results", _three_steps, world):
         for name, value in expected.items():
             torch.testing.assert_close(result[name], value, rtol=1e-9, atol=1e-12)
 
@@ -165,17 +171,79 @@ def test_two_workers_train_prune_resume_and_agree(tmp_path: Path) -> None:
         assert torch.equal(mine["resumed"]["model"][name], value)
 
 
-def _expect_refusal(config: dict[str, Any]) -> dict[str, Any]:
+def _error_of(action: Callable[[], Any]) -> dict[str, Any]:
     try:
-        Trainer(RunConfig.from_flat(config))
-    except ValueError as refusal:
-        return {"message": str(refusal)}
-    return {"message": ""}
+        action()
+    except Exception as error:
+        return {"type": type(error).__name__, "message": str(error)}
+    return {"type": "none", "message": ""}
+
+
+def _refused(config: dict[str, Any]) -> dict[str, Any]:
+    return _error_of(lambda: Trainer(RunConfig.from_flat(config)))
 
 
 def test_what_one_worker_refuses_all_refuse(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").touch()
     config = RunConfig.from_flat({"run_dir": str(tmp_path / "run"), "device": "cpu"}).flat()
-    for result in _on_workers(2, tmp_path / "results", _expect_refusal, config):
+    for result in _on_workers(2, tmp_path / "results", _refused, config):
+        assert result["type"] == "InputError"
         assert "is not empty" in result["message"]
+
+
+def _poisoned(config: dict[str, Any]) -> dict[str, Any]:
+    trainer = Trainer(RunConfig.from_flat(config))
+    if collectives.rank() == 1:
+        augment = trainer._augment
+        trainer._augment = lambda images, generator: augment(images, generator) * float("nan")  # type: ignore[method-assign]
+    return _error_of(lambda: list(trainer.epochs()))
+
+
+def test_what_is_not_finite_on_one_worker_stops_all(tmp_path: Path) -> None:
+    config = RunConfig.from_flat(
+        {"run_dir": str(tmp_path / "run"), "max_source": 64, "shots": 2, "queries": 2, "device": "cpu"}
+    )
+    results = _on_workers(2, tmp_path / "results", _poisoned, config.replace(weighter="uniform").flat())
+    assert {result["type"] for result in results} == {"NonFiniteError"}
+    assert all("loss is not finite at step 1 of epoch 1" in result["message"] for result in results)
+
+
+def _disk_full(config: dict[str, Any]) -> dict[str, Any]:
+    trainer = Trainer(RunConfig.from_flat(config))
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    checkpoint.save = full
+    return _error_of(lambda: list(trainer.epochs()))
+
+
+def test_what_fails_on_rank_0_stops_all(tmp_path: Path) -> None:
+    config = RunConfig.from_flat(
+        {"run_dir": str(tmp_path / "run"), "max_source": 64, "weighter": "uniform", "device": "cpu"}
+    )
+    first, second = _on_workers(2, tmp_path / "results", _disk_full, config.flat())
+    assert first == {"type": "OSError", "message": "[Errno 28] No space left on device"}
+    assert second["type"] == "RuntimeError"
+    assert "worker 0 failed: [Errno 28] No space left" in second["message"]
+
+
+def _fitted(config: dict[str, Any]) -> dict[str, Any]:
+    result = bdw.fit(RunConfig.from_flat(config))
+    return {"epochs": len(result.history), "images": len(result.instance_weights)}
+
+
+def test_fit_hands_over_on_every_rank_and_another_number_of_workers_goes_on(tmp_path: Path) -> None:
+    config = RunConfig.from_flat(
+        {"run_dir": str(tmp_path / "run"), "epochs": 1, "max_source": 64, "shots": 2, "queries": 2, "device": "cpu"}
+    )
+    for result in _on_workers(2, tmp_path / "results", _fitted, config.flat()):
+        assert result == {"epochs": 1, "images": 64}
+    trainer = Trainer(config.replace(epochs=2, resume=True))
+    before = Trainer(config.replace(run_dir=str(tmp_path / "other")))
+    now, began = (t.learner.randomness.state_dict() for t in (trainer, before))
+    assert not any(torch.equal(now[name], began[name]) for name in now if name != "model"), "old draws come again"
+    (report,) = trainer.epochs()
+    assert report.epoch == 2
+    assert trainer.history[0].instances_seen == 64

@@ -14,14 +14,14 @@ OUR_PACKAGES = {"bdw", "analysis", "sweeps", "benchmarks", "tests"}
 
 # Bottom to top; a module imports only from lines above its own. A package is one line and may import itself.
 LAYERS = [
-    "errors", "config", "presets", "atomic", "randomness", "collectives", "measurements", "usefulness",
+    "errors", "config", "presets", "atomic", "device", "randomness", "collectives", "measurements", "usefulness",
     "data", "encoders", "image_table",
     "pretext", "meta_loss",
     "lazy_momentum", "weighters",
     "meta_gradient", "pruning",
-    "train_step",
+    "train_step", "epoch_training",
     "evaluation",
-    "run_directory", "checkpoint", "export",
+    "checkpoint", "run_directory", "run_state", "export",
     "run_results",
     "trainer",
     "fitting",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import logging
 import math
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -23,6 +26,7 @@ from bdw.data import LabelledImages, Problem, Target, pack_arrays
 from bdw.data.augment import random_crop_flip
 from bdw.data.batches import epoch_order, global_batches
 from bdw.errors import InputError, NonFiniteError
+from bdw.evaluation import linear_probe
 from bdw.measurements import EpochReport, Silent, StepReport
 from bdw.randomness import Randomness, drawn_from
 from bdw.trainer import Trainer, iterate
@@ -139,7 +143,7 @@ def test_resumed_runs_end_bit_for_bit_where_undisturbed_ones_do(config: RunConfi
     _assert_equal(_parameters(resumed), _parameters(whole))
     _assert_equal(resumed.learner.weighter.state_dict(), whole.learner.weighter.state_dict())
     _assert_equal(resumed.mask.state_dict(), whole.mask.state_dict())
-    _assert_equal(resumed.randomness.state_dict(), whole.randomness.state_dict())
+    _assert_equal(resumed.learner.randomness.state_dict(), whole.learner.randomness.state_dict())
     run, other = Path(settings.output.run_dir), Path(parts.output.run_dir)
     assert (run / "instance_weights.parquet").read_bytes() == (other / "instance_weights.parquet").read_bytes()
     _assert_equal(*(safetensors.torch.load_file(folder / "encoder.safetensors") for folder in (run, other)))
@@ -278,6 +282,118 @@ def test_another_runs_folder_is_left_alone(config: RunConfig, problem: Problem) 
         Trainer(config.replace(resume=True, epochs=1), problem=problem)
 
 
+def test_a_checkpoint_says_itself_what_it_belongs_to(config: RunConfig, problem: Problem) -> None:
+    """Also where config.json was lost, or the images behind the same names have changed."""
+    next(iterate(config, problem=problem))
+    other = dataclasses.replace(problem, target=dataclasses.replace(problem.target, key="another"))
+    with pytest.raises(InputError, match=r"target: .*trained on other images \(content key key, now another\)"):
+        Trainer(config.replace(resume=True), problem=other)
+    (Path(config.output.run_dir) / "config.json").unlink()
+    (Path(config.output.run_dir) / "metrics.csv").unlink()
+    with pytest.raises(InputError, match=r"checkpoint .*another run.*weight_lr was 50.0 and is 3.0"):
+        Trainer(config.replace(resume=True, weight_lr=3.0), problem=problem)
+    with pytest.raises(InputError, match="already holds a run"):
+        Trainer(config, problem=problem)
+
+
+def test_a_folder_where_nothing_was_computed_yet_is_free(config: RunConfig, problem: Problem) -> None:
+    """A run that was stopped in its first epoch, and what a killed process leaves of a file it was writing."""
+    Trainer(config, problem=problem)
+    run = Path(config.output.run_dir)
+    (run / ".metrics.csv.12345678.tmp").touch()
+    assert len(list(iterate(config.replace(weight_lr=3.0), problem=problem))) == 3
+
+
+def test_a_damaged_config_is_named(config: RunConfig, problem: Problem) -> None:
+    next(iterate(config, problem=problem))
+    path = Path(config.output.run_dir) / "config.json"
+    path.write_text(path.read_text()[:40])
+    with pytest.raises(InputError, match=r"run_dir: .*config.json cannot be read"):
+        Trainer(config.replace(resume=True), problem=problem)
+
+
+def test_resuming_writes_what_a_crash_at_the_end_left_out(
+    config: RunConfig, problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(trainer: Trainer) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bdw.trainer.write_results", crash)
+        with pytest.raises(OSError, match="No space left"):
+            list(iterate(config, problem=problem))
+    run = Path(config.output.run_dir)
+    assert not (run / "results.parquet").exists()
+    (run / "metrics.csv").unlink()
+    assert list(iterate(config.replace(resume=True), problem=problem)) == []
+    assert len((run / "metrics.csv").read_text().splitlines()) == 4
+    files = [run / name for name in ("encoder.safetensors", "instance_weights.parquet", "results.parquet")]
+    assert all(file.exists() for file in files)
+    written = [file.stat().st_mtime_ns for file in files]
+    assert list(iterate(config.replace(resume=True), problem=problem)) == []
+    assert [file.stat().st_mtime_ns for file in files] == written, "nothing was missing, so nothing was to be done"
+
+
+def test_a_longer_run_replaces_the_shorter_ones_results(config: RunConfig, problem: Problem) -> None:
+    run = Path(config.output.run_dir)
+    list(iterate(config, problem=problem))
+    first = json.loads((run / "config.json").read_text())
+    assert first["resumed"] == []
+    longer = config.replace(epochs=4, resume=True)
+    history = list(iterate(longer, problem=problem))
+    saved = json.loads((run / "config.json").read_text())
+    assert saved["config"]["epochs"] == 4
+    assert saved["created"] == first["created"]
+    assert len(saved["resumed"]) == 1
+    rows = pq.read_table(run / "results.parquet").to_pylist()
+    assert {row["instances_seen"] for row in rows} == {history[-1].instances_seen}
+
+
+def test_the_best_epochs_encoder_is_taken_home(
+    config: RunConfig, problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted = iter([0.5, 0.7, 0.6, 0.65])  # three epochs' validation, then the test split
+    monkeypatch.setattr(linear_probe, "evaluate", lambda *_: next(scripted))
+    trainer = Trainer(config, problem=problem)
+    backbones = []
+    for _ in trainer.epochs():
+        backbones.append({n: v.clone() for n, v in trainer.learner.model.encoder.backbone.state_dict().items()})
+    assert [report.is_best for report in trainer.history] == [True, True, False]
+    saved = safetensors.torch.load_file(Path(config.output.run_dir) / "encoder.safetensors")
+    _assert_equal(saved, backbones[1])
+    results = pq.read_table(Path(config.output.run_dir) / "results.parquet").to_pylist()
+    values = {row["metric"]: row["value"] for row in results}
+    assert (values["validation_accuracy"], values["accuracy"]) == (0.7, 0.65)
+
+
+def test_a_parameter_that_is_not_finite_never_reaches_a_checkpoint(config: RunConfig, problem: Problem) -> None:
+    wild = config.replace(weighter="uniform", batch_size=50, learning_rate=3e38, weight_decay=5.0, evaluate_every=5)
+    with pytest.raises(NonFiniteError, match="a parameter is not finite at step 1 of epoch 1"):
+        list(iterate(wild, problem=problem))
+    assert checkpoint.last(Path(config.output.run_dir) / "checkpoints") is None
+
+
+def test_wall_seconds_count_checkpoints_too(
+    config: RunConfig, problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that checkpoints move by ten seconds, and everything else by next to nothing."""
+    now = [0.0]
+    save = checkpoint.save
+
+    def tick() -> float:
+        now[0] += 1e-6
+        return now[0]
+
+    def slow(*arguments: Any, **options: Any) -> Path:
+        now[0] += 10.0
+        return save(*arguments, **options)
+
+    monkeypatch.setattr(checkpoint, "save", slow)
+    monkeypatch.setattr(time, "perf_counter", tick)
+    history = list(iterate(config, problem=problem))
+    assert [report.wall_seconds for report in history] == pytest.approx([0, 10, 20], abs=0.01)
+
+
 def test_a_folder_of_other_things_is_left_alone(config: RunConfig, problem: Problem) -> None:
     run = Path(config.output.run_dir)
     run.mkdir()
@@ -305,3 +421,19 @@ def test_fit_on_the_embedded_digits_hands_over_an_encoder_and_weights(tmp_path: 
     fresh.backbone.load_state_dict(tensors, strict=True)
     images = torch.rand(2, 1, 16, 16)
     assert torch.equal(fresh.eval()(images), result.encoder(images))
+
+
+def test_batches_that_do_not_fit_are_refused_before_anything_is_packed(tmp_path: Path) -> None:
+    config = RunConfig.from_flat({"run_dir": str(tmp_path / "run"), "max_source": 40, "batch_size": 64})
+    with pytest.raises(InputError, match="batch_size: 64 is larger than the source of 40 images"):
+        Trainer(config)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_planted_junk_is_found_with_the_pretext_meta_loss(seed: int, tmp_path: Path) -> None:
+    config = RunConfig.from_flat(
+        {"run_dir": str(tmp_path / "run"), "meta_loss": "pretext", "prune": False, "seed": seed}
+    )
+    assert max(report.planted_auroc for report in itertools.islice(iterate(config), 4)) >= 0.75

@@ -94,7 +94,7 @@ def headline(trainer: Trainer) -> str:
 def _how_to_go_on(run: RunDirectory) -> str:
     last = checkpoint.last(run.checkpoints)
     if last is None:
-        return f"stopped before the first checkpoint; {run.path} holds nothing to continue from"
+        return "stopped before the first checkpoint; the same command starts again"
     return f"the last checkpoint is {last}; the same command with --resume continues from it"
 
 

@@ -80,15 +80,20 @@ def load(
     config: DataConfig,
     work_dir: Path,
     progress: LabelledProgress | None = None,
+    *,
     check_target: TargetCheck | None = None,
+    check_source: Callable[[int], None] | None = None,
 ) -> Problem:
     """Find source and target, pack them once (see `cache_dir`) and split the target (see `target.assign`).
 
-    What can be known from names and labels is checked before any image is decoded; `check_target` may add to that (an
-    episode that does not fit, say). InputError for anything that cannot work.
+    What can be known from names and labels is checked before any image is decoded; `check_target` and `check_source`
+    (called with the number of images) may add to that: an episode that does not fit, a batch that is too large.
+    InputError for anything that cannot work.
     """
     reader, request = _find(config, config.source, "source")
     pool = _limited(reader.source(request), config.max_source, config.data_seed)
+    if check_source is not None:
+        check_source(len(pool))
     target = load_target(config, work_dir, pool.channels, progress, check_target)
     source = _packed(config, work_dir, pool, config.source, "source", progress)
     return Problem(source, target)
@@ -147,6 +152,10 @@ def pack(
     `part` is `source` (what a run would take as its source) or one of a target's splits.
     """
     root = None if data_root is None else Path(data_root).expanduser()
+    if image_size < 4:
+        raise InputError(f"image_size: {image_size!r} cannot work; allowed: at least 4 pixels")
+    if channels not in (None, 1, 3):
+        raise InputError(f"channels: {channels!r} cannot work; allowed: 1 (grey) or 3 (colour)")
     reader, request = resolve(
         spec,
         option="source" if part == "source" else "target",

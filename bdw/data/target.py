@@ -62,6 +62,11 @@ def assign(config: DataConfig, parts: Mapping[SplitName, Part] | Mapping[SplitNa
                 f"target: class {name!r} of {config.target!r} has {count} image(s); "
                 f"allowed: at least {needed}, one for every split"
             )
+    if not {"test", "validation"} & parts.keys() and config.validation_fraction + TEST_FRACTION >= 1:
+        raise InputError(
+            f"validation_fraction: {config.validation_fraction} and {TEST_FRACTION} for the test split leave nothing "
+            f"to train on; allowed: less than {1 - TEST_FRACTION:g}, since {config.target!r} comes without splits"
+        )
     labels = {split: _renumbered(part, classes, split, config.target) for split, part in parts.items()}
 
     shares = {split: Share(split, np.arange(len(part)), labels[split]) for split, part in parts.items()}

@@ -60,8 +60,12 @@ def fit(features: Features, labels: NDArray[np.int64], *, max_iterations: int) -
     The paper gives s but not whether the cross-entropy is summed or averaged; this is the sum. Stopping at
     `max_iterations` (800 in the paper) before convergence is part of the measure and not an error.
     """
-    strength = 100 / (len(np.unique(labels)) * features.shape[1])
-    classifier = LogisticRegression(C=1 / strength, max_iter=max_iterations, solver="lbfgs")
+    num_classes = len(np.unique(labels))
+    strength = 100 / (num_classes * features.shape[1])
+    # With two classes scikit-learn fits the difference w of the two rows of W. The best rows are w/2 and -w/2, so that
+    # ||W||^2 = ||w||^2 / 2: half the penalty.
+    inverse_strength = (2 if num_classes == 2 else 1) / strength
+    classifier = LogisticRegression(C=inverse_strength, max_iter=max_iterations, solver="lbfgs")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return classifier.fit(features, labels)

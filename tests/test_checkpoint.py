@@ -1,0 +1,81 @@
+"""Checkpoints: whole or not there, the last ones kept, never unpickled."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from bdw import checkpoint
+from bdw.errors import InputError
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_round_trip_and_keep_last(tmp_path: Path) -> None:
+    for epoch in (1, 2, 3):
+        checkpoint.save(tmp_path, epoch, {"value": torch.tensor([epoch])}, keep=2)
+    assert _names(tmp_path) == ["epoch_0002", "epoch_0003"]
+    last = checkpoint.last(tmp_path)
+    assert last is not None
+    state = checkpoint.load(last)
+    assert state["epoch"] == 3
+    assert torch.equal(state["value"], torch.tensor([3]))
+
+
+def test_order_is_by_number_and_not_by_letters(tmp_path: Path) -> None:
+    for epoch in (9_998, 9_999, 10_000, 10_001):
+        checkpoint.save(tmp_path, epoch, {}, keep=2)
+    assert _names(tmp_path) == ["epoch_10000", "epoch_10001"]
+
+
+def test_a_failed_write_leaves_the_old_one_and_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint.save(tmp_path, 1, {}, keep=2)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc] disk full\nmore")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OSError, match=r"could not be written .*disk full") as caught:
+        checkpoint.save(tmp_path, 2, {}, keep=2)
+    assert caught.value.filename == str(tmp_path / "epoch_0002")
+    assert _names(tmp_path) == ["epoch_0001"]
+
+
+def test_a_failed_deletion_warns_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoint.save(tmp_path, 1, {}, keep=1)
+
+    def fail(*_: object) -> None:
+        raise PermissionError("no")
+
+    monkeypatch.setattr(shutil, "rmtree", fail)
+    with caplog.at_level(logging.WARNING):
+        checkpoint.save(tmp_path, 2, {}, keep=1)
+    assert "could not delete the old checkpoint" in caplog.text
+
+
+def test_nothing_is_unpickled(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (Path(tmp_path / "pwned").touch, ())
+
+    (tmp_path / "epoch_0001").mkdir()
+    (tmp_path / "epoch_0001" / "state.pt").write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(InputError, match="cannot be read"):
+        checkpoint.load(tmp_path / "epoch_0001")
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = checkpoint.save(tmp_path, 1, {}, keep=1)
+    monkeypatch.setattr(checkpoint, "VERSION", 99)
+    with pytest.raises(InputError, match="has version 1; allowed: 99"):
+        checkpoint.load(path)

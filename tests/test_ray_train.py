@@ -1,0 +1,177 @@
+"""The epoch loop as a Tune trial, in one process and on two workers, and what a second attempt finds."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray import tune
+from ray.train import RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+
+from bdw import collectives
+from bdw.config import RunConfig as TrainingConfig
+from bdw.ray_train import DRIVER_CPU, TrialPlan, read_metrics, run_epochs, run_trial, trial_resources
+from bdw.trainer import Trainer
+
+EPOCHS = 2
+TINY = TrainingConfig.from_flat(
+    {
+        "image_size": 8,
+        "crop_size": 8,
+        "crop_padding": 1,
+        "max_source": 64,
+        "batch_size": 32,
+        "epochs": EPOCHS,
+        "ways": 5,
+        "shots": 2,
+        "queries": 2,
+        "weight_lr": 50.0,
+        "density_threshold": 0.1,
+        "min_kept": 32,
+        "report": False,
+        "device": "cpu",
+    }
+)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> TrainingConfig:
+    return TINY.replace(run_dir=str(tmp_path / "runs" / "tiny"), cache_dir=str(tmp_path / "packed"))
+
+
+def tune_one(plan: TrialPlan, tmp_path: Path) -> dict[str, Any]:
+    """The last result of the one trial that Tune ran."""
+    results = tune.Tuner(
+        tune.with_resources(run_trial, trial_resources(plan, has_driver_resource=True)),
+        param_space={"plan": dataclasses.asdict(plan)},
+        run_config=tune.RunConfig(name="test", storage_path=str(tmp_path / "tune"), verbose=0),
+    ).fit()
+    assert results.errors == []
+    metrics: dict[str, Any] = results[0].metrics
+    return metrics
+
+
+def test_rows_are_the_epoch_reports(config: TrainingConfig) -> None:
+    rows: list[dict[str, Any]] = []
+    results = run_epochs(TrialPlan(config=config.flat()), rows.append)
+    assert [row["epoch"] for row in rows] == [1, 2]
+    best = [max(row["validation_accuracy"] for row in rows[: i + 1]) for i in range(EPOCHS)]
+    assert [row["best_validation_accuracy"] for row in rows] == best
+    assert {row["metric"] for row in results} >= {"accuracy", "validation_accuracy"}
+    on_disk = read_metrics(Path(config.output.run_dir) / "metrics.csv")
+    for row, saved in zip(rows, on_disk, strict=True):
+        for name, value in saved.items():
+            assert row[name] == value or (math.isnan(row[name]) and math.isnan(value))
+            assert type(row[name]) is type(value) or math.isfinite(value)
+
+
+def test_a_second_attempt_goes_on_and_reports_everything(config: TrainingConfig) -> None:
+    class Stopped(Exception):
+        pass
+
+    def stop_after_first(row: dict[str, Any]) -> None:
+        rows.append(row)
+        raise Stopped
+
+    rows: list[dict[str, Any]] = []
+    plan = TrialPlan(config=config.flat())
+    with pytest.raises(Stopped):
+        run_epochs(plan, stop_after_first)
+    again: list[dict[str, Any]] = []
+    run_epochs(plan, again.append)
+    assert [row["epoch"] for row in again] == [1, 2]
+    assert again[0]["seconds"] == rows[0]["seconds"]  # Not trained a second time.
+
+
+def test_a_finished_run_only_hands_out_its_rows(config: TrainingConfig) -> None:
+    plan = TrialPlan(config=config.flat())
+    first: list[dict[str, Any]] = []
+    results = run_epochs(plan, first.append)
+    shutil.rmtree(Path(config.output.run_dir) / "checkpoints")  # Nothing to train from: it would start again.
+    second: list[dict[str, Any]] = []
+    assert run_epochs(plan, second.append) == results
+    assert [row["seconds"] for row in second] == [row["seconds"] for row in first]
+
+
+def test_another_machine_continues_from_the_copy(
+    config: TrainingConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def plan_with(home: str) -> TrialPlan:
+        monkeypatch.setenv("HOME", str(tmp_path / home))
+        flat = {**config.flat(), "run_dir": "~/runs/tiny", "cache_dir": "~/packed"}
+        return TrialPlan(config=flat, copy_at=f"file://{tmp_path}/storage/runs/tiny")
+
+    first: list[dict[str, Any]] = []
+    results = run_epochs(plan_with("one"), first.append)
+    assert (tmp_path / "storage/runs/tiny/encoder.safetensors").is_file()
+    shutil.rmtree(tmp_path / "one")
+    second: list[dict[str, Any]] = []
+    assert run_epochs(plan_with("two"), second.append) == results
+    assert [row["seconds"] for row in second] == [row["seconds"] for row in first]
+    assert (tmp_path / "two/runs/tiny/results.parquet").is_file()
+
+
+def test_resources() -> None:
+    one = TrialPlan(config={}, cpus_per_worker=2, gpus_per_worker=0.5)
+    assert trial_resources(one, has_driver_resource=True).bundles == [{"CPU": 2, "GPU": 0.5}]
+    many = dataclasses.replace(one, num_workers=4)
+    assert trial_resources(many, has_driver_resource=True).bundles == [{"trial_driver": 1}]
+    assert trial_resources(many, has_driver_resource=False).bundles == [{"CPU": DRIVER_CPU}]
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_trial_in_its_own_process(config: TrainingConfig, tmp_path: Path) -> None:
+    last = tune_one(TrialPlan(config=config.flat()), tmp_path)
+    assert last["epoch"] == EPOCHS
+    assert last["ended"] is True
+    assert {row["metric"] for row in last["results"]} >= {"accuracy"}
+
+
+def test_what_no_second_attempt_would_change_is_a_failure(
+    config: TrainingConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reported: list[dict[str, Any]] = []
+    monkeypatch.setattr(tune, "report", reported.append)
+    run_trial({"plan": dataclasses.asdict(TrialPlan(config={**config.flat(), "batch_size": 1000}))})
+    run_trial({"plan": dataclasses.asdict(TrialPlan(config={**config.flat(), "learning_rate": 1e30}))})
+    assert "InputError: batch_size: 1000 is larger than the source" in reported[0]["failure"]
+    assert "NonFiniteError" in reported[-1]["failure"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
+def test_a_trial_on_two_workers(config: TrainingConfig, tmp_path: Path) -> None:
+    plan = TrialPlan(config=config.flat(), num_workers=2, train_dir=str(tmp_path / "train"))
+    last = tune_one(plan, tmp_path)
+    assert last["epoch"] == EPOCHS
+    assert last["ended"] is True
+    assert {row["metric"] for row in last["results"]} >= {"accuracy"}
+    rows = read_metrics(Path(config.output.run_dir) / "metrics.csv")
+    assert [row["epoch"] for row in rows] == [1, 2]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data")  # Ray Train sets what Ray Data renamed.
+def test_two_workers_keep_the_same_images(config: TrainingConfig, tmp_path: Path) -> None:
+    trainer = TorchTrainer(
+        kept_by_every_worker,
+        train_loop_config=config.flat(),
+        scaling_config=ScalingConfig(num_workers=2, resources_per_worker={"CPU": 1}),
+        run_config=RunConfig(name="kept", storage_path=str(tmp_path / "train")),
+    )
+    first, second = trainer.fit().return_value
+    assert first == second
+    assert 0 < sum(first) < len(first)
+
+
+def kept_by_every_worker(config: dict[str, Any]) -> list[list[bool]]:
+    trainer = Trainer(TrainingConfig.from_flat(config))
+    for _ in trainer.epochs():
+        pass
+    return collectives.gather_objects(trainer.mask.kept.tolist())

@@ -1,0 +1,139 @@
+"""The step itself: what it hands to the weighter is the derivative of the meta-loss after the update it made."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from bdw.encoders import Encoder, untouched_statistics
+from bdw.meta_gradient import reference_weight_gradient
+from bdw.meta_loss import prototype_cross_entropy
+from bdw.pretext import PretextModel
+from bdw.pretext.rotation import Rotation
+from bdw.randomness import Randomness
+from bdw.train_step import Learner, SourceBatch, train_step
+from bdw.weighters import WeightSample
+from bdw.weighters.uniform import UniformWeighter
+
+K, LEARNING_RATE = 5, 0.05
+
+
+class _Recorder(UniformWeighter):
+    """Hands out fixed weights and keeps the gradient that it is told."""
+
+    learns = True
+
+    def __init__(self, weights: Tensor):
+        super().__init__(len(weights))
+        self.weights = weights
+        self.gradient: Tensor | None = None
+
+    def sample(self, indices: Tensor, generator: torch.Generator) -> WeightSample:
+        return WeightSample(indices, self.weights[indices])
+
+    def update(self, sample: WeightSample, gradient: Tensor) -> None:
+        self.gradient = gradient
+
+
+class _Prototypes:
+    images_per_batch = 12
+
+    def __init__(self, images: Tensor):
+        self.images = images
+
+    def draw(self, randomness: Randomness) -> tuple[Tensor, ...]:
+        return (self.images,)
+
+    def __call__(self, model: PretextModel, batch: tuple[Tensor, ...]) -> Tensor:
+        features = model.encoder(batch[0]).unflatten(0, (3, 4))
+        return prototype_cross_entropy(features[:, :2], features[:, 2:])
+
+
+class _Pretext(_Prototypes):
+    def __call__(self, model: PretextModel, batch: tuple[Tensor, ...]) -> Tensor:
+        losses: Tensor = model(model.task.views(batch[0], torch.Generator())).losses
+        return losses.mean()
+
+
+def _learner(meta_loss: _Prototypes | None, *, target_updates_statistics: bool = False) -> Learner:
+    """A small net with batch norm, whose optimiser has taken two steps, so that its momentum buffers are filled."""
+    torch.manual_seed(0)
+    backbone = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Tanh(),
+        nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 5),
+    )  # fmt: skip
+    model = PretextModel(Encoder(backbone, 1, 5), Rotation()).double().train()
+    optimiser = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=0.9, weight_decay=1e-2)
+    for _ in range(2):
+        optimiser.zero_grad()
+        model(model.task.views(torch.randn(3, 1, 6, 6).double(), torch.Generator())).losses.mean().backward()
+        optimiser.step()
+    weighter = _Recorder(torch.rand(K, dtype=torch.float64)) if meta_loss else UniformWeighter(K)
+    return Learner(model, model, optimiser, weighter, meta_loss, Randomness(0), target_updates_statistics)
+
+
+def _batch() -> SourceBatch:
+    return SourceBatch(torch.randperm(K), torch.randn(K, 1, 6, 6, dtype=torch.float64), K)
+
+
+@pytest.mark.parametrize("kind", [_Prototypes, _Pretext])
+def test_the_weighter_learns_from_the_exact_meta_gradient(kind: type[_Prototypes]) -> None:
+    """Against double backward from a copy of everything as it was before the step."""
+    torch.manual_seed(1)
+    meta_loss = kind(torch.randn(12, 1, 6, 6, dtype=torch.float64))
+    learner, batch = _learner(meta_loss), _batch()
+    twin = copy.deepcopy(learner.model)
+    buffers = {
+        name: learner.optimiser.state[parameter]["momentum_buffer"].clone()
+        for name, parameter in learner.model.named_parameters()
+    }
+    train_step(learner, batch)
+    recorder = learner.weighter
+    assert isinstance(recorder, _Recorder)
+    assert recorder.gradient is not None
+    views = twin.task.views(batch.images, torch.Generator())
+
+    class At:
+        """The twin with other parameters, for the meta-loss."""
+
+        task = twin.task
+
+        def __init__(self, params: dict[str, Tensor]):
+            encoder = {n.removeprefix("encoder."): v for n, v in params.items() if n.startswith("encoder.")}
+            self.encoder = lambda images: functional_call(twin.encoder, encoder, (images,))
+            self.params = params
+
+        def __call__(self, views: tuple[Tensor, ...]) -> object:
+            return functional_call(twin, self.params, (views,))
+
+    with untouched_statistics(twin):
+        expected = reference_weight_gradient(
+            lambda params: functional_call(twin, params, (views,)).losses,
+            lambda params: meta_loss(At(params), (meta_loss.images,)),  # type: ignore[arg-type]
+            dict(twin.named_parameters()),
+            recorder.weights[batch.indices],
+            learning_rate=LEARNING_RATE,
+            momentum=0.9,
+            weight_decay=1e-2,
+            momentum_buffers=buffers,
+        )
+    assert float((recorder.gradient - expected).norm() / expected.norm()) <= 1e-10
+
+
+@pytest.mark.parametrize("option", [False, True])
+def test_target_batches_move_running_statistics_only_if_asked_to(option: bool) -> None:
+    torch.manual_seed(2)
+    batch, target = _batch(), torch.randn(12, 1, 6, 6, dtype=torch.float64)
+    plain = _learner(None)
+    train_step(plain, batch)
+    weighted = _learner(_Prototypes(target), target_updates_statistics=option)
+    recorder = weighted.weighter
+    assert isinstance(recorder, _Recorder)
+    recorder.weights = torch.ones(K, dtype=torch.float64)
+    train_step(weighted, batch)
+    same = [torch.equal(a, b) for a, b in zip(plain.model.buffers(), weighted.model.buffers(), strict=True)]
+    assert all(same) is not option
