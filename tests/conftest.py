@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,3 +19,32 @@ def shared_data() -> Path:
     if not (root / "cifar10-train.npz").is_file():
         pytest.skip(f"real images not found at {root}; set BDW_SHARED_DATA to run this test")
     return root
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """A Ray of the tests' own on this machine, with seats for four busy processes; gone when the tests are."""
+    import ray
+
+    root = Path(__file__).resolve().parents[1]
+    # Socket paths may not be longer than 107 bytes, so no folder of pytest's. The token keeps Ray from leaving one in
+    # the home directory.
+    folder = tempfile.mkdtemp(prefix="ray-")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_AIR_NEW_OUTPUT", "0")
+        patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.1")
+        patch.setenv("PYTHONPATH", str(root))
+        ray.init(
+            address="local",
+            num_cpus=4,
+            resources={"trial_driver": 4},
+            object_store_memory=128 * 2**20,
+            _temp_dir=folder,
+            log_to_driver=False,
+            logging_level="error",
+        )
+        yield
+        ray.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,210 @@
+"""The epoch loop as a Ray Tune trial: in the trial's own process, or spread over the workers of a TorchTrainer.
+
+The only module of the package that imports ray. The loop itself does not know who listens: `run_epochs` hands every
+epoch's row to a function, which is Tune's report, Ray Train's, or anything else that takes a dictionary.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import ray.train
+import torch
+from ray import tune
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+from ray.tune.experiment import Trial
+from ray.tune.integration.ray_train import TuneReportCallback
+
+from bdw import collectives
+from bdw.config import RunConfig as TrainingConfig
+from bdw.errors import InputError, NonFiniteError
+from bdw.mirror import Mirror
+from bdw.run_directory import RunDirectory
+from bdw.trainer import iterate
+
+Row = dict[str, Any]
+Report = Callable[[Row], None]
+
+DRIVER_RESOURCE = "trial_driver"
+"""Custom resource of the node (the head) on which trials that only wait for their workers are placed."""
+DRIVER_CPU = 0.01
+"""What such a trial takes of a CPU where no node offers `DRIVER_RESOURCE`; its workers ask for that much less."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialPlan:
+    """All that a trial needs to know; JSON types only, so that it travels as a Tune config."""
+
+    config: dict[str, Any]
+    """`bdw.config.RunConfig.flat()` of the run. Its run_dir is where the trial looks for a checkpoint to continue."""
+    copy_at: str | None = None
+    """Address (s3://, gs://, file://) of the run directory's copy, for machines that share no file system."""
+    num_workers: int = 1
+    """1 trains in the trial's own process, more through Ray Train."""
+    cpus_per_worker: float = 1.0
+    gpus_per_worker: float = 0.0
+    train_dir: str = ""
+    """Where Ray Train keeps its own files; needed for more than one worker."""
+    max_failures: int = 1
+    """How often the group of workers is started again after a worker or its machine died."""
+
+
+def trial_resources(plan: TrialPlan, *, has_driver_resource: bool) -> tune.PlacementGroupFactory:
+    """What Tune reserves for the trial itself: its worker, or only a seat for the process that waits for them."""
+    if plan.num_workers == 1:
+        gpus = {"GPU": plan.gpus_per_worker} if plan.gpus_per_worker else {}
+        return tune.PlacementGroupFactory([{"CPU": plan.cpus_per_worker, **gpus}])
+    return tune.PlacementGroupFactory([{DRIVER_RESOURCE: 1} if has_driver_resource else {"CPU": DRIVER_CPU}])
+
+
+def run_trial(trial_config: dict[str, Any]) -> None:
+    """A Tune trial. `trial_config["plan"]` holds the fields of a `TrialPlan`.
+
+    Reports a row per epoch (the columns of metrics.csv and `best_validation_accuracy`) and, once all files of the run
+    are written, the last row again with `ended` and `results` (the rows of results.parquet). Input and numbers that no
+    second attempt would change are reported as `failure`; any other error goes to Tune, which may try again.
+    """
+    plan = TrialPlan(**trial_config["plan"])
+    tune.report(_run_to_the_end(plan, tune.report) if plan.num_workers == 1 else _run_on_workers(plan))
+
+
+def run_epochs(plan: TrialPlan, report: Report) -> list[Row]:
+    """Train to the end and hand out every epoch's row, those of an earlier attempt first.
+
+    Under torch.distributed every worker calls it and reports the same rows; a finished run only hands out its rows.
+
+    Returns:
+        the rows of results.parquet, on rank 0; [] on others.
+    """
+    torch.set_num_threads(max(1, round(plan.cpus_per_worker)))
+    config = _on_this_machine(plan.config)
+    run = RunDirectory(Path(config.output.run_dir))
+    copy = Mirror.at(plan.copy_at) if plan.copy_at else None
+    if copy is not None and int(os.environ.get("LOCAL_RANK", "0")) == 0:
+        copy.pull_run(run.path)
+    # Rank 0's files decide, after every machine has its checkpoint: all workers must report equally often.
+    earlier, finished = collectives.from_first((read_metrics(run.metrics), run.results.is_file()))
+
+    best, reported = math.nan, 0
+
+    def hand_out(row: Row) -> None:
+        nonlocal best, reported
+        if row["epoch"] > reported:
+            best = max((v for v in (best, row["validation_accuracy"]) if not math.isnan(v)), default=math.nan)
+            reported = row["epoch"]
+            report({**row, "best_validation_accuracy": best})
+
+    for row in earlier:
+        hand_out(row)
+    if not finished:
+        for epoch in iterate(config):
+            if copy is not None and collectives.rank() == 0:
+                copy.push_run(run.path)
+            hand_out(epoch.row())
+    if collectives.rank() != 0:
+        return []
+    rows: list[Row] = pq.read_table(run.results).to_pylist()
+    return rows
+
+
+def read_metrics(path: Path) -> list[Row]:
+    """The rows of a metrics.csv as the epoch reports that they were, or none if there is no such file."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{name: _number(text) for name, text in row.items()} for row in csv.DictReader(file)]
+
+
+class ForwardWithRunId(TuneReportCallback):  # type: ignore[misc]
+    """Hands rank 0's reports to Tune, with the id by which `ReleaseWorkers` finds what the run still holds."""
+
+    def after_report(self, run_context: Any, metrics: list[Row], checkpoint: Any) -> None:
+        """Called by Ray Train's controller when all workers have reported."""
+        super().after_report(run_context, [{**metrics[0], "train_run_id": run_context.run_id}], checkpoint)
+
+
+class ReleaseWorkers(tune.Callback):  # type: ignore[misc]
+    """Withdraws a stopped trial's request for machines.
+
+    Ray 2.60 keeps the request of a TorchTrainer that Tune kills for another three minutes, so that an autoscaler pays
+    for workers that nobody uses. Goes through a private interface of that version, hence the pin in pyproject.toml.
+    """
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Called by Tune when a trial has ended or was stopped."""
+        self._withdraw(trial)
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Called by Tune when a trial has failed for good."""
+        self._withdraw(trial)
+
+    def _withdraw(self, trial: Trial) -> None:
+        run_id = (trial.last_result or {}).get("train_run_id")
+        if run_id is not None:
+            from ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator import (
+                get_or_create_autoscaling_coordinator,
+            )
+
+            get_or_create_autoscaling_coordinator().cancel_request.remote(requester_id=f"train-{run_id}")
+
+
+def _run_to_the_end(plan: TrialPlan, report: Report) -> Row:
+    """All epochs, then the closing row: the last one with `ended` and `results`, or with `failure`."""
+    last: Row = {"epoch": 0, "best_validation_accuracy": math.nan}  # Schedulers insist on their metric in every row.
+
+    def remember(row: Row) -> None:
+        last.update(row)
+        report(row)
+
+    try:
+        results = run_epochs(plan, remember)
+    except (InputError, NonFiniteError) as error:
+        return {**last, "failure": f"{type(error).__name__}: {error}"}
+    return {**last, "ended": True, "results": results}
+
+
+def _run_on_workers(plan: TrialPlan) -> Row:
+    """The same through Ray Train: starts the workers, forwards rank 0's rows to Tune, returns its closing row."""
+    resources = {"CPU": plan.cpus_per_worker, **({"GPU": plan.gpus_per_worker} if plan.gpus_per_worker else {})}
+    trainer = TorchTrainer(
+        _work,
+        train_loop_config=dataclasses.asdict(plan),
+        scaling_config=ScalingConfig(
+            num_workers=plan.num_workers, use_gpu=plan.gpus_per_worker > 0, resources_per_worker=resources
+        ),
+        run_config=RunConfig(
+            name=Path(plan.config["run_dir"]).name,
+            storage_path=plan.train_dir,
+            callbacks=[ForwardWithRunId()],
+            # Ray's default for the controller is to wait for ever for workers that do not fit on the cluster.
+            failure_config=FailureConfig(max_failures=plan.max_failures, controller_failure_limit=3),
+        ),
+    )
+    closing: Row = trainer.fit().return_value
+    return closing
+
+
+def _work(plan: dict[str, Any]) -> Row:
+    """What each of Ray Train's workers does; the process group is there already."""
+    return _run_to_the_end(TrialPlan(**plan), ray.train.report)
+
+
+def _on_this_machine(config: dict[str, Any]) -> TrainingConfig:
+    """The run's config, continuing what is there; `~` stands for the home of whoever runs Ray on this machine."""
+    places = {name: str(Path(config[name]).expanduser()) for name in ("run_dir", "cache_dir") if config.get(name)}
+    return TrainingConfig.from_flat(config).replace(resume=True, **places)
+
+
+def _number(text: str) -> float | int | bool:
+    if text in ("True", "False"):
+        return text == "True"
+    return int(text) if text.lstrip("-").isdigit() else float(text)

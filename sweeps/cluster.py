@@ -1,0 +1,102 @@
+"""A Ray to run on: the cluster that RAY_ADDRESS names (a job's own), or one on this machine while it is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from bdw.errors import InputError
+from bdw.ray_train import DRIVER_RESOURCE
+
+ROOT = Path(__file__).resolve().parent.parent
+WORKER_VARIABLES = {
+    # Every report of a group of workers waits for the controller's next look at them; Ray's default is 2 s.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # Image folders may be named by relative paths.
+}
+TRIAL_DRIVERS = 64  # Seats for trials that wait for their workers; the workers' CPUs are the limit.
+OBJECT_STORE_BYTES = 256 * 2**20  # Images travel by path, never through the object store.
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What there is to run on."""
+
+    cpus: float
+    gpus: float
+    has_driver_resource: bool
+    is_ours: bool
+    """Started by us on this machine, so that it will not grow."""
+
+    def concurrency(self, cpus_per_trial: float, gpus_per_trial: float) -> int:
+        """How many trials fit side by side now; 1 on a cluster that has yet to start its machines.
+
+        Raises `InputError` if a trial will never fit on this machine.
+        """
+        fit = self.cpus // cpus_per_trial
+        if gpus_per_trial:
+            fit = min(fit, self.gpus // gpus_per_trial)
+        if fit < 1 and self.is_ours:
+            raise InputError(
+                f"num_workers, cpus_per_trial, gpus_per_trial: a trial wants {cpus_per_trial:g} CPUs and "
+                f"{gpus_per_trial:g} GPUs; this machine has {self.cpus:g} and {self.gpus:g}"
+            )
+        return max(1, int(fit))
+
+
+@contextmanager
+def running_ray(*, num_workers: int) -> Iterator[Cluster]:
+    """Connect to Ray, or start it, for the length of the block. `num_workers` are those of a trial."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Tune's new printer has no silence.
+    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # Ctrl-C must reach us, not leave a half-ended sweep.
+    address = os.environ.get("RAY_ADDRESS", "")
+    if address.startswith("http"):
+        raise InputError(
+            f"RAY_ADDRESS: {address!r} is the job server; use `ray job submit`, or unset it to run on this machine"
+        )
+    if address:
+        ray.init(address=address, runtime_env=_job_environment(), log_to_driver=False, logging_level="error")
+    else:
+        # Ray Train's clean-up of workers asks the dashboard; without one it complains every second.
+        _start_here(dashboard=num_workers > 1)
+    try:
+        there = ray.cluster_resources()
+        yield Cluster(there.get("CPU", 0.0), there.get("GPU", 0.0), DRIVER_RESOURCE in there, is_ours=not address)
+    finally:
+        ray.shutdown()
+
+
+def _start_here(*, dashboard: bool) -> None:
+    """Ray's workers are children of this process, so that they get what it sets in its environment."""
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ.update(WORKER_VARIABLES, PYTHONPATH=os.pathsep.join(paths))
+    # A local Ray asks for a token. Without one of this process's own it would leave one in the home directory, which
+    # changes how later clusters behave.
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    ray.init(
+        address="local",
+        include_dashboard=dashboard,
+        resources={DRIVER_RESOURCE: TRIAL_DRIVERS},
+        object_store_memory=OBJECT_STORE_BYTES,
+        log_to_driver=False,
+        logging_level="error",
+    )
+
+
+def _job_environment() -> dict[str, Any]:
+    """Ship this checkout to the workers, unless the job was submitted with a working directory of its own."""
+    submitted = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")).get("runtime_env") or {}
+    given = submitted.get("env_vars", {})  # Ray refuses a variable that job and driver both set.
+    environment: dict[str, Any] = {"env_vars": {k: v for k, v in WORKER_VARIABLES.items() if k not in given}}
+    if "working_dir" not in submitted:
+        environment["working_dir"] = str(ROOT)
+    return environment

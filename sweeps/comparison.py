@@ -1,0 +1,99 @@
+"""The second stage: chosen methods on every target domain with every seed, for the results table."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+from rich.console import Console
+
+from bdw.config import RunConfig
+from bdw.run_directory import git_revision
+from sweeps.designs import Design, Room
+from sweeps.objective import OBJECTIVES
+from sweeps.optuna_search import StudySearcher
+from sweeps.places import Places
+from sweeps.results import result_rows
+from sweeps.segment import Workload, run_segment
+from sweeps.study import requeue_unfinished
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to pre-train: a name for tables and the config's fields that make it."""
+
+    name: str
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on one domain with one seed."""
+
+    method: str
+    domain: str
+    seed: int
+    config: RunConfig
+    run: str
+
+
+def cells(
+    methods: Sequence[Method], base: RunConfig, rooms: Mapping[str, Room], seeds: Sequence[int], places: Places
+) -> list[Cell]:
+    """All combinations, domain by domain; an episode design that a domain has no room for is cut down to fit."""
+    found = []
+    for seed in seeds:
+        for domain, room in rooms.items():
+            for method in methods:
+                config = base.replace(**method.fields, target=domain, seed=seed)
+                config = config.replace(**room.largest_within(Design.of(config)).fields)
+                title = base.model.pretext if config.weighter.weighter == "uniform" else "bdw"
+                found.append(Cell(method.name, domain, seed, config, places.run_name(config, title)))
+    return found
+
+
+def run_comparison(
+    study: optuna.Study, wanted: Sequence[Cell], *, workload: Workload, places: Places, console: Console
+) -> None:
+    """Run the cells that the study does not have yet."""
+    requeue_unfinished(study, enqueue=False)  # What is open follows from what is complete.
+    done = _complete(study)
+    todo = list({cell.run: cell for cell in reversed(wanted) if cell.run not in done}.values())
+    num_open = len(todo)
+    revision = git_revision()
+
+    def propose(trial: optuna.Trial) -> dict[str, Any]:
+        cell = todo.pop()
+        labels = {
+            "run": cell.run,
+            "title": f"{cell.method} on {cell.domain}, seed {cell.seed}",
+            "method": cell.method,
+            "domain": cell.domain,
+            "seed": cell.seed,
+            "git_revision": revision,
+        }
+        return {"plan": dataclasses.asdict(workload.plan(places, cell.config, cell.run)), "labels": labels}
+
+    last_epoch = wanted[0].config.optimiser.epochs
+    searcher = StudySearcher(study, propose, objective=OBJECTIVES["accuracy"], last_epoch=last_epoch, num_new=num_open)
+    run_segment("comparison", searcher, workload, places, last_epoch=last_epoch, console=console)
+
+
+def comparison_rows(study: optuna.Study, wanted: Sequence[Cell]) -> list[dict[str, Any]]:
+    """The long results table of the cells that are complete."""
+    done = _complete(study)
+    rows = []
+    for cell in wanted:
+        if cell.run in done:
+            labels = {"method": cell.method, "domain": cell.domain, "seed": cell.seed}
+            rows += [{**row, **labels} for row in result_rows(done[cell.run])]
+    return rows
+
+
+def _complete(study: optuna.Study) -> dict[str, optuna.trial.FrozenTrial]:
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return {trial.user_attrs["run"]: trial for trial in complete}

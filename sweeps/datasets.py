@@ -1,0 +1,99 @@
+"""What --data offers: a source, the settings that suit it, and the target domains that go with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bdw import presets
+from bdw.config import RunConfig
+from bdw.data.readers.renditions import RENDITIONS
+from bdw.errors import InputError, unknown_option
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """How large a sweep is unless options say otherwise."""
+
+    samples: int
+    """Trials of the search."""
+    epochs: int | None = None
+    """None for the preset's."""
+    max_source: int | None = None
+    """None for all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataChoice:
+    """One value of --data."""
+
+    name: str
+    preset: str
+    """Name of the published settings that the sweep starts from."""
+    targets: tuple[str, ...]
+    """Default target domains; the search is for the first one."""
+    data_root_holds: str | None = None
+    """What must lie under --data-root; None if no data root is needed."""
+    scale: Scale
+    smoke: Scale
+    remark: str = ""
+    """What a reader must know before drawing conclusions from a comparison over these domains."""
+
+
+_ALL = (
+    DataChoice(
+        name="digits",
+        preset="digits",
+        targets=tuple(RENDITIONS),
+        scale=Scale(samples=24),
+        smoke=Scale(samples=9, epochs=2, max_source=256),
+        remark="The domains are renditions of the same held-out digits: an illustration, not independent evidence.",
+    ),
+    DataChoice(
+        name="stl10",
+        preset="stl10",
+        targets=("stl10",),
+        data_root_holds="STL-10 as torchvision lays it out",
+        scale=Scale(samples=24),
+        smoke=Scale(samples=2, epochs=1, max_source=32),
+    ),
+    DataChoice(
+        name="tiny-imagenet",
+        preset="tiny_imagenet",
+        targets=("cifar10",),
+        data_root_holds="imagenet-mini-train.npz and the target's NAME-train.npz and NAME-test.npz",
+        scale=Scale(samples=16),
+        smoke=Scale(samples=9, epochs=1, max_source=128),
+    ),
+)
+CHOICES = {choice.name: choice for choice in _ALL}
+
+
+def choose(data: str) -> DataChoice:
+    """The choice of that name. Raises `InputError` for an unknown one."""
+    if data not in CHOICES:
+        raise unknown_option("data", data, CHOICES)
+    return CHOICES[data]
+
+
+def base_config(
+    choice: DataChoice, *, data_root: str | None, download: bool, targets: Sequence[str], epochs: int | None
+) -> RunConfig:
+    """The settings that all trials share, for the first target.
+
+    Another number of epochs moves the learning rate's milestones in proportion.
+
+    Raises:
+        InputError: A data root is needed and was not given.
+    """
+    config = presets.build(choice.preset)
+    if choice.data_root_holds is not None and data_root is None:
+        raise InputError(f"data_root: none was given; allowed: a folder that holds {choice.data_root_holds}")
+    if epochs is not None:
+        factor = epochs / config.optimiser.epochs
+        milestones = sorted({max(1, round(milestone * factor)) for milestone in config.optimiser.lr_milestones})
+        config = config.replace(epochs=epochs, lr_milestones=milestones)
+    # Trials run elsewhere: on another machine or at least in another folder.
+    root = None if data_root is None else str(Path(data_root).expanduser().absolute())
+    return config.replace(target=targets[0], data_root=root, download=download)

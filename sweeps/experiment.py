@@ -1,0 +1,115 @@
+"""An experiment with all options settled and everything checked that can be known before any compute."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+
+from bdw.config import RunConfig
+from bdw.data import load, packing_bar
+from bdw.data.problem import LabelledProgress
+from bdw.errors import InputError
+from sweeps import datasets
+from sweeps.datasets import DataChoice
+from sweeps.designs import Design, Room, searched
+from sweeps.objective import Objective, objective
+from sweeps.options import SweepOptions
+from sweeps.places import Places, portable
+from sweeps.space import Space
+from sweeps.study import open_storage, open_study
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a sweep runs, and where."""
+
+    name: str
+    """Of the kind of experiment; `places.name` is the sweep's own."""
+    options: SweepOptions
+    choice: DataChoice
+    base: RunConfig
+    """What all trials share; its target is the first."""
+    rooms: dict[str, Room]
+    """Target domain -> what it has to draw episodes from."""
+    space: Space
+    places: Places
+    num_trials: int
+    """Of the search."""
+
+    @classmethod
+    def settle(cls, name: str, options: SweepOptions, choice: DataChoice) -> Experiment:
+        """Load every target once (which also packs it), and settle what the options left open.
+
+        Raises `InputError` for data, targets, episodes or storage that cannot work.
+        """
+        options.check()
+        targets = options.targets or (choice.targets[:2] if options.smoke else choice.targets)
+        scale = choice.smoke if options.smoke else choice.scale
+        base = datasets.base_config(
+            choice,
+            data_root=options.data_root,
+            download=options.download,
+            targets=targets,
+            epochs=options.epochs or scale.epochs,
+        )
+        base = base.replace(seed=options.seeds[0], max_source=options.max_source or scale.max_source, report=False)
+        smoke = "-smoke" if options.smoke else ""
+        places = Places.of(options.storage_path, options.name or f"{name}-{choice.name}{smoke}")
+        places.prepare()
+        with packing_bar() as bar:
+            rooms = {target: _room(base.replace(target=target), places, bar) for target in targets}
+        first = rooms[targets[0]].largest_within(Design.of(base))
+        space = Space(searched(first, rooms[targets[0]]))
+        return cls(name, options, choice, base, rooms, space, places, options.samples or scale.samples)
+
+    @property
+    def objective(self) -> Objective:
+        """What the search optimises."""
+        return objective(self.options.objective)
+
+    def open_studies(self) -> tuple[optuna.Study, optuna.Study]:
+        """The search's study and the comparison's; raises `InputError` if the name belongs to another experiment."""
+        storage = open_storage(self.places.journal, self.options.study_storage)
+        settings = self.settings()
+        seed = self.options.seeds[0]
+        return (
+            open_study(
+                storage,
+                self.places.name,
+                directions=self.objective.directions,
+                experiment={**settings, "seed": seed},
+                seed=seed,
+            ),
+            open_study(
+                storage, f"{self.places.name}-comparison", directions=["maximize"], experiment=settings, seed=seed
+            ),
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """What must be the same for results to belong together."""
+        return {
+            "experiment": self.name,
+            "objective": self.options.objective,
+            "designs": [str(design) for design in self.space.designs],
+            **portable(self.base),
+        }
+
+    def described(self) -> dict[str, Any]:
+        """Everything that was asked for and settled, for the sweep's config.json."""
+        return {
+            "options": dataclasses.asdict(self.options),
+            "trials": self.num_trials,
+            "targets": list(self.rooms),
+            "settings": self.settings(),
+        }
+
+
+def _room(config: RunConfig, places: Places, bar: LabelledProgress) -> Room:
+    problem = load(config.replace(cache_dir=str(places.path / "packed")).data, places.path, bar)
+    least = config.optimiser.batch_size
+    if len(problem.source) < least:
+        raise InputError(f"max_source: {len(problem.source)} images are less than a batch; allowed: {least} or more")
+    return Room.of(problem)

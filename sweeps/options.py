@@ -1,0 +1,70 @@
+"""The options that every sweep has."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from bdw.errors import InputError
+from sweeps.objective import objective
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepOptions:
+    """Where a sweep runs, how large it is, and where it leaves its files."""
+
+    data_root: str | None = None
+    """Folder of downloaded data sets or .npz files."""
+    download: bool = False
+    """Let torchvision download a data set that is not under the data root."""
+    targets: tuple[str, ...] = ()
+    """Target domains; the search is for the first, the comparison over all. Default: those of the data."""
+    max_source: int | None = None
+    """Use only that many source images. Default: as many as suit the data."""
+    epochs: int | None = None
+    """Epochs of a whole trial. Default: as many as suit the data."""
+    samples: int | None = None
+    """Trials of the search, the paper's eight cells among them. Default: as many as suit the data."""
+    objective: str = "accuracy"
+    """accuracy (stops bad trials early), or accuracy-seconds or accuracy-instances (a front of trade-offs)."""
+    seeds: tuple[int, ...] = (0,)
+    """Seeds of the comparison; the search uses the first."""
+    num_workers: int = 1
+    """Workers of a trial; with more than one a trial goes through Ray Train."""
+    cpus_per_trial: float | None = None
+    """CPUs of a trial, over its workers. Default: one per worker."""
+    gpus_per_trial: float = 0.0
+    """GPUs of a trial, over its workers; fractions let trials share one."""
+    concurrency: int | None = None
+    """Trials side by side. Default: as many as fit."""
+    storage_path: str | None = None
+    """Folder, s3://bucket/path or gs://bucket/path. Default: runs/sweeps here."""
+    name: str | None = None
+    """Of the sweep; the same name continues it. Default: made of the experiment and the data."""
+    study_storage: str | None = None
+    """SQLAlchemy URL of a database for the Optuna study. Default: a journal file in the sweep's folder."""
+    smoke: bool = False
+    """Only see that everything works: very few images, epochs and trials."""
+
+    def check(self) -> None:
+        """Raise `InputError` for values that cannot work."""
+        objective(self.objective)
+        for name in ("max_source", "epochs", "samples", "num_workers", "concurrency"):
+            _require_at_least(name, getattr(self, name), 1)
+        _require_at_least("gpus_per_trial", self.gpus_per_trial, 0)
+        if self.cpus_per_trial is not None and not 0 < self.cpus_per_trial < math.inf:
+            raise InputError(f"cpus_per_trial: {self.cpus_per_trial} cannot work; allowed: a positive number")
+        for seed in self.seeds:
+            _require_at_least("seeds", seed, 0)
+        for name in ("seeds", "targets"):
+            values = getattr(self, name)
+            twice = next((value for value in values if values.count(value) > 1), None)
+            if twice is not None:
+                raise InputError(f"{name}: {twice!r} is given twice; allowed: each once")
+        if not self.seeds:
+            raise InputError("seeds: none given; allowed: at least one")
+
+
+def _require_at_least(name: str, value: float | None, least: int) -> None:
+    if value is not None and not least <= value < math.inf:
+        raise InputError(f"{name}: {value} cannot work; allowed: {least} or more")

@@ -1,0 +1,68 @@
+"""A sweep's pictures and what the statistics say: accuracy against cost, and the methods' ranks over the domains."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from analysis import COST_LABELS, compare, describe, draw_cd, draw_pareto, save_figure
+from analysis.figure_style import new_figure
+from bdw.atomic import write_text
+
+COSTS = ("wall_seconds", "instances_seen")
+
+
+def draw_trials(trials: pd.DataFrame, baseline: str, path: Path) -> str | None:
+    """pareto.png: validation accuracy of the complete trials against seconds and against instances seen.
+
+    The baseline is one point, the mean over its seeds. Pruned trials are left out: what they would have cost and
+    reached is unknown. Returns why there is no picture, or None if there is one.
+    """
+    complete = trials[(trials["state"] == "complete") & trials["validation_accuracy"].notna()]
+    if len(complete) < 2:
+        return f"{path.name}: {len(complete)} complete trials; a picture needs at least 2"
+    is_baseline = complete["method"] == baseline
+    figure = new_figure(6.9, 2.9)
+    for i, cost in enumerate(COSTS):
+        points = pd.DataFrame(
+            {
+                "label": complete["trial"].where(~is_baseline, baseline),
+                "value": 100 * complete["validation_accuracy"],
+                "cost": complete[cost],
+            }
+        )
+        points = points.groupby("label", sort=False, as_index=False).mean()
+        draw_pareto(
+            points,
+            higher_is_better=True,
+            value_label="validation accuracy (%)",
+            cost_label=COST_LABELS[cost],
+            baseline=baseline if is_baseline.any() else (),
+            ax=figure.add_axes((0.075 + 0.5 * i, 0.16, 0.405, 0.72)),
+        )
+    save_figure(figure, path)
+    return None
+
+
+def draw_ranks(results: pd.DataFrame, folder: Path, *, metric: str, remark: str) -> str | None:
+    """critical_difference.png and .pdf, and comparison.json with the verdict in words.
+
+    Returns why there is no diagram, or None if there is one.
+    """
+    rows = results[results["metric"] == metric]
+    domains, methods = rows["domain"].nunique(), rows["method"].nunique()
+    if domains < 2 or methods < 2:
+        return f"critical_difference.png: {methods} methods on {domains} domains; a comparison needs at least 2 of each"
+    cells = rows.groupby(["method", "domain"]).ngroups
+    if cells < domains * methods:
+        return f"critical_difference.png: {domains * methods - cells} of {domains * methods} method-domain pairs failed"
+    comparison = compare(rows, higher_is_better=True)
+    verdict = "\n".join(filter(None, [describe(comparison), remark]))
+    contents = {"metric": metric, "verdict": verdict, "remark": remark, **comparison.to_dict()}
+    write_text(folder / "comparison.json", json.dumps(contents, indent=2) + "\n")
+    diagram = draw_cd(comparison, title=f"{metric} on {domains} target domains")
+    for ending in ("png", "pdf"):
+        save_figure(diagram.figure, folder / f"critical_difference.{ending}")
+    return None

@@ -1,0 +1,84 @@
+"""A sweep's tables, made from its studies: trials.csv, a row per trial; results.parquet, a row per measurement."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+import pyarrow.parquet as pq
+from optuna.trial import FrozenTrial, TrialState
+
+from bdw.atomic import replacing, write_text
+from bdw.export import results_table
+
+STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+}
+# Column -> user attribute.
+MEASURED = {
+    "validation_accuracy": "best_validation_accuracy",
+    "wall_seconds": "wall_seconds",
+    "instances_seen": "instances_seen",
+    "kept_fraction": "kept_fraction",
+    "planted_auroc": "planted_auroc",
+    "epoch": "epoch",
+}
+
+
+def run_path(run: str) -> str:
+    """A run's directory, relative to the sweep's."""
+    return f"runs/{run}"
+
+
+def trial_rows(study: optuna.Study, *, prefix: str = "") -> list[dict[str, Any]]:
+    """A row per trial that was started: state, method, parameters, measurements, and the reason if it failed."""
+    rows = []
+    for trial in study.get_trials(deepcopy=False, states=tuple(STATES)):
+        attributes = trial.user_attrs
+        row = {
+            "trial": f"{prefix}{trial.number}",
+            "state": STATES[trial.state],
+            "method": attributes.get("method", ""),
+            "domain": attributes.get("domain", ""),
+            "seed": attributes.get("seed"),
+            **trial.params,
+            **{column: attributes.get(name) for column, name in MEASURED.items()},
+            "test_accuracy": measurement(trial, "accuracy"),
+            "value": trial.values[0] if trial.state == TrialState.COMPLETE else None,
+            "run": run_path(attributes["run"]) if "run" in attributes else "",
+            "git_revision": attributes.get("git_revision"),
+            "reason": attributes.get("reason"),
+        }
+        rows.append(row)
+    return rows
+
+
+def measurement(trial: FrozenTrial, metric: str) -> float:
+    """A complete trial's measurement by the metric's name in results.parquet; NaN if it has none."""
+    rows: Iterable[Mapping[str, Any]] = trial.user_attrs.get("results", ())
+    return next((float(row["value"]) for row in rows if row["metric"] == metric), math.nan)
+
+
+def result_rows(trial: FrozenTrial) -> list[dict[str, Any]]:
+    """A complete trial's rows of the long table, under the method's and the domain's name in this sweep."""
+    attributes = trial.user_attrs
+    own = {"method": attributes["method"], "domain": attributes["domain"], "run": run_path(attributes["run"])}
+    return [{**row, **own} for row in attributes.get("results", ())]
+
+
+def write_trials(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """trials.csv; columns that no row fills stay, so that the file has the same shape whatever happened."""
+    write_text(path, pd.DataFrame(list(rows)).to_csv(index=False))
+
+
+def write_results(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """results.parquet, the long table of all methods, domains, seeds and metrics."""
+    with replacing(path) as temporary:
+        pq.write_table(results_table(rows), temporary)

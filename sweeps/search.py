@@ -1,0 +1,88 @@
+"""The first stage: which settings suit the first target? The paper's cells, then what Optuna proposes."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+
+from bdw.run_directory import git_revision
+from sweeps.early_stopping import EpochHalving
+from sweeps.experiment import Experiment
+from sweeps.optuna_search import StudySearcher
+from sweeps.segment import Workload, run_segment
+from sweeps.space import describe, fields_of
+from sweeps.study import requeue_unfinished, settled_trials
+
+METHOD = "BDW"
+PAPER = "paper"
+
+
+def run_search(experiment: Experiment, study: optuna.Study, workload: Workload, console: Console) -> None:
+    """Bring the study to the experiment's number of settled trials; what is settled already does not run again."""
+    base, places = experiment.base, experiment.places
+    continued = requeue_unfinished(study)
+    if continued:
+        console.print(f"continuing {continued} trials from their last checkpoints")
+    for cell in experiment.space.paper_cells():
+        study.enqueue_trial(cell, user_attrs={"origin": PAPER}, skip_if_exists=True)
+    revision = git_revision()
+
+    def propose(trial: optuna.Trial) -> dict[str, Any]:
+        parameters = experiment.space.draw(trial)
+        config = base.replace(**fields_of(parameters))
+        run = places.run_name(config, METHOD)
+        labels = {
+            "run": run,
+            "title": describe(parameters),
+            "method": METHOD,
+            "domain": config.data.target,
+            "seed": config.optimiser.seed,
+            "git_revision": revision,
+            "spared": trial.user_attrs.get("origin") == PAPER,  # The published grid is to be complete.
+        }
+        return {"plan": dataclasses.asdict(workload.plan(places, config, run)), "labels": labels}
+
+    last_epoch = base.optimiser.epochs
+    searcher = StudySearcher(
+        study,
+        propose,
+        objective=experiment.objective,
+        last_epoch=last_epoch,
+        num_new=experiment.num_trials - len(settled_trials(study)),
+    )
+    run_segment(
+        "search",
+        searcher,
+        workload,
+        places,
+        last_epoch=last_epoch,
+        console=console,
+        scheduler=_early_stopping(study, last_epoch) if experiment.objective.is_single else None,
+    )
+
+
+def best_trial(study: optuna.Study, *, origin: str | None = None) -> FrozenTrial | None:
+    """The complete trial of highest accuracy, of all or of one origin; None if there is none.
+
+    A validation split is small, so that trials often tie: then the one that saw the fewest images.
+    """
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    candidates = [trial for trial in complete if origin in (None, trial.user_attrs.get("origin"))]
+    return max(candidates, key=lambda t: (t.values[0], -t.user_attrs["instances_seen"]), default=None)
+
+
+def failures(study: optuna.Study) -> list[str]:
+    """Why trials failed, newest last."""
+    failed = study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
+    return [str(trial.user_attrs.get("reason", "unknown")) for trial in failed]
+
+
+def _early_stopping(study: optuna.Study, last_epoch: int) -> EpochHalving:
+    halving = EpochHalving(last_epoch)
+    for trial in settled_trials(study):
+        halving.remember(f"settled-{trial.number}", trial.intermediate_values.items())
+    return halving

@@ -1,0 +1,139 @@
+"""One life of Ray Tune on a study: runs what the study still lacks and hides Tune's own files and output."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from rich.console import Console
+
+from bdw.config import RunConfig
+from bdw.ray_train import DRIVER_CPU, ReleaseWorkers, TrialPlan, run_trial, trial_resources
+from sweeps.cluster import Cluster
+from sweeps.options import SweepOptions
+from sweeps.optuna_search import Reasons, StudySearcher
+from sweeps.places import Places
+from sweeps.progress import SweepProgress
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Workload:
+    """How a trial is spread over the cluster."""
+
+    num_workers: int
+    cpus_per_trial: float
+    gpus_per_trial: float
+    concurrency: int
+    has_driver_resource: bool
+
+    @classmethod
+    def on(cls, cluster: Cluster, options: SweepOptions) -> Workload:
+        """The workload with open points settled by what the cluster has: a CPU per worker, as many trials as fit."""
+        cpus = options.cpus_per_trial or float(options.num_workers)
+        fit = cluster.concurrency(cpus, options.gpus_per_trial)
+        wanted = options.concurrency or fit
+        return cls(
+            num_workers=options.num_workers,
+            cpus_per_trial=cpus,
+            gpus_per_trial=options.gpus_per_trial,
+            # More would wait for each other's workers for ever on a machine that cannot grow.
+            concurrency=min(wanted, fit) if cluster.is_ours else wanted,
+            has_driver_resource=cluster.has_driver_resource,
+        )
+
+    def plan(self, places: Places, config: RunConfig, run: str) -> TrialPlan:
+        """The plan of one trial."""
+        cpus_per_worker = self.cpus_per_trial / self.num_workers
+        if self.num_workers > 1 and not self.has_driver_resource:
+            cpus_per_worker -= DRIVER_CPU
+        placed = config.replace(run_dir=places.run_dir(run), cache_dir=places.data_cache)
+        return TrialPlan(
+            config=placed.flat(),
+            copy_at=places.run_copy(run),
+            num_workers=self.num_workers,
+            cpus_per_worker=cpus_per_worker,
+            gpus_per_worker=self.gpus_per_trial / self.num_workers,
+            train_dir=places.train_dir,
+        )
+
+    def resources(self) -> tune.PlacementGroupFactory:
+        """What Tune reserves for a trial."""
+        like_all = TrialPlan(
+            config={},
+            num_workers=self.num_workers,
+            cpus_per_worker=self.cpus_per_trial / self.num_workers,
+            gpus_per_worker=self.gpus_per_trial / self.num_workers,
+        )
+        return trial_resources(like_all, has_driver_resource=self.has_driver_resource)
+
+
+def run_segment(
+    stage: str,
+    searcher: StudySearcher,
+    workload: Workload,
+    places: Places,
+    *,
+    last_epoch: int,
+    console: Console,
+    scheduler: TrialScheduler | None = None,
+) -> None:
+    """Run the searcher's trials to their ends.
+
+    Tune is always started afresh: what is done is in the study, and a trial finds its checkpoint in its run directory.
+    """
+    if searcher.num_open == 0:
+        return
+    tune_dir = places.path / "ray" / "tune"
+    segment = 1 + sum(1 for path in tune_dir.glob(f"{stage}-*") if path.is_dir())
+    progress = SweepProgress(
+        stage,
+        num_trials=searcher.num_open,
+        last_epoch=last_epoch,
+        console=console,
+    )
+    with progress:
+        tune.Tuner(
+            tune.with_resources(run_trial, workload.resources()),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=scheduler or FIFOScheduler(),
+                num_samples=-1,  # The searcher says when it is enough.
+                max_concurrent_trials=workload.concurrency,
+                # A trial that waits for its workers cannot be interrupted without ending its process.
+                reuse_actors=workload.num_workers == 1,
+                trial_name_creator=_run_of,
+                trial_dirname_creator=_run_of,
+            ),
+            run_config=tune.RunConfig(
+                name=f"{stage}-{segment:03d}",
+                storage_path=str(tune_dir),
+                failure_config=tune.FailureConfig(max_failures=1),
+                callbacks=[progress, Reasons(searcher), ReleaseWorkers(), Publish(places)],
+                verbose=0,
+            ),
+        ).fit()
+    searcher.close()
+
+
+class Publish(tune.Callback):  # type: ignore[misc]
+    """Brings the study to the sweep's copy whenever a trial has ended, so that losing this machine loses little."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Called by Tune when a trial has ended or was stopped."""
+        self._places.publish()
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Called by Tune when a trial has failed for good."""
+        self._places.publish()
+
+
+def _run_of(trial: Trial) -> str:
+    run: str = trial.config["labels"]["run"]
+    return Path(run).name

@@ -1,0 +1,130 @@
+"""The Optuna study that knows what is done: opened by name, checked against the experiment, continued after a kill."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import optuna
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+from bdw.errors import InputError
+
+Direction = Literal["minimize", "maximize"]
+
+# States that need no more work. A failed trial is not among them: what it should have found out is still unknown.
+SETTLED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+@contextmanager
+def only_driver(sweep_dir: Path) -> Iterator[None]:
+    """Hold the sweep's lock while the block runs; the system releases it when the process ends, however it ends.
+
+    Without it a second driver would take the trials that the first one is running for orphans. Raises `InputError` if
+    another process holds it.
+    """
+    sweep_dir.mkdir(parents=True, exist_ok=True)
+    with (sweep_dir / ".driver.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"name: {sweep_dir.name!r} is being run by another process; wait, or choose another name"
+            ) from None
+        yield
+
+
+def open_storage(journal: Path, url: str | None = None) -> BaseStorage:
+    """The journal file, or the database at an SQLAlchemy URL (`sqlite:///study.db`, `postgresql://...`)."""
+    if url is None:
+        return JournalStorage(JournalFileBackend(str(journal)))
+    try:
+        return RDBStorage(url)
+    except Exception as error:  # SQLAlchemy's and the drivers' errors have no common base.
+        raise InputError(f"study_storage: {url!r} cannot be opened: {str(error).splitlines()[0]}") from error
+
+
+def open_study(
+    storage: BaseStorage,
+    name: str,
+    *,
+    directions: Sequence[Direction],
+    experiment: Mapping[str, Any],
+    seed: int,
+) -> optuna.Study:
+    """The study of that name, new or continued, with a sampler seed of its own for this segment.
+
+    Args:
+        storage: Where studies are kept.
+        name: Names the study within the storage.
+        directions: `maximize` or `minimize` for each objective.
+        experiment: What must be the same for results to be comparable (JSON types); stored with the study.
+        seed: Of the samplers. Every segment draws from another stream, since a sampler that starts again with the same
+            seed would repeat its first proposals.
+
+    Raises:
+        InputError: The name belongs to another experiment; says which settings differ.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(storage=storage, study_name=name, directions=list(directions), load_if_exists=True)
+    wanted = json.loads(json.dumps(dict(experiment)))
+    stored = study.user_attrs.get("experiment")
+    if stored is not None and stored != wanted:
+        raise InputError(
+            f"name: {name!r} holds another experiment ({_difference(stored, wanted)}); choose another name"
+        )
+    if stored is None:
+        study.set_user_attr("experiment", wanted)
+    segment = study.user_attrs.get("segments", 0)
+    study.set_user_attr("segments", segment + 1)
+    study.sampler = _sampler(int(np.random.SeedSequence([seed, segment]).generate_state(1)[0]))
+    return study
+
+
+def requeue_unfinished(study: optuna.Study, *, enqueue: bool = True) -> int:
+    """Fail the trials that a dead driver left running and queue their parameters again; returns how many.
+
+    A trial's run directory follows from its parameters, so the new trial continues from the old one's checkpoint.
+    Without `enqueue` they are only failed, for a caller that knows by itself what is still to do.
+    """
+    unfinished = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    for trial in unfinished:
+        # The study's own methods cannot annotate a trial that another process asked for.
+        study._storage.set_trial_user_attr(trial._trial_id, "reason", "the driver ended before the trial did")
+        study.tell(trial.number, state=TrialState.FAIL)
+        if not enqueue:
+            continue
+        kept = {key: trial.user_attrs[key] for key in ("origin",) if key in trial.user_attrs}
+        parameters = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+        study.enqueue_trial(parameters, user_attrs={**kept, "continues": trial.number})
+    return len(unfinished)
+
+
+def settled_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials that are done, complete or stopped early, by number."""
+    return study.get_trials(deepcopy=False, states=SETTLED)
+
+
+def _sampler(seed: int) -> optuna.samplers.BaseSampler:
+    with warnings.catch_warnings():
+        # Multivariate and group have been "experimental" since Optuna 2; a test of ours would see them change.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(
+            seed=seed,
+            multivariate=True,
+            group=True,
+            constant_liar=True,  # Trials that run now count as bad, so that parallel proposals keep their distance.
+        )
+
+
+def _difference(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    keys = [key for key in {**stored, **wanted} if stored.get(key) != wanted.get(key)]
+    return "; ".join(f"{key}: {stored.get(key)!r} there, {wanted.get(key)!r} here" for key in sorted(keys)[:3])

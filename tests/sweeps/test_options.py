@@ -1,0 +1,91 @@
+"""Options that cannot work end in one clear line and exit status 2, before any compute."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bdw.errors import InputError
+from sweeps import command_line, datasets
+from sweeps.options import SweepOptions
+from sweeps.stl10_pruning import Options, main
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"samples": 0}, "samples: 0 cannot work; allowed: 1 or more"),
+        ({"epochs": 0}, "epochs: 0"),
+        ({"num_workers": 0}, "num_workers: 0"),
+        ({"concurrency": -1}, "concurrency: -1"),
+        ({"gpus_per_trial": -0.5}, "gpus_per_trial: -0.5"),
+        ({"gpus_per_trial": float("nan")}, "gpus_per_trial: nan"),
+        ({"cpus_per_trial": 0.0}, "cpus_per_trial: 0.0 cannot work; allowed: a positive number"),
+        ({"seeds": (1, 1)}, "seeds: 1 is given twice"),
+        ({"seeds": (-1,)}, "seeds: -1"),
+        ({"seeds": ()}, "seeds: none given"),
+        ({"targets": ("a", "a")}, "targets: 'a' is given twice"),
+        ({"objective": "acuracy"}, "objective: 'acuracy' is not known .did you mean 'accuracy'"),
+    ],
+)
+def test_values_that_cannot_work(changed: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        SweepOptions(**changed).check()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--sampels", "3"], "Unrecognized options: --sampels"),
+        (["--samples", "three"], "--samples"),
+        (["--data", "digit"], "data: 'digit' is not known (did you mean 'digits'?)"),
+        (["--data", "stl10"], "data_root: none was given; allowed: a folder that holds STL-10"),
+        (["--targets", "nonsense"], "nonsense"),
+        (["--name", "a/b"], "name: 'a/b' cannot be a folder's name"),
+        (["--max-source", "8"], "max_source: 8 images are less than a batch; allowed: "),
+        (["--storage-path", "nonsense://x"], "storage_path: 'nonsense://x/stl10_pruning-digits' cannot be used"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert command_line.run(lambda: main(arguments), prog="stl10_pruning") == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.startswith("stl10_pruning: ")
+    assert said.count("\n") == 1
+
+
+def test_a_name_of_another_experiment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_ray(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sweeps.stl10_pruning.running_ray", no_ray)
+    options = ["--storage-path", str(tmp_path), "--targets", "digits", "--max-source", "64"]
+    assert command_line.run(lambda: main([*options, "--epochs", "2"]), prog="sweep") == command_line.INTERRUPTED
+    assert "the same command continues" in capsys.readouterr().err
+    assert command_line.run(lambda: main([*options, "--epochs", "3"]), prog="sweep") == 2
+    assert "holds another experiment (epochs: 2 there, 3 here)" in capsys.readouterr().err
+
+
+def test_options_arrive() -> None:
+    options = command_line.parse(Options, ["--seeds", "1", "2", "--smoke", "--gpus-per-trial", "0.5"], prog="sweep")
+    assert (options.seeds, options.smoke, options.gpus_per_trial) == ((1, 2), True, 0.5)
+
+
+def test_another_number_of_epochs_moves_the_milestones() -> None:
+    choice = datasets.choose("stl10")
+    config = datasets.base_config(choice, data_root="x", download=False, targets=["stl10"], epochs=7)
+    assert config.optimiser.lr_milestones == (3, 5)
+    paper = datasets.base_config(choice, data_root="x", download=False, targets=["stl10"], epochs=None)
+    assert paper.optimiser.lr_milestones == (15, 25)
+    assert paper.optimiser.epochs == 35

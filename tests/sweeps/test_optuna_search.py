@@ -1,0 +1,233 @@
+"""The searcher tells the study the truth: complete, pruned with its step, failed with its reason, nothing twice."""
+
+from __future__ import annotations
+
+import math
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+from ray.tune.search import Searcher
+
+from bdw.errors import InputError
+from sweeps.objective import ACCURACY, OBJECTIVES
+from sweeps.optuna_search import StudySearcher
+from sweeps.study import only_driver, open_storage, open_study, requeue_unfinished, settled_trials
+
+LAST_EPOCH = 3
+Open = Callable[..., optuna.Study]
+
+
+@pytest.fixture
+def reopen(tmp_path: Path) -> Open:
+    """Opens the same study as a new process would."""
+
+    def open_again(name: str = "sweep", objective: str = "accuracy", experiment: Any = None) -> optuna.Study:
+        return open_study(
+            open_storage(tmp_path / "study.journal"),
+            name,
+            directions=OBJECTIVES[objective].directions,
+            experiment=experiment or {"data": "digits"},
+            seed=7,
+        )
+
+    return open_again
+
+
+def propose(trial: optuna.Trial) -> dict[str, Any]:
+    x = trial.suggest_float("x", 0, 1)
+    return {"plan": {"x": x}, "labels": {"run": f"run-{x!r}", "method": "BDW", "seed": 0}}
+
+
+def searcher_for(study: optuna.Study, *, num_new: int = 10, objective: str = "accuracy") -> StudySearcher:
+    return StudySearcher(study, propose, objective=OBJECTIVES[objective], last_epoch=LAST_EPOCH, num_new=num_new)
+
+
+def row(epoch: int, accuracy: float = 0.5, **more: Any) -> dict[str, Any]:
+    return {"epoch": epoch, ACCURACY: accuracy, "wall_seconds": 1.5 * epoch, "instances_seen": 100 * epoch, **more}
+
+
+def only_trial(study: optuna.Study) -> FrozenTrial:
+    (trial,) = study.get_trials()
+    return trial
+
+
+def test_complete_after_its_last_epoch(reopen: Open) -> None:
+    searcher = searcher_for(reopen())
+    config = searcher.suggest("a")
+    assert isinstance(config, dict)
+    for epoch, accuracy in ((1, 0.2), (2, 0.4), (3, 0.6)):
+        searcher.on_trial_result("a", row(epoch, accuracy))
+    searcher.on_trial_complete("a", row(3, 0.6, ended=True, kept_fraction=0.7, results=[{"metric": "accuracy"}]))
+    trial = only_trial(reopen())
+    assert trial.state == TrialState.COMPLETE
+    assert trial.value == 0.6
+    assert trial.params == config["plan"]
+    assert trial.intermediate_values == {1: 0.2, 2: 0.4, 3: 0.6}
+    expected = {"run": config["labels"]["run"], "wall_seconds": 4.5, "instances_seen": 300, "kept_fraction": 0.7}
+    assert expected.items() <= trial.user_attrs.items()
+
+
+def test_pruned_with_its_step(reopen: Open) -> None:
+    searcher = searcher_for(reopen())
+    searcher.suggest("a")
+    searcher.on_trial_result("a", row(1, 0.2))
+    searcher.on_trial_complete("a", row(2, 0.3))  # Tune keeps a stopped trial's last result from on_trial_result.
+    trial = only_trial(reopen())
+    assert trial.state == TrialState.PRUNED
+    assert trial.intermediate_values == {1: 0.2, 2: 0.3}
+    assert trial.user_attrs["pruned_at_epoch"] == 2
+
+
+@pytest.mark.parametrize(
+    ("last", "reason"),
+    [
+        (row(2, math.nan, ended=True), f"{ACCURACY} is nan at epoch 2"),
+        ({"epoch": 3, "ended": True}, f"{ACCURACY} is missing at epoch 3"),
+        (row(1, failure="NonFiniteError: loss is not finite"), "NonFiniteError: loss is not finite"),
+        ({}, "ended before its first epoch"),
+        (None, "ended before its first epoch"),
+        (row(3), "ended after its last epoch without its results"),
+    ],
+)
+def test_failed_with_its_reason(reopen: Open, last: dict[str, Any] | None, reason: str) -> None:
+    searcher = searcher_for(reopen())
+    searcher.suggest("a")
+    searcher.on_trial_complete("a", last)
+    trial = only_trial(reopen())
+    assert trial.state == TrialState.FAIL
+    assert trial.user_attrs["reason"] == reason
+
+
+def test_crash_fails_with_the_reason_that_comes_later(reopen: Open) -> None:
+    study = reopen()
+    searcher = searcher_for(study)
+    for trial_id in ("a", "b"):
+        searcher.suggest(trial_id)
+        searcher.on_trial_complete(trial_id, error=True)
+    searcher.explain_crash("a", "ValueError: no")
+    searcher.close()
+    reasons = [trial.user_attrs["reason"] for trial in study.get_trials() if trial.state == TrialState.FAIL]
+    assert reasons == ["ValueError: no", "crashed; the reason stands in Ray's logs"]
+
+
+def test_nothing_is_left_running_and_the_budget_holds(reopen: Open) -> None:
+    searcher = searcher_for(reopen(), num_new=3)
+    for i, last in enumerate((row(3, ended=True), row(1), row(1, failure="x"))):
+        assert isinstance(searcher.suggest(str(i)), dict)
+        searcher.on_trial_complete(str(i), last)
+    assert searcher.suggest("more") == Searcher.FINISHED
+    states = [trial.state for trial in reopen().get_trials()]
+    assert states == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
+
+
+def test_several_objectives(reopen: Open) -> None:
+    searcher = searcher_for(reopen(objective="accuracy-seconds"), objective="accuracy-seconds")
+    searcher.suggest("a")
+    searcher.on_trial_result("a", row(1))
+    searcher.on_trial_complete("a", row(3, 0.6, ended=True))
+    study = reopen(objective="accuracy-seconds")
+    assert only_trial(study).values == [0.6, 4.5]
+    assert len(study.best_trials) == 1
+
+
+def test_the_same_run_never_runs_twice(reopen: Open) -> None:
+    study = reopen()
+    for x in (0.25, 0.25, 0.75):
+        study.enqueue_trial({"x": x})
+    searcher = searcher_for(study)
+    first, second = searcher.suggest("a"), searcher.suggest("b")
+    assert isinstance(first, dict)
+    assert isinstance(second, dict)
+    assert [first["plan"]["x"], second["plan"]["x"]] == [0.25, 0.75]
+    assert study.get_trials()[1].user_attrs["reason"] == "the same parameters as trial 0"
+
+
+def test_a_space_that_is_used_up_ends_the_search(reopen: Open) -> None:
+    def constant(trial: optuna.Trial) -> dict[str, Any]:
+        return {"plan": {}, "labels": {"run": "only"}}
+
+    searcher = StudySearcher(reopen(), constant, objective=OBJECTIVES["accuracy"], last_epoch=1, num_new=5)
+    assert isinstance(searcher.suggest("a"), dict)
+    assert searcher.suggest("b") == Searcher.FINISHED
+
+
+def test_restart_after_a_killed_driver(reopen: Open) -> None:
+    study = reopen()
+    study.enqueue_trial({"x": 0.5}, user_attrs={"origin": "paper"})
+    killed = searcher_for(study)
+    done, lost = killed.suggest("a"), killed.suggest("b")
+    killed.on_trial_complete("a", row(3, ended=True))
+    killed.on_trial_result("b", row(1))  # And here the driver dies.
+
+    study = reopen()
+    assert requeue_unfinished(study) == 1
+    searcher = searcher_for(study, num_new=4 - len(settled_trials(study)))
+    assert searcher.num_open == 3
+    again = searcher.suggest("c")
+    assert isinstance(again, dict)
+    assert isinstance(lost, dict)
+    assert again["labels"]["run"] == lost["labels"]["run"]
+    assert isinstance(done, dict)
+    trials = study.get_trials()
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE, TrialState.FAIL, TrialState.RUNNING]
+    assert trials[1].user_attrs["reason"] == "the driver ended before the trial did"
+    assert trials[2].user_attrs["continues"] == 1
+
+
+def test_a_requeued_trial_stays_a_paper_cell(reopen: Open) -> None:
+    study = reopen()
+    study.enqueue_trial({"x": 0.5}, user_attrs={"origin": "paper"})
+    searcher_for(study).suggest("a")
+    study = reopen()
+    requeue_unfinished(study)
+    assert study.get_trials()[1].user_attrs["origin"] == "paper"
+
+
+def test_every_segment_draws_from_another_stream(reopen: Open) -> None:
+    first, second = (searcher_for(reopen()).suggest("a") for _ in range(2))
+    assert isinstance(first, dict)
+    assert isinstance(second, dict)
+    assert first["plan"] != second["plan"]
+
+
+def test_a_name_of_another_experiment_is_refused(reopen: Open) -> None:
+    reopen(experiment={"data": "digits", "epochs": 5})
+    with pytest.raises(InputError, match=r"'sweep' holds another experiment \(epochs: 5 there, 8 here\)"):
+        reopen(experiment={"data": "digits", "epochs": 8})
+
+
+def test_two_studies_share_a_storage_without_mixing(reopen: Open) -> None:
+    searcher_for(reopen("one")).suggest("a")
+    assert reopen("two").get_trials() == []
+
+
+def test_a_second_driver_is_refused(tmp_path: Path) -> None:
+    with only_driver(tmp_path), pytest.raises(InputError, match="being run by another process"), only_driver(tmp_path):
+        pass
+    with only_driver(tmp_path):
+        pass
+
+
+def test_a_storage_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"study_storage: 'nonsense' cannot be opened"):
+        open_storage(tmp_path / "unused", "nonsense")
+
+
+def test_a_database_works_like_the_journal(tmp_path: Path) -> None:
+    def study() -> optuna.Study:
+        storage = open_storage(tmp_path / "unused", f"sqlite:///{tmp_path}/study.db")
+        return open_study(storage, "sweep", directions=["maximize"], experiment={}, seed=0)
+
+    searcher_for(study()).suggest("a")
+    continued = study()
+    assert requeue_unfinished(continued) == 1
+    continued._storage.remove_session()
+
+
+def test_tune_may_pickle_it(reopen: Open) -> None:
+    assert isinstance(pickle.loads(pickle.dumps(searcher_for(reopen()))), StudySearcher)

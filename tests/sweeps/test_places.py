@@ -1,0 +1,82 @@
+"""A trial's directory follows from its settings; a sweep's from storage and name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bdw.config import RunConfig
+from bdw.errors import InputError
+from sweeps.places import Places, portable
+
+CONFIG = RunConfig()
+
+
+def test_run_names_depend_on_settings_and_seed_only() -> None:
+    places, elsewhere = Places.of("/a", "sweep"), Places.of("s3://bucket", "other")
+    name = places.run_name(CONFIG, "BDW")
+    assert name == elsewhere.run_name(CONFIG.replace(run_dir="x", cache_dir="y", data_root="z", device="cpu"), "BDW")
+    assert name != places.run_name(CONFIG.replace(seed=1), "BDW")
+    assert name != places.run_name(CONFIG.replace(weight_lr=10.0), "BDW")
+    assert name.startswith("bdw-")
+
+
+def test_a_folder_is_the_sweeps_only_place(tmp_path: Path) -> None:
+    places = Places.of(str(tmp_path), "sweep")
+    places.prepare()
+    assert places.path == tmp_path / "sweep"
+    assert places.path.is_dir()
+    assert places.run_dir("r") == str(tmp_path / "sweep/runs/r")
+    assert places.run_copy("r") is None
+    assert places.train_dir == str(tmp_path / "sweep/ray/train")
+
+
+def test_an_address_is_worked_on_in_the_home_of_each_machine() -> None:
+    places = Places.of("s3://bucket/path/", "sweep")
+    assert places.copy_at == "s3://bucket/path/sweep"
+    assert places.directory.startswith("~/.cache/")
+    assert places.run_copy("r") == "s3://bucket/path/sweep/runs/r"
+    assert places.train_dir == "s3://bucket/path/sweep/ray/train"
+    assert places.directory != Places.of("s3://other/path", "sweep").directory
+
+
+def test_the_further_study_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def on_machine(name: str) -> Places:
+        monkeypatch.setenv("HOME", str(tmp_path / name))
+        places = Places.of(f"file://{tmp_path}/storage", "sweep")
+        places.prepare()
+        return places
+
+    first = on_machine("one")
+    first.journal.write_text("begun\n")
+    first.publish()
+    second = on_machine("two")
+    assert second.journal.read_text() == "begun\n"
+    second.journal.write_text("begun\nended\n")
+    second.publish()
+    assert on_machine("one").journal.read_text() == "begun\nended\n"
+    on_machine("two").journal.write_text("begun\nended\nfurther\n")  # Not published: the machine was lost for a while.
+    assert on_machine("two").journal.read_text() == "begun\nended\nfurther\n"
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "with space"])
+def test_names_that_are_no_folders(name: str) -> None:
+    with pytest.raises(InputError, match=r"name: .* cannot be a folder's name"):
+        Places.of("/a", name)
+
+
+def test_a_storage_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="storage_path: cannot write"):
+        Places.of(str(tmp_path / "file"), "sweep").prepare()
+    with pytest.raises(InputError, match="storage_path: cannot write"):
+        Places.of(f"file://{tmp_path}/file", "sweep").prepare()
+    with pytest.raises(InputError, match=r"storage_path: .* cannot be used"):
+        Places.of("nonsense://x", "sweep").prepare()
+
+
+def test_what_makes_results_comparable() -> None:
+    assert "seed" not in portable(CONFIG)
+    assert "run_dir" not in portable(CONFIG)
+    assert portable(CONFIG)["epochs"] == CONFIG.optimiser.epochs
