@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from bdw.mirror import COMPLETE, Mirror
 
 from bdw.errors import InputError
+from bdw.mirror import COMPLETE, Mirror
 
 
 @pytest.fixture
