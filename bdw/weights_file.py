@@ -83,8 +83,8 @@ def _column(path: Path, table: pa.Table, name: str, kind: pa.DataType) -> NDArra
     if column.null_count:
         first = int(np.argmax(column.is_null().to_numpy())) + 1
         raise InputError(
-            f"weights_file: {path}: {name} is empty or NaN in row {first} ({column.null_count} such row(s)); allowed: a "
-            "value in each"
+            f"weights_file: {path}: {name} is empty or NaN in row {first} ({column.null_count} such row(s)); "
+            "allowed: a value in each"
         )
     try:
         values: NDArray[np.generic] = column.cast(kind).to_numpy()
