@@ -90,26 +90,51 @@ class WeighterConfig:
     """Who owns the instance weights, how they learn and when an image is thrown away."""
 
     weighter: str = "beta"
-    """`beta` is BetaDataWeighter, `uniform` plain training (RotNet)."""
+    """`beta` is BetaDataWeighter (BDW), `point` its point weights (DW), `l2rw` Learning to Reweight,
+    `nearest-neighbour` weights by pixel distance to the target, `given` weights from weights_file, `oracle` knows the
+    planted useful images, `uniform` plain training (RotNet)."""
     weight_lr: float = 1.0
-    """eta: learning rate of log a and log b."""
+    """eta: learning rate of log a and log b (`beta`) or of the weights themselves (`point`)."""
     weight_momentum: float = 0.9
-    """Heavy-ball momentum on log a and log b."""
+    """Heavy-ball momentum on log a and log b (`beta`) or on the weights (`point`)."""
     log_bound: float = 7.0
     """log a and log b stay within [-log_bound, log_bound]."""
+    weight_gradient_clip: float = 10.0
+    """`point`: the gradient of a batch's weights is scaled down to this Euclidean norm (the authors' setting)."""
+    nearest_beta: float | None = None
+    """beta of `nearest-neighbour`, w = exp(-beta d), d the squared distance of pixels in [0, 1]; default: 1 / median d,
+    which means the same at every image size."""
+    weights_file: str | None = None
+    """`given`: a Parquet or CSV file with columns index or name, and weight or mean (an instance_weights.parquet, say).
+    Images of weight 0 are thrown away before the first epoch."""
+    normalise_weights: bool = False
+    """Divide the weights of a batch by their mean: they change the direction of a step, not its length."""
+    meta_every: int = 1
+    """Learn weights only at the first of every so many steps of an epoch; the other steps cost what plain ones do."""
     prune: bool = True
     """Throw images away between epochs; without it weights are learnt all the same."""
     cdf_threshold: float = 0.1
-    """lambda: weights below it count as useless."""
+    """lambda: weights below it (`point`: not above it) count as useless."""
     density_threshold: float = 0.5
     """rho: prune once more than this share of an image's Beta density lies below lambda."""
     min_kept: int | None = None
     """Never keep fewer images than this (the best by mean weight stay); default: one batch."""
+    burn_in_epochs: int = 0
+    """Epochs at the start after which nothing learnt prunes yet: first gradients come from an untrained encoder."""
 
     def __post_init__(self) -> None:
         _require(_is_finite_positive(self.weight_lr), "weight_lr (eta)", self.weight_lr, "a positive number")
         _require(0 <= self.weight_momentum < 1, "weight_momentum", self.weight_momentum, "0 <= value < 1")
-        _require(_is_finite_positive(self.log_bound), "log_bound", self.log_bound, "a positive number")
+        for name in ("log_bound", "weight_gradient_clip"):
+            _require(_is_finite_positive(getattr(self, name)), name, getattr(self, name), "a positive number")
+        _require(
+            self.nearest_beta is None or _is_finite_positive(self.nearest_beta),
+            "nearest_beta",
+            self.nearest_beta,
+            "a positive number, or none for 1 / median distance",
+        )
+        _require(self.meta_every >= 1, "meta_every", self.meta_every, "at least 1")
+        _require(self.burn_in_epochs >= 0, "burn_in_epochs", self.burn_in_epochs, "0 or more")
         for name, letter in (("cdf_threshold", "lambda"), ("density_threshold", "rho")):
             value = getattr(self, name)
             _require(0 < value < 1, f"{name} ({letter})", value, "between 0 and 1, both excluded")

@@ -31,7 +31,7 @@ class EpochTotals:
     accuracy: float
     """Mean over instances of the share of views solved."""
     meta_loss: float
-    """Mean over steps and workers; NaN where there is none."""
+    """Mean over the workers and the steps that computed it; NaN where none did."""
     seconds: float
 
 
@@ -42,25 +42,33 @@ def train_epoch(
     augment: Augment,
     *,
     batch_size: int,
+    meta_every: int,
     epoch: int,
     epochs: int,
     listener: ProgressListener,
 ) -> EpochTotals:
     """Train once on every kept instance (indices, on the CPU), each on one worker.
 
+    The first of every `meta_every` steps learns weights, if they are ever learnt; the others use them as they are.
     Raises `NonFiniteError`, on every worker, if a loss, a derivative or, at the end, a parameter is not finite.
     """
     learner.model.train()
     batches = global_batches(epoch_order(kept, learner.randomness["order"]), batch_size)
     sums = torch.zeros(4, dtype=torch.float64)
-    seen = 0
+    seen = meta_steps = 0
+    last_meta_loss = math.nan
     began = time.perf_counter()
     for step, indices in enumerate(batches, start=1):
         mine = local_part(indices, collectives.rank(), collectives.size())
         batch = augment(images[mine], learner.randomness["augmentation"])
-        measured = train_step(learner, SourceBatch(mine, batch, len(indices)))
+        learn = (step - 1) % meta_every == 0
+        measured = train_step(learner, SourceBatch(mine, batch, len(indices)), learn=learn)
         loss, meta_loss = _checked(measured, step, epoch)
-        sums += torch.tensor([loss * len(mine), float(measured.hits.sum()), meta_loss, len(mine)], dtype=torch.float64)
+        if meta_loss is not None:
+            meta_steps, last_meta_loss = meta_steps + 1, meta_loss
+        sums += torch.tensor(
+            [loss * len(mine), float(measured.hits.sum()), meta_loss or 0.0, len(mine)], dtype=torch.float64
+        )
         seen += len(indices)
         if collectives.rank() == 0:
             listener.on_step(
@@ -70,7 +78,7 @@ def train_epoch(
                     step=step,
                     steps=len(batches),
                     loss=loss,
-                    meta_loss=meta_loss,
+                    meta_loss=last_meta_loss,
                     kept_fraction=len(kept) / len(images),
                     images_per_second=seen / (time.perf_counter() - began),
                 )
@@ -81,26 +89,26 @@ def train_epoch(
     return EpochTotals(
         steps=len(batches),
         instances=round(instances),
-        target_instances=per_batch * len(batches) * collectives.size(),
+        target_instances=per_batch * meta_steps * collectives.size(),
         loss=loss_sum / instances,
         accuracy=hit_sum / instances,
-        meta_loss=meta_sum / (len(batches) * collectives.size()),
+        meta_loss=meta_sum / (meta_steps * collectives.size()) if meta_steps else math.nan,
         seconds=time.perf_counter() - began,
     )
 
 
-def _checked(measured: StepMeasurements, step: int, epoch: int) -> tuple[float, float]:
-    """This worker's mean loss and meta-loss as numbers; `NonFiniteError` if any worker's are not finite.
+def _checked(measured: StepMeasurements, step: int, epoch: int) -> tuple[float, float | None]:
+    """This worker's mean loss and meta-loss, if any, as numbers; `NonFiniteError` if any worker's are not finite.
 
     The host waits for the device here; it has just waited for the derivatives, which the weighter needs.
     """
     loss = float(measured.losses.mean())
-    meta_loss = math.nan if measured.meta_loss is None else float(measured.meta_loss)
+    meta_loss = None if measured.meta_loss is None else float(measured.meta_loss)
     derivatives = measured.derivatives
     _raise_if_any(
         [
             ("loss", lambda: math.isfinite(loss)),
-            ("meta_loss", lambda: measured.meta_loss is None or math.isfinite(meta_loss)),
+            ("meta_loss", lambda: meta_loss is None or math.isfinite(meta_loss)),
             ("meta-gradient", lambda: derivatives is None or bool(derivatives.isfinite().all())),
         ],
         step,

@@ -20,6 +20,7 @@ from bdw.encoders import Encoder
 from bdw.errors import InputError
 from bdw.pruning import KeepMask
 from bdw.weighters import WeightTable
+from bdw.weights_file import CONTENT_KEY
 
 RESULT_COLUMNS = (
     "method", "domain", "seed", "metric", "value", "higher_is_better", "wall_seconds", "instances_seen",
@@ -55,7 +56,10 @@ def read_encoder(path: Path) -> tuple[Encoder, dict[str, str]]:
 
 
 def weights_table(source: PackedDataset, weights: WeightTable, mask: KeepMask) -> pa.Table:
-    """index, name, a, b, mean, variance, kept, pruned_at_epoch; for a planted source also planted and kind."""
+    """index, name, a, b, mean, variance, kept, pruned_at_epoch; for a planted source also planted and kind.
+
+    The file's metadata names the source, so that `weighter=given` can refuse the weights of another one.
+    """
     columns = {
         "index": np.arange(len(source), dtype=np.int64),
         "name": pa.array(source.names.tolist(), pa.string()),
@@ -69,7 +73,7 @@ def weights_table(source: PackedDataset, weights: WeightTable, mask: KeepMask) -
     if source.planted is not None and source.planted_kinds is not None:
         columns["planted"] = source.planted
         columns["kind"] = pa.array(source.planted_kinds.tolist(), pa.string())
-    return pa.table(columns)
+    return pa.table(columns).replace_schema_metadata({CONTENT_KEY: source.content_key})
 
 
 def write_table(path: Path, table: pa.Table) -> None:

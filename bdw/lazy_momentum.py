@@ -13,20 +13,22 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from bdw import collectives
+
 
 class LazyMomentum:
-    """The optimiser of `parameters` (p, n): p quantities for each of n instances.
+    """The optimiser of `parameters` (p, n): p quantities for each of n instances, kept within [low, high].
 
     Attributes: parameters, buffers (p, n); clock (n,): the step up to which a row is up to date; now: steps taken.
     """
 
-    def __init__(self, parameters: Tensor, *, learning_rate: float, momentum: float, bound: float):
+    def __init__(self, parameters: Tensor, *, learning_rate: float, momentum: float, low: float, high: float):
         self.parameters = parameters
         self.buffers = torch.zeros_like(parameters)
         self.clock = torch.zeros(parameters.shape[1], dtype=torch.int32)
         self.now = 0
         self.momentum = momentum
-        self.bound = bound
+        self.low, self.high = low, high
         self._learning_rate = learning_rate
 
     @property
@@ -48,7 +50,7 @@ class LazyMomentum:
         buffers = self.buffers[:, index].to(torch.float64)
         moved = self.parameters[:, index].to(torch.float64) - self._learning_rate * travelled * buffers
         # A row that is up to date must come out bit for bit as it went in, and so it does: travelled is 0, decay 1.
-        self.parameters[:, index] = moved.clamp(-self.bound, self.bound).to(self.parameters.dtype)
+        self.parameters[:, index] = moved.clamp(self.low, self.high).to(self.parameters.dtype)
         self.buffers[:, index] = (buffers * decay).to(self.buffers.dtype)
         self.clock[index] = self.now
 
@@ -58,8 +60,19 @@ class LazyMomentum:
         buffers = self.momentum * self.buffers[:, rows] + gradients.to(self.buffers.dtype)
         self.buffers[:, rows] = buffers
         moved = self.parameters[:, rows] - self._learning_rate * buffers
-        self.parameters[:, rows] = moved.clamp(-self.bound, self.bound)
+        self.parameters[:, rows] = moved.clamp(self.low, self.high)
         self.clock[rows] = self.now
+
+    def exchange(self, rows: Tensor) -> None:
+        """Let every worker have the rows that the others stepped; `rows`: this worker's, up to date as all others are.
+
+        No row may be stepped by two workers.
+        """
+        if collectives.size() == 1:
+            return
+        state = torch.cat([self.parameters[:, rows], self.buffers[:, rows]]).T
+        rows, state = collectives.gather_rows(rows), collectives.gather_rows(state)
+        self.parameters[:, rows], self.buffers[:, rows] = state.T.split(len(self.parameters))
 
     def freeze(self, rows: Tensor) -> None:
         """Stop these rows where they are (they were pruned)."""

@@ -19,7 +19,7 @@ class StepReport:
     """Steps of this epoch."""
     loss: float
     meta_loss: float
-    """NaN where no meta-loss is computed."""
+    """The last one of this epoch; NaN where none is computed."""
     kept_fraction: float
     images_per_second: float
     """Source instances a second over all workers, since the epoch began."""
@@ -35,7 +35,7 @@ class EpochReport:
     loss: float
     """Mean pretext loss over instances, unweighted."""
     meta_loss: float
-    """Mean over steps; NaN where no meta-loss is computed."""
+    """Mean over the steps that computed it; NaN where none did."""
     pretext_accuracy: float
     """Share of views solved while training."""
     validation_accuracy: float

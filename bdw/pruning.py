@@ -14,7 +14,11 @@ logger = logging.getLogger(__name__)
 
 
 class KeepMask:
-    """Once pruned, always pruned. `kept` (n,) bool; `pruned_at_epoch` (n,) int32, 0 while an instance is kept."""
+    """Once pruned, always pruned. `kept` (n,) bool; `pruned_at_epoch` (n,) int32, 0 while an instance is kept.
+
+    Learnt weights prune after an epoch, and that is the number. Fixed weights prune all that they ever will before the
+    first epoch, and the number is 1: in a run of theirs it means "never trained on".
+    """
 
     def __init__(self, num_instances: int, min_kept: int):
         self.kept = torch.ones(num_instances, dtype=torch.bool)

@@ -118,7 +118,11 @@ class RunDirectory:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What keeps one flat config from continuing the run of another, a phrase for every field."""
+    """What keeps one flat config from continuing the run of another, a phrase for every field.
+
+    A field that is younger than the run before has its default there: what the run did before there was a choice.
+    """
+    before = RunConfig().flat() | dict(before)
     return [
         f"{name} was {before.get(name)!r} and is {value!r}"
         for name, value in now.items()

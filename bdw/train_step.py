@@ -1,4 +1,8 @@
-"""One training step, in the order of the algorithm (DESIGN section 2, steps 1 to 5)."""
+"""One training step, in the order of the algorithm (DESIGN section 2, steps 1 to 5).
+
+Weighters differ in when they learn: never, after the model's update (BDW, DW: the update is the look-ahead), or before
+it (L2RW: the look-ahead has weights 0, the update has those that follow from it).
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from bdw.meta_gradient import instance_directional_derivatives, weight_gradient
 from bdw.meta_loss import MetaLoss
 from bdw.pretext import PretextModel, PretextOutput
 from bdw.randomness import Randomness
-from bdw.weighters import Weighter
+from bdw.weighters import Learns, Weighter, WeightSample
 
 
 class SourceBatch(NamedTuple):
@@ -37,9 +41,9 @@ class StepMeasurements(NamedTuple):
     hits: Tensor
     """(m,) share of views solved."""
     meta_loss: Tensor | None
-    """Scalar, of this worker's target batch; none where the weighter does not learn."""
+    """Scalar, of this worker's target batch; none in a step without learning."""
     derivatives: Tensor | None
-    """(m,) <v, grad L_i>; none where the weighter does not learn."""
+    """(m,) <v, grad L_i>; none in a step without learning."""
 
 
 @dataclass(frozen=True)
@@ -52,25 +56,40 @@ class Learner:
     optimiser: torch.optim.SGD
     weighter: Weighter
     meta_loss: MetaLoss | None
-    """None where the weighter does not learn."""
+    """None where the weighter never learns."""
     randomness: Randomness
     target_updates_statistics: bool = False
 
 
-def train_step(learner: Learner, batch: SourceBatch) -> StepMeasurements:
-    """Sample weights, update the model with the weighted loss, then the weights with the meta-gradient."""
-    sample = learner.weighter.sample(batch.indices, learner.randomness["weights"])
+def train_step(learner: Learner, batch: SourceBatch, *, learn: bool = True) -> StepMeasurements:
+    """Update the model with the weighted loss and, unless it never learns, the weighter with the meta-gradient.
+
+    Without `learn` the weights are used as they are: a step of plain training's cost.
+    """
     views = learner.model.task.views(batch.images, learner.randomness["views"])
-    if learner.meta_loss is None:
+    when = learner.weighter.learns if learn else Learns.NEVER
+    meta_loss = derivatives = None
+    if when is Learns.BEFORE_UPDATE:
+        theta = parameters_of(learner.model)
+        direction, meta_loss = meta_direction(learner)
+        derivatives = view_derivatives(learner.model, views, theta, direction)
+        look_ahead = WeightSample(batch.indices, torch.zeros(len(batch.indices), dtype=torch.float64))
+        update_weights(learner, batch, look_ahead, derivatives)
+    sample = learner.weighter.sample(batch.indices, learner.randomness["weights"])
+    if when is Learns.AFTER_UPDATE:
+        theta = {name: value.clone() for name, value in parameters_of(learner.model).items()}
         output = weighted_update(learner, views, sample.weights, batch.instances)
-        return StepMeasurements(output.losses, output.hits, None, None)
-    before = {name: value.detach().clone() for name, value in learner.model.named_parameters()}
-    learning_rate = learner.optimiser.param_groups[0]["lr"]
-    output = weighted_update(learner, views, sample.weights, batch.instances)
-    direction, meta_loss = meta_direction(learner, learner.meta_loss)
-    derivatives = view_derivatives(learner.model, views, before, direction)
-    learner.weighter.update(sample, weight_gradient(derivatives, learning_rate, batch.instances).cpu())
+        direction, meta_loss = meta_direction(learner)
+        derivatives = view_derivatives(learner.model, views, theta, direction)
+        update_weights(learner, batch, sample, derivatives)
+    else:
+        output = weighted_update(learner, views, sample.weights, batch.instances)
     return StepMeasurements(output.losses, output.hits, meta_loss, derivatives)
+
+
+def parameters_of(model: nn.Module) -> dict[str, Tensor]:
+    """theta by name, without graph; the tensors are the model's own, which its next update changes."""
+    return {name: value.detach() for name, value in model.named_parameters()}
 
 
 def weighted_update(learner: Learner, views: tuple[Tensor, ...], weights: Tensor, instances: int) -> PretextOutput:
@@ -84,11 +103,13 @@ def weighted_update(learner: Learner, views: tuple[Tensor, ...], weights: Tensor
     return PretextOutput(output.losses.detach(), output.hits)
 
 
-def meta_direction(learner: Learner, meta_loss: MetaLoss) -> tuple[dict[str, Tensor], Tensor]:
-    """v = grad L_meta(theta'), averaged over the workers' target batches, and this worker's meta-loss.
+def meta_direction(learner: Learner) -> tuple[dict[str, Tensor], Tensor]:
+    """v = grad L_meta at the parameters of this moment, averaged over the workers, and this worker's own meta-loss.
 
     Parameters that the meta-loss does not depend on (the pretext head, under prototypes) are left out of v.
     """
+    meta_loss = learner.meta_loss
+    assert meta_loss is not None, "a weighter that learns needs a meta-loss"
     batch = meta_loss.draw(learner.randomness)
     parameters = dict(learner.model.named_parameters())
     if learner.target_updates_statistics:
@@ -110,3 +131,9 @@ def view_derivatives(
         return instance_directional_derivatives(
             lambda params: functional_call(model, params, (views,)).losses, before, direction
         )
+
+
+def update_weights(learner: Learner, batch: SourceBatch, sample: WeightSample, derivatives: Tensor) -> None:
+    """Let the weighter learn from dL_meta/dw at that sample. The host waits for the device here."""
+    learning_rate = learner.optimiser.param_groups[0]["lr"]
+    learner.weighter.update(sample, weight_gradient(derivatives, learning_rate, batch.instances).cpu())

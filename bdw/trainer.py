@@ -18,7 +18,7 @@ from bdw import checkpoint, collectives, device, encoders, meta_loss, pretext, r
 from bdw.config import RunConfig
 from bdw.data import Problem, load
 from bdw.data.augment import random_crop_flip
-from bdw.data.problem import LabelledProgress
+from bdw.data.problem import LabelledProgress, cache_folder
 from bdw.encoders import Encoder
 from bdw.epoch_training import EpochTotals, train_epoch
 from bdw.errors import InputError, unknown_option
@@ -32,6 +32,7 @@ from bdw.run_directory import RunDirectory
 from bdw.run_results import write_results
 from bdw.train_step import Learner
 from bdw.usefulness import planted_auroc
+from bdw.weighters import Learns, Weighter, WeighterContext
 
 
 def iterate(
@@ -51,7 +52,7 @@ def iterate(
         config: the run.
         problem: what to train on, if it is loaded already; otherwise the config says.
         listener: hears of every step and epoch on rank 0.
-        packing: hears of images that are being packed on rank 0.
+        packing: hears of images that are being packed, or compared with the target's, on rank 0.
 
     Raises:
         InputError: the input cannot work; before any compute.
@@ -80,7 +81,7 @@ class Trainer:
         self.problem = problem or self._load(packing)
         num_instances = len(self.problem.source)
         _check_batch(config, num_instances)
-        self.learner = self._build_learner()
+        self.learner = self._build_learner(packing)
         floor = config.weighter.min_kept or config.optimiser.batch_size
         self.mask = KeepMask(num_instances, max(floor, collectives.size()))
         self.images = ImageTable(self.problem.source.images, self.device)
@@ -91,6 +92,9 @@ class Trainer:
         last = collectives.from_first(last)
         if last is not None:
             run_state.restore(self, last)
+        elif self.learner.weighter.learns is Learns.NEVER:
+            # Fixed weights know before the first epoch what is useless; nothing is to be learnt about it.
+            self._prune(epoch=1)
         self._wall_seconds = self.history[-1].wall_seconds if self.history else 0.0
         collectives.on_first(lambda: self.run.write_config(config, self._source_facts()))
 
@@ -105,9 +109,8 @@ class Trainer:
         began = time.perf_counter()
         totals = self._train(epoch)
         self.learner.weighter.end_epoch()
-        if self.config.weighter.prune:
-            weights = self.learner.weighter.table().mean
-            self.learner.weighter.freeze(self.mask.prune(self.learner.weighter.useless(), weights, epoch))
+        if epoch > self.config.weighter.burn_in_epochs:
+            self._prune(epoch)
         accuracy = self._validation_accuracy(epoch)
         is_best = accuracy > self.best_accuracy
         last_epoch = epoch == self.config.optimiser.epochs
@@ -128,6 +131,11 @@ class Trainer:
         self._wall_seconds += time.perf_counter() - began
         return report
 
+    def _prune(self, epoch: int) -> None:
+        if self.config.weighter.prune:
+            weighter = self.learner.weighter
+            weighter.freeze(self.mask.prune(weighter.useless(), weighter.table().mean, epoch))
+
     def _train(self, epoch: int) -> EpochTotals:
         config = self.config.optimiser
         for group in self.learner.optimiser.param_groups:
@@ -138,6 +146,7 @@ class Trainer:
             self.mask.kept.nonzero().flatten(),
             self._augment,
             batch_size=config.batch_size,
+            meta_every=self.config.weighter.meta_every,
             epoch=epoch,
             epochs=config.epochs,
             listener=self.listener,
@@ -191,7 +200,7 @@ class Trainer:
         )
         return float(collectives.from_first(accuracy) or 0.0)
 
-    def _build_learner(self) -> Learner:
+    def _build_learner(self, progress: LabelledProgress | None) -> Learner:
         config, problem = self.config, self.problem
         randomness = Randomness(config.optimiser.seed, collectives.rank())
         task = pretext.build(config.model.pretext)
@@ -199,7 +208,7 @@ class Trainer:
             encoder = encoders.build(config.model.encoder, problem.source.channels)
             model = PretextModel(encoder, task)
         model = model.to(self.device)
-        weighter = weighters.build(len(problem.source), config.weighter)
+        weighter = self._build_weighter(progress)
         target = meta_loss.TargetImages(
             ImageTable(problem.target.train.images, self.device),
             torch.from_numpy(problem.target.train.labels),
@@ -217,17 +226,29 @@ class Trainer:
             replicated=DistributedDataParallel(model) if collectives.size() > 1 else model,
             optimiser=optimiser,
             weighter=weighter,
-            meta_loss=meta_loss.build(config.meta, target, task) if weighter.learns else None,
+            meta_loss=meta_loss.build(config.meta, target, task) if weighter.learns is not Learns.NEVER else None,
             randomness=randomness,
             target_updates_statistics=config.meta.target_updates_statistics,
         )
+
+    def _build_weighter(self, progress: LabelledProgress | None) -> Weighter:
+        """The weighter; rank 0 computes what can be kept in a cache, then the others find it there."""
+        context = WeighterContext(
+            config=self.config.weighter,
+            source=self.problem.source,
+            target_images=self.problem.target.train.images,
+            cache_dir=cache_folder(self.config.data, self.run.path),
+            device=self.device,
+            progress=progress,
+        )
+        return collectives.on_first(lambda: weighters.build(context)) or weighters.build(context)
 
     def _load(self, packing: LabelledProgress | None) -> Problem:
         """The problem; rank 0 packs what is not packed yet, then the others open it."""
         config = self.config
 
         def check_target(labels: NDArray[np.int64], classes: tuple[str, ...]) -> None:
-            if weighters.learns(config.weighter):
+            if weighters.learns(config.weighter) is not Learns.NEVER:
                 meta_loss.check(config.meta, torch.from_numpy(labels), classes)
 
         def check_source(num_instances: int) -> None:
@@ -258,6 +279,12 @@ def _check_names(config: RunConfig) -> None:
     ):
         if value not in known:
             raise unknown_option(field, value, known)
+    weighters.check(config.weighter)
+    if weighters.learns(config.weighter) is Learns.BEFORE_UPDATE and config.weighter.meta_every > 1:
+        raise InputError(
+            f"meta_every: {config.weighter.meta_every} cannot work with weighter {config.weighter.weighter!r}: the "
+            "weights of a step follow from its own meta-gradient; allowed: 1"
+        )
     meta_loss.parse(config.meta.meta_loss)
 
 

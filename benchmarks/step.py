@@ -21,7 +21,7 @@ import tyro
 from torch import Tensor
 from torch.func import functional_call
 
-from bdw import encoders, meta_loss, pretext, weighters
+from bdw import encoders, meta_loss, pretext
 from bdw.config import MetaConfig, WeighterConfig
 from bdw.encoders import untouched_statistics
 from bdw.image_table import ImageTable
@@ -29,6 +29,8 @@ from bdw.meta_gradient import reference_weight_gradient
 from bdw.pretext import PretextModel
 from bdw.randomness import Randomness
 from bdw.train_step import Learner, SourceBatch, meta_direction, train_step, view_derivatives
+from bdw.weighters.beta import BetaWeighter
+from bdw.weighters.uniform import UniformWeighter
 from benchmarks.harness import interleaved_seconds, peak_megabytes, provenance, ratio, write_result
 
 PARTS = ("plain", "meta pass", "tangents", "BDW step", "double backward")
@@ -85,11 +87,11 @@ def prepare(name: str, part: str, threads: int, seed: int) -> Callable[[], Any]:
         return functools.partial(train_step, learner, batch)
     assert learner.meta_loss is not None
     if part == "meta pass":
-        return functools.partial(meta_direction, learner, learner.meta_loss)
+        return functools.partial(meta_direction, learner)
     views = learner.model.task.views(images, learner.randomness["views"])
     before = {name: value.detach().clone() for name, value in learner.model.named_parameters()}
     if part == "tangents":
-        direction, _ = meta_direction(learner, learner.meta_loss)
+        direction, _ = meta_direction(learner)
         return functools.partial(view_derivatives, learner.model, views, before, direction)
     return functools.partial(_double_backward, learner, views, before)
 
@@ -110,7 +112,11 @@ def _learner(setting: Setting, *, learns: bool, device: torch.device) -> Learner
         model=model,
         replicated=model,
         optimiser=torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4),
-        weighter=weighters.build(setting.batch, WeighterConfig(weighter="beta" if learns else "uniform")),
+        weighter=(
+            BetaWeighter.from_config(setting.batch, WeighterConfig())
+            if learns
+            else UniformWeighter(np.ones(setting.batch))
+        ),
         meta_loss=meta_loss.build(design, target, task) if learns else None,
         randomness=Randomness(0),
     )

@@ -26,8 +26,11 @@ from bdw.pretext.rotation import Rotation
 from bdw.randomness import Randomness
 from bdw.train_step import Learner, SourceBatch, train_step
 from bdw.trainer import Trainer
-from bdw.weighters import WeightSample
+from bdw.weighters import Weighter, WeightSample
 from bdw.weighters.beta import BetaWeighter
+from bdw.weighters.l2rw import L2RWWeighter
+from bdw.weighters.point import PointWeighter
+from bdw.weighters.self_normalised import SelfNormalised
 
 K, N = 8, 20
 
@@ -91,16 +94,33 @@ class _Distance:
         return model.encoder(batch[0]).square().sum(dim=1).mean()
 
 
-def _three_steps(workers: int) -> dict[str, Tensor]:
+def _beta() -> Weighter:
+    return _QuarterWeights(
+        N, learning_rate=5.0, momentum=0.9, log_bound=7.0, cdf_threshold=0.1, density_threshold=0.5,
+        dtype=torch.float64,
+    )  # fmt: skip
+
+
+def _point() -> Weighter:
+    """The limit is so low that it is met: the norm must be that of the whole batch's gradient."""
+    return PointWeighter(N, learning_rate=20.0, momentum=0.9, gradient_clip=1e-3, threshold=0.1, dtype=torch.float64)
+
+
+WEIGHTERS: dict[str, Callable[[], Weighter]] = {
+    "beta": _beta,
+    "point": _point,
+    "l2rw": lambda: L2RWWeighter(N),
+    "beta, normalised": lambda: SelfNormalised(_beta()),
+}
+
+
+def _three_steps(kind: str, workers: int) -> dict[str, Tensor]:
     """Three steps of batch K dealt out to the workers, in float64, without batch statistics."""
     torch.manual_seed(0)
     backbone = nn.Sequential(nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.Tanh(), nn.Flatten(), nn.Linear(64, 5))
     model = PretextModel(Encoder(backbone, 1, 5), Rotation()).double()
     images = torch.randn(N, 1, 6, 6, dtype=torch.float64)
-    weighter = _QuarterWeights(
-        N, learning_rate=5.0, momentum=0.9, log_bound=7.0, cdf_threshold=0.1, density_threshold=0.5,
-        dtype=torch.float64,
-    )  # fmt: skip
+    weighter = WEIGHTERS[kind]()
     learner = Learner(
         model=model,
         replicated=DistributedDataParallel(model) if collectives.size() > 1 else model,
@@ -113,15 +133,19 @@ def _three_steps(workers: int) -> dict[str, Tensor]:
         mine = local_part(indices, collectives.rank(), collectives.size())
         train_step(learner, SourceBatch(mine, images[mine], len(indices)))
     weighter.end_epoch()
-    return {**model.state_dict(), "weights": weighter.optimiser.parameters, "buffers": weighter.optimiser.buffers}
+    weights = torch.from_numpy(weighter.table().mean)
+    tables = {name: value for name, value in weighter.state_dict().items() if name in ("parameters", "buffers")}
+    return {**model.state_dict(), **tables, "weights": weights}
 
 
-@pytest.mark.parametrize("world", [2, 4])
-def test_many_workers_equal_one_to_rounding(world: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "world"), [("beta", 2), ("beta", 4), ("point", 2), ("l2rw", 2), ("beta, normalised", 2)]
+)
+def test_many_workers_equal_one_to_rounding(kind: str, world: int, tmp_path: Path) -> None:
     """Uneven parts and different target batches included; the reference runs in this process, without a group."""
-    expected = _three_steps(world)
-    assert float(expected["weights"].abs().max()) > 1e-3
-    for result in _on_workers(world, tmp_path / "results", _three_steps, world):
+    expected = _three_steps(kind, world)
+    assert float(expected["weights"].max() - expected["weights"].min()) > 1e-3
+    for result in _on_workers(world, tmp_path / "results", _three_steps, kind, world):
         for name, value in expected.items():
             torch.testing.assert_close(result[name], value, rtol=1e-9, atol=1e-12)
 

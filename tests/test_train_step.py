@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from bdw.pretext import PretextModel
 from bdw.pretext.rotation import Rotation
 from bdw.randomness import Randomness
 from bdw.train_step import Learner, SourceBatch, train_step
-from bdw.weighters import WeightSample
+from bdw.weighters import Learns, WeightSample
 from bdw.weighters.uniform import UniformWeighter
 
 K, LEARNING_RATE = 5, 0.05
@@ -25,10 +26,10 @@ K, LEARNING_RATE = 5, 0.05
 class _Recorder(UniformWeighter):
     """Hands out fixed weights and keeps the gradient that it is told."""
 
-    learns = True
+    learns = Learns.AFTER_UPDATE
 
     def __init__(self, weights: Tensor):
-        super().__init__(len(weights))
+        super().__init__(weights.numpy())
         self.weights = weights
         self.gradient: Tensor | None = None
 
@@ -72,7 +73,7 @@ def _learner(meta_loss: _Prototypes | None, *, target_updates_statistics: bool =
         optimiser.zero_grad()
         model(model.task.views(torch.randn(3, 1, 6, 6).double(), torch.Generator())).losses.mean().backward()
         optimiser.step()
-    weighter = _Recorder(torch.rand(K, dtype=torch.float64)) if meta_loss else UniformWeighter(K)
+    weighter = _Recorder(torch.rand(K, dtype=torch.float64)) if meta_loss else UniformWeighter(np.ones(K))
     return Learner(model, model, optimiser, weighter, meta_loss, Randomness(0), target_updates_statistics)
 
 

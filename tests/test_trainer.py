@@ -21,7 +21,7 @@ from torch.nn import functional
 
 import bdw
 from bdw import checkpoint, encoders, weighters
-from bdw.config import RunConfig, WeighterConfig
+from bdw.config import RunConfig
 from bdw.data import LabelledImages, Problem, Target, pack_arrays
 from bdw.data.augment import random_crop_flip
 from bdw.data.batches import epoch_order, global_batches
@@ -30,7 +30,7 @@ from bdw.evaluation import linear_probe
 from bdw.measurements import EpochReport, Silent, StepReport
 from bdw.randomness import Randomness, drawn_from
 from bdw.trainer import Trainer, iterate
-from bdw.weighters import WeightSample
+from bdw.weighters import WeighterContext, WeightSample
 from bdw.weighters.beta import BetaWeighter
 
 NUM_SOURCE, CLASSES = 50, 3
@@ -121,8 +121,8 @@ def test_weights_fixed_at_one_without_pruning_are_plain_training_bit_for_bit(
 ) -> None:
     """The meta pass, the tangents and the weights' draws must leave no trace in the model."""
 
-    def build(num_instances: int, settings: WeighterConfig) -> BetaWeighter:
-        return _FixedAtOne.from_config(num_instances, settings)
+    def build(context: WeighterContext) -> BetaWeighter:
+        return _FixedAtOne.from_context(context)
 
     plain = _run(config.replace(weighter="uniform"), problem)
     monkeypatch.setattr(weighters, "build", build)

@@ -25,7 +25,7 @@ from bdw.data.target import assign
 from bdw.errors import InputError
 
 LabelledProgress = Callable[[str, int, int | None], None]
-"""Called with what is being packed, images done and their total."""
+"""Called with what is being done (`packing source`), images done and their total."""
 
 TargetCheck = Callable[[NDArray[np.int64], tuple[str, ...]], None]
 """Called with the training images' labels (0 to C - 1) and the class names before anything is decoded."""
@@ -202,14 +202,15 @@ def _packed(
     # The start of the folder's name reminds humans of the specification.
     slug = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(spec).name)[-40:].strip("-") or "data"
     label = f"{slug}-{what.split()[-1]}"
-    return packed_once(part, _cache_dir(config, work_dir), label, config.image_size, _labelled(progress, what))
+    return packed_once(part, cache_folder(config, work_dir), label, config.image_size, _labelled(progress, what))
 
 
 def _data_root(config: DataConfig) -> Path | None:
     return None if config.data_root is None else Path(config.data_root).expanduser()
 
 
-def _cache_dir(config: DataConfig, work_dir: Path) -> Path:
+def cache_folder(config: DataConfig, work_dir: Path) -> Path:
+    """Where packed data sets are kept, and what else takes long to compute from them (see `cache_dir`)."""
     if config.cache_dir is not None:
         return Path(config.cache_dir).expanduser()
     root = _data_root(config)
@@ -224,4 +225,4 @@ def _limited(part: Part, size: int | None, seed: int) -> Part:
 
 
 def _labelled(progress: LabelledProgress | None, what: str) -> Progress | None:
-    return None if progress is None else functools.partial(progress, what)
+    return None if progress is None else functools.partial(progress, f"packing {what}")

@@ -24,7 +24,7 @@ class RunFiles:
     """What a run left behind.
 
     `weights` and `results` are None where their file is absent; `images` (uint8 (n, c, h, w)) is None where the packed
-    source is, and `notes` then says why. `weights` is None too if no weights were learnt: nothing to show.
+    source is, and `notes` then says why. `weights` is None too if all are equal: nothing to show.
     """
 
     directory: Path
@@ -51,26 +51,33 @@ def read_run(run_dir: Path) -> RunFiles:
     results = read_table(results_path, RESULT_COLUMNS) if results_path.is_file() else None
     weights = read_table(weights_path, WEIGHT_COLUMNS) if weights_path.is_file() else None
     if weights is not None:
-        _require_positive(weights_path, weights)
-        weights = weights if weights_were_learnt(weights) else None
+        _check_numbers(weights_path, weights)
+        weights = weights if weights_differ(weights) else None
     images, skipped, notes = _source(run_dir, description.get("source") or {}, weights)
     return RunFiles(run_dir, config, description, metrics, weights, results, images, skipped, notes)
 
 
-def weights_were_learnt(weights: pd.DataFrame) -> bool:
-    """Whether images differ in their (a, b); uniform weighting leaves one value throughout."""
-    a, b = column(weights, "a"), column(weights, "b")
-    return not weights.empty and bool(((a != a.iloc[0]) | (b != b.iloc[0])).any())
+def has_distributions(weights: pd.DataFrame) -> bool:
+    """Whether images have (a, b); weighters other than `beta` leave them empty."""
+    return not bool(column(weights, "a").isna().all() and column(weights, "b").isna().all())
 
 
-def _require_positive(path: Path, weights: pd.DataFrame) -> None:
-    for name in ("a", "b", "mean"):
+def weights_differ(weights: pd.DataFrame) -> bool:
+    """Whether images differ in their (a, b) or mean weight; uniform weighting leaves one value throughout."""
+    names = ("mean", "a", "b") if has_distributions(weights) else ("mean",)
+    return not weights.empty and any(column(weights, name).nunique(dropna=False) > 1 for name in names)
+
+
+def _check_numbers(path: Path, weights: pd.DataFrame) -> None:
+    names = ("a", "b", "mean") if has_distributions(weights) else ("mean",)
+    for name in names:
         values = column(weights, name)
-        wrong = ~(np.isfinite(values) & (values > 0))
+        # Weights that are no Beta's mean may be 0.
+        wrong = ~(np.isfinite(values) & ((values > 0) if len(names) > 1 else (values >= 0)))
         if wrong.any():
             raise InputError(
                 f"{path}: {name} is {values[wrong].iloc[0]} for image {weights['index'][wrong].iloc[0]}; "
-                "allowed: positive finite numbers"
+                f"allowed: {'positive finite numbers' if len(names) > 1 else 'finite numbers, 0 or more'}"
             )
 
 

@@ -43,17 +43,17 @@ class PruningRule:
     density_threshold: float
 
 
-def histogram(means: npt.ArrayLike) -> Figure:
-    """Number of images by mean weight (Figure 1a)."""
+def histogram(means: npt.ArrayLike, *, mark_start: bool = True) -> Figure:
+    """Number of images by mean weight (Figure 1a); `mark_start`: a line at 1/2, where Beta weights begin."""
     values = np.asarray(means, dtype=np.float64)
     figure, axes = new_axes("mean weight of an image", "images", height=4.6)
     edges = _bin_edges(values)
     axes.hist(values, bins=edges.tolist(), color=BLUE)
-    _mark_start(axes, edges)
+    _finish(axes, edges, mark_start)
     return figure
 
 
-def planted_histogram(means_by_group: Mapping[str, npt.ArrayLike]) -> Figure:
+def planted_histogram(means_by_group: Mapping[str, npt.ArrayLike], *, mark_start: bool = True) -> Figure:
     """Number of images by mean weight, the first group (useful) filled and every other group as an outline."""
     arrays = {title: np.asarray(means, dtype=np.float64) for title, means in means_by_group.items()}
     figure, axes = new_axes("mean weight of an image", "images", height=4.6)
@@ -68,7 +68,7 @@ def planted_histogram(means_by_group: Mapping[str, npt.ArrayLike]) -> Figure:
             axes.hist(
                 values, bins=edges.tolist(), histtype="step", color=colour, linestyle=style, linewidth=2, label=label
             )
-    _mark_start(axes, edges)
+    _finish(axes, edges, mark_start)
     figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=10, labelcolor=INK)
     return figure
 
@@ -129,16 +129,16 @@ def density(
 def _bin_edges(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     low, high = float(values.min()), float(values.max())
     if high - low >= NARROW:
-        return np.linspace(0.0, 1.0, NUM_BINS + 1)
+        return np.linspace(0.0, max(1.0, high), NUM_BINS + 1)
     margin = max(0.05 * (high - low), 1e-3)
-    return np.linspace(max(0.0, low - margin), min(1.0, high + margin), NUM_BINS + 1)
+    return np.linspace(max(0.0, low - margin), max(high, min(1.0, high + margin)), NUM_BINS + 1)
 
 
-def _mark_start(axes: Axes, edges: npt.NDArray[np.float64]) -> None:
-    """A dotted line at 1/2, the mean of the uniform prior that every image starts from, and the axis' range."""
+def _finish(axes: Axes, edges: npt.NDArray[np.float64], mark_start: bool) -> None:
+    """The axis' range and, if asked for, a dotted line at 1/2, the mean of the prior that every image starts from."""
     axes.grid(False, axis="x")
     axes.set_xlim(edges[0], edges[-1])
-    if edges[0] <= 0.5 <= edges[-1]:
+    if mark_start and edges[0] <= 0.5 <= edges[-1]:
         axes.axvline(0.5, color=INK, linestyle=":", linewidth=1.2)
 
 

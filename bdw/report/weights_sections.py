@@ -11,7 +11,7 @@ import pandas as pd
 from bdw.report import contact_sheet, weights_figures
 from bdw.report.page import Block, Section, Sheet, Table, Text, picture
 from bdw.report.planted import groups, separation
-from bdw.report.run_files import RunFiles
+from bdw.report.run_files import RunFiles, has_distributions
 from bdw.report.weights_figures import PruningRule
 from bdw.report.wording import percent, plural, ratio, weight
 
@@ -20,7 +20,9 @@ def weights_sections(run: RunFiles) -> list[Section]:
     """Sections on the weights and on the images; empty if no weights were learnt."""
     if run.weights is None:
         return []
-    blocks: list[Block] = [_histogram(run.weights), _density(run.weights, _rule(run.config))]
+    blocks: list[Block] = [_histogram(run.weights)]
+    if has_distributions(run.weights):
+        blocks.append(_density(run.weights, _rule(run.config)))
     planted = planted_blocks(run.weights)
     sections = [Section("What the weights learnt", blocks)]
     if planted:
@@ -58,16 +60,19 @@ def planted_blocks(weights: pd.DataFrame) -> list[Block]:
 
 def _histogram(weights: pd.DataFrame) -> Block:
     found = groups(weights)
+    learnt = has_distributions(weights)
     how = "Each image starts at the dotted line, 0.5; training moves images that help the target to the right."
+    how = how if learnt else "Images further to the right count for more."
     if found:
-        figure = weights_figures.planted_histogram({title: rows["mean"] for title, rows in found.items()})
+        means = {title: rows["mean"] for title, rows in found.items()}
+        figure = weights_figures.planted_histogram(means, mark_start=learnt)
         return picture(
             figure,
             f"Histogram of the mean weights of {plural(len(weights), 'image')}, by planted kind",
             f"How many images have which weight (paper, Figure 1a), by what was planted. {how}",
         )
     return picture(
-        weights_figures.histogram(weights["mean"]),
+        weights_figures.histogram(weights["mean"], mark_start=learnt),
         f"Histogram of the mean weights of {plural(len(weights), 'image')}",
         f"How many images have which weight (paper, Figure 1a). {how}",
     )

@@ -1,9 +1,11 @@
-"""Weighters: who owns and updates the instance weights. One file and one line in `_WEIGHTERS` each."""
+"""Weighters: who owns and updates the instance weights. One file and one line in `_weighters` each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -12,7 +14,37 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bdw.config import WeighterConfig
+from bdw.data.packed import PackedDataset
+from bdw.data.problem import LabelledProgress
 from bdw.errors import unknown_option
+
+
+class Learns(enum.Enum):
+    """When in a training step a weighter learns from the meta-gradient."""
+
+    NEVER = enum.auto()
+    """Its weights are fixed: the step does without the meta pass and the tangents."""
+    AFTER_UPDATE = enum.auto()
+    """The meta-gradient is taken at theta', behind the model's update with the sampled weights."""
+    BEFORE_UPDATE = enum.auto()
+    """The meta-gradient is taken at theta itself, and the weights of the update follow from it."""
+
+
+@dataclass(frozen=True)
+class WeighterContext:
+    """What a weighter may be made from."""
+
+    config: WeighterConfig
+    source: PackedDataset
+    """The n instances. Only the oracle may look at what was planted."""
+    target_images: NDArray[np.uint8]
+    """(m, c, h, w): the target's training images."""
+    cache_dir: Path
+    """Where to keep what takes long to compute."""
+    device: torch.device
+    """Where to compute it."""
+    progress: LabelledProgress | None = None
+    """Told what is being computed, how many instances are done and of how many."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +54,7 @@ class WeightSample:
     indices: Tensor
     """(k,) which instances."""
     weights: Tensor
-    """(k,) their weights, float64 on the CPU; carries the graph of the sample where the weighter learns."""
+    """(k,) their weights, float64 on the CPU; carries the graph of the sample where the weighter learns through it."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +68,20 @@ class WeightTable:
 
 
 class Weighter(Protocol):
-    """Owns one weight distribution per source instance."""
+    """Owns the weights of n source instances."""
 
-    learns: bool
-    """Whether `update` wants meta-gradients; if not, the step does without the meta pass and the tangents."""
+    learns: Learns
+    """When `update` wants meta-gradients."""
 
     def sample(self, indices: Tensor, generator: torch.Generator) -> WeightSample:
         """Draw the weights of a batch (k,)."""
 
     def update(self, sample: WeightSample, gradient: Tensor) -> None:
-        """Learn from dL_meta/dw (k,) at that sample. With `learns`, called once for every sample, in order."""
+        """Learn from dL_meta/dw (k,) of this worker's part of the batch; every worker calls it in the same step.
+
+        With `AFTER_UPDATE` the sample is the last one drawn. With `BEFORE_UPDATE` it is all zeros, the weights of the
+        look-ahead, and the next `sample` of the same instances follows from the gradient.
+        """
 
     def end_epoch(self) -> None:
         """Bring every instance up to date and exchange what the workers learnt; the same table everywhere after."""
@@ -66,11 +102,38 @@ class Weighter(Protocol):
         """Continue from `state_dict()`."""
 
 
-def _weighters() -> dict[str, Callable[[int, WeighterConfig], Weighter]]:
+class WeighterClass(Protocol):
+    """What the registry asks of a weighter's class."""
+
+    @property
+    def learns(self) -> Learns:
+        """When its `update` wants meta-gradients."""
+
+    def check(self, config: WeighterConfig) -> None:
+        """`InputError` if the config alone says that this weighter cannot work, before any image is decoded."""
+
+    def from_context(self, context: WeighterContext) -> Weighter:
+        """The weighter for that source and target; `InputError` if it cannot work with them."""
+
+
+def _weighters() -> dict[str, WeighterClass]:
     from bdw.weighters.beta import BetaWeighter
+    from bdw.weighters.given import GivenWeighter
+    from bdw.weighters.l2rw import L2RWWeighter
+    from bdw.weighters.nearest_neighbour import NearestNeighbourWeighter
+    from bdw.weighters.oracle import OracleWeighter
+    from bdw.weighters.point import PointWeighter
     from bdw.weighters.uniform import UniformWeighter
 
-    return {"beta": BetaWeighter.from_config, "uniform": UniformWeighter.from_config}
+    return {
+        "beta": BetaWeighter,
+        "given": GivenWeighter,
+        "l2rw": L2RWWeighter,
+        "nearest-neighbour": NearestNeighbourWeighter,
+        "oracle": OracleWeighter,
+        "point": PointWeighter,
+        "uniform": UniformWeighter,
+    }
 
 
 def available() -> tuple[str, ...]:
@@ -78,14 +141,26 @@ def available() -> tuple[str, ...]:
     return tuple(sorted(_weighters()))
 
 
-def learns(config: WeighterConfig) -> bool:
-    """Whether the weighter that the config names wants meta-gradients."""
-    return build(0, config).learns
+def learns(config: WeighterConfig) -> Learns:
+    """When the weighter that the config names learns."""
+    return _chosen(config).learns
 
 
-def build(num_instances: int, config: WeighterConfig) -> Weighter:
-    """The weighter that the config names, for that many instances."""
+def check(config: WeighterConfig) -> None:
+    """`InputError` for what the config alone says cannot work."""
+    _chosen(config).check(config)
+
+
+def build(context: WeighterContext) -> Weighter:
+    """The weighter that the context's config names."""
+    from bdw.weighters.self_normalised import SelfNormalised
+
+    weighter = _chosen(context.config).from_context(context)
+    return SelfNormalised(weighter) if context.config.normalise_weights else weighter
+
+
+def _chosen(config: WeighterConfig) -> WeighterClass:
     weighters = _weighters()
     if config.weighter not in weighters:
         raise unknown_option("weighter", config.weighter, weighters)
-    return weighters[config.weighter](num_instances, config)
+    return weighters[config.weighter]

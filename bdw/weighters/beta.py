@@ -7,7 +7,6 @@ momentum moves those (the paper's Eq. 2 to 6).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -17,20 +16,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bdw import collectives
 from bdw.config import WeighterConfig
 from bdw.lazy_momentum import LazyMomentum
 from bdw.randomness import drawn_from
-from bdw.weighters import WeightSample, WeightTable
+from bdw.weighters import WeighterContext, WeightSample, WeightTable
+from bdw.weighters.learnt import LearntWeighter
 
 
-class BetaWeighter:
+class BetaWeighter(LearntWeighter):
     """(log a_i, log b_i) for n instances, both 0 at the start: the uniform prior.
 
     The table lives on the CPU in float32; the k numbers of a batch are sampled and differentiated in float64.
     """
-
-    learns = True
 
     def __init__(
         self,
@@ -43,13 +40,22 @@ class BetaWeighter:
         density_threshold: float,
         dtype: torch.dtype = torch.float32,
     ):
-        self.optimiser = LazyMomentum(
-            torch.zeros(2, num_instances, dtype=dtype), learning_rate=learning_rate, momentum=momentum, bound=log_bound
+        super().__init__(
+            LazyMomentum(
+                torch.zeros(2, num_instances, dtype=dtype),
+                learning_rate=learning_rate,
+                momentum=momentum,
+                low=-log_bound,
+                high=log_bound,
+            )
         )
         self.cdf_threshold = cdf_threshold
         self.density_threshold = density_threshold
-        self._touched = torch.zeros(num_instances, dtype=torch.bool)
-        self._frozen = torch.zeros(num_instances, dtype=torch.bool)
+
+    @classmethod
+    def from_context(cls, context: WeighterContext) -> Self:
+        """One distribution for every source image."""
+        return cls.from_config(len(context.source), context.config)
 
     @classmethod
     def from_config(cls, num_instances: int, config: WeighterConfig) -> Self:
@@ -78,19 +84,7 @@ class BetaWeighter:
         (gradients,) = torch.autograd.grad(sample.weights, sample.logs, gradient.to(sample.weights))
         # Close to weights 0 and 1 the implicit derivative of a very skewed Beta can be 0/0 in floating point; such a
         # sample cannot be moved, so its derivative is 0.
-        self.optimiser.step(sample.indices, torch.nan_to_num(gradients, nan=0.0, posinf=0.0, neginf=0.0))
-        self._touched[sample.indices] = True
-
-    def end_epoch(self) -> None:
-        """Catch up all instances, then let every worker have the rows that the others touched."""
-        self.optimiser.catch_up((~self._frozen).nonzero().flatten())
-        if collectives.size() > 1:
-            rows = self._touched.nonzero().flatten()
-            optimiser = self.optimiser
-            state = torch.cat([optimiser.parameters[:, rows], optimiser.buffers[:, rows]]).T
-            rows, state = collectives.gather_rows(rows), collectives.gather_rows(state)
-            optimiser.parameters[:, rows], optimiser.buffers[:, rows] = state.T.split(2)
-        self._touched.zero_()
+        self._step(sample.indices, torch.nan_to_num(gradients, nan=0.0, posinf=0.0, neginf=0.0))
 
     def useless(self) -> NDArray[np.bool_]:
         """CDF(lambda; a_i, b_i) > rho: more than rho of the density lies below lambda (DESIGN, "pruning rule")."""
@@ -98,26 +92,11 @@ class BetaWeighter:
         below = scipy.special.betainc(a, b, self.cdf_threshold)
         return np.asarray(below > self.density_threshold)
 
-    def freeze(self, rows: Tensor) -> None:
-        """Pruned instances stay where they are."""
-        self.optimiser.freeze(rows)
-        self._frozen[rows] = True
-
     def table(self) -> WeightTable:
         """a, b, a / (a + b), and the variance a b / ((a + b)^2 (a + b + 1)); complete after `end_epoch`."""
         a, b = self._concentrations()
         total = a + b
         return WeightTable(a=a, b=b, mean=a / total, variance=a * b / (total**2 * (total + 1)))
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """The table, its momentum and clocks, and which instances are frozen."""
-        return {**self.optimiser.state_dict(), "touched": self._touched, "frozen": self._frozen}
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Continue from `state_dict()`."""
-        self.optimiser.load_state_dict(state)
-        self._touched.copy_(state["touched"])
-        self._frozen.copy_(state["frozen"])
 
     def _concentrations(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         a, b = self.optimiser.parameters.to(torch.float64).exp().numpy()

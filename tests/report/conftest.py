@@ -150,11 +150,11 @@ def _weights(source: Path, planted: bool, uniform: bool) -> pd.DataFrame:
     rng = np.random.default_rng(1)
     index = np.arange(NUM_IMAGES)
     useful = index < NUM_IMAGES // 2
-    a = np.ones(NUM_IMAGES) if uniform else np.exp(rng.normal(np.where(useful, 0.6, -0.6), 0.8))
-    b = np.ones(NUM_IMAGES) if uniform else np.exp(rng.normal(np.where(useful, -0.6, 0.6), 0.8))
+    a = np.full(NUM_IMAGES, np.nan) if uniform else np.exp(rng.normal(np.where(useful, 0.6, -0.6), 0.8))
+    b = np.full(NUM_IMAGES, np.nan) if uniform else np.exp(rng.normal(np.where(useful, -0.6, 0.6), 0.8))
     if not uniform:
         a[0] = 100.0  # the image with the name that needs escaping is the most useful one, so that it is shown
-    mean = a / (a + b)
+    mean = np.ones(NUM_IMAGES) if uniform else a / (a + b)
     pruned_at = np.zeros(NUM_IMAGES, dtype=np.int32)
     if not uniform:
         pruned_at[np.argsort(mean)[:24]] = np.repeat([2, 3, 4], [10, 10, 4])
@@ -165,7 +165,7 @@ def _weights(source: Path, planted: bool, uniform: bool) -> pd.DataFrame:
             "a": a.astype(np.float32),
             "b": b.astype(np.float32),
             "mean": mean,
-            "variance": a * b / ((a + b) ** 2 * (a + b + 1)),
+            "variance": np.zeros(NUM_IMAGES) if uniform else a * b / ((a + b) ** 2 * (a + b + 1)),
             "kept": pruned_at == 0,
             "pruned_at_epoch": pruned_at,
         }

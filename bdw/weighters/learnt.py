@@ -1,0 +1,54 @@
+"""What weighters have in common that learn p quantities per instance by lazy momentum, after the model's update."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from bdw.config import WeighterConfig
+from bdw.lazy_momentum import LazyMomentum
+from bdw.weighters import Learns
+
+
+class LearntWeighter:
+    """A table of quantities behind `optimiser`, which rows this worker stepped this epoch, and which are pruned."""
+
+    learns = Learns.AFTER_UPDATE
+
+    def __init__(self, optimiser: LazyMomentum):
+        self.optimiser = optimiser
+        num_instances = optimiser.parameters.shape[1]
+        self._touched = torch.zeros(num_instances, dtype=torch.bool)
+        self._frozen = torch.zeros(num_instances, dtype=torch.bool)
+
+    @staticmethod
+    def check(config: WeighterConfig) -> None:
+        """Any config will do."""
+
+    def end_epoch(self) -> None:
+        """Catch up all instances, then let every worker have the rows that the others touched."""
+        self.optimiser.catch_up((~self._frozen).nonzero().flatten())
+        self.optimiser.exchange(self._touched.nonzero().flatten())
+        self._touched.zero_()
+
+    def freeze(self, rows: Tensor) -> None:
+        """Pruned instances stay where they are."""
+        self.optimiser.freeze(rows)
+        self._frozen[rows] = True
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The table, its momentum and clocks, and which instances are frozen."""
+        return {**self.optimiser.state_dict(), "touched": self._touched, "frozen": self._frozen}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from `state_dict()`."""
+        self.optimiser.load_state_dict(state)
+        self._touched.copy_(state["touched"])
+        self._frozen.copy_(state["frozen"])
+
+    def _step(self, rows: Tensor, gradients: Tensor) -> None:
+        """One momentum step in which these rows have gradients (p, len(rows))."""
+        self.optimiser.step(rows, gradients)
+        self._touched[rows] = True

@@ -1,0 +1,236 @@
+"""Weighters in the loop: planted usefulness, what is pruned before the first epoch, and the options."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bdw.config import RunConfig
+from bdw.data import LabelledImages, Problem, Target, pack_arrays
+from bdw.errors import InputError
+from bdw.run_directory import differences
+from bdw.trainer import Trainer
+from bdw.usefulness import planted_auroc
+from bdw.weighters import Weighter, WeightSample
+
+SIDE, NUM_SOURCE, STEPS = 12, 80, 4
+
+
+def _backgrounds(n: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Images (n, 1, 12, 12) of four flat quarters of random brightness: no side is up."""
+    return np.kron(rng.integers(0, 256, (n, 1, 2, 2)), np.ones((1, 1, SIDE // 2, SIDE // 2))).astype(np.uint8)
+
+
+def _marked(images: NDArray[np.uint8], top: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """The same with a few pixels at the top, or at the bottom, that say where up is."""
+    images = images.copy()
+    images[np.arange(len(images)), :, np.where(top, 0, SIDE - 1), 4:8] = np.array([255, 0, 255, 0], dtype=np.uint8)
+    return images
+
+
+def _problem(folder: Path, *, alike: str) -> Problem:
+    """Useful images have their mark where the target has it, junk at the other end, so it teaches the opposite.
+
+    `alike` ("junk" or "useful") says which of them look like the target otherwise: they have its very backgrounds.
+    """
+    rng = np.random.default_rng(0)
+    backgrounds = _backgrounds(NUM_SOURCE // 2, rng)
+    useful = np.arange(NUM_SOURCE) % 2 == 0
+    source = _backgrounds(NUM_SOURCE, rng)
+    source[useful == (alike == "useful")] = backgrounds
+    packed = pack_arrays(
+        folder / "source",
+        _marked(source, top=useful),
+        planted=useful.astype(np.int8),
+        kinds=np.where(useful, "upright", "headstand").tolist(),
+    )
+
+    def labelled(images: NDArray[np.uint8]) -> LabelledImages:
+        return LabelledImages(_marked(images, np.full(len(images), True)), np.arange(len(images)) % 2)
+
+    validation, test = (labelled(_backgrounds(10, rng)) for _ in range(2))
+    return Problem(packed, Target(labelled(backgrounds), validation, test, ("a", "b"), "key"))
+
+
+@pytest.fixture(scope="module")
+def hidden(tmp_path_factory: pytest.TempPathFactory) -> Problem:
+    """In pixels junk looks more like the target, but for the few that matter."""
+    return _problem(tmp_path_factory.mktemp("hidden"), alike="junk")
+
+
+@pytest.fixture(scope="module")
+def obvious(tmp_path_factory: pytest.TempPathFactory) -> Problem:
+    """In pixels useful images are nearer to the target."""
+    return _problem(tmp_path_factory.mktemp("obvious"), alike="useful")
+
+
+@pytest.fixture
+def trainer(tmp_path: Path) -> Callable[..., Trainer]:
+    """`trainer(problem, weighter=..., ...)`: a run of 80 images in steps of 20."""
+
+    def make(problem: Problem, **fields: Any) -> Trainer:
+        defaults = {
+            "run_dir": str(tmp_path / "run"), "image_size": SIDE, "crop_size": SIDE, "crop_padding": 0,
+            "batch_size": NUM_SOURCE // STEPS, "epochs": 2, "learning_rate": 0.05, "meta_loss": "pretext",
+            "target_batch": 40, "evaluate_every": 99, "max_iterations": 5, "prune": False, "device": "cpu",
+            "cache_dir": str(tmp_path / "cache"),
+        }  # fmt: skip
+        return Trainer(RunConfig.from_flat(defaults | fields), problem=problem)
+
+    return make
+
+
+LEARNING = {"beta": 300.0, "point": 5.0}
+"""Weighters that learn and an eta for each."""
+
+
+@pytest.mark.parametrize("weighter", LEARNING)
+def test_learnt_weights_find_what_pixels_hide_and_lose_nothing_where_they_show(
+    trainer: Callable[..., Trainer], hidden: Problem, obvious: Problem, tmp_path: Path, weighter: str
+) -> None:
+    for name, problem in (("hidden", hidden), ("obvious", obvious)):
+        learning = trainer(
+            problem, weighter=weighter, weight_lr=LEARNING[weighter], epochs=4, run_dir=str(tmp_path / name)
+        )
+        assert list(learning.epochs())[-1].planted_auroc > 0.9
+        rival = trainer(problem, weighter="nearest-neighbour", run_dir=str(tmp_path / f"{name}-rival"))
+        found = planted_auroc(rival.learner.weighter.table().mean, problem.source.planted)
+        assert found < 0.6 if name == "hidden" else found > 0.9
+
+
+def test_the_oracle_never_trains_on_junk(trainer: Callable[..., Trainer], hidden: Problem, tmp_path: Path) -> None:
+    run = trainer(hidden, weighter="oracle", prune=True, epochs=1)
+    junk = np.flatnonzero(hidden.source.planted == 0)
+    assert run.mask.pruned_at_epoch[junk].unique().tolist() == [1]
+    assert run.mask.count == NUM_SOURCE // 2
+    (report,) = run.epochs()
+    assert (report.instances_seen, report.kept, report.planted_auroc) == (NUM_SOURCE // 2, NUM_SOURCE // 2, 1.0)
+    assert math.isnan(report.meta_loss)
+    weights = pq.read_table(tmp_path / "run" / "instance_weights.parquet").to_pydict()
+    assert {
+        p: (k, e) for p, k, e in zip(weights["planted"], weights["kept"], weights["pruned_at_epoch"], strict=True)
+    } == {
+        1: (True, 0),
+        0: (False, 1),
+    }
+    # Going on neither prunes anew nor forgets.
+    later = trainer(hidden, weighter="oracle", prune=True, epochs=2, resume=True)
+    assert later.mask.count == NUM_SOURCE // 2
+    assert [report.instances_seen for report in later.epochs()] == [NUM_SOURCE]
+
+
+def test_a_runs_weights_can_be_given_to_another(
+    trainer: Callable[..., Trainer], hidden: Problem, obvious: Problem, tmp_path: Path
+) -> None:
+    list(trainer(hidden, weighter="oracle", epochs=1).epochs())
+    path = str(tmp_path / "run" / "instance_weights.parquet")
+    given = {"weighter": "given", "weights_file": path, "prune": True, "epochs": 1, "run_dir": str(tmp_path / "given")}
+    (report,) = trainer(hidden, **given).epochs()
+    assert report.instances_seen == NUM_SOURCE // 2
+    with pytest.raises(InputError, match="weights of another data set"):
+        trainer(obvious, **given | {"run_dir": str(tmp_path / "refused")})
+    assert not (tmp_path / "refused").exists(), "a run that never began must leave nothing behind"
+
+
+def test_a_weights_file_is_read_before_any_image(trainer: Callable[..., Trainer], tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing.csv")
+    with pytest.raises(InputError, match="there is no such file"):
+        trainer(None, weighter="given", weights_file=missing, source=str(tmp_path / "no-such-source"))
+
+
+class Updates:
+    """Counts what a weighter is asked."""
+
+    def __init__(self, weighter: Weighter, monkeypatch: pytest.MonkeyPatch):
+        self.count = 0
+        update = weighter.update
+
+        def counted(sample: WeightSample, gradient: Tensor) -> None:
+            self.count += 1
+            update(sample, gradient)
+
+        monkeypatch.setattr(weighter, "update", counted)
+
+
+@pytest.mark.parametrize(("meta_every", "updates"), [(1, 4), (2, 2), (3, 2), (9, 1)])
+def test_weights_are_learnt_every_so_many_steps(
+    trainer: Callable[..., Trainer],
+    hidden: Problem,
+    monkeypatch: pytest.MonkeyPatch,
+    meta_every: int,
+    updates: int,
+) -> None:
+    run = trainer(hidden, meta_every=meta_every, epochs=1)
+    counted = Updates(run.learner.weighter, monkeypatch)
+    (report,) = run.epochs()
+    assert counted.count == updates
+    assert report.target_instances_seen == updates * 40
+    assert report.instances_seen == NUM_SOURCE
+    assert 0.5 < report.meta_loss < 2, "the mean is that of the steps that computed it"
+
+
+def test_l2rw_cannot_skip_its_meta_gradient(trainer: Callable[..., Trainer], hidden: Problem) -> None:
+    with pytest.raises(InputError, match=r"meta_every: 2 cannot work with weighter 'l2rw'.*allowed: 1"):
+        trainer(hidden, weighter="l2rw", meta_every=2)
+
+
+def test_nothing_learnt_prunes_before_the_burn_in_is_over(trainer: Callable[..., Trainer], hidden: Problem) -> None:
+    run = trainer(hidden, prune=True, epochs=3, burn_in_epochs=2, weight_lr=300.0, cdf_threshold=0.4)
+    kept = [report.kept for report in run.epochs()]
+    assert kept[:2] == [NUM_SOURCE, NUM_SOURCE]
+    assert kept[2] < NUM_SOURCE
+    assert set(run.mask.pruned_at_epoch.tolist()) == {0, 3}
+
+
+def test_equal_weights_normalised_are_plain_training(
+    trainer: Callable[..., Trainer], hidden: Problem, tmp_path: Path
+) -> None:
+    """Weights of 5 throughout, divided by their mean, leave no trace; without the option they do."""
+    path = tmp_path / "fives.csv"
+    path.write_text("index,weight\n" + "".join(f"{i},5\n" for i in range(NUM_SOURCE)))
+    fives = {"weighter": "given", "weights_file": str(path)}
+    runs = {
+        name: trainer(hidden, epochs=1, run_dir=str(tmp_path / name), **fields)
+        for name, fields in {
+            "plain": {"weighter": "uniform"},
+            "normalised": fives | {"normalise_weights": True},
+            "as they are": fives,
+        }.items()
+    }
+    parameters = {}
+    for name, run in runs.items():
+        list(run.epochs())
+        parameters[name] = torch.cat([p.detach().flatten() for p in run.learner.model.parameters()])
+    assert torch.equal(parameters["normalised"], parameters["plain"])
+    assert not torch.allclose(parameters["as they are"], parameters["plain"], atol=1e-3)
+
+
+def test_a_run_older_than_an_option_can_be_continued() -> None:
+    now = RunConfig().flat()
+    before = {name: value for name, value in now.items() if name != "burn_in_epochs"}
+    assert differences(before, now) == []
+    assert differences(before, now | {"burn_in_epochs": 2}) == ["burn_in_epochs was 0 and is 2"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("nearest_beta", 0.0),
+        ("nearest_beta", math.nan),
+        ("weight_gradient_clip", -1.0),
+        ("meta_every", 0),
+        ("burn_in_epochs", -1),
+    ],
+)
+def test_options_that_cannot_work_are_refused(field: str, value: float) -> None:
+    with pytest.raises(InputError, match=f"{field}: .* cannot work; allowed: "):
+        RunConfig.from_flat({field: value})
