@@ -19,7 +19,7 @@ from bdw.report.wording import count, number, percent, plural, seconds
 
 RESULT_COLUMNS = ("method", "domain", "metric", "value")
 PARETO_CAPTION = (
-    "Every complete trial by its cost and its accuracy. Trials on the front are those that no other trial beats in both: "
+    "Every complete trial by its cost and its accuracy. On the front are the trials that no other one beats in both: "
     "up and to the left is better."
 )
 CRITICAL_DIFFERENCE_CAPTION = (
