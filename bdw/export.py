@@ -90,3 +90,9 @@ def results_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
         "instances_seen": pa.int64(), "kept_fraction": pa.float64(), "run": pa.string(),
     }  # fmt: skip
     return pa.table({name: pa.array([row[name] for row in rows], types[name]) for name in RESULT_COLUMNS})
+
+
+def instances_seen(path: Path) -> list[int]:
+    """The column of that name of a results table."""
+    column: list[int] = pq.read_table(path, columns=["instances_seen"])["instances_seen"].to_pylist()
+    return column

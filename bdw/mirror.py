@@ -69,7 +69,11 @@ class Mirror:
                 self._pull(info.base_name, folder / info.base_name)
 
     def push_run(self, run_dir: Path) -> None:
-        """Copy a run between two epochs: its newest checkpoint, which replaces older ones there, and its own files."""
+        """Copy a run between two epochs: its own files, then its newest checkpoint, which replaces older ones there.
+
+        The checkpoint comes last, because whoever pulls takes it as the sign that the rest is there.
+        """
+        self.push_files(run_dir)
         local, there = _newest(_epochs_in(run_dir)), self._complete_checkpoints()
         if local is not None and local not in there:
             for path in sorted((run_dir / CHECKPOINTS / local).iterdir()):
@@ -77,19 +81,18 @@ class Mirror:
             self._write(f"{CHECKPOINTS}/{local}/{COMPLETE}", b"")
             for name in there:
                 self.files.delete_dir(f"{self.root}/{CHECKPOINTS}/{name}")
-        self.push_files(run_dir)
 
     def pull_run(self, run_dir: Path) -> None:
         """Bring a run back, if the copy is further than what this machine has: its files and its newest checkpoint."""
         there = _newest(self._complete_checkpoints())
         if there is None or there <= (_newest(_epochs_in(run_dir)) or ""):
             return
+        self.pull_files(run_dir)
         selector = fs.FileSelector(f"{self.root}/{CHECKPOINTS}/{there}")
         with replacing(run_dir / CHECKPOINTS / there) as unfinished:
             for info in self.files.get_file_info(selector):
                 if info.base_name != COMPLETE:
                     self._pull(f"{CHECKPOINTS}/{there}/{info.base_name}", unfinished / info.base_name)
-        self.pull_files(run_dir)
 
     def _complete_checkpoints(self) -> list[str]:
         selector = fs.FileSelector(f"{self.root}/{CHECKPOINTS}", recursive=True, allow_not_found=True)

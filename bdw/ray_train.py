@@ -20,7 +20,7 @@ import ray.train
 import torch
 from ray import tune
 from ray.train import FailureConfig, RunConfig, ScalingConfig
-from ray.train.torch import TorchTrainer
+from ray.train.torch import TorchConfig, TorchTrainer
 from ray.tune.experiment import Trial
 from ray.tune.integration.ray_train import TuneReportCallback
 
@@ -29,7 +29,8 @@ from bdw.config import RunConfig as TrainingConfig
 from bdw.errors import InputError, NonFiniteError
 from bdw.mirror import Mirror
 from bdw.run_directory import RunDirectory
-from bdw.trainer import iterate
+from bdw.run_results import are_written
+from bdw.trainer import Trainer
 
 Row = dict[str, Any]
 Report = Callable[[Row], None]
@@ -92,7 +93,7 @@ def run_epochs(plan: TrialPlan, report: Report) -> list[Row]:
     if copy is not None and int(os.environ.get("LOCAL_RANK", "0")) == 0:
         copy.pull_run(run.path)
     # Rank 0's files decide, after every machine has its checkpoint: all workers must report equally often.
-    earlier, finished = collectives.from_first((read_metrics(run.metrics), run.results.is_file()))
+    finished = collectives.from_first(_finished_rows(run, config.optimiser.epochs))
 
     best, reported = math.nan, 0
 
@@ -103,10 +104,14 @@ def run_epochs(plan: TrialPlan, report: Report) -> list[Row]:
             reported = row["epoch"]
             report({**row, "best_validation_accuracy": best})
 
-    for row in earlier:
+    for row in finished:
         hand_out(row)
     if not finished:
-        for epoch in iterate(config):
+        # The checkpoint knows what was done; metrics.csv may lag behind it after a crash.
+        trainer = Trainer(config)
+        for epoch in trainer.history:
+            hand_out(epoch.row())
+        for epoch in trainer.epochs():
             if copy is not None and collectives.rank() == 0:
                 copy.push_run(run.path)
             hand_out(epoch.row())
@@ -114,6 +119,12 @@ def run_epochs(plan: TrialPlan, report: Report) -> list[Row]:
         return []
     rows: list[Row] = pq.read_table(run.results).to_pylist()
     return rows
+
+
+def _finished_rows(run: RunDirectory, epochs: int) -> list[Row]:
+    """The rows of a run that lacks nothing, so that its data need not be opened; [] for any other."""
+    rows = read_metrics(run.metrics)
+    return rows if len(rows) == epochs and are_written(run, int(rows[-1]["instances_seen"])) else []
 
 
 def read_metrics(path: Path) -> list[Row]:
@@ -178,6 +189,7 @@ def _run_on_workers(plan: TrialPlan) -> Row:
     trainer = TorchTrainer(
         _work,
         train_loop_config=dataclasses.asdict(plan),
+        torch_config=TorchConfig(backend=process_group_backend(plan)),
         scaling_config=ScalingConfig(
             num_workers=plan.num_workers, use_gpu=plan.gpus_per_worker > 0, resources_per_worker=resources
         ),
@@ -191,6 +203,11 @@ def _run_on_workers(plan: TrialPlan) -> Row:
     )
     closing: Row = trainer.fit().return_value
     return closing
+
+
+def process_group_backend(plan: TrialPlan) -> str:
+    """Gradients travel between GPUs by NCCL; weights and reports are CPU tensors, which it cannot carry."""
+    return "cpu:gloo,cuda:nccl" if plan.gpus_per_worker else "gloo"
 
 
 def _work(plan: dict[str, Any]) -> Row:

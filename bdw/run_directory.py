@@ -78,14 +78,6 @@ class RunDirectory:
                     f"run_dir: {self.path} holds another run, --resume cannot continue it: {'; '.join(different)}"
                 )
 
-    def is_complete(self) -> bool:
-        """Whether the files of a finished run are there, and are those of its last epoch."""
-        files = (self.encoder, self.instance_weights, self.results)
-        last = checkpoint.last(self.checkpoints)
-        if last is None or not all(file.exists() for file in files):
-            return False
-        return min(file.stat().st_mtime_ns for file in files) >= (last / "state.pt").stat().st_mtime_ns
-
     def read_config(self) -> dict[str, Any]:
         """The contents of config.json; `InputError` if it cannot be read."""
         try:

@@ -7,9 +7,19 @@ from typing import TYPE_CHECKING
 
 from bdw import encoders, export
 from bdw.evaluation import linear_probe
+from bdw.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from bdw.trainer import Trainer
+
+
+def are_written(run: RunDirectory, instances_seen: int) -> bool:
+    """Whether the files of a run that ended after so many instances are there, and not those of a shorter one.
+
+    results.parquet is written last, so that what it says holds for the others.
+    """
+    files = (run.encoder, run.instance_weights, run.results)
+    return all(file.is_file() for file in files) and instances_seen in export.instances_seen(run.results)
 
 
 def write_results(trainer: Trainer) -> None:

@@ -29,7 +29,7 @@ from bdw.pretext import PretextModel
 from bdw.pruning import KeepMask
 from bdw.randomness import Randomness, drawn_from
 from bdw.run_directory import RunDirectory
-from bdw.run_results import write_results
+from bdw.run_results import are_written, write_results
 from bdw.train_step import Learner
 from bdw.usefulness import planted_auroc
 from bdw.weighters import Learns, Weighter, WeighterContext
@@ -180,7 +180,7 @@ class Trainer:
     def _finish(self) -> None:
         """Everything that a finished run leaves behind; on rank 0. Harmless to repeat."""
         self.run.write_metrics(self.history)
-        if not self.run.is_complete():
+        if not are_written(self.run, self.history[-1].instances_seen):
             write_results(self)
 
     def _augment(self, images: Tensor, generator: torch.Generator) -> Tensor:

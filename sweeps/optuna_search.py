@@ -152,6 +152,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             self._fail(trial, f"{metric} is {result.get(metric, 'missing')} at epoch {result['epoch']}")
         elif result["epoch"] >= self._last_epoch and not result.get("ended"):
             self._fail(trial, "ended after its last epoch without its results")
+        elif result.get("ended") and result["epoch"] < self._last_epoch:
+            self._fail(trial, f"ended after epoch {result['epoch']} of {self._last_epoch}")
         elif result.get("ended"):
             self._report_epoch(trial, result)
             self._study.tell(trial, values[0] if self._objective.is_single else values)

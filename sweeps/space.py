@@ -26,7 +26,8 @@ class Space:
         """One point of the space."""
         drawn: dict[str, Any] = {
             ETA: trial.suggest_float(ETA, 0.1, 100, log=True),
-            RHO: trial.suggest_float(RHO, 0.3, 0.95),
+            # rho never below lambda, where the uniform prior alone would have every image pruned.
+            RHO: trial.suggest_float(RHO, 0.4, 0.95),
             LAMBDA: trial.suggest_float(LAMBDA, 0.05, 0.4),
             "meta_loss": trial.suggest_categorical("meta_loss", META_LOSSES),
         }

@@ -54,6 +54,36 @@ def test_a_half_copied_checkpoint_is_none(tmp_path: Path, copy: Mirror) -> None:
     assert not (tmp_path / "there").exists()
 
 
+def test_an_interrupted_pull_is_done_again(tmp_path: Path, copy: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy.push_run(write_run(tmp_path / "here", 1, 2))
+    there, pull = tmp_path / "there", Mirror._pull
+
+    def break_off(self: Mirror, name: str, destination: Path) -> None:
+        if name.endswith("state.pt"):
+            raise OSError("connection lost")
+        pull(self, name, destination)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Mirror, "_pull", break_off)
+        with pytest.raises(OSError, match="connection lost"):
+            copy.pull_run(there)
+    copy.pull_run(there)
+    assert (there / "metrics.csv").read_text() == "2 epochs"
+    assert (there / "checkpoints/epoch_0002/state.pt").read_text() == "state 2"
+
+
+def test_a_checkpoint_in_the_copy_means_that_its_files_are_there(
+    tmp_path: Path, copy: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_off(self: Mirror, folder: Path) -> None:
+        raise OSError("connection lost")
+
+    monkeypatch.setattr(Mirror, "push_files", break_off)
+    with pytest.raises(OSError, match="connection lost"):
+        copy.push_run(write_run(tmp_path / "here", 1))
+    assert not list(tmp_path.glob("storage/**/complete"))
+
+
 def test_what_is_further_stays(tmp_path: Path, copy: Mirror) -> None:
     copy.push_run(write_run(tmp_path / "old", 1))
     further = write_run(tmp_path / "further", 1, 2)

@@ -15,7 +15,15 @@ from ray.train.torch import TorchTrainer
 
 from bdw import collectives
 from bdw.config import RunConfig as TrainingConfig
-from bdw.ray_train import DRIVER_CPU, TrialPlan, read_metrics, run_epochs, run_trial, trial_resources
+from bdw.ray_train import (
+    DRIVER_CPU,
+    TrialPlan,
+    process_group_backend,
+    read_metrics,
+    run_epochs,
+    run_trial,
+    trial_resources,
+)
 from bdw.trainer import Trainer
 
 EPOCHS = 2
@@ -98,6 +106,26 @@ def test_a_finished_run_only_hands_out_its_rows(config: TrainingConfig) -> None:
     assert [row["seconds"] for row in second] == [row["seconds"] for row in first]
 
 
+@pytest.mark.parametrize("lost", [["metrics.csv"], ["metrics.csv", "results.parquet"], ["results.parquet"]])
+def test_an_attempt_that_died_while_it_wrote_its_files_is_reported_whole(
+    config: TrainingConfig, lost: list[str]
+) -> None:
+    """The checkpoint is written first, so that everything else may lag behind it."""
+    plan, run = TrialPlan(config=config.flat()), Path(config.output.run_dir)
+    first: list[dict[str, Any]] = []
+    results = run_epochs(plan, first.append)
+    lines = (run / "metrics.csv").read_text().splitlines(keepends=True)
+    for name in lost:
+        (run / name).unlink()
+    if "metrics.csv" in lost:
+        (run / "metrics.csv").write_text("".join(lines[:-1]))
+    second: list[dict[str, Any]] = []
+    assert run_epochs(plan, second.append) == results
+    assert [row["epoch"] for row in second] == [1, 2]
+    assert [row["best_validation_accuracy"] for row in second] == [row["best_validation_accuracy"] for row in first]
+    assert (run / "metrics.csv").read_text() == "".join(lines)
+
+
 def test_another_machine_continues_from_the_copy(
     config: TrainingConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +142,11 @@ def test_another_machine_continues_from_the_copy(
     assert run_epochs(plan_with("two"), second.append) == results
     assert [row["seconds"] for row in second] == [row["seconds"] for row in first]
     assert (tmp_path / "two/runs/tiny/results.parquet").is_file()
+
+
+def test_weights_and_reports_find_a_backend_for_cpu_tensors() -> None:
+    assert process_group_backend(TrialPlan(config={}, num_workers=2)) == "gloo"
+    assert process_group_backend(TrialPlan(config={}, num_workers=2, gpus_per_worker=1)) == "cpu:gloo,cuda:nccl"
 
 
 def test_resources() -> None:

@@ -227,11 +227,11 @@ def test_evaluation_can_be_rarer_but_never_misses_the_last_epoch(config: RunConf
 def test_everything_pruned_keeps_a_floor_and_says_so(
     config: RunConfig, problem: Problem, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings = config.replace(cdf_threshold=0.999, density_threshold=0.001, min_kept=10)
+    settings = config.replace(cdf_threshold=0.9, density_threshold=0.9, min_kept=40)
     with caplog.at_level(logging.WARNING):
         history = list(iterate(settings, problem=problem))
-    assert [r.kept for r in history] == [10, 10, 10]
-    assert "kept the 10" in caplog.text
+    assert [r.kept for r in history] == [40, 40, 40]
+    assert "kept the 40" in caplog.text
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_checkpoint(
@@ -260,6 +260,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_checkpoint(
         ({"encoder": "resnet9"}, "encoder: 'resnet9' is not known"),
         ({"pretext": "jigsaw"}, "pretext: 'jigsaw' is not known"),
         ({"weighter": "alpha"}, "weighter: 'alpha' is not known"),
+        ({"cdf_threshold": 0.6}, r"cdf_threshold \(lambda\): 0.6 is above density_threshold \(rho\) 0.5"),
         ({"meta_loss": "proto"}, "meta_loss: 'proto' is not known"),
     ],
 )

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bdw.config import WeighterConfig
+from bdw.errors import InputError
 from bdw.lazy_momentum import LazyMomentum
 from bdw.randomness import drawn_from
 from bdw.weighters import WeighterContext, WeightSample, WeightTable
@@ -68,6 +69,16 @@ class BetaWeighter(LearntWeighter):
             cdf_threshold=config.cdf_threshold,
             density_threshold=config.density_threshold,
         )
+
+    @staticmethod
+    def check(config: WeighterConfig) -> None:
+        """`InputError` if lambda > rho: a share lambda of the uniform prior lies below lambda, so it would be pruned."""
+        if config.prune and config.cdf_threshold > config.density_threshold:
+            raise InputError(
+                f"cdf_threshold (lambda): {config.cdf_threshold} is above density_threshold (rho) "
+                f"{config.density_threshold}, so that images would be pruned before anything is learnt about them; "
+                "allowed: lambda <= rho"
+            )
 
     def sample(self, indices: Tensor, generator: torch.Generator) -> WeightSample:
         """w_i ~ Beta(a_i, b_i) (k,), with the graph back to (log a_i, log b_i)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -44,7 +45,9 @@ def head() -> Iterator[Head]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "TUNE_", "PYTHONPATH"))} | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "HOME": str(folder / "home"),
-        "RAY_AUTH_MODE": "disabled",  # It listens for us only; a shared cluster needs `token`.
+        # Only the dashboard stays on loopback; Ray's other ports are open to the network, so nobody else may know this.
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ADDRESS": f"http://127.0.0.1:{dashboard}",
     }

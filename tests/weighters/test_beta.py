@@ -8,6 +8,8 @@ import scipy.special
 import scipy.stats
 import torch
 
+from bdw.config import WeighterConfig
+from bdw.errors import InputError
 from bdw.weighters.beta import BetaWeighter
 
 
@@ -125,3 +127,12 @@ def test_stays_finite_everywhere_within_the_bounds(log_a: float, log_b: float) -
     assert bool(weighter.optimiser.parameters.isfinite().all())
     assert bool((weighter.optimiser.parameters.abs() <= 7).all())
     assert np.isfinite(weighter.table().mean).all()
+
+
+def test_thresholds_that_would_prune_the_prior_are_refused() -> None:
+    with pytest.raises(InputError, match=r"\(lambda\): 0.6 is above density_threshold \(rho\) 0.5"):
+        BetaWeighter.check(WeighterConfig(cdf_threshold=0.6, density_threshold=0.5))
+    BetaWeighter.check(WeighterConfig(cdf_threshold=0.5, density_threshold=0.5))
+    BetaWeighter.check(WeighterConfig(cdf_threshold=0.6, density_threshold=0.5, prune=False))
+    for threshold in np.linspace(0.01, 0.99, 99):
+        assert not _weighter(1, cdf_threshold=threshold, density_threshold=threshold).useless().any()
