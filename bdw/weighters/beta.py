@@ -72,7 +72,7 @@ class BetaWeighter(LearntWeighter):
 
     @staticmethod
     def check(config: WeighterConfig) -> None:
-        """`InputError` if lambda > rho: of the uniform prior a share lambda lies below lambda, so all would be pruned."""
+        """`InputError` if lambda > rho: a share lambda of the uniform prior lies below lambda, so all would go."""
         if config.prune and config.cdf_threshold > config.density_threshold:
             raise InputError(
                 f"cdf_threshold (lambda): {config.cdf_threshold} is above density_threshold (rho) "
