@@ -52,7 +52,7 @@ def cells(
                 config = base.replace(**method.fields, target=domain, seed=seed)
                 config = config.replace(**room.largest_within(Design.of(config)).fields)
                 title = base.model.pretext if config.weighter.weighter == "uniform" else "bdw"
-                found.append(Cell(method.name, domain, seed, config, places.run_name(config, title)))
+                found.append(Cell(method.name, domain, seed, config, places.run_name(config, title, room.contents)))
     return found
 
 

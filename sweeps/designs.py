@@ -43,17 +43,19 @@ class Design:
 
 @dataclass(frozen=True)
 class Room:
-    """What a target's training part has to draw episodes from."""
+    """What a target's training part has to draw episodes from, and which pictures these are."""
 
     num_classes: int
     smallest_class: int
     """Images in the smallest class."""
+    contents: str = ""
+    """Short names of what source and target hold: other pictures under the same name are other data."""
 
     @classmethod
     def of(cls, problem: Problem) -> Room:
         """Counted on the labels."""
         counts = np.bincount(problem.target.train.labels, minlength=len(problem.target.classes))
-        return cls(len(counts), int(counts.min()))
+        return cls(len(counts), int(counts.min()), f"source {problem.source.content_key}, target {problem.target.key}")
 
     def fits(self, design: Design) -> bool:
         """Whether every episode of the design can be drawn."""

@@ -95,6 +95,7 @@ class Experiment:
             "objective": self.options.objective,
             "designs": [str(design) for design in self.space.designs],
             **portable(self.base),
+            "data contents": self.rooms[self.base.data.target].contents,
         }
 
     def described(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.search import Searcher
 
 from sweeps.objective import Objective
+from sweeps.results import DUPLICATE_OF
 from sweeps.study import SETTLED
 
 # Figures of the last report that become attributes of the Optuna trial.
@@ -80,6 +81,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
                 self._live[trial_id] = trial
                 self._open -= 1
                 return config
+            trial.set_user_attr(DUPLICATE_OF, same)
             self._fail(trial, f"the same parameters as trial {same}")
         self._open = 0
         return str(Searcher.FINISHED)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import COST_LABELS, compare, describe, draw_cd, draw_pareto, save_figure
+from analysis import COST_LABELS, AnalysisInputError, compare, describe, draw_cd, draw_pareto, save_figure
 from analysis.figure_style import new_figure
 from bdw.atomic import write_text
 
@@ -18,8 +18,9 @@ def draw_trials(trials: pd.DataFrame, baseline: str, path: Path) -> str | None:
     """pareto.png: validation accuracy of the complete trials against seconds and against instances seen.
 
     The baseline is one point, the mean over its seeds. Pruned trials are left out: what they would have cost and
-    reached is unknown. Returns why there is no picture, or None if there is one.
+    reached is unknown. Returns why there is no picture, or None if there is one; last time's is gone in any case.
     """
+    path.unlink(missing_ok=True)
     complete = trials[(trials["state"] == "complete") & trials["validation_accuracy"].notna()]
     if len(complete) < 2:
         return f"{path.name}: {len(complete)} complete trials; a picture needs at least 2"
@@ -49,8 +50,11 @@ def draw_trials(trials: pd.DataFrame, baseline: str, path: Path) -> str | None:
 def draw_ranks(results: pd.DataFrame, folder: Path, *, metric: str, remark: str) -> str | None:
     """critical_difference.png and .pdf, and comparison.json with the verdict in words.
 
-    Returns why there is no diagram, or None if there is one.
+    Returns why there is no diagram, or None if there is one; last time's files are gone in any case.
     """
+    diagrams = [folder / f"critical_difference.{ending}" for ending in ("png", "pdf")]
+    for path in (*diagrams, folder / "comparison.json"):
+        path.unlink(missing_ok=True)
     rows = results[results["metric"] == metric]
     domains, methods = rows["domain"].nunique(), rows["method"].nunique()
     if domains < 2 or methods < 2:
@@ -58,11 +62,18 @@ def draw_ranks(results: pd.DataFrame, folder: Path, *, metric: str, remark: str)
     cells = rows.groupby(["method", "domain"]).ngroups
     if cells < domains * methods:
         return f"critical_difference.png: {domains * methods - cells} of {domains * methods} method-domain pairs failed"
-    comparison = compare(rows, higher_is_better=True)
+    seeds = rows.groupby(["domain", "method"])["seed"].agg(frozenset)
+    unequal = [str(domain) for domain, own in seeds.groupby(level="domain") if own.nunique() > 1]
+    if unequal:
+        return f"critical_difference.png: methods completed different seeds on {', '.join(unequal)}"
+    try:
+        comparison = compare(rows, higher_is_better=True)
+    except AnalysisInputError as error:
+        return f"critical_difference.png: {error}"
     verdict = "\n".join(filter(None, [describe(comparison), remark]))
     contents = {"metric": metric, "verdict": verdict, "remark": remark, **comparison.to_dict()}
     write_text(folder / "comparison.json", json.dumps(contents, indent=2) + "\n")
     diagram = draw_cd(comparison, title=f"{metric} on {domains} target domains")
-    for ending in ("png", "pdf"):
-        save_figure(diagram.figure, folder / f"critical_difference.{ending}")
+    for path in diagrams:
+        save_figure(diagram.figure, path)
     return None

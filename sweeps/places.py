@@ -14,22 +14,11 @@ from typing import Any
 from bdw.config import RunConfig
 from bdw.errors import InputError
 from bdw.mirror import Mirror
+from bdw.run_directory import FREE_ON_RESUME
 
 CACHE = "~/.cache/bdw/sweeps"
-# What may differ without making it another trial.
-PLACES = frozenset(
-    {
-        "run_dir",
-        "cache_dir",
-        "data_root",
-        "download",
-        "resume",
-        "report",
-        "checkpoint_every",
-        "keep_checkpoints",
-        "device",
-    }
-)
+# What may differ without making it another trial: what a resumed run may change, but for its length.
+PLACES = FREE_ON_RESUME - {"epochs"}
 
 
 @dataclass(frozen=True)
@@ -75,9 +64,12 @@ class Places:
         """Where each machine keeps packed data sets, shared by all trials."""
         return f"{self.directory}/packed"
 
-    def run_name(self, config: RunConfig, title: str) -> str:
-        """The trial's identity: the same settings have the same name, whenever and wherever they run."""
-        settings = {key: value for key, value in config.flat().items() if key not in PLACES}
+    def run_name(self, config: RunConfig, title: str, contents: str) -> str:
+        """The trial's identity: the same settings on the same data have the same name, whenever and wherever they run.
+
+        `contents` tells data of the same name apart (see `Room.contents`): the data root is a place like any other.
+        """
+        settings = {key: value for key, value in config.flat().items() if key not in PLACES} | {"contents": contents}
         slug = re.sub(r"[^a-z0-9.]+", "-", title.lower()).strip("-.")
         return f"{slug}-{_digest(json.dumps(settings, sort_keys=True))}"
 

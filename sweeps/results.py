@@ -30,6 +30,9 @@ MEASURED = {
     "planted_auroc": "planted_auroc",
     "epoch": "epoch",
 }
+DUPLICATE_OF = "duplicate_of"
+"""User attribute of a trial that was drawn a second time and so was never started: the first one's number."""
+LABELS = ("method", "domain", "seed")
 
 
 def run_path(run: str) -> str:
@@ -37,11 +40,19 @@ def run_path(run: str) -> str:
     return f"runs/{run}"
 
 
-def trial_rows(study: optuna.Study, *, prefix: str = "") -> list[dict[str, Any]]:
-    """A row per trial that was started: state, method, parameters, measurements, and the reason if it failed."""
+def trial_rows(
+    study: optuna.Study, *, prefix: str = "", known: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """A row per trial that was started: state, method, parameters, measurements, and the reason if it failed.
+
+    `known` are the method, the domain and the seed of trials without labels of their own: those whose driver was
+    killed between asking for the trial and labelling it.
+    """
     rows = []
     for trial in study.get_trials(deepcopy=False, states=tuple(STATES)):
-        attributes = trial.user_attrs
+        if DUPLICATE_OF in trial.user_attrs:
+            continue
+        attributes = {**{name: value for name, value in (known or {}).items() if name in LABELS}, **trial.user_attrs}
         row = {
             "trial": f"{prefix}{trial.number}",
             "state": STATES[trial.state],

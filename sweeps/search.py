@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import optuna
@@ -13,9 +15,10 @@ from bdw.run_directory import git_revision
 from sweeps.early_stopping import EpochHalving
 from sweeps.experiment import Experiment
 from sweeps.optuna_search import StudySearcher
+from sweeps.results import DUPLICATE_OF
 from sweeps.segment import Workload, run_segment
 from sweeps.space import describe, fields_of
-from sweeps.study import requeue_unfinished, settled_trials
+from sweeps.study import SETTLED, requeue_unfinished, settled_trials
 
 METHOD = "BDW"
 PAPER = "paper"
@@ -27,14 +30,13 @@ def run_search(experiment: Experiment, study: optuna.Study, workload: Workload, 
     continued = requeue_unfinished(study)
     if continued:
         console.print(f"continuing {continued} trials from their last checkpoints")
-    for cell in experiment.space.paper_cells():
-        study.enqueue_trial(cell, user_attrs={"origin": PAPER}, skip_if_exists=True)
+    enqueue_cells(study, experiment.space.paper_cells())
     revision = git_revision()
 
     def propose(trial: optuna.Trial) -> dict[str, Any]:
         parameters = experiment.space.draw(trial)
         config = base.replace(**fields_of(parameters))
-        run = places.run_name(config, METHOD)
+        run = places.run_name(config, METHOD, experiment.rooms[config.data.target].contents)
         labels = {
             "run": run,
             "title": describe(parameters),
@@ -65,20 +67,37 @@ def run_search(experiment: Experiment, study: optuna.Study, workload: Workload, 
     )
 
 
+def enqueue_cells(study: optuna.Study, cells: Iterable[Mapping[str, Any]]) -> None:
+    """Queue those of the paper's cells that neither wait, run nor are settled.
+
+    A cell that failed is tried once more every time that the sweep is started, and not more often.
+    """
+    states = (TrialState.WAITING, TrialState.RUNNING, *SETTLED)
+    there = [trial.system_attrs.get("fixed_params") for trial in study.get_trials(deepcopy=False, states=states)]
+    for cell in cells:
+        if cell not in there:
+            study.enqueue_trial(dict(cell), user_attrs={"origin": PAPER})
+
+
 def best_trial(study: optuna.Study, *, origin: str | None = None) -> FrozenTrial | None:
     """The complete trial of highest accuracy, of all or of one origin; None if there is none.
 
-    A validation split is small, so that trials often tie: then the one that saw the fewest images.
+    A validation split is small, so that trials often tie: then the one that saw the fewest images, then the one of the
+    lowest number. The report chooses by the same rule (`bdw.report.trials_table.ranked`).
     """
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     candidates = [trial for trial in complete if origin in (None, trial.user_attrs.get("origin"))]
-    return max(candidates, key=lambda t: (t.values[0], -t.user_attrs["instances_seen"]), default=None)
+    return max(
+        candidates,
+        key=lambda t: (t.values[0], -t.user_attrs.get("instances_seen", math.inf), -t.number),
+        default=None,
+    )
 
 
 def failures(study: optuna.Study) -> list[str]:
-    """Why trials failed, newest last."""
+    """Why trials that were started failed, newest last."""
     failed = study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
-    return [str(trial.user_attrs.get("reason", "unknown")) for trial in failed]
+    return [str(trial.user_attrs.get("reason", "unknown")) for trial in failed if DUPLICATE_OF not in trial.user_attrs]
 
 
 def _early_stopping(study: optuna.Study, last_epoch: int) -> EpochHalving:

@@ -26,16 +26,17 @@ import optuna
 from rich.console import Console
 
 from bdw.atomic import write_text
+from bdw.errors import InputError
 from sweeps import command_line, datasets
 from sweeps.cluster import running_ray
 from sweeps.comparison import Method, cells, run_comparison
 from sweeps.experiment import Experiment
 from sweeps.options import SweepOptions
-from sweeps.search import PAPER, best_trial, failures, run_search
+from sweeps.search import PAPER, best_trial, run_search
 from sweeps.segment import Workload
 from sweeps.space import fields_of
 from sweeps.study import only_driver
-from sweeps.wrap_up import wrap_up
+from sweeps.wrap_up import require_complete_trial, wrap_up
 
 EXPERIMENT = "stl10_pruning"
 ROTNET = "RotNet"
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = command_line.parse(Options, arguments, prog=EXPERIMENT)
     experiment = Experiment.settle(EXPERIMENT, options, datasets.choose(options.data))
     places = experiment.places
+    title = f"Pruning sweep on {options.data}"
     console = Console()
     with only_driver(places.path):
         study, comparison = experiment.open_studies()
@@ -62,11 +64,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with running_ray(num_workers=options.num_workers) as cluster:
             workload = Workload.on(cluster, options)
             run_search(experiment, study, workload, console)
-            places.publish()
+            try:
+                require_complete_trial(experiment, study, title=title)
+            finally:
+                places.publish()
             methods = chosen_methods(study, console)
             wanted = cells(methods, experiment.base, experiment.rooms, options.seeds, places)
             run_comparison(comparison, wanted, workload=workload, places=places, console=console)
-        title = f"Pruning sweep on {options.data}"
         report = wrap_up(experiment, study, comparison, wanted, baseline=ROTNET, title=title, console=console)
         places.publish()
     console.print(f"report: {report}", soft_wrap=True)
@@ -79,7 +83,7 @@ def chosen_methods(study: optuna.Study, console: Console) -> list[Method]:
     """
     best, paper = best_trial(study), best_trial(study, origin=PAPER)
     if best is None:
-        raise SystemExit(f"{EXPERIMENT}: no trial completed; the last one said: {failures(study)[-1]}")
+        raise InputError("search: no trial completed, so that there is no method to compare")
     methods = [Method(ROTNET, {"weighter": "uniform"})]
     if paper is not None:
         methods.append(Method("BDW (paper's cell)", fields_of(paper.params)))

@@ -90,21 +90,23 @@ def open_study(
 
 
 def requeue_unfinished(study: optuna.Study, *, enqueue: bool = True) -> int:
-    """Fail the trials that a dead driver left running and queue their parameters again; returns how many.
+    """Queue the parameters of trials that a dead driver left running again and fail these; returns how many.
 
     A trial's run directory follows from its parameters, so the new trial continues from the old one's checkpoint.
     Without `enqueue` they are only failed, for a caller that knows by itself what is still to do.
     """
     unfinished = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    queued = {trial.user_attrs.get("continues") for trial in waiting}
     for trial in unfinished:
+        # Queued first: a kill in between must leave a trial twice rather than never.
+        if enqueue and trial.number not in queued:
+            kept = {key: trial.user_attrs[key] for key in ("origin",) if key in trial.user_attrs}
+            parameters = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+            study.enqueue_trial(parameters, user_attrs={**kept, "continues": trial.number})
         # The study's own methods cannot annotate a trial that another process asked for.
         study._storage.set_trial_user_attr(trial._trial_id, "reason", "the driver ended before the trial did")
         study.tell(trial.number, state=TrialState.FAIL)
-        if not enqueue:
-            continue
-        kept = {key: trial.user_attrs[key] for key in ("origin",) if key in trial.user_attrs}
-        parameters = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
-        study.enqueue_trial(parameters, user_attrs={**kept, "continues": trial.number})
     return len(unfinished)
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from bdw.errors import InputError
+from bdw.export import RESULT_COLUMNS
 from bdw.report import write_sweep_report
 from sweeps.comparison import Cell, comparison_rows
 from sweeps.experiment import Experiment
 from sweeps.pictures import draw_ranks, draw_trials
 from sweeps.results import trial_rows, write_results, write_trials
-from sweeps.search import best_trial
+from sweeps.search import METHOD, best_trial, failures
 
 
 def wrap_up(
@@ -36,14 +40,14 @@ def wrap_up(
         the report's path.
     """
     folder = experiment.places.path
-    rows = trial_rows(study)
+    rows = search_rows(experiment, study)
     for row in trial_rows(comparison, prefix="comparison-"):
         if row["method"] == baseline and row["domain"] == experiment.base.data.target:
             rows.append(row)
     write_trials(folder / "trials.csv", rows)
     results = comparison_rows(comparison, cells)
     write_results(folder / "results.parquet", results)
-    table = pd.DataFrame(results)
+    table = pd.DataFrame(results, columns=RESULT_COLUMNS)
     for missing in (
         draw_trials(pd.DataFrame(rows), baseline, folder / "pareto.png"),
         draw_ranks(table, folder, metric="accuracy", remark=experiment.choice.remark),
@@ -53,28 +57,69 @@ def wrap_up(
     best = best_trial(study)
     if best is not None:
         experiment.places.fetch_run(best.user_attrs["run"])
-    console.print(accuracy_table(table))
+    console.print(accuracy_table(table, cells))
     return write_sweep_report(folder, title=title)
 
 
-def accuracy_table(results: pd.DataFrame) -> Table:
-    """Test accuracy of every method on every domain, mean over seeds, and what a run cost on average."""
+def search_rows(experiment: Experiment, study: optuna.Study) -> list[dict[str, Any]]:
+    """The rows of the search's trials."""
+    base = experiment.base
+    known = {"method": METHOD, "domain": base.data.target, "seed": base.optimiser.seed}
+    return trial_rows(study, known=known)
+
+
+def require_complete_trial(experiment: Experiment, study: optuna.Study, *, title: str) -> None:
+    """Raise `InputError` if no trial of the search is complete, after writing trials.csv and a page that tell why."""
+    if best_trial(study) is not None:
+        return
+    folder, rows, failed = experiment.places.path, search_rows(experiment, study), failures(study)
+    if not rows:
+        raise InputError("search: no trial was started, so that there is nothing to compare")
+    write_trials(folder / "trials.csv", rows)
+    write_sweep_report(folder, title=title)
+    told = f"; the last one that failed said: {failed[-1]}" if failed else ""
+    raise InputError(
+        f"search: none of {len(rows)} trials completed, {len(failed)} of them failed{told}; "
+        f"all are in {folder / 'trials.csv'}"
+    )
+
+
+def accuracy_table(results: pd.DataFrame, cells: Sequence[Cell]) -> Table:
+    """Test accuracy of every method on every domain, mean over seeds, and what a run cost on average.
+
+    The means over domains and the costs are over those domains and seeds that every method completed: another method's
+    mean over easier domains would say nothing.
+    """
     rows = results[results["metric"] == "accuracy"]
-    methods, domains = (list(dict.fromkeys(rows[column])) for column in ("method", "domain"))
-    means = rows.groupby(["domain", "method"])["value"].mean()
+    methods, domains = (list(dict.fromkeys(getattr(cell, name) for cell in cells)) for name in ("method", "domain"))
+    pairs = {(cell.domain, cell.seed) for cell in cells}
+    done = {method: rows[rows["method"] == method].set_index(["domain", "seed"]) for method in methods}
+    shared = sorted(pairs.intersection(*(own.index for own in done.values())))
     table = Table("target domain", title="test accuracy (%)")
     for method in methods:
         table.add_column(method, justify="right")
     for domain in domains:
-        found = [(domain, method) in means.index for method in methods]
-        cells = [f"{100 * means[domain, m]:.1f}" if ok else "failed" for m, ok in zip(methods, found, strict=True)]
-        table.add_row(domain, *cells, end_section=domain == domains[-1])
+        wanted = sum(where == domain for where, _ in pairs)
+        found = (rows[(rows["method"] == method) & (rows["domain"] == domain)]["value"] for method in methods)
+        table.add_row(domain, *(_cell(own, wanted) for own in found), end_section=domain == domains[-1])
+    several_seeds = len(pairs) > len(domains)
+    of = f"{len(shared)} of {len(pairs)} {'domains and seeds' if several_seeds else 'domains'}"
+    whole = len(shared) == len(pairs)
     for name, column, scale, digits in (
-        ("mean", "value", 100, 1),
+        ("mean" if whole else f"mean of {of}", "value", 100, 1),
         ("seconds a run", "wall_seconds", 1, 1),
         ("instances a run", "instances_seen", 1, 0),
         ("kept at the end (%)", "kept_fraction", 100, 0),
     ):
-        averages = rows.groupby("method")[column].mean()
-        table.add_row(name, *(f"{scale * averages[method]:,.{digits}f}" for method in methods))
+        averages = (own.loc[shared, column].mean() if shared else math.nan for own in done.values())
+        table.add_row(name, *("–" if math.isnan(mean) else f"{scale * mean:,.{digits}f}" for mean in averages))
+    if not whole:
+        table.caption = f"means and costs are over the {of} that every method completed"
     return table
+
+
+def _cell(values: pd.Series[float], wanted: int) -> str:
+    if values.empty:
+        return "failed"
+    missing = f" ({len(values)} of {wanted} seeds)" if len(values) < wanted else ""
+    return f"{100 * values.mean():.1f}{missing}"

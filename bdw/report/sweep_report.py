@@ -13,7 +13,15 @@ from bdw.report.page import Block, Headline, Page, Section, Table, Text, picture
 from bdw.report.run_files import RunFiles, read_run
 from bdw.report.run_report import settings_table
 from bdw.report.table_files import column, read_json_object, read_table
-from bdw.report.trials_table import REQUIRED, best_trial, methods_table, state_counts, trials_table
+from bdw.report.trials_table import (
+    NO_METHOD,
+    REQUIRED,
+    best_trial,
+    methods_of,
+    methods_table,
+    state_counts,
+    trials_table,
+)
 from bdw.report.weights_sections import weights_sections
 from bdw.report.wording import count, number, percent, plural, seconds
 
@@ -62,8 +70,12 @@ def flattened(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _summary(trials: pd.DataFrame) -> str:
-    methods = sorted(set(trials["method"].astype(str)))
-    return f"{plural(len(trials), 'trial')} of {plural(len(methods), 'method')}: {', '.join(methods)}."
+    methods = methods_of(trials)
+    known = sorted(set(methods) - {NO_METHOD})
+    named = f"{plural(len(known), 'method')}: {', '.join(known)}" if known else "unknown methods"
+    num_unknown = int((methods == NO_METHOD).sum()) if known else 0
+    unknown = f" The method of {plural(num_unknown, 'trial')} is unknown." if num_unknown else ""
+    return f"{plural(len(trials), 'trial')} of {named}.{unknown}"
 
 
 def _headlines(trials: pd.DataFrame) -> list[Headline]:
@@ -75,16 +87,16 @@ def _headlines(trials: pd.DataFrame) -> list[Headline]:
         )
         if column(best, "test_accuracy").notna().all():
             found.append(
-                Headline("Its test accuracy", percent(_value(best, "test_accuracy")), str(best["method"].iloc[0]))
+                Headline("Its test accuracy", percent(_value(best, "test_accuracy")), methods_of(best).iloc[0])
             )
         found.append(Headline("Images it kept", percent(_value(best, "kept_fraction")), "of the source at the end"))
     states = state_counts(trials)
     found.append(
         Headline("Trials", f"{len(trials):,}", ", ".join(f"{number_of} {state}" for state, number_of in states.items()))
     )
-    found.append(Headline("Time", seconds(column(trials, "wall_seconds").sum()), "summed over all trials"))
+    found.append(Headline("Time", seconds(column(trials, "wall_seconds").sum()), "over the trials of the search"))
     seen = column(trials, "instances_seen").sum()
-    found.append(Headline("Instances seen", count(seen), "source images, summed over all trials"))
+    found.append(Headline("Instances seen", count(seen), "source images, over the trials of the search"))
     return found
 
 
@@ -104,7 +116,10 @@ def _highlight_sentence(trials: pd.DataFrame) -> str:
     complete = trials[trials["state"] == "complete"]
     num_equal = int((column(complete, "validation_accuracy") == _value(best, "validation_accuracy")).sum())
     if num_equal > 1:
-        return f"{num_equal:,} complete trials share the highest validation accuracy; the first of them is highlighted."
+        return (
+            f"{num_equal:,} complete trials share the highest validation accuracy; the one of them that saw the fewest "
+            "instances is highlighted, the first if several did."
+        )
     return "The best complete trial by validation accuracy is highlighted."
 
 
@@ -128,20 +143,23 @@ def _comparison(sweep_dir: Path, trials: pd.DataFrame) -> Section:
 
 def _best_run_sections(sweep_dir: Path, trials: pd.DataFrame) -> list[Section]:
     """The weights and images of the best complete trial that learnt weights; plain training has none to show."""
-    remaining, num_passed_over = trials, 0
+    remaining, num_absent, num_without = trials, 0, 0
     while (best := best_trial(remaining)) is not None:
         folder = best["run"].iloc[0] if "run" in best else None
         run = _read_trial_run(sweep_dir, folder)
         if run is not None and run.weights is not None:
             accuracy = percent(_value(best, "validation_accuracy"))
-            which = f"Trial {_name(best)} ({best['method'].iloc[0]}), validation accuracy {accuracy}, in {folder}."
-            if num_passed_over:
-                which += f" {plural(num_passed_over, 'trial')} did better but left no learnt weights to show."
+            which = f"Trial {_name(best)} ({methods_of(best).iloc[0]}), validation accuracy {accuracy}, in {folder}."
+            if num_without:
+                which += f" {plural(num_without, 'trial')} ranked higher but learnt no weights."
+            if num_absent:
+                which += f" {plural(num_absent, 'trial')} ranked higher, but the run directory is not here."
             return [
                 Section(f"The best run with learnt weights: trial {_name(best)}", [Text(which)]),
                 *weights_sections(run),
             ]
-        remaining, num_passed_over = remaining.drop(index=best.index), num_passed_over + 1
+        num_absent, num_without = num_absent + (run is None), num_without + (run is not None)
+        remaining = remaining.drop(index=best.index)
     return []
 
 

@@ -13,6 +13,7 @@ from bdw.report.wording import UNKNOWN, count, number, percent, ratio, seconds
 REQUIRED = ("trial", "state", "method", "validation_accuracy", "wall_seconds", "instances_seen", "kept_fraction")
 STATES = ("complete", "pruned", "failed", "running")
 RANKED_BY = "validation"
+NO_METHOD = "unknown"
 
 # Column of the file -> (heading, how its numbers read). What is not listed here is a searched parameter.
 _MEASURED: dict[str, tuple[str, Callable[[float], str]]] = {
@@ -29,18 +30,30 @@ _LAST = ("reason",)
 _NOT_SHOWN = ("run", "value", "git_revision")
 
 
+def methods_of(trials: pd.DataFrame) -> pd.Series[str]:
+    """Every trial's method; `unknown` where the file has none: a trial may end before it has any label."""
+    methods = trials["method"].astype(object)
+    return methods.where(methods.notna() & (methods != ""), NO_METHOD).astype(str)
+
+
 def ranked(trials: pd.DataFrame) -> pd.DataFrame:
-    """The trials by state (complete ones first) and then by validation accuracy, highest first, unknown last."""
+    """The trials by state (complete ones first), then by validation accuracy, highest first, unknown last.
+
+    A validation split is small, so that trials often tie: then the one that saw the fewest instances comes first, then
+    the one that comes first in the file, which a sweep writes by number. The sweep itself chooses by the same rule.
+    """
     known = {state: position for position, state in enumerate(STATES)}
     keys = trials.assign(
         _state=trials["state"].map(lambda state: known.get(str(state), len(STATES))),
         _accuracy=-column(trials, "validation_accuracy"),
+        _instances=column(trials, "instances_seen"),
     )
-    return keys.sort_values(["_state", "_accuracy"], kind="stable").drop(columns=["_state", "_accuracy"])
+    order = ["_state", "_accuracy", "_instances"]
+    return keys.sort_values(order, kind="stable").drop(columns=order)
 
 
 def best_trial(trials: pd.DataFrame) -> pd.DataFrame | None:
-    """The row of the complete trial with the highest validation accuracy; None if no complete trial has one.
+    """The row of the complete trial that ranks first (see `ranked`); None if none has a validation accuracy.
 
     Test accuracy plays no part: choosing by it would make the best look better than it is.
     """
@@ -82,8 +95,9 @@ def methods_table(trials: pd.DataFrame) -> Table:
     """One row a method: its trials, and the measurements of its best complete trial (by validation accuracy)."""
     headings = ("method", "trials", "validation", "test", "time", "instances seen", "kept")
     rows = []
-    for method in sorted(set(trials["method"].astype(str))):
-        own = trials[trials["method"].astype(str) == method]
+    methods = methods_of(trials)
+    for method in sorted(set(methods)):
+        own = trials[methods == method]
         best = best_trial(own)
         chosen = ["validation_accuracy", "test_accuracy", "wall_seconds", "instances_seen", "kept_fraction"]
         values = [column(best, name).iloc[0] if best is not None else float("nan") for name in chosen]

@@ -50,6 +50,8 @@ def test_numbers_are_those_of_the_files(page: str) -> None:
         "Instances seen": "19,630",
     }
     assert "3 complete, 1 pruned, 1 failed" in page
+    assert "over the trials of the search" in page
+    assert "over all trials" not in page
     assert "3 complete (31.5 s, 18,120 instances); 1 pruned (3.0 s, 1,500 instances)" in page
 
 
@@ -79,7 +81,11 @@ def test_a_best_trial_without_learnt_weights_is_passed_over(tmp_path: Path, make
     trials.to_csv(sweep / "trials.csv", index=False)
     page = _write(sweep)
     assert "The best run with learnt weights: trial t1" in page
-    assert "1 trial did better but left no learnt weights to show" in page
+    assert "1 trial ranked higher but learnt no weights." in page
+    shutil.rmtree(sweep / "trials" / "t0")
+    page = _write(sweep)
+    assert "learnt no weights" not in page
+    assert "1 trial ranked higher, but the run directory is not here." in page
 
 
 def test_a_deleted_best_run_costs_only_its_pictures(tmp_path: Path, make_sweep: MakeSweep) -> None:

@@ -40,6 +40,21 @@ def test_the_best_is_complete_and_chosen_on_validation() -> None:
     assert table.rows[0][:2] == ("t2", "complete")
 
 
+def test_of_equals_the_one_that_saw_the_fewest_instances_then_the_first() -> None:
+    trials = _trials(validation_accuracy=[0.9, 0.9, 0.9, 0.8, 0.9], instances_seen=[300, 200, 200, 1, np.nan])
+    assert list(trials_table.ranked(trials)["trial"]) == ["t1", "t2", "t0", "t4", "t3"]
+    best = trials_table.best_trial(trials)
+    assert best is not None
+    assert best["trial"].tolist() == ["t1"]
+
+
+def test_trials_without_a_method_are_counted_as_unknown() -> None:
+    trials = _trials(validation_accuracy=[0.5, 0.9, np.nan], method=["beta", "", np.nan])
+    assert [row[:2] for row in trials_table.methods_table(trials).rows] == [("beta", "1"), ("unknown", "2")]
+    nameless = _trials(validation_accuracy=[np.nan], method=[np.nan])
+    assert trials_table.methods_table(nameless).rows[0][:2] == ("unknown", "1")
+
+
 def test_nothing_is_best_before_a_trial_completes() -> None:
     trials = _trials(validation_accuracy=[0.5, 0.9], state=["running", "pruned"])
     assert trials_table.best_trial(trials) is None

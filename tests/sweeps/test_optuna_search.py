@@ -14,8 +14,11 @@ from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search import Searcher
 
 from bdw.errors import InputError
+from bdw.report import write_sweep_report
 from sweeps.objective import ACCURACY, OBJECTIVES
 from sweeps.optuna_search import StudySearcher
+from sweeps.results import trial_rows, write_trials
+from sweeps.search import failures
 from sweeps.study import only_driver, open_storage, open_study, requeue_unfinished, settled_trials
 
 LAST_EPOCH = 3
@@ -145,6 +148,23 @@ def test_the_same_run_never_runs_twice(reopen: Open) -> None:
     assert isinstance(second, dict)
     assert [first["plan"]["x"], second["plan"]["x"]] == [0.25, 0.75]
     assert study.get_trials()[1].user_attrs["reason"] == "the same parameters as trial 0"
+    assert [row["trial"] for row in trial_rows(study)] == ["0", "2"]  # What was drawn twice was never started.
+    assert failures(study) == []
+
+
+def test_a_kill_before_the_labels_costs_no_page(reopen: Open, tmp_path: Path) -> None:
+    searcher = searcher_for(reopen())
+    searcher.suggest("a")
+    searcher.on_trial_complete("a", row(3, 0.6, ended=True, kept_fraction=0.7))
+    reopen().ask()  # And here the driver dies.
+    study = reopen()
+    assert requeue_unfinished(study) == 1
+    known = {"method": "BDW", "domain": "digits", "seed": 0}
+    for rows, methods in ((trial_rows(study), ["BDW", ""]), (trial_rows(study, known=known), ["BDW", "BDW"])):
+        assert [row["method"] for row in rows] == methods
+        write_trials(tmp_path / "trials.csv", rows)
+        page = write_sweep_report(tmp_path, "title").read_text()
+        assert ("2 trials of 1 method: BDW. The method of 1 trial is unknown." in page) is ("" in methods)
 
 
 def test_a_space_that_is_used_up_ends_the_search(reopen: Open) -> None:

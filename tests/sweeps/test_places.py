@@ -8,17 +8,20 @@ import pytest
 
 from bdw.config import RunConfig
 from bdw.errors import InputError
-from sweeps.places import Places, portable
+from bdw.run_directory import FREE_ON_RESUME
+from sweeps.places import PLACES, Places, portable
 
 CONFIG = RunConfig()
 
 
 def test_run_names_depend_on_settings_and_seed_only() -> None:
     places, elsewhere = Places.of("/a", "sweep"), Places.of("s3://bucket", "other")
-    name = places.run_name(CONFIG, "BDW")
-    assert name == elsewhere.run_name(CONFIG.replace(run_dir="x", cache_dir="y", data_root="z", device="cpu"), "BDW")
-    assert name != places.run_name(CONFIG.replace(seed=1), "BDW")
-    assert name != places.run_name(CONFIG.replace(weight_lr=10.0), "BDW")
+    name = places.run_name(CONFIG, "BDW", "data")
+    moved = CONFIG.replace(run_dir="x", cache_dir="y", data_root="z", device="cpu")
+    assert name == elsewhere.run_name(moved, "BDW", "data")
+    assert name != places.run_name(CONFIG.replace(seed=1), "BDW", "data")
+    assert name != places.run_name(CONFIG.replace(weight_lr=10.0), "BDW", "data")
+    assert name != places.run_name(CONFIG, "BDW", "other pictures of the same name")
     assert name.startswith("bdw-")
 
 
@@ -80,3 +83,8 @@ def test_what_makes_results_comparable() -> None:
     assert "seed" not in portable(CONFIG)
     assert "run_dir" not in portable(CONFIG)
     assert portable(CONFIG)["epochs"] == CONFIG.optimiser.epochs
+
+
+def test_a_place_is_what_a_resumed_run_may_change_but_for_its_length() -> None:
+    assert frozenset({"epochs"}) == FREE_ON_RESUME - PLACES
+    assert PLACES <= FREE_ON_RESUME

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
 import pandas as pd
 import pytest
 from optuna.trial import TrialState
+from rich.console import Console
 
+from bdw.config import RunConfig
+from bdw.errors import InputError
+from bdw.export import RESULT_COLUMNS
+from sweeps.comparison import Cell
 from sweeps.pictures import draw_ranks, draw_trials
 from sweeps.results import result_rows, trial_rows, write_results, write_trials
-from sweeps.wrap_up import accuracy_table
+from sweeps.wrap_up import accuracy_table, require_complete_trial, wrap_up
 
 MEASURED = {
     "best_validation_accuracy": 0.8,
@@ -92,9 +99,14 @@ def test_ranks_are_drawn_with_the_remark(tmp_path: Path) -> None:
         (long_table(1), "2 methods on 1 domains; a comparison needs at least 2 of each"),
         (long_table(3, ("a",)), "1 methods on 3 domains"),
         (long_table(3).iloc[:-1], "1 of 6 method-domain pairs failed"),
+        (long_table(3).assign(value=0.5), "critical_difference.png: "),
+        (pd.concat([long_table(3), long_table(3).assign(seed=1).iloc[:-1]]), "completed different seeds on d2"),
+        (pd.DataFrame([], columns=RESULT_COLUMNS), "0 methods on 0 domains"),
     ],
 )
 def test_ranks_that_cannot_be_drawn_say_why(tmp_path: Path, table: pd.DataFrame, reason: str) -> None:
+    for name in ("critical_difference.png", "critical_difference.pdf", "comparison.json"):
+        (tmp_path / name).write_text("last time's")
     assert reason in str(draw_ranks(table, tmp_path, metric="accuracy", remark=""))
     assert list(tmp_path.iterdir()) == []
 
@@ -109,13 +121,85 @@ def test_trials_are_drawn_by_cost(tmp_path: Path) -> None:
     ]
     assert draw_trials(pd.DataFrame(rows), "RotNet", tmp_path / "pareto.png") is None
     assert (tmp_path / "pareto.png").stat().st_size > 10_000
+    (tmp_path / "none.png").write_text("last time's")
     reason = draw_trials(pd.DataFrame(rows[:1]), "RotNet", tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()
     assert reason == "none.png: 1 complete trials; a picture needs at least 2"
 
 
+def wanted(domains: int, seeds: int = 1) -> list[Cell]:
+    return [
+        Cell(method, f"d{domain}", seed, RunConfig(), "run")
+        for seed in range(seeds)
+        for domain in range(domains)
+        for method in ("RotNet", "BDW")
+    ]
+
+
+def columns_of(results: pd.DataFrame, cells: list[Cell]) -> list[list[str]]:
+    return [[str(cell) for cell in column.cells] for column in accuracy_table(results, cells).columns]
+
+
 def test_the_terminals_table() -> None:
-    table = accuracy_table(long_table(2).iloc[:-1])
+    table = accuracy_table(long_table(2), wanted(2))
     assert [column.header for column in table.columns] == ["target domain", "RotNet", "BDW"]
-    cells = [list(column.cells) for column in table.columns]
+    cells = columns_of(long_table(2), wanted(2))
     assert cells[0] == ["d0", "d1", "mean", "seconds a run", "instances a run", "kept at the end (%)"]
-    assert cells[2] == ["60.0", "failed", "60.0", "12.0", "1,000", "50"]
+    assert cells[2] == ["60.0", "61.0", "60.5", "12.0", "1,000", "50"]
+
+
+def test_means_are_over_what_every_method_completed() -> None:
+    results = long_table(2).iloc[:-1].assign(wall_seconds=[1.0, 2.0, 100.0])
+    names, rotnet, bdw = columns_of(results, wanted(2))
+    assert names[:3] == ["d0", "d1", "mean of 1 of 2 domains"]
+    assert rotnet[:4] == ["50.0", "51.0", "50.0", "1.0"]
+    assert bdw[:4] == ["60.0", "failed", "60.0", "2.0"]
+
+
+def test_a_missing_seed_is_told() -> None:
+    results = pd.concat([long_table(2), long_table(2).assign(seed=1).iloc[:-1]], ignore_index=True)
+    names, rotnet, bdw = columns_of(results, wanted(2, seeds=2))
+    assert names[2] == "mean of 3 of 4 domains and seeds"
+    assert rotnet[1:3] == ["51.0", "50.3"]
+    assert bdw[1:3] == ["61.0 (1 of 2 seeds)", "60.3"]
+
+
+def test_a_comparison_of_which_nothing_completed() -> None:
+    names, *methods = columns_of(pd.DataFrame([], columns=RESULT_COLUMNS), wanted(1))
+    assert names[:2] == ["d0", "mean of 0 of 1 domains"]
+    assert methods == [["failed", "–", "–", "–", "–"]] * 2
+
+
+def experiment_in(folder: Path) -> Any:
+    places = SimpleNamespace(path=folder, fetch_run=lambda run: folder / run)
+    return SimpleNamespace(places=places, base=RunConfig(), choice=SimpleNamespace(remark=""))
+
+
+def test_the_end_survives_a_comparison_that_failed_altogether(study: optuna.Study, tmp_path: Path) -> None:
+    said = Console(file=io.StringIO(), width=200)
+    comparison = optuna.create_study(direction="maximize")
+    experiment = experiment_in(tmp_path)
+    page = wrap_up(experiment, study, comparison, wanted(2), baseline="RotNet", title="t", console=said)
+    assert page.is_file()
+    assert pd.read_parquet(tmp_path / "results.parquet").empty
+    assert pd.read_csv(tmp_path / "trials.csv")["method"].tolist() == ["BDW"] * 3
+    assert "0 methods on 0 domains" in said.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("state", [TrialState.FAIL, TrialState.PRUNED])
+def test_without_a_complete_trial_the_tables_stay(state: TrialState, tmp_path: Path) -> None:
+    study = optuna.create_study(direction="maximize")
+    trial = study.ask()
+    if state == TrialState.FAIL:
+        trial.set_user_attr("reason", "no memory")
+    study.tell(trial, state=state)
+    with pytest.raises(InputError, match="none of 1 trials completed") as error:
+        require_complete_trial(experiment_in(tmp_path), study, title="t")
+    assert ("no memory" in str(error.value)) is (state == TrialState.FAIL)
+    assert len(pd.read_csv(tmp_path / "trials.csv")) == 1
+    assert (tmp_path / "report.html").is_file()
+
+
+def test_a_sweep_without_a_single_trial(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no trial was started"):
+        require_complete_trial(experiment_in(tmp_path), optuna.create_study(), title="t")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import optuna
+import pytest
 from optuna.trial import TrialState
 
-from sweeps.search import PAPER, best_trial, failures
+from sweeps.search import PAPER, best_trial, enqueue_cells, failures
+from sweeps.study import requeue_unfinished
 
 
 def study_of(*trials: tuple[float, int, str | None]) -> optuna.Study:
@@ -26,6 +28,61 @@ def test_the_most_accurate_then_the_cheapest() -> None:
     assert best is not None
     assert paper is not None
     assert (best.number, paper.number) == (2, 1)
+
+
+def test_of_equals_the_lowest_number() -> None:
+    best = best_trial(study_of((0.8, 100, None), (0.9, 200, None), (0.9, 200, None)))
+    assert best is not None
+    assert best.number == 1
+
+
+CELLS = [{"x": 0.25}, {"x": 0.5}]
+
+
+def start(study: optuna.Study) -> optuna.Trial:
+    trial = study.ask()
+    trial.suggest_float("x", 0, 1)
+    return trial
+
+
+def waiting(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    return study.get_trials(states=(TrialState.WAITING,))
+
+
+def test_a_failed_cell_is_tried_again_at_the_next_start() -> None:
+    study = optuna.create_study(direction="maximize")
+    for _ in range(2):
+        enqueue_cells(study, CELLS)
+        assert [trial.system_attrs["fixed_params"] for trial in waiting(study)] == CELLS
+    study.tell(start(study), state=TrialState.FAIL)
+    study.tell(start(study), 0.5)
+    for _ in range(2):
+        enqueue_cells(study, CELLS)
+        (again,) = waiting(study)
+        assert again.system_attrs["fixed_params"] == CELLS[0]
+        assert again.user_attrs["origin"] == PAPER
+    study.tell(start(study), state=TrialState.PRUNED)
+    enqueue_cells(study, CELLS)
+    assert not waiting(study)
+
+
+def test_a_kill_while_requeueing_loses_no_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = optuna.create_study(direction="maximize")
+    enqueue_cells(study, CELLS[:1])
+    start(study)
+
+    def killed(*arguments: object, **named: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(study, "tell", killed)
+        with pytest.raises(KeyboardInterrupt):
+            requeue_unfinished(study)
+    assert len(waiting(study)) == 1
+    assert requeue_unfinished(study) == 1
+    enqueue_cells(study, CELLS[:1])
+    (again,) = waiting(study)
+    assert again.user_attrs == {"origin": PAPER, "continues": 0}
 
 
 def test_none_if_nothing_is_complete() -> None:

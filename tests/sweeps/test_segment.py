@@ -65,7 +65,7 @@ def run(tmp_path: Path, workload: Workload, changes: list[dict[str, Any]]) -> tu
         change = left.pop(0)
         weak = change.pop("weak", False)
         config = BASE.replace(**change)
-        name = places.run_name(config, "BDW")
+        name = places.run_name(config, "BDW", "")
         labels = {"run": name, "title": name, "method": "BDW", "weak": weak}
         return {"plan": dataclasses.asdict(workload.plan(places, config, name)), "labels": labels}
 
