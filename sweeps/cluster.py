@@ -82,7 +82,6 @@ def _start_here(*, dashboard: bool) -> None:
     # A local Ray asks for a token. Without one of this process's own it would leave one in the home directory, which
     # changes how later clusters behave.
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    os.environ["RAY_AUTH_MODE"] = "token"  # Ray listens on all interfaces, whatever the caller's environment says.
     ray.init(
         address="local",
         include_dashboard=dashboard,
