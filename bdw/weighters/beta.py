@@ -55,14 +55,10 @@ class BetaWeighter(LearntWeighter):
 
     @classmethod
     def from_context(cls, context: WeighterContext) -> Self:
-        """One distribution for every source image."""
-        return cls.from_config(len(context.source), context.config)
-
-    @classmethod
-    def from_config(cls, num_instances: int, config: WeighterConfig) -> Self:
-        """For that many instances, with the config's eta, momentum, bounds, lambda and rho."""
+        """One distribution for every source image, with the config's eta, momentum, bounds, lambda and rho."""
+        config = context.config
         return cls(
-            num_instances,
+            len(context.source),
             learning_rate=config.weight_lr,
             momentum=config.weight_momentum,
             log_bound=config.log_bound,

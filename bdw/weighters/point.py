@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bdw import collectives
-from bdw.config import WeighterConfig
 from bdw.lazy_momentum import LazyMomentum
 from bdw.weighters import WeighterContext, WeightSample, WeightTable
 from bdw.weighters.learnt import LearntWeighter
@@ -49,14 +48,10 @@ class PointWeighter(LearntWeighter):
 
     @classmethod
     def from_context(cls, context: WeighterContext) -> Self:
-        """One weight for every source image."""
-        return cls.from_config(len(context.source), context.config)
-
-    @classmethod
-    def from_config(cls, num_instances: int, config: WeighterConfig) -> Self:
-        """For that many instances, with the config's eta, momentum, limit of the gradient's norm and lambda."""
+        """One weight for every source image, with the config's eta, momentum, gradient limit and lambda."""
+        config = context.config
         return cls(
-            num_instances,
+            len(context.source),
             learning_rate=config.weight_lr,
             momentum=config.weight_momentum,
             gradient_clip=config.weight_gradient_clip,
