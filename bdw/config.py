@@ -80,9 +80,9 @@ class ModelConfig:
     """What is trained."""
 
     encoder: str = "small_cnn"
-    """Encoder architecture (`resnet18`, `resnet34`, `small_resnet`, `small_cnn`)."""
+    """Encoder architecture (`resnet18`, `resnet34`, `small_resnet`, `small_cnn`, `mlp`)."""
     pretext: str = "rotation"
-    """Pretext task that makes labels out of unlabelled images (`rotation`)."""
+    """Pretext task, what is learnt from unlabelled images: `rotation` or `vae` (a variational auto-encoder)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,6 +213,13 @@ class OptimiserConfig:
 class EvaluationConfig:
     """How good the encoder is for the target."""
 
+    measure: str = "accuracy"
+    """What chooses the best epoch on the target's validation split and is reported on its test split: `accuracy` of a
+    logistic regression (the paper's), or `pretext_loss`, the pretext task's own loss (lower is better)."""
+    monitors: tuple[str, ...] = ()
+    """Further measures of the validation split, a column each in metrics.csv; they choose nothing."""
+    final_measures: tuple[str, ...] = ()
+    """Further measures of the best encoder on the test split, taken once at the end."""
     evaluate_every: int = 1
     """Epochs between two evaluations on the validation split; the last epoch is always evaluated."""
     max_iterations: int = 800

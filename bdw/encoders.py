@@ -15,16 +15,18 @@ from bdw.errors import InputError, unknown_option
 
 
 class Encoder(nn.Module):
-    """A backbone and what its users must know: input channels and feature dimension.
+    """A backbone and what its users must know: input channels, feature dimension, and the images it was made for.
 
     `backbone` alone is what a user takes home; for the ResNets it is torchvision's own class with `fc` removed.
+    `image_shape` is (c, s, s) of the source's images as the pretext task sees them.
     """
 
-    def __init__(self, backbone: nn.Module, channels: int, feature_dim: int):
+    def __init__(self, backbone: nn.Module, channels: int, feature_dim: int, image_shape: tuple[int, int, int]):
         super().__init__()
         self.backbone = backbone
         self.channels = channels
         self.feature_dim = feature_dim
+        self.image_shape = image_shape
 
     def forward(self, images: Tensor) -> Tensor:
         """Features (B, feature_dim); grey images are repeated where the backbone wants colour."""
@@ -89,28 +91,38 @@ def _stage(channels_in: int, channels_out: int) -> nn.Module:
     return block
 
 
-def _small_cnn(channels: int) -> Encoder:
-    return Encoder(SmallCNN(channels, width=16), channels, 64)
+MLP_WIDTH = 100
+"""Hidden units of the paper's auto-encoder (Table 1)."""
 
 
-def _small_resnet(channels: int) -> Encoder:
-    return Encoder(SmallResNet(channels, width=16), channels, 64)
+def _mlp(channels: int, size: int) -> Encoder:
+    backbone = nn.Sequential(nn.Flatten(), nn.Linear(channels * size * size, MLP_WIDTH), nn.ReLU(inplace=True))
+    return Encoder(backbone, channels, MLP_WIDTH, (channels, size, size))
 
 
-def _torchvision_resnet(constructor: Callable[..., nn.Module]) -> Callable[[int], Encoder]:
-    def build(channels: int) -> Encoder:
+def _small_cnn(channels: int, size: int) -> Encoder:
+    return Encoder(SmallCNN(channels, width=16), channels, 64, (channels, size, size))
+
+
+def _small_resnet(channels: int, size: int) -> Encoder:
+    return Encoder(SmallResNet(channels, width=16), channels, 64, (channels, size, size))
+
+
+def _torchvision_resnet(constructor: Callable[..., nn.Module]) -> Callable[[int, int], Encoder]:
+    def build(channels: int, size: int) -> Encoder:
         if channels not in (1, 3):
             raise InputError(f"encoder: torchvision's ResNets take 1 or 3 channels; the source has {channels}")
         backbone = constructor(weights=None)
         head = backbone.fc
         assert isinstance(head, nn.Linear)
         backbone.fc = nn.Identity()
-        return Encoder(backbone, 3, head.in_features)
+        return Encoder(backbone, 3, head.in_features, (channels, size, size))
 
     return build
 
 
-_BUILDERS: dict[str, Callable[[int], Encoder]] = {
+_BUILDERS: dict[str, Callable[[int, int], Encoder]] = {
+    "mlp": _mlp,
     "resnet18": _torchvision_resnet(torchvision.models.resnet18),
     "resnet34": _torchvision_resnet(torchvision.models.resnet34),
     "small_cnn": _small_cnn,
@@ -123,11 +135,14 @@ def available() -> tuple[str, ...]:
     return tuple(sorted(_BUILDERS))
 
 
-def build(name: str, channels: int) -> Encoder:
-    """A fresh encoder for images of that many channels, drawn from torch's global generator."""
+def build(name: str, channels: int, size: int) -> Encoder:
+    """A fresh encoder for images (channels, size, size), drawn from torch's global generator.
+
+    `mlp` takes images of exactly that size (one hidden layer of 100 ReLU units, the paper's Table 1), the others any.
+    """
     if name not in _BUILDERS:
         raise unknown_option("encoder", name, _BUILDERS)
-    return _BUILDERS[name](channels)
+    return _BUILDERS[name](channels, size)
 
 
 @contextmanager

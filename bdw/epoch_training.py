@@ -29,7 +29,7 @@ class EpochTotals:
     loss: float
     """Mean over instances."""
     accuracy: float
-    """Mean over instances of the share of views solved."""
+    """Mean over instances of the share of views solved; NaN where there is no right and wrong."""
     meta_loss: float
     """Mean over the workers and the steps that computed it; NaN where none did."""
     seconds: float
@@ -67,7 +67,13 @@ def train_epoch(
         if meta_loss is not None:
             meta_steps, last_meta_loss = meta_steps + 1, meta_loss
         sums += torch.tensor(
-            [loss * len(mine), float(measured.hits.sum()), meta_loss or 0.0, len(mine)], dtype=torch.float64
+            [
+                loss * len(mine),
+                math.nan if measured.hits is None else float(measured.hits.sum()),
+                meta_loss or 0.0,
+                len(mine),
+            ],
+            dtype=torch.float64,
         )
         seen += len(indices)
         if collectives.rank() == 0:

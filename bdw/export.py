@@ -50,7 +50,7 @@ def read_encoder(path: Path) -> tuple[Encoder, dict[str, str]]:
         raise InputError(f"encoder file {path} cannot be read: {error}") from error
     if not {"encoder", "channels", "crop_size"} <= set(metadata):
         raise InputError(f"encoder file {path} was not written by bdw: it does not say which architecture it holds")
-    encoder = encoders.build(metadata["encoder"], int(metadata["channels"]))
+    encoder = encoders.build(metadata["encoder"], int(metadata["channels"]), int(metadata["crop_size"]))
     encoder.backbone.load_state_dict(safetensors.torch.load_file(path), strict=True)
     return encoder.eval(), metadata
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +38,11 @@ class EpochReport:
     meta_loss: float
     """Mean over the steps that computed it; NaN where none did."""
     pretext_accuracy: float
-    """Share of views solved while training."""
-    validation_accuracy: float
-    """Logistic regression on the target's validation split; NaN in epochs without evaluation."""
+    """Share of views solved while training; NaN where the pretext task knows no right and wrong."""
+    validation_score: float
+    """The config's `measure` on the target's validation split; NaN in epochs without evaluation."""
     is_best: bool
-    """Whether this is the best validation accuracy so far."""
+    """Whether this is the best validation score so far."""
     kept: int
     """Instances kept after this epoch's pruning."""
     kept_fraction: float
@@ -60,10 +61,21 @@ class EpochReport:
     """Seconds of all training, pruning, evaluation and checkpoints since the start, resumed parts included."""
     images_per_second: float
     """Source instances a second in this epoch's steps."""
+    monitors: Mapping[str, float] = field(default_factory=dict)
+    """The config's `monitors` on the validation split by name; NaN in epochs without evaluation."""
 
-    def row(self) -> dict[str, float | int | bool]:
-        """Column -> value."""
-        return dataclasses.asdict(self)
+    def row(self) -> dict[str, Any]:
+        """Column -> value; monitors are columns of their own."""
+        values = dataclasses.asdict(self)
+        monitors = values.pop("monitors")
+        return {**values, **monitors}
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """The report that has this `row()`."""
+        own = {column.name for column in dataclasses.fields(cls)}
+        monitors = {name: value for name, value in row.items() if name not in own}
+        return cls(**{name: value for name, value in row.items() if name in own}, monitors=monitors)
 
 
 class ProgressListener(Protocol):

@@ -97,7 +97,7 @@ class ConsoleProgress:
 
 def epoch_line(report: EpochReport, epochs: int) -> str:
     """One aligned line with units: epoch, loss, meta-loss, kept share, validation accuracy, speed, seconds."""
-    accuracy = report.validation_accuracy
+    accuracy = report.validation_score
     validation = "" if math.isnan(accuracy) else f"  validation accuracy {100 * accuracy:5.1f} %"
     return (
         f"epoch {_of(report.epoch, epochs)}  {_figures(report)} ({report.kept:,} images){validation}  "

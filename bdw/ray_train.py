@@ -24,7 +24,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.tune.experiment import Trial
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from bdw import collectives
+from bdw import collectives, evaluation
 from bdw.config import RunConfig as TrainingConfig
 from bdw.errors import InputError, NonFiniteError
 from bdw.mirror import Mirror
@@ -70,7 +70,7 @@ def trial_resources(plan: TrialPlan, *, has_driver_resource: bool) -> tune.Place
 def run_trial(trial_config: dict[str, Any]) -> None:
     """A Tune trial. `trial_config["plan"]` holds the fields of a `TrialPlan`.
 
-    Reports a row per epoch (the columns of metrics.csv and `best_validation_accuracy`) and, once all files of the run
+    Reports a row per epoch (the columns of metrics.csv and `best_validation_score`) and, once all files of the run
     are written, the last row again with `ended` and `results` (the rows of results.parquet). Input and numbers that no
     second attempt would change are reported as `failure`; any other error goes to Tune, which may try again.
     """
@@ -95,14 +95,15 @@ def run_epochs(plan: TrialPlan, report: Report) -> list[Row]:
     # Rank 0's files decide, after every machine has its checkpoint: all workers must report equally often.
     finished = collectives.from_first(_finished_rows(run, config.optimiser.epochs))
 
+    measure = evaluation.measure(config.evaluation.measure)
     best, reported = math.nan, 0
 
     def hand_out(row: Row) -> None:
         nonlocal best, reported
         if row["epoch"] > reported:
-            best = max((v for v in (best, row["validation_accuracy"]) if not math.isnan(v)), default=math.nan)
+            best = row["validation_score"] if measure.better(row["validation_score"], best) else best
             reported = row["epoch"]
-            report({**row, "best_validation_accuracy": best})
+            report({**row, "best_validation_score": best})
 
     for row in finished:
         hand_out(row)
@@ -170,7 +171,7 @@ class ReleaseWorkers(tune.Callback):  # type: ignore[misc]
 
 def _run_to_the_end(plan: TrialPlan, report: Report) -> Row:
     """All epochs, then the closing row: the last one with `ended` and `results`, or with `failure`."""
-    last: Row = {"epoch": 0, "best_validation_accuracy": math.nan}  # Schedulers insist on their metric in every row.
+    last: Row = {"epoch": 0, "best_validation_score": math.nan}  # Schedulers insist on their metric in every row.
 
     def remember(row: Row) -> None:
         last.update(row)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from bdw import encoders, export
-from bdw.evaluation import linear_probe
+from bdw import evaluation, export
+from bdw.evaluation import Subject
+from bdw.evaluation.linear_probe import Settings
 from bdw.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -25,17 +26,14 @@ def are_written(run: RunDirectory, instances_seen: int) -> bool:
 def write_results(trainer: Trainer) -> None:
     """encoder.safetensors (the best epoch's), instance_weights.parquet and results.parquet of a finished run."""
     config, problem, run, last = trainer.config, trainer.problem, trainer.run, trainer.history[-1]
-    channels = problem.source.images.shape[1]
-    best = encoders.build(config.model.encoder, channels)
-    best.backbone.load_state_dict(trainer.best_backbone)
-    best.to(trainer.device)
+    best = trainer.best()
     best_report = max(trainer.history, key=lambda report: (report.is_best, report.epoch))
     export.write_encoder(
         run.encoder,
         config.model.encoder,
-        trainer.best_backbone,
+        best.encoder.backbone.state_dict(),
         {
-            "channels": channels,
+            "channels": problem.source.channels,
             "image_size": config.data.image_size,
             "crop_size": config.data.crop_size,
             "epoch": best_report.epoch,
@@ -43,13 +41,13 @@ def write_results(trainer: Trainer) -> None:
     )
     weights = trainer.learner.weighter.table()
     export.write_table(run.instance_weights, export.weights_table(problem.source, weights, trainer.mask))
-    values = {
-        "accuracy": linear_probe.evaluate(
-            best, problem.target.development, problem.target.test, linear_probe.Settings.from_config(config)
-        ),
-        "validation_accuracy": best_report.validation_accuracy,
-        "planted_auroc": last.planted_auroc,
-    }
+    chosen_by = config.evaluation.measure
+    values = [(f"validation_{chosen_by}", trainer.measure.higher_is_better, best_report.validation_score)]
+    for name in dict.fromkeys((chosen_by, *config.evaluation.final_measures)):
+        measure = evaluation.measure(name)
+        score = measure.evaluate(Subject(best.encoder, best), problem.target, "test", Settings.from_config(config))
+        values.append((name, measure.higher_is_better, score))
+    values.append(("planted_auroc", True, last.planted_auroc))
     rows = [
         {
             "method": config.weighter.weighter,
@@ -57,13 +55,13 @@ def write_results(trainer: Trainer) -> None:
             "seed": config.optimiser.seed,
             "metric": metric,
             "value": value,
-            "higher_is_better": True,
+            "higher_is_better": higher_is_better,
             "wall_seconds": last.wall_seconds,
             "instances_seen": last.instances_seen,
             "kept_fraction": last.kept_fraction,
             "run": str(run.path),
         }
-        for metric, value in values.items()
+        for metric, higher_is_better, value in values
         if not math.isnan(value)
     ]
     export.write_table(run.results, export.results_table(rows))

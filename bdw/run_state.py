@@ -27,8 +27,8 @@ def capture(trainer: Trainer) -> dict[str, Any]:
         "mask": trainer.mask.state_dict(),
         "randomness": collectives.gather_objects(trainer.learner.randomness.state_dict()),
         "history": [report.row() for report in trainer.history],
-        "best_accuracy": trainer.best_accuracy,
-        "best_backbone": trainer.best_backbone,
+        "best_score": trainer.best_score,
+        "best_model": trainer.best_model,
     }
 
 
@@ -48,9 +48,9 @@ def restore(trainer: Trainer, path: Path) -> None:
         learner.randomness.load_state_dict(state["randomness"][collectives.rank()])
     else:
         learner.randomness.continue_as_another_worker(state["randomness"][0], state["epoch"])
-    trainer.history = [EpochReport(**row) for row in state["history"]]
-    trainer.best_accuracy = state["best_accuracy"]
-    trainer.best_backbone = state["best_backbone"]
+    trainer.history = [EpochReport.from_row(row) for row in state["history"]]
+    trainer.best_score = state["best_score"]
+    trainer.best_model = state["best_model"]
 
 
 def _check(state: dict[str, Any], trainer: Trainer, path: Path) -> None:

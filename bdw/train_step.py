@@ -38,8 +38,8 @@ class StepMeasurements(NamedTuple):
 
     losses: Tensor
     """(m,) unweighted pretext losses."""
-    hits: Tensor
-    """(m,) share of views solved."""
+    hits: Tensor | None
+    """(m,) share of views solved; none where the pretext task knows no right and wrong."""
     meta_loss: Tensor | None
     """Scalar, of this worker's target batch; none in a step without learning."""
     derivatives: Tensor | None

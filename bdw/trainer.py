@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from bdw import checkpoint, collectives, device, encoders, meta_loss, pretext, run_state, weighters
+from bdw import checkpoint, collectives, device, encoders, evaluation, meta_loss, pretext, run_state, weighters
 from bdw.config import RunConfig
 from bdw.data import Problem, load
 from bdw.data.augment import random_crop_flip
 from bdw.data.problem import LabelledProgress, cache_folder
-from bdw.encoders import Encoder
 from bdw.epoch_training import EpochTotals, train_epoch
 from bdw.errors import InputError, unknown_option
-from bdw.evaluation import linear_probe
+from bdw.evaluation import Subject
+from bdw.evaluation.linear_probe import Settings
 from bdw.image_table import ImageTable
 from bdw.measurements import EpochReport, ProgressListener, Silent
 from bdw.pretext import PretextModel
@@ -86,8 +87,9 @@ class Trainer:
         self.mask = KeepMask(num_instances, max(floor, collectives.size()))
         self.images = ImageTable(self.problem.source.images, self.device)
         self.history: list[EpochReport] = []
-        self.best_accuracy = -math.inf
-        self.best_backbone: dict[str, Tensor] = {}
+        self.measure = evaluation.measure(config.evaluation.measure)
+        self.best_score = math.nan
+        self.best_model: dict[str, Tensor] = {}
         last = checkpoint.last(self.run.checkpoints) if config.output.resume else None
         last = collectives.from_first(last)
         if last is not None:
@@ -111,14 +113,14 @@ class Trainer:
         self.learner.weighter.end_epoch()
         if epoch > self.config.weighter.burn_in_epochs:
             self._prune(epoch)
-        accuracy = self._validation_accuracy(epoch)
-        is_best = accuracy > self.best_accuracy
+        scores = self._scores(epoch)
+        is_best = self.measure.better(scores[self.measure.name], self.best_score)
         last_epoch = epoch == self.config.optimiser.epochs
         if is_best:
-            self.best_accuracy = accuracy
-            self.best_backbone = _snapshot(self.learner.model.encoder)
+            self.best_score = scores[self.measure.name]
+            self.best_model = _snapshot(self.learner.model)
         seconds = self._wall_seconds + time.perf_counter() - began
-        report = collectives.from_first(self._report(epoch, totals, accuracy, is_best, seconds))
+        report = collectives.from_first(self._report(epoch, totals, scores, is_best, seconds))
         self.history.append(report)
         if epoch % self.config.output.checkpoint_every == 0 or last_epoch:
             state = run_state.capture(self)
@@ -153,7 +155,7 @@ class Trainer:
         )
 
     def _report(
-        self, epoch: int, totals: EpochTotals, accuracy: float, is_best: bool, wall_seconds: float
+        self, epoch: int, totals: EpochTotals, scores: Mapping[str, float], is_best: bool, wall_seconds: float
     ) -> EpochReport:
         before = self.history[-1] if self.history else None
         weights = self.learner.weighter.table().mean
@@ -163,7 +165,7 @@ class Trainer:
             loss=totals.loss,
             meta_loss=totals.meta_loss,
             pretext_accuracy=totals.accuracy,
-            validation_accuracy=accuracy,
+            validation_score=scores[self.measure.name],
             is_best=is_best,
             kept=self.mask.count,
             kept_fraction=self.mask.count / len(self.problem.source),
@@ -175,6 +177,7 @@ class Trainer:
             seconds=totals.seconds,
             wall_seconds=wall_seconds,
             images_per_second=totals.instances / totals.seconds,
+            monitors={name: scores[name] for name in self.config.evaluation.monitors},
         )
 
     def _finish(self) -> None:
@@ -191,21 +194,33 @@ class Trainer:
         config = self.config.optimiser
         return config.learning_rate * config.lr_gamma ** sum(milestone < epoch for milestone in config.lr_milestones)
 
-    def _validation_accuracy(self, epoch: int) -> float:
+    def best(self) -> PretextModel:
+        """The model of the best epoch so far, a copy on the training device in evaluation mode."""
+        model = copy.deepcopy(self.learner.model)
+        model.load_state_dict(self.best_model)
+        return model.eval()
+
+    def _scores(self, epoch: int) -> dict[str, float]:
+        """The measure and all monitors on the validation split, by name; NaN in epochs without evaluation."""
+        names = dict.fromkeys((self.measure.name, *self.config.evaluation.monitors))
         if epoch % self.config.evaluation.evaluate_every and epoch != self.config.optimiser.epochs:
-            return math.nan
-        target, settings = self.problem.target, linear_probe.Settings.from_config(self.config)
-        accuracy = collectives.on_first(
-            lambda: linear_probe.evaluate(self.learner.model.encoder, target.train, target.validation, settings)
-        )
-        return float(collectives.from_first(accuracy) or 0.0)
+            return dict.fromkeys(names, math.nan)
+        model, target, settings = self.learner.model, self.problem.target, Settings.from_config(self.config)
+        subject = Subject(model.encoder, model)
+
+        def evaluate() -> dict[str, float]:
+            return {name: evaluation.measure(name).evaluate(subject, target, "validation", settings) for name in names}
+
+        scores = collectives.from_first(collectives.on_first(evaluate))
+        assert scores is not None
+        return scores
 
     def _build_learner(self, progress: LabelledProgress | None) -> Learner:
         config, problem = self.config, self.problem
         randomness = Randomness(config.optimiser.seed, collectives.rank())
         task = pretext.build(config.model.pretext)
         with drawn_from(randomness["model"]):
-            encoder = encoders.build(config.model.encoder, problem.source.channels)
+            encoder = encoders.build(config.model.encoder, problem.source.channels, config.data.crop_size)
             model = PretextModel(encoder, task)
         model = model.to(self.device)
         weighter = self._build_weighter(progress)
@@ -286,6 +301,13 @@ def _check_names(config: RunConfig) -> None:
             "weights of a step follow from its own meta-gradient; allowed: 1"
         )
     meta_loss.parse(config.meta.meta_loss)
+    evaluation.measure(config.evaluation.measure)
+    for field, names in (
+        ("monitors", config.evaluation.monitors),
+        ("final_measures", config.evaluation.final_measures),
+    ):
+        for name in names:
+            evaluation.measure(name, field)
 
 
 def _check_batch(config: RunConfig, num_instances: int) -> None:
@@ -299,5 +321,5 @@ def _check_batch(config: RunConfig, num_instances: int) -> None:
         )
 
 
-def _snapshot(encoder: Encoder) -> dict[str, Tensor]:
-    return {name: value.detach().cpu().clone() for name, value in encoder.backbone.state_dict().items()}
+def _snapshot(model: PretextModel) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}

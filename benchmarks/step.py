@@ -98,7 +98,7 @@ def prepare(name: str, part: str, threads: int, seed: int) -> Callable[[], Any]:
 
 def _learner(setting: Setting, *, learns: bool, device: torch.device) -> Learner:
     task = pretext.build("rotation")
-    model = PretextModel(encoders.build(setting.encoder, setting.channels), task).to(device).train()
+    model = PretextModel(encoders.build(setting.encoder, setting.channels, setting.side), task).to(device).train()
     per_class = 2 * (setting.shots + setting.queries)
     labels = torch.arange(10).repeat(per_class)
     pixels = np.random.default_rng(0).integers(

@@ -14,13 +14,13 @@ from bdw.errors import InputError
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", encoders.available())
 def test_features_have_the_announced_shape(name: str, channels: int) -> None:
-    encoder = encoders.build(name, channels)
+    encoder = encoders.build(name, channels, 32)
     assert encoder(torch.zeros(2, channels, 32, 32)).shape == (2, encoder.feature_dim)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet34"])
 def test_the_backbone_is_torchvisions_own(name: str) -> None:
-    encoder = encoders.build(name, 3)
+    encoder = encoders.build(name, 3, 16)
     theirs = getattr(torchvision.models, name)()
     theirs.fc = nn.Identity()
     theirs.load_state_dict(encoder.backbone.state_dict(), strict=True)
@@ -32,13 +32,13 @@ def test_the_same_seed_builds_the_same_encoder() -> None:
     built = []
     for _ in range(2):
         torch.manual_seed(5)
-        built.append(encoders.build("small_resnet", 1).state_dict())
+        built.append(encoders.build("small_resnet", 1, 16).state_dict())
     assert all(torch.equal(built[0][name], built[1][name]) for name in built[0])
 
 
 def test_untouched_statistics_normalises_as_in_training_and_writes_nothing() -> None:
-    encoder = encoders.build("small_resnet", 1).train()
-    twin = encoders.build("small_resnet", 1).train()
+    encoder = encoders.build("small_resnet", 1, 16).train()
+    twin = encoders.build("small_resnet", 1, 16).train()
     twin.load_state_dict(encoder.state_dict())
     images = torch.randn(8, 1, 16, 16)
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
@@ -52,6 +52,6 @@ def test_untouched_statistics_normalises_as_in_training_and_writes_nothing() -> 
 
 def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(InputError, match=r"encoder: 'resnet81' is not known .*allowed: resnet18"):
-        encoders.build("resnet81", 3)
+        encoders.build("resnet81", 3, 16)
     with pytest.raises(InputError, match="1 or 3 channels"):
-        encoders.build("resnet18", 4)
+        encoders.build("resnet18", 4, 16)

@@ -33,7 +33,7 @@ def target() -> TargetImages:
 @pytest.fixture
 def model() -> PretextModel:
     torch.manual_seed(0)
-    return PretextModel(encoders.build("small_resnet", 1), pretext.build("rotation"))
+    return PretextModel(encoders.build("small_resnet", 1, 16), pretext.build("rotation"))
 
 
 def _build(target: TargetImages, **settings: object) -> MetaLoss:

@@ -26,14 +26,14 @@ def step(epoch: int, number: int, **changes: float) -> StepReport:
     return StepReport(epoch=epoch, epochs=2, step=number, steps=4, **figures)
 
 
-def epoch(number: int, validation_accuracy: float = 0.831) -> EpochReport:
+def epoch(number: int, validation_score: float = 0.831) -> EpochReport:
     return EpochReport(
         epoch=number,
         steps=4,
         loss=1.0,
         meta_loss=math.nan,
         pretext_accuracy=0.5,
-        validation_accuracy=validation_accuracy,
+        validation_score=validation_score,
         is_best=True,
         kept=1512,
         kept_fraction=0.756,
@@ -99,7 +99,7 @@ def test_an_epoch_line_leaves_out_what_was_not_measured() -> None:
     with ConsoleProgress(console=console, clock=clock) as progress:
         progress.on_step(step(1, 1))
         progress.on_epoch(epoch(1))
-        progress.on_epoch(epoch(2, validation_accuracy=math.nan))
+        progress.on_epoch(epoch(2, validation_score=math.nan))
     first, second = printed(console)
     assert first == (
         "epoch 1/2  loss 1.0000  kept  75.6 % (1,512 images)  validation accuracy  83.1 %      800 images/s    12.3 s"

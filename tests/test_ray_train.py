@@ -68,8 +68,8 @@ def test_rows_are_the_epoch_reports(config: TrainingConfig) -> None:
     rows: list[dict[str, Any]] = []
     results = run_epochs(TrialPlan(config=config.flat()), rows.append)
     assert [row["epoch"] for row in rows] == [1, 2]
-    best = [max(row["validation_accuracy"] for row in rows[: i + 1]) for i in range(EPOCHS)]
-    assert [row["best_validation_accuracy"] for row in rows] == best
+    best = [max(row["validation_score"] for row in rows[: i + 1]) for i in range(EPOCHS)]
+    assert [row["best_validation_score"] for row in rows] == best
     assert {row["metric"] for row in results} >= {"accuracy", "validation_accuracy"}
     on_disk = read_metrics(Path(config.output.run_dir) / "metrics.csv")
     for row, saved in zip(rows, on_disk, strict=True):
@@ -122,7 +122,7 @@ def test_an_attempt_that_died_while_it_wrote_its_files_is_reported_whole(
     second: list[dict[str, Any]] = []
     assert run_epochs(plan, second.append) == results
     assert [row["epoch"] for row in second] == [1, 2]
-    assert [row["best_validation_accuracy"] for row in second] == [row["best_validation_accuracy"] for row in first]
+    assert [row["best_validation_score"] for row in second] == [row["best_validation_score"] for row in first]
     assert (run / "metrics.csv").read_text() == "".join(lines)
 
 

@@ -22,7 +22,7 @@ def test_views_are_the_image_turned_by_right_angles_in_instance_order() -> None:
 def test_losses_and_hits_are_means_over_an_instances_views() -> None:
     torch.manual_seed(0)
     task = pretext.build("rotation")
-    encoder, head = nn.Sequential(nn.Flatten(), nn.Linear(50, 7)), task.head(7)
+    encoder, head = nn.Sequential(nn.Flatten(), nn.Linear(50, 7)), task.head(7, (2, 5, 5))
     images = torch.randn(3, 2, 5, 5)
     output = task.solve(encoder, head, task.views(images, torch.Generator()))
     for instance in range(3):

@@ -83,7 +83,7 @@ def _plain_training(config: RunConfig, problem: Problem) -> dict[str, Tensor]:
     """RotNet written out, without a line of the loop under test."""
     randomness = Randomness(config.optimiser.seed)
     with drawn_from(randomness["model"]):
-        encoder = encoders.build(config.model.encoder, 1)
+        encoder = encoders.build(config.model.encoder, 1, 16)
         head = nn.Linear(encoder.feature_dim, 4)
     model = nn.ModuleDict({"encoder": encoder, "head": head}).train()
     sgd = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
@@ -220,7 +220,7 @@ def test_the_learning_rate_falls_after_its_milestones(config: RunConfig, problem
 
 def test_evaluation_can_be_rarer_but_never_misses_the_last_epoch(config: RunConfig, problem: Problem) -> None:
     history = list(iterate(config.replace(evaluate_every=2), problem=problem))
-    assert [math.isnan(r.validation_accuracy) for r in history] == [True, False, False]
+    assert [math.isnan(r.validation_score) for r in history] == [True, False, False]
 
 
 def test_everything_pruned_keeps_a_floor_and_says_so(
@@ -417,7 +417,7 @@ def test_fit_on_the_embedded_digits_hands_over_an_encoder_and_weights(tmp_path: 
     assert len(result.history) == 1
     assert not result.encoder.training
     tensors = safetensors.torch.load_file(result.run_dir / "encoder.safetensors")
-    fresh = encoders.build("small_cnn", 1)
+    fresh = encoders.build("small_cnn", 1, 16)
     fresh.backbone.load_state_dict(tensors, strict=True)
     images = torch.rand(2, 1, 16, 16)
     assert torch.equal(fresh.eval()(images), result.encoder(images))

@@ -17,15 +17,15 @@ class PretextOutput(NamedTuple):
 
     losses: Tensor
     """(k,) loss of every instance, averaged over its views."""
-    hits: Tensor
-    """(k,) share of its views solved, without gradient."""
+    hits: Tensor | None
+    """(k,) share of its views solved, without gradient; none where a task knows no right and wrong."""
 
 
 class PretextTask(Protocol):
     """Makes views of images and says what each instance's views cost. Holds no parameters itself."""
 
-    def head(self, feature_dim: int) -> nn.Module:
-        """The trainable part between features and loss."""
+    def head(self, feature_dim: int, image_shape: tuple[int, int, int]) -> nn.Module:
+        """The trainable part between features and loss, for images (c, s, s)."""
 
     def views(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
         """All that the loss needs of images (k, c, h, w). Everything random is drawn here, once: the training pass
@@ -42,7 +42,7 @@ class PretextModel(nn.Module):
         super().__init__()
         self.task = task
         self.encoder = encoder
-        self.head = task.head(encoder.feature_dim)
+        self.head = task.head(encoder.feature_dim, encoder.image_shape)
 
     def forward(self, views: tuple[Tensor, ...]) -> PretextOutput:
         """Losses and hits (k,) of the instances behind these views."""
@@ -51,8 +51,9 @@ class PretextModel(nn.Module):
 
 def _tasks() -> dict[str, Callable[[], PretextTask]]:
     from bdw.pretext.rotation import Rotation
+    from bdw.pretext.vae import VariationalAutoEncoder
 
-    return {"rotation": Rotation}
+    return {"rotation": Rotation, "vae": VariationalAutoEncoder}
 
 
 def available() -> tuple[str, ...]:

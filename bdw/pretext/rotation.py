@@ -15,8 +15,9 @@ ANGLES = 4
 class Rotation:
     """Four views per instance, turned by 0, 90, 180 and 270 degrees; cross-entropy averaged over the views."""
 
-    def head(self, feature_dim: int) -> nn.Module:
+    def head(self, feature_dim: int, image_shape: tuple[int, int, int]) -> nn.Module:
         """A linear layer to four logits."""
+        del image_shape
         return nn.Linear(feature_dim, ANGLES)
 
     def views(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:

@@ -42,7 +42,7 @@ def test_stopping_before_convergence_is_no_error() -> None:
 
 def test_no_image_is_dropped_and_the_mode_is_left_as_it_was() -> None:
     torch.manual_seed(0)
-    encoder = encoders.build("small_cnn", 1).train()
+    encoder = encoders.build("small_cnn", 1, 16).train()
     encoder(torch.randn(16, 1, 16, 16))  # running statistics that differ from the start
     images = np.random.default_rng(0).integers(0, 256, (7, 1, 16, 16), dtype=np.uint8)
     settings = [linear_probe.Settings(crop_size=16, batch_size=size) for size in (7, 3)]
@@ -60,6 +60,6 @@ def test_accuracy_is_a_share_of_instances() -> None:
     images = (80 * labels[:, None, None, None] + rng.integers(0, 10, (30, 1, 16, 16))).astype(np.uint8)
     data = LabelledImages(images, labels)
     swapped = LabelledImages(images[:10], np.where(np.arange(10) < 3, (labels[:10] + 1) % 3, labels[:10]))
-    encoder, settings = encoders.build("small_cnn", 1), linear_probe.Settings(crop_size=16, batch_size=4)
+    encoder, settings = encoders.build("small_cnn", 1, 16), linear_probe.Settings(crop_size=16, batch_size=4)
     assert linear_probe.evaluate(encoder, data, data, settings) == 1.0
     assert linear_probe.evaluate(encoder, data, swapped, settings) == 0.7
