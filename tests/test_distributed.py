@@ -118,7 +118,7 @@ def _three_steps(kind: str, workers: int) -> dict[str, Tensor]:
     """Three steps of batch K dealt out to the workers, in float64, without batch statistics."""
     torch.manual_seed(0)
     backbone = nn.Sequential(nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.Tanh(), nn.Flatten(), nn.Linear(64, 5))
-    model = PretextModel(Encoder(backbone, 1, 5), Rotation()).double()
+    model = PretextModel(Encoder(backbone, 1, 5, (1, 8, 8)), Rotation()).double()
     images = torch.randn(N, 1, 6, 6, dtype=torch.float64)
     weighter = WEIGHTERS[kind]()
     learner = Learner(

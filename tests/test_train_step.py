@@ -67,7 +67,7 @@ def _learner(meta_loss: _Prototypes | None, *, target_updates_statistics: bool =
         nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Tanh(),
         nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 5),
     )  # fmt: skip
-    model = PretextModel(Encoder(backbone, 1, 5), Rotation()).double().train()
+    model = PretextModel(Encoder(backbone, 1, 5, (1, 8, 8)), Rotation()).double().train()
     optimiser = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=0.9, weight_decay=1e-2)
     for _ in range(2):
         optimiser.zero_grad()

@@ -48,7 +48,7 @@ class Problem:
     def __init__(self) -> None:
         torch.manual_seed(0)
         backbone = nn.Sequential(nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.Tanh(), nn.Flatten(), nn.Linear(64, 5))
-        self.model = PretextModel(Encoder(backbone, 1, 5), Rotation()).double()
+        self.model = PretextModel(Encoder(backbone, 1, 5, (1, 8, 8)), Rotation()).double()
         self.images = torch.randn(N, 1, 6, 6, dtype=torch.float64)
         self.theta: Theta = {name: p.detach().clone() for name, p in self.model.named_parameters()}
 
