@@ -51,7 +51,7 @@ def test_untouched_statistics_normalises_as_in_training_and_writes_nothing() -> 
 
 
 def test_an_unknown_name_is_refused() -> None:
-    with pytest.raises(InputError, match=r"encoder: 'resnet81' is not known .*allowed: resnet18"):
+    with pytest.raises(InputError, match=r"encoder: 'resnet81' is not known .*allowed: mlp, resnet18"):
         encoders.build("resnet81", 3, 16)
     with pytest.raises(InputError, match="1 or 3 channels"):
         encoders.build("resnet18", 4, 16)

@@ -202,7 +202,7 @@ def test_l2rw_gives_no_weight_where_nothing_helps() -> None:
 
 @pytest.mark.parametrize("make", [lambda: L2RWWeighter(N), point], ids=["l2rw", "point"])
 def test_running_statistics_move_once_a_step(make: Callable[[], Weighter]) -> None:
-    model = PretextModel(build_encoder("small_cnn", 1), Rotation())
+    model = PretextModel(build_encoder("small_cnn", 1, 16), Rotation())
     weighter = make()
     learner = Learner(
         model=model,
