@@ -54,6 +54,9 @@ class DataConfig:
     """Use only that many source images, drawn by data_seed; default: all."""
     max_train_per_class: int | None = None
     """Use only that many labelled target images per class for training; default: all."""
+    target_fraction: float = 1.0
+    """Share of every class of the target's training images that the target has; below 1 exactly those images leave the
+    source if it holds them (by name), so that none is on both sides."""
     validation_fraction: float = 0.2
     """Share of the target's training images of each class held out for model selection."""
     data_seed: int = 0
@@ -68,6 +71,7 @@ class DataConfig:
             f"4 to image_size + 2 * crop_padding = {self.image_size + 2 * self.crop_padding} pixels",
         )
         _require(self.crop_padding >= 0, "crop_padding", self.crop_padding, "0 or more pixels")
+        _require(0 < self.target_fraction <= 1, "target_fraction", self.target_fraction, "above 0, at most 1")
         _require(0 < self.validation_fraction < 1, "validation_fraction", self.validation_fraction, "between 0 and 1")
         _require(self.data_seed >= 0, "data_seed", self.data_seed, "0 or more")
         for name in ("max_source", "max_train_per_class"):

@@ -117,7 +117,7 @@ FIT_FLAGS = [
     "log-bound", "lr-gamma", "lr-milestones", "max-iterations", "max-source", "max-train-per-class", "measure",
     "meta-every", "meta-loss", "min-kept", "momentum", "monitors", "nearest-beta", "normalise-weights", "preset",
     "pretext", "prune", "queries", "report", "resume", "run-dir", "seed", "shots", "source", "target",
-    "target-batch", "target-updates-statistics", "validation-fraction", "ways", "weight-decay",
+    "target-batch", "target-fraction", "target-updates-statistics", "validation-fraction", "ways", "weight-decay",
     "weight-gradient-clip", "weight-lr", "weight-momentum", "weighter", "weights-file",
 ]  # fmt: skip
 

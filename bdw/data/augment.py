@@ -27,6 +27,8 @@ def random_crop_flip(
     """
     num_images, _, height, width = images_BCHW.shape
     free = _free_rows_and_columns(height, width, crop_size, padding)
+    if free == (0, 0) and not flip:
+        return to_float(images_BCHW)  # The only crop is the image; small models are trained faster than it is cut out.
     top, left = (torch.randint(n + 1, (num_images,), generator=generator) for n in free)
     device = images_BCHW.device
     windows = pad(images_BCHW, (padding,) * 4) if padding else images_BCHW

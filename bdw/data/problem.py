@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import os
@@ -91,10 +92,14 @@ def load(
     InputError for anything that cannot work.
     """
     reader, request = _find(config, config.source, "source")
-    pool = _limited(reader.source(request), config.max_source, config.data_seed)
+    pool = reader.source(request)
+    parts = _target_parts(config, pool.channels)
+    if config.target_fraction < 1:
+        pool = _without(pool, parts)
+    pool = _judged(_limited(pool, config.max_source, config.data_seed), config.target)
     if check_source is not None:
         check_source(len(pool))
-    target = load_target(config, work_dir, pool.channels, progress, check_target)
+    target = _packed_target(config, work_dir, parts, progress, check_target)
     source = _packed(config, work_dir, pool, config.source, "source", progress)
     return Problem(source, target)
 
@@ -107,8 +112,46 @@ def load_target(
     check_target: TargetCheck | None = None,
 ) -> Target:
     """The target alone, as `load` does it; `channels` is 1 or 3, None for the data set's own."""
+    return _packed_target(config, work_dir, _target_parts(config, channels), progress, check_target)
+
+
+def _target_parts(config: DataConfig, channels: int | None) -> Mapping[SplitName, Part]:
+    """The target as its reader finds it, but only `target_fraction` of every class of its training images."""
     reader, request = _find(config, config.target, "target", channels)
-    parts = reader.target(request)
+    parts = dict(reader.target(request))
+    if config.target_fraction < 1:
+        train = parts["train"]
+        _, own = splits.hold_out(
+            train.labels, config.target_fraction, config.data_seed, train.classes, splits.TARGET_STREAM
+        )
+        parts["train"] = train.select(own)
+    return parts
+
+
+def _without(pool: Part, parts: Mapping[SplitName, Part]) -> Part:
+    """The pool without the target's images, which it knows by their names."""
+    taken = {name for part in parts.values() for name in part.names}
+    left = np.array([name not in taken for name in pool.names])
+    if not left.any():
+        raise InputError("target_fraction: the target takes every image of the source; allowed: a smaller share")
+    return pool if left.all() else pool.select(np.flatnonzero(left))
+
+
+def _judged(pool: Part, target: str) -> Part:
+    """A pool of several kinds, one of which is the target itself, with that kind tagged as useful."""
+    if pool.kinds is None or pool.planted is not None or not (pool.kinds == target).any():
+        return pool
+    planted = (pool.kinds == target).astype(np.int8)
+    return dataclasses.replace(pool, planted=planted, fingerprint={**pool.fingerprint, "useful": target})
+
+
+def _packed_target(
+    config: DataConfig,
+    work_dir: Path,
+    parts: Mapping[SplitName, Part],
+    progress: LabelledProgress | None,
+    check_target: TargetCheck | None,
+) -> Target:
     planned = assign(config, parts)
     if check_target is not None:
         check_target(planned.shares["train"].labels, planned.classes)

@@ -14,6 +14,9 @@ Indices = NDArray[np.int64]
 # Purposes have their own random streams, so that drawing a subset does not change a split made with the same seed.
 _HOLD_OUT, _LIMIT, _SUBSET = 1, 2, 3
 
+TARGET_STREAM = 2
+"""Stream of `hold_out` that shares a data set out between source and target; test and validation splits use 0 and 1."""
+
 
 def hold_out(
     labels: NDArray[np.int64], fraction: float, seed: int, class_names: Sequence[str] | None = None, stream: int = 0

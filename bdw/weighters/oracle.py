@@ -26,6 +26,6 @@ class OracleWeighter(FixedWeighter):
             known = "nothing is known about its images" if planted is None else "it holds no planted useful image"
             raise InputError(
                 f"weighter: 'oracle' cannot work with the source {context.source.path}: {known}; allowed: a source "
-                "with planted tags, such as digits"
+                "with planted tags, such as digits, or a mixture that the target is a member of"
             )
         return cls((planted == 1).astype(np.float64))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from bdw.data.readers import binary_files, digits, folder, npz, packed_directory, torchvision_sets
+from bdw.data.readers import binary_files, digits, folder, mixture, npz, packed_directory, torchvision_sets
 from bdw.data.readers.base import Reader, Request
 from bdw.errors import InputError, unknown_option
 
 _ALL: tuple[Reader, ...] = (
     *digits.READERS,
     *folder.READERS,
+    *mixture.READERS,
     *npz.READERS,
     *packed_directory.READERS,
     *binary_files.READERS,
