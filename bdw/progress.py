@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from bdw.evaluation import Measure
 from bdw.measurements import EpochReport, StepReport
 
 
@@ -25,10 +26,12 @@ class ConsoleProgress:
     def __init__(
         self,
         *,
+        measure: Measure,
         console: Console | None = None,
         seconds_between_lines: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._measure = measure
         self._console = console or Console(highlight=False)
         self._seconds_between_lines = seconds_between_lines
         self._clock = clock
@@ -71,7 +74,7 @@ class ConsoleProgress:
 
     def on_epoch(self, report: EpochReport) -> None:
         """Print the epoch's line."""
-        self._print(epoch_line(report, self._num_epochs))
+        self._print(epoch_line(report, self._num_epochs, self._measure))
 
     def _print(self, line: str) -> None:
         self._console.print(Text(line), soft_wrap=True)
@@ -95,10 +98,10 @@ class ConsoleProgress:
         return (now - self._first_step_ended) / self._steps_since * left
 
 
-def epoch_line(report: EpochReport, epochs: int) -> str:
-    """One aligned line with units: epoch, loss, meta-loss, kept share, validation accuracy, speed, seconds."""
-    accuracy = report.validation_score
-    validation = "" if math.isnan(accuracy) else f"  validation accuracy {100 * accuracy:5.1f} %"
+def epoch_line(report: EpochReport, epochs: int, measure: Measure) -> str:
+    """One aligned line with units: epoch, loss, meta-loss, kept share, validation score, speed, seconds."""
+    score = report.validation_score
+    validation = "" if math.isnan(score) else f"  validation {measure.label} {measure.shown(score):>7}"
     return (
         f"epoch {_of(report.epoch, epochs)}  {_figures(report)} ({report.kept:,} images){validation}  "
         f"{report.images_per_second:>7,.0f} images/s  {report.seconds:>6.1f} s"

@@ -11,10 +11,11 @@ import optuna
 from optuna.trial import TrialState
 from rich.console import Console
 
+from bdw import evaluation
 from bdw.config import RunConfig
 from bdw.run_directory import git_revision
 from sweeps.designs import Design, Room
-from sweeps.objective import OBJECTIVES
+from sweeps.objective import score_alone
 from sweeps.optuna_search import StudySearcher
 from sweeps.places import Places
 from sweeps.results import result_rows
@@ -79,8 +80,9 @@ def run_comparison(
         return {"plan": dataclasses.asdict(workload.plan(places, cell.config, cell.run)), "labels": labels}
 
     last_epoch = wanted[0].config.optimiser.epochs
-    searcher = StudySearcher(study, propose, objective=OBJECTIVES["accuracy"], last_epoch=last_epoch, num_new=num_open)
-    run_segment("comparison", searcher, workload, places, last_epoch=last_epoch, console=console)
+    measure = evaluation.measure(wanted[0].config.evaluation.measure)
+    searcher = StudySearcher(study, propose, objective=score_alone(measure), last_epoch=last_epoch, num_new=num_open)
+    run_segment("comparison", searcher, workload, places, measure=measure, last_epoch=last_epoch, console=console)
 
 
 def comparison_rows(study: optuna.Study, wanted: Sequence[Cell]) -> list[dict[str, Any]]:

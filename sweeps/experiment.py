@@ -8,14 +8,16 @@ from typing import Any
 
 import optuna
 
+from bdw import evaluation
 from bdw.config import RunConfig
 from bdw.data import load, packing_bar
 from bdw.data.problem import LabelledProgress
 from bdw.errors import InputError
+from bdw.evaluation import Measure
 from sweeps import datasets
 from sweeps.datasets import DataChoice
 from sweeps.designs import Design, Room, searched
-from sweeps.objective import Objective, objective
+from sweeps.objective import Objective, objective, score_alone
 from sweeps.options import SweepOptions
 from sweeps.places import Places, portable
 from sweeps.space import Space
@@ -66,6 +68,11 @@ class Experiment:
         return cls(name, options, choice, base, rooms, space, places, options.samples or scale.samples)
 
     @property
+    def measure(self) -> Measure:
+        """What validation and test scores are."""
+        return evaluation.measure(self.base.evaluation.measure)
+
+    @property
     def objective(self) -> Objective:
         """What the search optimises."""
         return objective(self.options.objective)
@@ -84,7 +91,11 @@ class Experiment:
                 seed=seed,
             ),
             open_study(
-                storage, f"{self.places.name}-comparison", directions=["maximize"], experiment=settings, seed=seed
+                storage,
+                f"{self.places.name}-comparison",
+                directions=score_alone(self.measure).directions,
+                experiment=settings,
+                seed=seed,
             ),
         )
 

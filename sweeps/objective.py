@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bdw.errors import unknown_option
+from bdw.evaluation import Measure
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,17 @@ class Objective:
         return tuple(float(report.get(metric, math.nan)) for metric in self.metrics)
 
 
-ACCURACY = "best_validation_accuracy"
+SCORE = "best_validation_score"
 OBJECTIVES = {
-    "accuracy": Objective((ACCURACY,), ("maximize",)),
-    "accuracy-seconds": Objective((ACCURACY, "wall_seconds"), ("maximize", "minimize")),
-    "accuracy-instances": Objective((ACCURACY, "instances_seen"), ("maximize", "minimize")),
+    "accuracy": Objective((SCORE,), ("maximize",)),
+    "accuracy-seconds": Objective((SCORE, "wall_seconds"), ("maximize", "minimize")),
+    "accuracy-instances": Objective((SCORE, "instances_seen"), ("maximize", "minimize")),
 }
+
+
+def score_alone(measure: Measure) -> Objective:
+    """The best validation score, in the measure's own direction."""
+    return Objective((SCORE,), ("maximize" if measure.higher_is_better else "minimize",))
 
 
 def objective(name: str) -> Objective:

@@ -24,7 +24,7 @@ from sweeps.study import SETTLED
 # Figures of the last report that become attributes of the Optuna trial.
 RECORDED = (
     "epoch",
-    "best_validation_accuracy",
+    "best_validation_score",
     "wall_seconds",
     "instances_seen",
     "kept_fraction",

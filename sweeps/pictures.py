@@ -10,35 +10,37 @@ import pandas as pd
 from analysis import COST_LABELS, AnalysisInputError, compare, describe, draw_cd, draw_pareto, save_figure
 from analysis.figure_style import new_figure
 from bdw.atomic import write_text
+from bdw.evaluation import Measure
 
 COSTS = ("wall_seconds", "instances_seen")
 
 
-def draw_trials(trials: pd.DataFrame, baseline: str, path: Path) -> str | None:
-    """pareto.png: validation accuracy of the complete trials against seconds and against instances seen.
+def draw_trials(trials: pd.DataFrame, measure: Measure, baseline: str, path: Path) -> str | None:
+    """pareto.png: validation score of the complete trials against seconds and against instances seen.
 
     The baseline is one point, the mean over its seeds. Pruned trials are left out: what they would have cost and
     reached is unknown. Returns why there is no picture, or None if there is one; last time's is gone in any case.
     """
     path.unlink(missing_ok=True)
-    complete = trials[(trials["state"] == "complete") & trials["validation_accuracy"].notna()]
+    complete = trials[(trials["state"] == "complete") & trials["validation_score"].notna()]
     if len(complete) < 2:
         return f"{path.name}: {len(complete)} complete trials; a picture needs at least 2"
     is_baseline = complete["method"] == baseline
+    scale, unit = (100, " (%)") if measure.is_share else (1, "")
     figure = new_figure(6.9, 2.9)
     for i, cost in enumerate(COSTS):
         points = pd.DataFrame(
             {
                 "label": complete["trial"].where(~is_baseline, baseline),
-                "value": 100 * complete["validation_accuracy"],
+                "value": scale * complete["validation_score"],
                 "cost": complete[cost],
             }
         )
         points = points.groupby("label", sort=False, as_index=False).mean()
         draw_pareto(
             points,
-            higher_is_better=True,
-            value_label="validation accuracy (%)",
+            higher_is_better=measure.higher_is_better,
+            value_label=f"validation {measure.label}{unit}",
             cost_label=COST_LABELS[cost],
             baseline=baseline if is_baseline.any() else (),
             ax=figure.add_axes((0.075 + 0.5 * i, 0.16, 0.405, 0.72)),
@@ -47,7 +49,7 @@ def draw_trials(trials: pd.DataFrame, baseline: str, path: Path) -> str | None:
     return None
 
 
-def draw_ranks(results: pd.DataFrame, folder: Path, *, metric: str, remark: str) -> str | None:
+def draw_ranks(results: pd.DataFrame, folder: Path, *, measure: Measure, remark: str) -> str | None:
     """critical_difference.png and .pdf, and comparison.json with the verdict in words.
 
     Returns why there is no diagram, or None if there is one; last time's files are gone in any case.
@@ -55,7 +57,7 @@ def draw_ranks(results: pd.DataFrame, folder: Path, *, metric: str, remark: str)
     diagrams = [folder / f"critical_difference.{ending}" for ending in ("png", "pdf")]
     for path in (*diagrams, folder / "comparison.json"):
         path.unlink(missing_ok=True)
-    rows = results[results["metric"] == metric]
+    rows = results[results["metric"] == measure.name]
     domains, methods = rows["domain"].nunique(), rows["method"].nunique()
     if domains < 2 or methods < 2:
         return f"critical_difference.png: {methods} methods on {domains} domains; a comparison needs at least 2 of each"
@@ -67,13 +69,13 @@ def draw_ranks(results: pd.DataFrame, folder: Path, *, metric: str, remark: str)
     if unequal:
         return f"critical_difference.png: methods completed different seeds on {', '.join(unequal)}"
     try:
-        comparison = compare(rows, higher_is_better=True)
+        comparison = compare(rows, higher_is_better=measure.higher_is_better)
     except AnalysisInputError as error:
         return f"critical_difference.png: {error}"
     verdict = "\n".join(filter(None, [describe(comparison), remark]))
-    contents = {"metric": metric, "verdict": verdict, "remark": remark, **comparison.to_dict()}
+    contents = {"metric": measure.name, "verdict": verdict, "remark": remark, **comparison.to_dict()}
     write_text(folder / "comparison.json", json.dumps(contents, indent=2) + "\n")
-    diagram = draw_cd(comparison, title=f"{metric} on {domains} target domains")
+    diagram = draw_cd(comparison, title=f"{measure.label} on {domains} target domains")
     for path in diagrams:
         save_figure(diagram.figure, path)
     return None

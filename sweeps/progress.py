@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from bdw.evaluation import Measure
 from bdw.progress import clock_time
 
 ENDED = ("complete", "pruned", "failed")
@@ -29,14 +30,14 @@ class _Line:
 
     title: str
     epoch: int = 0
-    accuracy: float = math.nan
+    score: float = math.nan
     kept: float = math.nan
     state: str = "starting"
 
-    def cells(self, last_epoch: int) -> tuple[str, str, str, str, str]:
-        accuracy = "" if math.isnan(self.accuracy) else f"{100 * self.accuracy:.1f} %"
+    def cells(self, last_epoch: int, measure: Measure) -> tuple[str, str, str, str, str]:
+        score = "" if math.isnan(self.score) else measure.shown(self.score)
         kept = "" if math.isnan(self.kept) else f"{100 * self.kept:.0f} %"
-        return self.title, f"{self.epoch}/{last_epoch}", accuracy, kept, self.state
+        return self.title, f"{self.epoch}/{last_epoch}", score, kept, self.state
 
 
 class SweepProgress(tune.Callback):  # type: ignore[misc]
@@ -44,6 +45,7 @@ class SweepProgress(tune.Callback):  # type: ignore[misc]
 
     Args:
         stage: What these trials are for, in a word.
+        measure: What their validation scores are.
         num_trials: How many this stage may start.
         last_epoch: Epochs of a whole trial.
     """
@@ -52,12 +54,14 @@ class SweepProgress(tune.Callback):  # type: ignore[misc]
         self,
         stage: str,
         *,
+        measure: Measure,
         num_trials: int,
         last_epoch: int,
         console: Console,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stage = stage
+        self._measure = measure
         self._num_trials = num_trials
         self._last_epoch = last_epoch
         self._console = console
@@ -99,7 +103,7 @@ class SweepProgress(tune.Callback):  # type: ignore[misc]
             line.state = "complete"
         elif result.get("epoch", 0) > line.epoch:
             line.epoch = result["epoch"]
-            line.accuracy, line.kept = result["validation_accuracy"], result["kept_fraction"]
+            line.score, line.kept = result["validation_score"], result["kept_fraction"]
             line.state = "running"
             self._epochs_run += 1
             if self._live is None:
@@ -133,8 +137,8 @@ class SweepProgress(tune.Callback):  # type: ignore[misc]
         return {}
 
     def _epoch_line(self, line: _Line) -> str:
-        title, epoch, accuracy, kept, _ = line.cells(self._last_epoch)
-        return f"{self._stage}  {title}  epoch {epoch}  accuracy {accuracy or 'not measured'}  kept {kept}"
+        title, epoch, score, kept, _ = line.cells(self._last_epoch, self._measure)
+        return f"{self._stage}  {title}  epoch {epoch}  {self._measure.label} {score or 'not measured'}  kept {kept}"
 
     def _summary(self) -> str:
         counts = {
@@ -143,8 +147,10 @@ class SweepProgress(tune.Callback):  # type: ignore[misc]
         }
         running = len(self._lines) - sum(counts.values())
         parts = [f"{number} {state}" for state, number in counts.items() if number or state == "complete"]
-        best = max((line.accuracy for line in self._lines.values() if not math.isnan(line.accuracy)), default=math.nan)
-        told = "" if math.isnan(best) else f"  best accuracy {100 * best:.1f} %"
+        best = math.nan
+        for line in self._lines.values():
+            best = line.score if self._measure.better(line.score, best) else best
+        told = "" if math.isnan(best) else f"  best {self._measure.label} {self._measure.shown(best)}"
         seconds_left = self._seconds_left()
         left = f"  at most {clock_time(seconds_left)} left" if running and math.isfinite(seconds_left) else ""
         if not self._lines:
@@ -164,11 +170,11 @@ class SweepProgress(tune.Callback):  # type: ignore[misc]
         return (self._clock() - self._began) * to_come / self._epochs_run
 
     def _table(self) -> Table:
-        table = Table("trial", "epoch", "accuracy", "kept", "state", box=None, pad_edge=False)
+        table = Table("trial", "epoch", self._measure.label, "kept", "state", box=None, pad_edge=False)
         lines = list(self._lines.values())
         ended = [line for line in lines if line.state in ENDED]
         for line in [*ended[-ENDED_SHOWN:], *(line for line in lines if line not in ended)]:
-            table.add_row(*line.cells(self._last_epoch), style="dim" if line in ended else "")
+            table.add_row(*line.cells(self._last_epoch, self._measure), style="dim" if line in ended else "")
         return table
 
     def _print(self, line: str) -> None:

@@ -23,7 +23,7 @@ STATES = {
 }
 # Column -> user attribute.
 MEASURED = {
-    "validation_accuracy": "best_validation_accuracy",
+    "validation_score": "best_validation_score",
     "wall_seconds": "wall_seconds",
     "instances_seen": "instances_seen",
     "kept_fraction": "kept_fraction",
@@ -41,10 +41,11 @@ def run_path(run: str) -> str:
 
 
 def trial_rows(
-    study: optuna.Study, *, prefix: str = "", known: Mapping[str, Any] | None = None
+    study: optuna.Study, measure: str, *, prefix: str = "", known: Mapping[str, Any] | None = None
 ) -> list[dict[str, Any]]:
     """A row per trial that was started: state, method, parameters, measurements, and the reason if it failed.
 
+    `measure` names what the scores are.
     `known` are the method, the domain and the seed of trials without labels of their own: those whose driver was
     killed between asking for the trial and labelling it.
     """
@@ -61,7 +62,8 @@ def trial_rows(
             "seed": attributes.get("seed"),
             **trial.params,
             **{column: attributes.get(name) for column, name in MEASURED.items()},
-            "test_accuracy": measurement(trial, "accuracy"),
+            "test_score": measurement(trial, measure),
+            "measure": measure,
             "value": trial.values[0] if trial.state == TrialState.COMPLETE else None,
             "run": run_path(attributes["run"]) if "run" in attributes else "",
             "git_revision": attributes.get("git_revision"),

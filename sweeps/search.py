@@ -8,9 +8,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import optuna
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
+from bdw.evaluation import Measure
 from bdw.run_directory import git_revision
 from sweeps.early_stopping import EpochHalving
 from sweeps.experiment import Experiment
@@ -61,9 +63,10 @@ def run_search(experiment: Experiment, study: optuna.Study, workload: Workload, 
         searcher,
         workload,
         places,
+        measure=experiment.measure,
         last_epoch=last_epoch,
         console=console,
-        scheduler=_early_stopping(study, last_epoch) if experiment.objective.is_single else None,
+        scheduler=_early_stopping(study, last_epoch, experiment.measure) if experiment.objective.is_single else None,
     )
 
 
@@ -80,16 +83,17 @@ def enqueue_cells(study: optuna.Study, cells: Iterable[Mapping[str, Any]]) -> No
 
 
 def best_trial(study: optuna.Study, *, origin: str | None = None) -> FrozenTrial | None:
-    """The complete trial of highest accuracy, of all or of one origin; None if there is none.
+    """The complete trial of the best score, of all or of one origin; None if there is none.
 
     A validation split is small, so that trials often tie: then the one that saw the fewest images, then the one of the
     lowest number. The report chooses by the same rule (`bdw.report.trials_table.ranked`).
     """
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     candidates = [trial for trial in complete if origin in (None, trial.user_attrs.get("origin"))]
+    sign = 1 if study.directions[0] == StudyDirection.MAXIMIZE else -1
     return max(
         candidates,
-        key=lambda t: (t.values[0], -t.user_attrs.get("instances_seen", math.inf), -t.number),
+        key=lambda t: (sign * t.values[0], -t.user_attrs.get("instances_seen", math.inf), -t.number),
         default=None,
     )
 
@@ -100,8 +104,8 @@ def failures(study: optuna.Study) -> list[str]:
     return [str(trial.user_attrs.get("reason", "unknown")) for trial in failed if DUPLICATE_OF not in trial.user_attrs]
 
 
-def _early_stopping(study: optuna.Study, last_epoch: int) -> EpochHalving:
-    halving = EpochHalving(last_epoch)
+def _early_stopping(study: optuna.Study, last_epoch: int, measure: Measure) -> EpochHalving:
+    halving = EpochHalving(last_epoch, measure)
     for trial in settled_trials(study):
         halving.remember(f"settled-{trial.number}", trial.intermediate_values.items())
     return halving

@@ -12,6 +12,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from rich.console import Console
 
 from bdw.config import RunConfig
+from bdw.evaluation import Measure
 from bdw.ray_train import DRIVER_CPU, ReleaseWorkers, TrialPlan, run_trial, trial_resources
 from sweeps.cluster import Cluster
 from sweeps.options import SweepOptions
@@ -77,6 +78,7 @@ def run_segment(
     workload: Workload,
     places: Places,
     *,
+    measure: Measure,
     last_epoch: int,
     console: Console,
     scheduler: TrialScheduler | None = None,
@@ -91,6 +93,7 @@ def run_segment(
     segment = 1 + sum(1 for path in tune_dir.glob(f"{stage}-*") if path.is_dir())
     progress = SweepProgress(
         stage,
+        measure=measure,
         num_trials=searcher.num_open,
         last_epoch=last_epoch,
         console=console,

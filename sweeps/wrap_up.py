@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bdw.errors import InputError
+from bdw.evaluation import Measure
 from bdw.export import RESULT_COLUMNS
 from bdw.report import write_sweep_report
 from sweeps.comparison import Cell, comparison_rows
@@ -41,7 +42,7 @@ def wrap_up(
     """
     folder = experiment.places.path
     rows = search_rows(experiment, study)
-    for row in trial_rows(comparison, prefix="comparison-"):
+    for row in trial_rows(comparison, experiment.measure.name, prefix="comparison-"):
         if row["method"] == baseline and row["domain"] == experiment.base.data.target:
             rows.append(row)
     write_trials(folder / "trials.csv", rows)
@@ -49,15 +50,15 @@ def wrap_up(
     write_results(folder / "results.parquet", results)
     table = pd.DataFrame(results, columns=RESULT_COLUMNS)
     for missing in (
-        draw_trials(pd.DataFrame(rows), baseline, folder / "pareto.png"),
-        draw_ranks(table, folder, metric="accuracy", remark=experiment.choice.remark),
+        draw_trials(pd.DataFrame(rows), experiment.measure, baseline, folder / "pareto.png"),
+        draw_ranks(table, folder, measure=experiment.measure, remark=experiment.choice.remark),
     ):
         if missing is not None:
             console.print(f"left out: {missing}", soft_wrap=True)
     best = best_trial(study)
     if best is not None:
         experiment.places.fetch_run(best.user_attrs["run"])
-    console.print(accuracy_table(table, cells))
+    console.print(score_table(table, cells, experiment.measure))
     return write_sweep_report(folder, title=title)
 
 
@@ -65,7 +66,7 @@ def search_rows(experiment: Experiment, study: optuna.Study) -> list[dict[str, A
     """The rows of the search's trials."""
     base = experiment.base
     known = {"method": METHOD, "domain": base.data.target, "seed": base.optimiser.seed}
-    return trial_rows(study, known=known)
+    return trial_rows(study, experiment.measure.name, known=known)
 
 
 def require_complete_trial(experiment: Experiment, study: optuna.Study, *, title: str) -> None:
@@ -84,29 +85,32 @@ def require_complete_trial(experiment: Experiment, study: optuna.Study, *, title
     )
 
 
-def accuracy_table(results: pd.DataFrame, cells: Sequence[Cell]) -> Table:
-    """Test accuracy of every method on every domain, mean over seeds, and what a run cost on average.
+def score_table(results: pd.DataFrame, cells: Sequence[Cell], measure: Measure) -> Table:
+    """Test score of every method on every domain, mean over seeds, and what a run cost on average.
 
     The means over domains and the costs are over those domains and seeds that every method completed: another method's
     mean over easier domains would say nothing.
     """
-    rows = results[results["metric"] == "accuracy"]
+    rows = results[results["metric"] == measure.name]
+    factor, decimals = (100, 1) if measure.is_share else (1, 2)
     methods, domains = (list(dict.fromkeys(getattr(cell, name) for cell in cells)) for name in ("method", "domain"))
     pairs = {(cell.domain, cell.seed) for cell in cells}
     done = {method: rows[rows["method"] == method].set_index(["domain", "seed"]) for method in methods}
     shared = sorted(pairs.intersection(*(own.index for own in done.values())))
-    table = Table("target domain", title="test accuracy (%)")
+    table = Table("target domain", title=f"test {measure.label}{' (%)' if measure.is_share else ''}")
     for method in methods:
         table.add_column(method, justify="right")
     for domain in domains:
         wanted = sum(where == domain for where, _ in pairs)
         found = (rows[(rows["method"] == method) & (rows["domain"] == domain)]["value"] for method in methods)
-        table.add_row(domain, *(_cell(own, wanted) for own in found), end_section=domain == domains[-1])
+        table.add_row(
+            domain, *(_cell(factor * own, wanted, decimals) for own in found), end_section=domain == domains[-1]
+        )
     several_seeds = len(pairs) > len(domains)
     of = f"{len(shared)} of {len(pairs)} {'domains and seeds' if several_seeds else 'domains'}"
     whole = len(shared) == len(pairs)
     for name, column, scale, digits in (
-        ("mean" if whole else f"mean of {of}", "value", 100, 1),
+        ("mean" if whole else f"mean of {of}", "value", factor, decimals),
         ("seconds a run", "wall_seconds", 1, 1),
         ("instances a run", "instances_seen", 1, 0),
         ("kept at the end (%)", "kept_fraction", 100, 0),
@@ -118,8 +122,8 @@ def accuracy_table(results: pd.DataFrame, cells: Sequence[Cell]) -> Table:
     return table
 
 
-def _cell(values: pd.Series[float], wanted: int) -> str:
+def _cell(values: pd.Series[float], wanted: int, decimals: int) -> str:
     if values.empty:
         return "failed"
     missing = f" ({len(values)} of {wanted} seeds)" if len(values) < wanted else ""
-    return f"{100 * values.mean():.1f}{missing}"
+    return f"{values.mean():.{decimals}f}{missing}"

@@ -7,8 +7,11 @@ import re
 import pytest
 from rich.console import Console
 
+from bdw.evaluation import measure
 from bdw.measurements import EpochReport, StepReport
 from bdw.progress import ConsoleProgress, clock_time
+
+ACCURACY = measure("accuracy")
 
 
 class Clock:
@@ -59,7 +62,7 @@ def printed(console: Console) -> list[str]:
 
 def test_without_a_terminal_a_step_prints_only_after_the_pause_and_an_epoch_always() -> None:
     clock, console = Clock(), plain_console()
-    with ConsoleProgress(console=console, clock=clock) as progress:
+    with ConsoleProgress(measure=ACCURACY, console=console, clock=clock) as progress:
         for number in range(1, 5):
             clock.now += 6.0
             progress.on_step(step(1, number))
@@ -70,7 +73,7 @@ def test_without_a_terminal_a_step_prints_only_after_the_pause_and_an_epoch_alwa
 
 def test_a_step_line_has_units_and_time_left() -> None:
     clock, console = Clock(), plain_console()
-    with ConsoleProgress(console=console, seconds_between_lines=0.0, clock=clock) as progress:
+    with ConsoleProgress(measure=ACCURACY, console=console, seconds_between_lines=0.0, clock=clock) as progress:
         for number in (1, 2, 3):
             progress.on_step(step(1, number))
             clock.now += 20.0
@@ -83,7 +86,7 @@ def test_a_step_line_has_units_and_time_left() -> None:
 
 def test_time_to_the_first_step_does_not_count() -> None:
     clock, console = Clock(), plain_console()
-    with ConsoleProgress(console=console, seconds_between_lines=0.0, clock=clock) as progress:
+    with ConsoleProgress(measure=ACCURACY, console=console, seconds_between_lines=0.0, clock=clock) as progress:
         clock.now += 1000.0
         progress.on_step(step(1, 1))
         clock.now += 1.0
@@ -96,7 +99,7 @@ def test_time_to_the_first_step_does_not_count() -> None:
 
 def test_an_epoch_line_leaves_out_what_was_not_measured() -> None:
     clock, console = Clock(), plain_console()
-    with ConsoleProgress(console=console, clock=clock) as progress:
+    with ConsoleProgress(measure=ACCURACY, console=console, clock=clock) as progress:
         progress.on_step(step(1, 1))
         progress.on_epoch(epoch(1))
         progress.on_epoch(epoch(2, validation_score=math.nan))
@@ -110,7 +113,7 @@ def test_an_epoch_line_leaves_out_what_was_not_measured() -> None:
 
 def test_on_a_terminal_one_line_follows_the_steps_and_is_gone_at_the_end() -> None:
     console = Console(file=io.StringIO(), width=60, force_terminal=True, color_system=None, _environ={})
-    with ConsoleProgress(console=console) as progress:
+    with ConsoleProgress(measure=ACCURACY, console=console) as progress:
         for number in (1, 2, 3):
             progress.on_step(step(1, number))
         progress.on_epoch(epoch(1))

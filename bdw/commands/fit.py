@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import torch
 import torch.distributed as dist
 
-from bdw import checkpoint, collectives
+from bdw import checkpoint, collectives, evaluation
 from bdw.config import RunConfig
 from bdw.data import packing_bar
 from bdw.progress import ConsoleProgress
@@ -26,7 +26,7 @@ def fit(config: RunConfig) -> None:
     with _process_group():
         first = collectives.rank() == 0
         try:
-            progress = ConsoleProgress()
+            progress = ConsoleProgress(measure=evaluation.measure(config.evaluation.measure))
             with packing_bar() if first else contextlib.nullcontext() as bar:
                 trainer = Trainer(config, listener=progress, packing=bar)
             if first:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -29,7 +30,7 @@ class Subject:
 Evaluate = Callable[[Subject, Target, HeldOut, "Settings"], float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Measure:
     """One number about an encoder and a target. The validation split chooses models, the test split reports them.
 
@@ -40,15 +41,23 @@ class Measure:
     """As in config fields, metrics.csv and results tables."""
     label: str
     """As in reports."""
+    explanation: str
+    """For the caption of a curve, without a full stop."""
     higher_is_better: bool
     is_share: bool
     """Whether it lies between 0 and 1 and is shown in percent."""
     evaluate: Evaluate
 
+    def shown(self, score: float) -> str:
+        """A score as people read it: `81.2 %` or `195.42`; a dash for NaN."""
+        if not math.isfinite(score):
+            return "–"
+        return f"{100 * score:.1f} %" if self.is_share else f"{score:,.2f}"
+
     def better(self, score: float, than: float) -> bool:
         """Whether a score beats another; nothing beats by being NaN, and everything else beats NaN."""
-        if than != than:
-            return score == score
+        if math.isnan(than):
+            return not math.isnan(score)
         return score > than if self.higher_is_better else score < than
 
 
@@ -56,8 +65,22 @@ def _measures() -> dict[str, Measure]:
     return {
         measure.name: measure
         for measure in (
-            Measure("accuracy", "accuracy", True, True, _accuracy),
-            Measure("pretext_loss", "pretext loss", False, False, _pretext_loss),
+            Measure(
+                name="accuracy",
+                label="accuracy",
+                explanation="Accuracy of a linear classifier on the encoder's features",
+                higher_is_better=True,
+                is_share=True,
+                evaluate=_accuracy,
+            ),
+            Measure(
+                name="pretext_loss",
+                label="pretext loss",
+                explanation="Loss of the pretext task, lower is better",
+                higher_is_better=False,
+                is_share=False,
+                evaluate=_pretext_loss,
+            ),
         )
     }
 

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from bdw.evaluation import Measure
 from bdw.report.figure import BLUE, INK, VERMILION, new_axes
 
 
@@ -19,19 +20,22 @@ def curve(epochs: Sequence[float], values: Sequence[float], label: str, *, colou
     return figure
 
 
-def accuracy_curve(epochs: Sequence[float], accuracies: Sequence[float], best_epoch: int | None) -> Figure:
-    """Validation accuracy (shares of 0 to 1) by epoch; the epoch whose encoder was kept is ringed and named."""
-    figure = curve(epochs, accuracies, "validation accuracy")
+def validation_curve(
+    epochs: Sequence[float], scores: Sequence[float], measure: Measure, best_epoch: int | None
+) -> Figure:
+    """The validation score by epoch; the epoch whose encoder was kept is ringed and named."""
+    figure = curve(epochs, scores, f"validation {measure.label}")
     axes = figure.axes[0]
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
-    by_epoch = dict(zip(epochs, accuracies, strict=True))
+    if measure.is_share:
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    by_epoch = dict(zip(epochs, scores, strict=True))
     if best_epoch in by_epoch:
         best = by_epoch[best_epoch]
         axes.plot([best_epoch], [best], "o", markersize=11, markerfacecolor="none", color=VERMILION, markeredgewidth=2)
         axes.annotate(
             "best",
             (best_epoch, best),
-            xytext=(0, -17),
+            xytext=(0, -17 if measure.higher_is_better else 11),
             textcoords="offset points",
             ha="center",
             color=VERMILION,

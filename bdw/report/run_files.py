@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bdw import evaluation
 from bdw.data.packed import PackedDataset
 from bdw.errors import InputError
+from bdw.evaluation import Measure
 from bdw.report.table_files import column, read_json_object, read_table
 
-METRICS_COLUMNS = ("epoch", "loss", "validation_accuracy", "kept_fraction", "instances_seen", "wall_seconds")
+METRICS_COLUMNS = ("epoch", "loss", "validation_score", "kept_fraction", "instances_seen", "wall_seconds")
 WEIGHT_COLUMNS = ("index", "name", "a", "b", "mean", "kept", "pruned_at_epoch")
 RESULT_COLUMNS = ("method", "domain", "seed", "metric", "value")
 
@@ -36,6 +38,11 @@ class RunFiles:
     images: npt.NDArray[np.uint8] | None
     skipped: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
+
+    @property
+    def measure(self) -> Measure:
+        """What the run's validation scores are."""
+        return evaluation.measure(str(self.config.get("measure", "accuracy")))
 
 
 def read_run(run_dir: Path) -> RunFiles:

@@ -31,7 +31,7 @@ def write_run_report(run_dir: Path) -> Path:
     """
     run_dir = Path(run_dir)
     run = read_run(run_dir)
-    sections = [Section("Training, epoch by epoch", _curves(run.metrics))]
+    sections = [Section("Training, epoch by epoch", _curves(run))]
     sections += weights_sections(run)
     if run.results is not None:
         sections.append(Section("Results", [_results_table(run.results)]))
@@ -49,10 +49,12 @@ def settings_table(config: Mapping[str, Any]) -> Table:
     return Table(("setting", "value"), rows)
 
 
-def best_epoch(metrics: pd.DataFrame) -> int | None:
-    """The epoch with the highest validation accuracy, the first of equals; None if it was never measured."""
-    accuracy = column(metrics, "validation_accuracy")
-    return None if accuracy.isna().all() else int(metrics["epoch"].iloc[int(accuracy.argmax())])
+def best_epoch(run: RunFiles) -> int | None:
+    """The epoch with the best validation score, the first of equals; None if it was never measured."""
+    scores = column(run.metrics, "validation_score")
+    if scores.isna().all():
+        return None
+    return int(run.metrics["epoch"].iloc[int(scores.argmax() if run.measure.higher_is_better else scores.argmin())])
 
 
 def _summary(run: RunFiles) -> str:
@@ -68,13 +70,15 @@ def _summary(run: RunFiles) -> str:
 def _headlines(run: RunFiles) -> list[Headline]:
     metrics = run.metrics
     found: list[Headline] = []
-    test = _test_accuracy(run.results)
+    measure, test = run.measure, _test_score(run)
     if test is not None:
-        found.append(Headline("Test accuracy", percent(test), "of the best encoder on the target's test images"))
-    best = best_epoch(metrics)
+        context = "of the best encoder on the target's test images"
+        found.append(Headline(f"Test {measure.label}", measure.shown(test), context))
+    best = best_epoch(run)
     if best is not None:
-        accuracy = column(metrics, "validation_accuracy").max()
-        found.append(Headline("Validation accuracy", percent(accuracy), f"best, at epoch {best} of {len(metrics)}"))
+        score = float(column(metrics, "validation_score")[metrics["epoch"] == best].iloc[0])
+        context = f"best, at epoch {best} of {len(metrics)}"
+        found.append(Headline(f"Validation {measure.label}", measure.shown(score), context))
     if run.weights is not None:
         kept, total = int(run.weights["kept"].sum()), len(run.weights)
         found.append(Headline("Images kept", percent(kept / total), f"{kept:,} of {plural(total, 'image')} at the end"))
@@ -89,16 +93,17 @@ def _headlines(run: RunFiles) -> list[Headline]:
     return found
 
 
-def _test_accuracy(results: pd.DataFrame | None) -> float | None:
-    if results is None:
+def _test_score(run: RunFiles) -> float | None:
+    if run.results is None:
         return None
-    rows = results[results["metric"].isin(("test_accuracy", "accuracy"))]
+    rows = run.results[run.results["metric"] == run.measure.name]
     return None if rows.empty else float(rows["value"].iloc[0])
 
 
-def _curves(metrics: pd.DataFrame) -> list[Block]:
+def _curves(run: RunFiles) -> list[Block]:
+    metrics, measure = run.metrics, run.measure
     epochs = column(metrics, "epoch").tolist()
-    accuracy, meta_loss = column(metrics, "validation_accuracy"), column(metrics, "meta_loss")
+    scores, meta_loss = column(metrics, "validation_score"), column(metrics, "meta_loss")
     kept = column(metrics, "kept_fraction")
     drawn: list[Block] = [
         picture(
@@ -115,12 +120,12 @@ def _curves(metrics: pd.DataFrame) -> list[Block]:
                 "Loss on batches of the target, after each step: what the weights are learnt to lower.",
             )
         )
-    if accuracy.notna().any():
+    if scores.notna().any():
         drawn.append(
             picture(
-                curves.accuracy_curve(epochs, accuracy.tolist(), best_epoch(metrics)),
-                "Validation accuracy by epoch",
-                "Accuracy of a linear classifier on the encoder's features, on target images held out for choosing.",
+                curves.validation_curve(epochs, scores.tolist(), measure, best_epoch(run)),
+                f"Validation {measure.label} by epoch",
+                f"{measure.explanation}, on target images held out for choosing.",
             )
         )
     if (kept < 1).any():

@@ -17,6 +17,7 @@ from bdw.report.trials_table import (
     NO_METHOD,
     REQUIRED,
     best_trial,
+    measure_of,
     methods_of,
     methods_table,
     state_counts,
@@ -80,15 +81,13 @@ def _summary(trials: pd.DataFrame) -> str:
 
 def _headlines(trials: pd.DataFrame) -> list[Headline]:
     found: list[Headline] = []
-    best = best_trial(trials)
+    best, measure = best_trial(trials), measure_of(trials)
     if best is not None:
-        found.append(
-            Headline("Best validation accuracy", percent(_value(best, "validation_accuracy")), f"trial {_name(best)}")
-        )
-        if column(best, "test_accuracy").notna().all():
-            found.append(
-                Headline("Its test accuracy", percent(_value(best, "test_accuracy")), methods_of(best).iloc[0])
-            )
+        score = measure.shown(_value(best, "validation_score"))
+        found.append(Headline(f"Best validation {measure.label}", score, f"trial {_name(best)}"))
+        if column(best, "test_score").notna().all():
+            score = measure.shown(_value(best, "test_score"))
+            found.append(Headline(f"Its test {measure.label}", score, methods_of(best).iloc[0]))
         found.append(Headline("Images it kept", percent(_value(best, "kept_fraction")), "of the source at the end"))
     states = state_counts(trials)
     found.append(
@@ -114,18 +113,20 @@ def _highlight_sentence(trials: pd.DataFrame) -> str:
     if best is None:
         return ""
     complete = trials[trials["state"] == "complete"]
-    num_equal = int((column(complete, "validation_accuracy") == _value(best, "validation_accuracy")).sum())
+    num_equal = int((column(complete, "validation_score") == _value(best, "validation_score")).sum())
+    label = measure_of(trials).label
     if num_equal > 1:
         return (
-            f"{num_equal:,} complete trials share the highest validation accuracy; the one of them that saw the fewest "
+            f"{num_equal:,} complete trials share the best validation {label}; the one of them that saw the fewest "
             "instances is highlighted, the first if several did."
         )
-    return "The best complete trial by validation accuracy is highlighted."
+    return f"The best complete trial by validation {label} is highlighted."
 
 
 def _comparison(sweep_dir: Path, trials: pd.DataFrame) -> Section:
+    label = measure_of(trials).label
     blocks: list[Block] = [
-        Text("Each method's best complete trial, chosen by validation accuracy, never by test accuracy:"),
+        Text(f"Each method's best complete trial, chosen by validation {label}, never by test {label}:"),
         methods_table(trials),
     ]
     if (sweep_dir / "comparison.json").is_file():
@@ -148,8 +149,9 @@ def _best_run_sections(sweep_dir: Path, trials: pd.DataFrame) -> list[Section]:
         folder = best["run"].iloc[0] if "run" in best else None
         run = _read_trial_run(sweep_dir, folder)
         if run is not None and run.weights is not None:
-            accuracy = percent(_value(best, "validation_accuracy"))
-            which = f"Trial {_name(best)} ({methods_of(best).iloc[0]}), validation accuracy {accuracy}, in {folder}."
+            measure = measure_of(trials)
+            score = f"validation {measure.label} {measure.shown(_value(best, 'validation_score'))}"
+            which = f"Trial {_name(best)} ({methods_of(best).iloc[0]}), {score}, in {folder}."
             if num_without:
                 which += f" {plural(num_without, 'trial')} ranked higher but learnt no weights."
             if num_absent:

@@ -6,19 +6,19 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from bdw import evaluation
+from bdw.evaluation import Measure
 from bdw.report.page import Table
 from bdw.report.table_files import column
 from bdw.report.wording import UNKNOWN, count, number, percent, ratio, seconds
 
-REQUIRED = ("trial", "state", "method", "validation_accuracy", "wall_seconds", "instances_seen", "kept_fraction")
+REQUIRED = ("trial", "state", "method", "validation_score", "wall_seconds", "instances_seen", "kept_fraction")
 STATES = ("complete", "pruned", "failed", "running")
 RANKED_BY = "validation"
 NO_METHOD = "unknown"
 
-# Column of the file -> (heading, how its numbers read). What is not listed here is a searched parameter.
-_MEASURED: dict[str, tuple[str, Callable[[float], str]]] = {
-    "validation_accuracy": (RANKED_BY, percent),
-    "test_accuracy": ("test", percent),
+# Column of the file -> (heading, how its numbers read). What is not listed here or a score is a searched parameter.
+_COSTS: dict[str, tuple[str, Callable[[float], str]]] = {
     "wall_seconds": ("time", seconds),
     "instances_seen": ("instances seen", count),
     "kept_fraction": ("kept", percent),
@@ -27,7 +27,18 @@ _MEASURED: dict[str, tuple[str, Callable[[float], str]]] = {
 }
 _TEXTS = ("trial", "state", "method", "domain", "seed")
 _LAST = ("reason",)
-_NOT_SHOWN = ("run", "value", "git_revision")
+_NOT_SHOWN = ("run", "value", "git_revision", "measure")
+
+
+def measure_of(trials: pd.DataFrame) -> Measure:
+    """What the trials' scores are; accuracy where the file does not say."""
+    named = trials["measure"].dropna() if "measure" in trials.columns else trials["trial"].iloc[:0]
+    return evaluation.measure("accuracy" if named.empty else str(named.iloc[0]))
+
+
+def _measured(trials: pd.DataFrame) -> dict[str, tuple[str, Callable[[float], str]]]:
+    shown = measure_of(trials).shown
+    return {"validation_score": (RANKED_BY, shown), "test_score": ("test", shown), **_COSTS}
 
 
 def methods_of(trials: pd.DataFrame) -> pd.Series[str]:
@@ -37,7 +48,7 @@ def methods_of(trials: pd.DataFrame) -> pd.Series[str]:
 
 
 def ranked(trials: pd.DataFrame) -> pd.DataFrame:
-    """The trials by state (complete ones first), then by validation accuracy, highest first, unknown last.
+    """The trials by state (complete ones first), then by validation score, best first, unknown last.
 
     A validation split is small, so that trials often tie: then the one that saw the fewest instances comes first, then
     the one that comes first in the file, which a sweep writes by number. The sweep itself chooses by the same rule.
@@ -45,19 +56,19 @@ def ranked(trials: pd.DataFrame) -> pd.DataFrame:
     known = {state: position for position, state in enumerate(STATES)}
     keys = trials.assign(
         _state=trials["state"].map(lambda state: known.get(str(state), len(STATES))),
-        _accuracy=-column(trials, "validation_accuracy"),
+        _score=column(trials, "validation_score") * (-1 if measure_of(trials).higher_is_better else 1),
         _instances=column(trials, "instances_seen"),
     )
-    order = ["_state", "_accuracy", "_instances"]
+    order = ["_state", "_score", "_instances"]
     return keys.sort_values(order, kind="stable").drop(columns=order)
 
 
 def best_trial(trials: pd.DataFrame) -> pd.DataFrame | None:
-    """The row of the complete trial that ranks first (see `ranked`); None if none has a validation accuracy.
+    """The row of the complete trial that ranks first (see `ranked`); None if none has a validation score.
 
-    Test accuracy plays no part: choosing by it would make the best look better than it is.
+    The test split plays no part: choosing by it would make the best look better than it is.
     """
-    rows = ranked(trials[(trials["state"] == "complete") & column(trials, "validation_accuracy").notna()])
+    rows = ranked(trials[(trials["state"] == "complete") & column(trials, "validation_score").notna()])
     return None if rows.empty else rows.head(1)
 
 
@@ -71,17 +82,17 @@ def state_counts(trials: pd.DataFrame) -> dict[str, int]:
 
 def trials_table(trials: pd.DataFrame) -> Table:
     """All trials, ranked, the best highlighted; columns without a single entry are left out."""
-    rows, best = ranked(trials), best_trial(trials)
+    rows, best, formats = ranked(trials), best_trial(trials), _measured(trials)
     filled = [str(name) for name in trials.columns if trials[name].notna().any()]
     texts = [name for name in _TEXTS if name in filled]
-    measured = [name for name in _MEASURED if column(trials, name).notna().any()]
-    parameters = [name for name in filled if name not in (*_MEASURED, *_TEXTS, *_LAST, *_NOT_SHOWN)]
+    measured = [name for name in formats if column(trials, name).notna().any()]
+    parameters = [name for name in filled if name not in (*formats, *_TEXTS, *_LAST, *_NOT_SHOWN)]
     others = [*parameters, *(name for name in _LAST if name in filled)]
     cells = {name: [_text(value) for value in rows[name]] for name in (*texts, *others)}
     for name in measured:
-        cells[name] = [_MEASURED[name][1](value) for value in column(rows, name)]
+        cells[name] = [formats[name][1](value) for value in column(rows, name)]
     names = [*texts, *measured, *others]
-    headings = {name: _MEASURED[name][0] if name in measured else name for name in names}
+    headings = {name: formats[name][0] if name in measured else name for name in names}
     return Table(
         tuple(headings.values()),
         tuple(zip(*(cells[name] for name in names), strict=True)),
@@ -92,16 +103,16 @@ def trials_table(trials: pd.DataFrame) -> Table:
 
 
 def methods_table(trials: pd.DataFrame) -> Table:
-    """One row a method: its trials, and the measurements of its best complete trial (by validation accuracy)."""
+    """One row a method: its trials, and the measurements of its best complete trial (by validation score)."""
     headings = ("method", "trials", "validation", "test", "time", "instances seen", "kept")
-    rows = []
+    rows, formats = [], _measured(trials)
     methods = methods_of(trials)
     for method in sorted(set(methods)):
         own = trials[methods == method]
         best = best_trial(own)
-        chosen = ["validation_accuracy", "test_accuracy", "wall_seconds", "instances_seen", "kept_fraction"]
+        chosen = ["validation_score", "test_score", "wall_seconds", "instances_seen", "kept_fraction"]
         values = [column(best, name).iloc[0] if best is not None else float("nan") for name in chosen]
-        formatted = [_MEASURED[name][1](value) for name, value in zip(chosen, values, strict=True)]
+        formatted = [formats[name][1](value) for name, value in zip(chosen, values, strict=True)]
         rows.append((method, f"{len(own):,}", *formatted))
     return Table(headings, tuple(rows), numeric=frozenset(headings[1:]))
 

@@ -86,7 +86,7 @@ def make_sweep(make_run: MakeRun) -> Callable[..., Path]:
 
 
 def trials() -> pd.DataFrame:
-    columns = ["trial", "state", "method", "validation_accuracy", "test_accuracy", "wall_seconds", "instances_seen"]
+    columns = ["trial", "state", "method", "validation_score", "test_score", "wall_seconds", "instances_seen"]
     rows = [
         ("t0", "complete", "uniform", 0.71, 0.705, 12.0, 8000),
         ("t1", "complete", "beta", 0.825, 0.8125, 9.5, 5120),
@@ -123,7 +123,7 @@ def results(methods: list[str], run: str) -> pd.DataFrame:
             "run": run,
         }
         for method in methods
-        for metric, value in (("test_accuracy", 0.8125), ("validation_accuracy", 0.825))
+        for metric, value in (("accuracy", 0.8125), ("validation_accuracy", 0.825))
     ]
     return pd.DataFrame(rows)
 
@@ -136,7 +136,7 @@ def _metrics(uniform: bool) -> pd.DataFrame:
             "loss": 1.4 / epochs,
             "meta_loss": np.nan if uniform else 2.0 / epochs,
             "pretext_accuracy": 0.2 * epochs,
-            "validation_accuracy": [0.5, np.nan, 0.825, 0.8],
+            "validation_score": [0.5, np.nan, 0.825, 0.8],
             "kept": [60, 60, 60, 60] if uniform else [60, 50, 40, 36],
             "kept_fraction": [1.0] * 4 if uniform else [1.0, 50 / 60, 40 / 60, 36 / 60],
             "instances_seen": [60, 120, 170, 12345],

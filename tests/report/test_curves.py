@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from bdw.evaluation import measure
 from bdw.report import curves
 
 
@@ -13,11 +14,11 @@ def test_a_curve_leaves_out_what_was_not_measured() -> None:
 
 
 def test_the_best_epoch_is_ringed_and_named() -> None:
-    axes = curves.accuracy_curve([1, 2, 3], [0.5, 0.75, 0.7], 2).axes[0]
+    axes = curves.validation_curve([1, 2, 3], [0.5, 0.75, 0.7], measure("accuracy"), 2).axes[0]
     assert len(axes.lines) == 2
     np.testing.assert_array_equal(axes.lines[1].get_xydata(), [[2, 0.75]])
     assert [text.get_text() for text in axes.texts] == ["best"]
-    assert len(curves.accuracy_curve([1], [0.5], None).axes[0].lines) == 1
+    assert len(curves.validation_curve([1], [0.5], measure("accuracy"), None).axes[0].lines) == 1
 
 
 def test_the_kept_share_starts_at_everything() -> None:

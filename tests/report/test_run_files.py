@@ -77,7 +77,7 @@ def test_parameters_that_no_beta_distribution_has_are_refused(tmp_path: Path, ma
         ("config.json", b"{}"),
         ("metrics.csv", b""),
         ("metrics.csv", b"epoch,loss\n1,2\n"),
-        ("metrics.csv", b"epoch,loss,validation_accuracy,kept_fraction,instances_seen,wall_seconds\n"),
+        ("metrics.csv", b"epoch,loss,validation_score,kept_fraction,instances_seen,wall_seconds\n"),
         ("instance_weights.parquet", b"rubbish"),
         ("results.parquet", b"PAR1rubbishPAR1"),
     ],

@@ -77,7 +77,7 @@ def test_sections_and_the_best_run(page: str) -> None:
 def test_a_best_trial_without_learnt_weights_is_passed_over(tmp_path: Path, make_sweep: MakeSweep) -> None:
     sweep = make_sweep(tmp_path / "sweep")
     trials = pd.read_csv(sweep / "trials.csv")
-    trials.loc[trials["trial"] == "t0", "validation_accuracy"] = 0.99
+    trials.loc[trials["trial"] == "t0", "validation_score"] = 0.99
     trials.to_csv(sweep / "trials.csv", index=False)
     page = _write(sweep)
     assert "The best run with learnt weights: trial t1" in page
@@ -110,7 +110,7 @@ def test_trials_alone_make_a_page(tmp_path: Path, make_sweep: MakeSweep) -> None
     sweep = make_sweep(tmp_path / "sweep")
     (sweep / "results.parquet").unlink()
     (sweep / "config.json").unlink()
-    trials = pd.read_csv(sweep / "trials.csv").drop(columns=["run", "test_accuracy", "planted_auroc", "seed"])
+    trials = pd.read_csv(sweep / "trials.csv").drop(columns=["run", "test_score", "planted_auroc", "seed"])
     trials.assign(state="running").to_csv(sweep / "trials.csv", index=False)
     page = _write(sweep)
     assert _titles(page) == ["Methods compared", "All trials"]
@@ -137,6 +137,6 @@ def test_equals_of_the_best_are_counted(tmp_path: Path, make_sweep: MakeSweep) -
     sweep = make_sweep(tmp_path / "sweep")
     shutil.rmtree(sweep / "trials")
     assert "The best complete trial by validation accuracy is highlighted." in _write(sweep)
-    trials = pd.read_csv(sweep / "trials.csv").assign(validation_accuracy=0.8)
+    trials = pd.read_csv(sweep / "trials.csv").assign(validation_score=0.8)
     trials.to_csv(sweep / "trials.csv", index=False)
-    assert "3 complete trials share the highest validation accuracy" in _write(sweep)
+    assert "3 complete trials share the best validation accuracy" in _write(sweep)

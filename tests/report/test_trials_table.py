@@ -7,7 +7,7 @@ from bdw.report import trials_table
 
 
 def _trials(**columns: list[object]) -> pd.DataFrame:
-    count = len(columns["validation_accuracy"])
+    count = len(columns["validation_score"])
     filled: dict[str, object] = {
         "trial": [f"t{i}" for i in range(count)],
         "state": "complete",
@@ -21,7 +21,7 @@ def _trials(**columns: list[object]) -> pd.DataFrame:
 
 def test_complete_trials_come_first_then_by_accuracy() -> None:
     trials = _trials(
-        validation_accuracy=[0.5, 0.9, np.nan, 0.7, np.nan], state=["complete", "pruned", "failed", "complete", "odd"]
+        validation_score=[0.5, 0.9, np.nan, 0.7, np.nan], state=["complete", "pruned", "failed", "complete", "odd"]
     )
     assert list(trials_table.ranked(trials)["trial"]) == ["t3", "t0", "t1", "t2", "t4"]
     assert list(trials.columns) == list(trials_table.ranked(trials).columns)
@@ -30,7 +30,7 @@ def test_complete_trials_come_first_then_by_accuracy() -> None:
 
 def test_the_best_is_complete_and_chosen_on_validation() -> None:
     trials = _trials(
-        validation_accuracy=[0.5, 0.9, 0.7], state=["complete", "pruned", "complete"], test_accuracy=[0.99, 0.99, 0.1]
+        validation_score=[0.5, 0.9, 0.7], state=["complete", "pruned", "complete"], test_score=[0.99, 0.99, 0.1]
     )
     best = trials_table.best_trial(trials)
     assert best is not None
@@ -41,7 +41,7 @@ def test_the_best_is_complete_and_chosen_on_validation() -> None:
 
 
 def test_of_equals_the_one_that_saw_the_fewest_instances_then_the_first() -> None:
-    trials = _trials(validation_accuracy=[0.9, 0.9, 0.9, 0.8, 0.9], instances_seen=[300, 200, 200, 1, np.nan])
+    trials = _trials(validation_score=[0.9, 0.9, 0.9, 0.8, 0.9], instances_seen=[300, 200, 200, 1, np.nan])
     assert list(trials_table.ranked(trials)["trial"]) == ["t1", "t2", "t0", "t4", "t3"]
     best = trials_table.best_trial(trials)
     assert best is not None
@@ -49,14 +49,14 @@ def test_of_equals_the_one_that_saw_the_fewest_instances_then_the_first() -> Non
 
 
 def test_trials_without_a_method_are_counted_as_unknown() -> None:
-    trials = _trials(validation_accuracy=[0.5, 0.9, np.nan], method=["beta", "", np.nan])
+    trials = _trials(validation_score=[0.5, 0.9, np.nan], method=["beta", "", np.nan])
     assert [row[:2] for row in trials_table.methods_table(trials).rows] == [("beta", "1"), ("unknown", "2")]
-    nameless = _trials(validation_accuracy=[np.nan], method=[np.nan])
+    nameless = _trials(validation_score=[np.nan], method=[np.nan])
     assert trials_table.methods_table(nameless).rows[0][:2] == ("unknown", "1")
 
 
 def test_nothing_is_best_before_a_trial_completes() -> None:
-    trials = _trials(validation_accuracy=[0.5, 0.9], state=["running", "pruned"])
+    trials = _trials(validation_score=[0.5, 0.9], state=["running", "pruned"])
     assert trials_table.best_trial(trials) is None
     assert trials_table.trials_table(trials).best is None
     assert trials_table.methods_table(trials).rows == (("beta", "2", "–", "–", "–", "–", "–"),)
@@ -64,7 +64,7 @@ def test_nothing_is_best_before_a_trial_completes() -> None:
 
 def test_columns_without_entries_are_left_out_and_parameters_kept() -> None:
     trials = _trials(
-        validation_accuracy=[0.5, 0.9], weight_lr=[10.0, np.nan], ways=[np.nan, np.nan], meta_loss=[None, "pretext"]
+        validation_score=[0.5, 0.9], weight_lr=[10.0, np.nan], ways=[np.nan, np.nan], meta_loss=[None, "pretext"]
     )
     table = trials_table.trials_table(trials)
     assert table.headings == (
@@ -77,7 +77,7 @@ def test_columns_without_entries_are_left_out_and_parameters_kept() -> None:
 
 def test_reasons_of_failures_come_last_and_bookkeeping_is_left_out() -> None:
     trials = _trials(
-        validation_accuracy=[0.5, np.nan],
+        validation_score=[0.5, np.nan],
         state=["complete", "failed"],
         git_revision="0123abc",
         value=[0.5, np.nan],

@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 
+from bdw.evaluation import measure
 from sweeps.early_stopping import EpochHalving
-from sweeps.objective import ACCURACY
+from sweeps.objective import SCORE
 
 LAST_EPOCH = 4
 
 
 @pytest.fixture
 def halving() -> EpochHalving:
-    return EpochHalving(LAST_EPOCH, grace_epochs=1)
+    return EpochHalving(LAST_EPOCH, measure("accuracy"), grace_epochs=1)
 
 
 def decisions(halving: EpochHalving, trial_id: str, accuracies: list[float], *, spared: bool = False) -> list[str]:
@@ -23,7 +24,7 @@ def decisions(halving: EpochHalving, trial_id: str, accuracies: list[float], *, 
     halving.on_trial_add(None, trial)
     found = []
     for epoch, accuracy in enumerate(accuracies, start=1):
-        found.append(halving.on_trial_result(None, trial, {"epoch": epoch, ACCURACY: accuracy}))
+        found.append(halving.on_trial_result(None, trial, {"epoch": epoch, SCORE: accuracy}))
     return found
 
 

@@ -15,7 +15,7 @@ from ray.tune.search import Searcher
 
 from bdw.errors import InputError
 from bdw.report import write_sweep_report
-from sweeps.objective import ACCURACY, OBJECTIVES
+from sweeps.objective import OBJECTIVES, SCORE
 from sweeps.optuna_search import StudySearcher
 from sweeps.results import trial_rows, write_trials
 from sweeps.search import failures
@@ -51,7 +51,7 @@ def searcher_for(study: optuna.Study, *, num_new: int = 10, objective: str = "ac
 
 
 def row(epoch: int, accuracy: float = 0.5, **more: Any) -> dict[str, Any]:
-    return {"epoch": epoch, ACCURACY: accuracy, "wall_seconds": 1.5 * epoch, "instances_seen": 100 * epoch, **more}
+    return {"epoch": epoch, SCORE: accuracy, "wall_seconds": 1.5 * epoch, "instances_seen": 100 * epoch, **more}
 
 
 def only_trial(study: optuna.Study) -> FrozenTrial:
@@ -89,8 +89,8 @@ def test_pruned_with_its_step(reopen: Open) -> None:
 @pytest.mark.parametrize(
     ("last", "reason"),
     [
-        (row(2, math.nan, ended=True), f"{ACCURACY} is nan at epoch 2"),
-        ({"epoch": 3, "ended": True}, f"{ACCURACY} is missing at epoch 3"),
+        (row(2, math.nan, ended=True), f"{SCORE} is nan at epoch 2"),
+        ({"epoch": 3, "ended": True}, f"{SCORE} is missing at epoch 3"),
         (row(1, failure="NonFiniteError: loss is not finite"), "NonFiniteError: loss is not finite"),
         ({}, "ended before its first epoch"),
         (None, "ended before its first epoch"),
@@ -148,7 +148,10 @@ def test_the_same_run_never_runs_twice(reopen: Open) -> None:
     assert isinstance(second, dict)
     assert [first["plan"]["x"], second["plan"]["x"]] == [0.25, 0.75]
     assert study.get_trials()[1].user_attrs["reason"] == "the same parameters as trial 0"
-    assert [row["trial"] for row in trial_rows(study)] == ["0", "2"]  # What was drawn twice was never started.
+    assert [row["trial"] for row in trial_rows(study, "accuracy")] == [
+        "0",
+        "2",
+    ]  # What was drawn twice was never started.
     assert failures(study) == []
 
 
@@ -160,7 +163,10 @@ def test_a_kill_before_the_labels_costs_no_page(reopen: Open, tmp_path: Path) ->
     study = reopen()
     assert requeue_unfinished(study) == 1
     known = {"method": "BDW", "domain": "digits", "seed": 0}
-    for rows, methods in ((trial_rows(study), ["BDW", ""]), (trial_rows(study, known=known), ["BDW", "BDW"])):
+    for rows, methods in (
+        (trial_rows(study, "accuracy"), ["BDW", ""]),
+        (trial_rows(study, "accuracy", known=known), ["BDW", "BDW"]),
+    ):
         assert [row["method"] for row in rows] == methods
         write_trials(tmp_path / "trials.csv", rows)
         page = write_sweep_report(tmp_path, "title").read_text()

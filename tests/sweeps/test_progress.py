@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from bdw.evaluation import measure
 from sweeps.progress import SweepProgress
+
+ACCURACY = measure("accuracy")
 
 
 class Clock:
@@ -33,7 +36,7 @@ def said() -> io.StringIO:
 @pytest.fixture
 def progress(clock: Clock, said: io.StringIO) -> SweepProgress:
     console = Console(file=said, force_terminal=False, width=60)
-    return SweepProgress("search", num_trials=2, last_epoch=4, console=console, clock=clock)
+    return SweepProgress("search", measure=ACCURACY, num_trials=2, last_epoch=4, console=console, clock=clock)
 
 
 def trial(name: str) -> Any:
@@ -41,7 +44,7 @@ def trial(name: str) -> Any:
 
 
 def row(epoch: int, accuracy: float = 0.5, **more: Any) -> dict[str, Any]:
-    return {"epoch": epoch, "validation_accuracy": accuracy, "kept_fraction": 0.9, **more}
+    return {"epoch": epoch, "validation_score": accuracy, "kept_fraction": 0.9, **more}
 
 
 def test_lines_of_a_whole_stage(progress: SweepProgress, said: io.StringIO, clock: Clock) -> None:
@@ -93,7 +96,9 @@ def test_signs_of_life_become_rarer(progress: SweepProgress, said: io.StringIO, 
 def test_a_terminal_gets_a_table(clock: Clock) -> None:
     said = io.StringIO()
     console = Console(file=said, force_terminal=True, width=100, color_system=None)
-    with SweepProgress("search", num_trials=1, last_epoch=4, console=console, clock=clock) as progress:
+    with SweepProgress(
+        "search", measure=ACCURACY, num_trials=1, last_epoch=4, console=console, clock=clock
+    ) as progress:
         progress.on_trial_start(0, [], trial("1"))
         progress.on_trial_result(0, [], trial("1"), row(1))
         progress.on_step_end(0, [])

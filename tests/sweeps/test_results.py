@@ -16,14 +16,16 @@ from rich.console import Console
 
 from bdw.config import RunConfig
 from bdw.errors import InputError
+from bdw.evaluation import measure
 from bdw.export import RESULT_COLUMNS
 from sweeps.comparison import Cell
 from sweeps.pictures import draw_ranks, draw_trials
 from sweeps.results import result_rows, trial_rows, write_results, write_trials
-from sweeps.wrap_up import accuracy_table, require_complete_trial, wrap_up
+from sweeps.wrap_up import require_complete_trial, score_table, wrap_up
 
+ACCURACY = measure("accuracy")
 MEASURED = {
-    "best_validation_accuracy": 0.8,
+    "best_validation_score": 0.8,
     "wall_seconds": 12.0,
     "instances_seen": 1000,
     "kept_fraction": 0.5,
@@ -54,12 +56,12 @@ def study() -> optuna.Study:
 
 
 def test_trials_csv(study: optuna.Study, tmp_path: Path) -> None:
-    write_trials(tmp_path / "trials.csv", trial_rows(study, prefix="t"))
+    write_trials(tmp_path / "trials.csv", trial_rows(study, "accuracy", prefix="t"))
     table = pd.read_csv(tmp_path / "trials.csv")
     assert table["trial"].tolist() == ["t0", "t1", "t2"]  # What still waits is no trial yet.
     assert table["state"].tolist() == ["complete", "failed", "running"]
     first = table.iloc[0]
-    assert (first["validation_accuracy"], first["test_accuracy"], first["value"]) == (0.8, 0.7, 0.8)
+    assert (first["validation_score"], first["test_score"], first["value"]) == (0.8, 0.7, 0.8)
     assert first["run"] == "runs/bdw-1"
     assert table.iloc[1]["reason"] == "crashed"
 
@@ -82,7 +84,7 @@ def long_table(domains: int, methods: tuple[str, ...] = ("RotNet", "BDW")) -> pd
 
 
 def test_ranks_are_drawn_with_the_remark(tmp_path: Path) -> None:
-    assert draw_ranks(long_table(6, ("a", "b", "c")), tmp_path, metric="accuracy", remark="An illustration.") is None
+    assert draw_ranks(long_table(6, ("a", "b", "c")), tmp_path, measure=ACCURACY, remark="An illustration.") is None
     assert {path.name for path in tmp_path.iterdir()} == {
         "critical_difference.png",
         "critical_difference.pdf",
@@ -107,22 +109,22 @@ def test_ranks_are_drawn_with_the_remark(tmp_path: Path) -> None:
 def test_ranks_that_cannot_be_drawn_say_why(tmp_path: Path, table: pd.DataFrame, reason: str) -> None:
     for name in ("critical_difference.png", "critical_difference.pdf", "comparison.json"):
         (tmp_path / name).write_text("last time's")
-    assert reason in str(draw_ranks(table, tmp_path, metric="accuracy", remark=""))
+    assert reason in str(draw_ranks(table, tmp_path, measure=ACCURACY, remark=""))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_trials_are_drawn_by_cost(tmp_path: Path) -> None:
     rows = [
-        {"trial": str(i), "state": state, "method": method, "validation_accuracy": 0.5 + 0.1 * i}
+        {"trial": str(i), "state": state, "method": method, "validation_score": 0.5 + 0.1 * i}
         | {"wall_seconds": 10.0 - i, "instances_seen": 100 * i}
         for i, (method, state) in enumerate(
             [("RotNet", "complete"), ("BDW", "complete"), ("BDW", "complete"), ("BDW", "pruned")]
         )
     ]
-    assert draw_trials(pd.DataFrame(rows), "RotNet", tmp_path / "pareto.png") is None
+    assert draw_trials(pd.DataFrame(rows), ACCURACY, "RotNet", tmp_path / "pareto.png") is None
     assert (tmp_path / "pareto.png").stat().st_size > 10_000
     (tmp_path / "none.png").write_text("last time's")
-    reason = draw_trials(pd.DataFrame(rows[:1]), "RotNet", tmp_path / "none.png")
+    reason = draw_trials(pd.DataFrame(rows[:1]), ACCURACY, "RotNet", tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()
     assert reason == "none.png: 1 complete trials; a picture needs at least 2"
 
@@ -137,11 +139,11 @@ def wanted(domains: int, seeds: int = 1) -> list[Cell]:
 
 
 def columns_of(results: pd.DataFrame, cells: list[Cell]) -> list[list[str]]:
-    return [[str(cell) for cell in column.cells] for column in accuracy_table(results, cells).columns]
+    return [[str(cell) for cell in column.cells] for column in score_table(results, cells, ACCURACY).columns]
 
 
 def test_the_terminals_table() -> None:
-    table = accuracy_table(long_table(2), wanted(2))
+    table = score_table(long_table(2), wanted(2), ACCURACY)
     assert [column.header for column in table.columns] == ["target domain", "RotNet", "BDW"]
     cells = columns_of(long_table(2), wanted(2))
     assert cells[0] == ["d0", "d1", "mean", "seconds a run", "instances a run", "kept at the end (%)"]
@@ -172,7 +174,7 @@ def test_a_comparison_of_which_nothing_completed() -> None:
 
 def experiment_in(folder: Path) -> Any:
     places = SimpleNamespace(path=folder, fetch_run=lambda run: folder / run)
-    return SimpleNamespace(places=places, base=RunConfig(), choice=SimpleNamespace(remark=""))
+    return SimpleNamespace(places=places, base=RunConfig(), choice=SimpleNamespace(remark=""), measure=ACCURACY)
 
 
 def test_the_end_survives_a_comparison_that_failed_altogether(study: optuna.Study, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from bdw.config import RunConfig
 from bdw.errors import InputError
+from bdw.evaluation import measure
 from sweeps.cluster import Cluster
 from sweeps.early_stopping import EpochHalving
 from sweeps.objective import OBJECTIVES
@@ -76,9 +77,10 @@ def run(tmp_path: Path, workload: Workload, changes: list[dict[str, Any]]) -> tu
         searcher,
         workload,
         places,
+        measure=measure("accuracy"),
         last_epoch=EPOCHS,
         console=Console(file=said, width=200),
-        scheduler=StopTheWeak(EPOCHS),
+        scheduler=StopTheWeak(EPOCHS, measure("accuracy")),
     )
     return study, said.getvalue()
 
