@@ -42,9 +42,9 @@ class Fit:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """Measure an encoder on a labelled target: accuracy of a logistic regression on its frozen features.
+    """Measure an encoder on a labelled target, by default the accuracy of a logistic regression on frozen features.
 
-    The classifier is fitted on the target's train and validation images and measured on its test images.
+    What is fitted is fitted on the target's train and validation images; it is measured on its test images.
     """
 
     run: Path | None = None
@@ -59,6 +59,14 @@ class Evaluate:
     """Let torchvision download a data set that is not under data_root."""
     device: str = "auto"
     """Where features are extracted: auto, cpu or cuda."""
+    measure: str = "accuracy"
+    """accuracy (logistic regression), fine_tuned_accuracy (the paper's grid; takes long), knn_accuracy or rankme."""
+    layer: str | None = None
+    """Layer of the backbone whose features are measured, such as layer2; default: the run's own, or the output."""
+    neighbours: int | None = None
+    """Neighbours that vote in knn_accuracy; default: the run's own, or 20."""
+    fine_tuning_epochs: int | None = None
+    """Epochs of every cell of the fine-tuning grid; default: the run's own, or 100."""
     max_iterations: int | None = None
     """Upper limit of L-BFGS iterations; default: the run's own, or 800."""
 

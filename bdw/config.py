@@ -219,20 +219,28 @@ class EvaluationConfig:
 
     measure: str = "accuracy"
     """What chooses the best epoch on the target's validation split and is reported on its test split: `accuracy` of a
-    logistic regression (the paper's), or `pretext_loss`, the pretext task's own loss (lower is better)."""
+    logistic regression (the paper's), `pretext_loss` (the pretext task's own, lower is better), `knn_accuracy`,
+    `fine_tuned_accuracy` (minutes to hours: for final_measures) or `rankme` (needs no labels)."""
     monitors: tuple[str, ...] = ()
     """Further measures of the validation split, a column each in metrics.csv; they choose nothing."""
     final_measures: tuple[str, ...] = ()
     """Further measures of the best encoder on the test split, taken once at the end."""
     evaluate_every: int = 1
     """Epochs between two evaluations on the validation split; the last epoch is always evaluated."""
+    layer: str | None = None
+    """Layer of the backbone whose features are measured, averaged over positions (`layer2` is a ResNet's second
+    residual block, the paper's Table 2); default: the backbone's output."""
+    neighbours: int = 20
+    """Nearest neighbours that vote in `knn_accuracy`."""
+    fine_tuning_epochs: int = 100
+    """Epochs of every cell of the grid of `fine_tuned_accuracy`."""
     max_iterations: int = 800
     """Upper limit of L-BFGS iterations of the logistic regression."""
     evaluation_batch: int = 256
     """Images in a batch when features are extracted."""
 
     def __post_init__(self) -> None:
-        for name in ("evaluate_every", "max_iterations", "evaluation_batch"):
+        for name in ("evaluate_every", "max_iterations", "evaluation_batch", "neighbours", "fine_tuning_epochs"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
 
 

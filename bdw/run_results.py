@@ -6,8 +6,6 @@ import math
 from typing import TYPE_CHECKING
 
 from bdw import evaluation, export
-from bdw.evaluation import Subject
-from bdw.evaluation.linear_probe import Settings
 from bdw.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -45,7 +43,7 @@ def write_results(trainer: Trainer) -> None:
     values = [(f"validation_{chosen_by}", trainer.measure.higher_is_better, best_report.validation_score)]
     for name in dict.fromkeys((chosen_by, *config.evaluation.final_measures)):
         measure = evaluation.measure(name)
-        score = measure.evaluate(Subject(best.encoder, best), problem.target, "test", Settings.from_config(config))
+        score = measure.evaluate(trainer.examination(best, "test"))
         values.append((name, measure.higher_is_better, score))
     values.append(("planted_auroc", True, last.planted_auroc))
     rows = [

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,8 +22,8 @@ from bdw.data.augment import random_crop_flip
 from bdw.data.problem import LabelledProgress, cache_folder
 from bdw.epoch_training import EpochTotals, train_epoch
 from bdw.errors import InputError, unknown_option
-from bdw.evaluation import Subject
-from bdw.evaluation.linear_probe import Settings
+from bdw.evaluation import Examination, Measure
+from bdw.evaluation.features import Settings, check_layer
 from bdw.image_table import ImageTable
 from bdw.measurements import EpochReport, ProgressListener, Silent
 from bdw.pretext import PretextModel
@@ -200,16 +200,22 @@ class Trainer:
         model.load_state_dict(self.best_model)
         return model.eval()
 
+    def examination(self, model: PretextModel, split: Literal["validation", "test"]) -> Examination:
+        """That model as measures see it, on a split of the target."""
+        settings = Settings.from_config(self.config)
+        return Examination(
+            encoder=model.encoder, model=model, target=self.problem.target, split=split, settings=settings
+        )
+
     def _scores(self, epoch: int) -> dict[str, float]:
         """The measure and all monitors on the validation split, by name; NaN in epochs without evaluation."""
         names = dict.fromkeys((self.measure.name, *self.config.evaluation.monitors))
         if epoch % self.config.evaluation.evaluate_every and epoch != self.config.optimiser.epochs:
             return dict.fromkeys(names, math.nan)
-        model, target, settings = self.learner.model, self.problem.target, Settings.from_config(self.config)
-        subject = Subject(model.encoder, model)
+        examination = self.examination(self.learner.model, "validation")
 
         def evaluate() -> dict[str, float]:
-            return {name: evaluation.measure(name).evaluate(subject, target, "validation", settings) for name in names}
+            return {name: evaluation.measure(name).evaluate(examination) for name in names}
 
         scores = collectives.from_first(collectives.on_first(evaluate))
         assert scores is not None
@@ -265,6 +271,8 @@ class Trainer:
         def check_target(labels: NDArray[np.int64], classes: tuple[str, ...]) -> None:
             if weighters.learns(config.weighter) is not Learns.NEVER:
                 meta_loss.check(config.meta, torch.from_numpy(labels), classes)
+            for measure in _measures(config):
+                measure.check(Settings.from_config(config), len(labels))
 
         def check_source(num_instances: int) -> None:
             _check_batch(config, num_instances)
@@ -301,13 +309,16 @@ def _check_names(config: RunConfig) -> None:
             "weights of a step follow from its own meta-gradient; allowed: 1"
         )
     meta_loss.parse(config.meta.meta_loss)
-    evaluation.measure(config.evaluation.measure)
-    for field, names in (
-        ("monitors", config.evaluation.monitors),
-        ("final_measures", config.evaluation.final_measures),
-    ):
-        for name in names:
-            evaluation.measure(name, field)
+    _measures(config)
+    with torch.device("meta"):
+        check_layer(encoders.build(config.model.encoder, 3, config.data.crop_size), config.evaluation.layer)
+
+
+def _measures(config: RunConfig) -> list[Measure]:
+    """All measures that the run takes; `InputError` for a name that none has."""
+    chosen = config.evaluation
+    fields = {"measure": (chosen.measure,), "monitors": chosen.monitors, "final_measures": chosen.final_measures}
+    return [evaluation.measure(name, field) for field, names in fields.items() for name in names]
 
 
 def _check_batch(config: RunConfig, num_instances: int) -> None:

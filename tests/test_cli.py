@@ -280,7 +280,7 @@ def test_evaluate_on_another_target_with_other_colours(
     run_dir: Path, folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["evaluate", "--run", str(run_dir), "--target", str(folders[1])]) == 0
-    assert "(3 classes; logistic regression on 48 labelled images)" in capsys.readouterr().out
+    assert "(3 classes; 48 labelled images to learn from; layer output)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -113,12 +113,13 @@ def test_no_file_is_large() -> None:
 FIT_FLAGS = [
     "batch-size", "burn-in-epochs", "cache-dir", "cdf-threshold", "checkpoint-every", "crop-padding",
     "crop-size", "data-root", "data-seed", "density-threshold", "device", "download", "encoder", "epochs",
-    "evaluate-every", "evaluation-batch", "final-measures", "flip", "image-size", "keep-checkpoints", "learning-rate",
-    "log-bound", "lr-gamma", "lr-milestones", "max-iterations", "max-source", "max-train-per-class", "measure",
-    "meta-every", "meta-loss", "min-kept", "momentum", "monitors", "nearest-beta", "normalise-weights", "preset",
-    "pretext", "prune", "queries", "report", "resume", "run-dir", "seed", "shots", "source", "target",
-    "target-batch", "target-fraction", "target-updates-statistics", "validation-fraction", "ways", "weight-decay",
-    "weight-gradient-clip", "weight-lr", "weight-momentum", "weighter", "weights-file",
+    "evaluate-every", "evaluation-batch", "final-measures", "fine-tuning-epochs", "flip", "image-size",
+    "keep-checkpoints", "layer", "learning-rate", "log-bound", "lr-gamma", "lr-milestones", "max-iterations",
+    "max-source", "max-train-per-class", "measure", "meta-every", "meta-loss", "min-kept", "momentum",
+    "monitors", "nearest-beta", "neighbours", "normalise-weights", "preset", "pretext", "prune", "queries",
+    "report", "resume", "run-dir", "seed", "shots", "source", "target", "target-batch", "target-fraction",
+    "target-updates-statistics", "validation-fraction", "ways", "weight-decay", "weight-gradient-clip",
+    "weight-lr", "weight-momentum", "weighter", "weights-file",
 ]  # fmt: skip
 
 

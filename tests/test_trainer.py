@@ -437,3 +437,44 @@ def test_planted_junk_is_found_with_the_pretext_meta_loss(seed: int, tmp_path: P
         {"run_dir": str(tmp_path / "run"), "meta_loss": "pretext", "prune": False, "seed": seed}
     )
     assert max(report.planted_auroc for report in itertools.islice(iterate(config), 4)) >= 0.75
+
+
+def test_monitors_are_columns_and_final_measures_are_results(config: RunConfig, problem: Problem) -> None:
+    config = config.replace(
+        monitors=["knn_accuracy", "rankme"], final_measures=["rankme"], neighbours=3, epochs=2, evaluate_every=2
+    )
+    trainer = _run(config, problem)
+    run = Path(config.output.run_dir)
+    header = (run / "metrics.csv").read_text().splitlines()[0].split(",")
+    assert header[-2:] == ["knn_accuracy", "rankme"]
+    assert [math.isnan(report.monitors["rankme"]) for report in trainer.history] == [True, False]
+    assert {row["metric"] for row in pq.read_table(run / "results.parquet").to_pylist()} >= {"accuracy", "rankme"}
+    resumed = Trainer(config.replace(resume=True), problem=problem)
+    # NaN equals nothing, so the printed forms are compared.
+    assert str(resumed.history) == str(trainer.history)
+
+
+def test_a_loss_is_better_when_lower(config: RunConfig, problem: Problem) -> None:
+    trainer = _run(config.replace(measure="pretext_loss", epochs=4), problem)
+    scores = [report.validation_score for report in trainer.history]
+    best = [score < min(scores[:i], default=math.inf) for i, score in enumerate(scores)]
+    assert [report.is_best for report in trainer.history] == best
+    rows = pq.read_table(Path(config.output.run_dir) / "results.parquet").to_pylist()
+    values = {row["metric"]: (row["value"], row["higher_is_better"]) for row in rows}
+    assert values["validation_pretext_loss"] == (min(scores), False)
+    assert not values["pretext_loss"][1]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"measure": "acuracy"}, "measure: 'acuracy' is not known"),
+        ({"monitors": ["rankyou"]}, "monitors: 'rankyou' is not known"),
+        ({"final_measures": ["loss"]}, "final_measures: 'loss' is not known"),
+        ({"layer": "layer9"}, r"layer: 'layer9' is not known .*layers"),
+    ],
+)
+def test_measures_are_checked_before_anything_loads(config: RunConfig, fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Trainer(config.replace(source="nowhere", **fields))
+    assert not Path(config.output.run_dir).exists()

@@ -6,11 +6,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bdw import device
+from bdw import device, evaluation
 from bdw.config import RunConfig
 from bdw.data import load_target, packing_bar
 from bdw.errors import InputError
-from bdw.evaluation import linear_probe
+from bdw.evaluation import Examination
+from bdw.evaluation.features import Settings, check_layer
 from bdw.export import read_encoder
 from bdw.run_directory import RunDirectory
 
@@ -19,22 +20,27 @@ if TYPE_CHECKING:
 
 
 def evaluate(command: Evaluate) -> None:
-    """Print the accuracy, over instances, of a logistic regression on the encoder's features of the target."""
+    """Print the measure of that encoder on the test images of the target."""
     if (command.run is None) == (command.encoder is None):
         raise InputError("run, encoder: give one of --run DIR and --encoder FILE")
+    measure = evaluation.measure(command.measure)
     file = command.encoder if command.run is None else command.run / "encoder.safetensors"
     assert file is not None
     encoder, metadata = read_encoder(file)
     encoder.to(device.choose(command.device))
     config = _evaluation_config(command, metadata)
+    settings = Settings.from_config(config)
+    check_layer(encoder, settings.layer)
     with tempfile.TemporaryDirectory() as temporary, packing_bar() as bar:
         work_dir = Path(temporary) if command.run is None else command.run
         target = load_target(config.data, work_dir, channels=int(metadata["channels"]), progress=bar)
-        settings = linear_probe.Settings.from_config(config)
-        accuracy = linear_probe.evaluate(encoder, target.development, target.test, settings)
+        measure.check(settings, len(target.development))
+        examination = Examination(encoder=encoder, target=target, split="test", settings=settings, progress=bar)
+        score = measure.evaluate(examination)
     print(
-        f"accuracy {accuracy:.4f} on {len(target.test):,} test images of {config.data.target} "
-        f"({len(target.classes)} classes; logistic regression on {len(target.development):,} labelled images)"
+        f"{measure.name} {score:.4f} on {len(target.test):,} test images of {config.data.target} "
+        f"({len(target.classes)} classes; {len(target.development):,} labelled images to learn from; "
+        f"layer {settings.layer or 'output'})"
     )
 
 
@@ -47,8 +53,8 @@ def _evaluation_config(command: Evaluate, metadata: dict[str, str]) -> RunConfig
     else:
         size, crop = int(metadata["image_size"]), int(metadata["crop_size"])
         config = RunConfig().replace(image_size=size, crop_size=crop, crop_padding=max(0, (crop - size + 1) // 2))
-    said = {"target": command.target, "data_root": command.data_root, "max_iterations": command.max_iterations}
-    given = {name: value for name, value in said.items() if value is not None}
+    names = ("target", "data_root", "layer", "neighbours", "fine_tuning_epochs", "max_iterations")
+    given = {name: getattr(command, name) for name in names if getattr(command, name) is not None}
     return config.replace(download=command.download, **given)
 
 

@@ -268,4 +268,4 @@ def _limited(part: Part, size: int | None, seed: int) -> Part:
 
 
 def _labelled(progress: LabelledProgress | None, what: str) -> Progress | None:
-    return None if progress is None else functools.partial(progress, f"packing {what}")
+    return None if progress is None else functools.partial(progress, f"packing {what}, images")

@@ -24,7 +24,7 @@ def packing_bar() -> Iterator[LabelledProgress]:
 
         def report(what: str, done: int, total: int | None) -> None:
             if what not in tasks:
-                tasks[what] = bar.add_task(f"{what}, images", total=total)
+                tasks[what] = bar.add_task(what, total=total)
             if done % _EVERY == 0 or done == total:
                 bar.update(tasks[what], completed=done)
 

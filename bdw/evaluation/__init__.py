@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,21 +14,41 @@ from bdw.errors import InputError, unknown_option
 from bdw.pretext import PretextModel
 
 if TYPE_CHECKING:
-    from bdw.evaluation.linear_probe import Settings
-
-HeldOut = Literal["validation", "test"]
+    from bdw.evaluation.features import Settings
 
 
-@dataclass(frozen=True)
-class Subject:
-    """What is measured."""
+Progress = Callable[[str, int, int | None], None]
+"""Called with what is being done, how much of it is and its total, by measures that take long."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examination:
+    """What is measured, and on what."""
 
     encoder: Encoder
     model: PretextModel | None = None
     """The encoder with its pretext head; none for an encoder read from a file, which has left it behind."""
+    target: Target
+    split: Literal["validation", "test"]
+    settings: Settings
+    progress: Progress | None = None
+
+    @property
+    def fitted_on(self) -> LabelledImages:
+        """What a classifier may learn from: train, and for the test split validation too."""
+        return self.target.train if self.split == "validation" else self.target.development
+
+    @property
+    def measured_on(self) -> LabelledImages:
+        """The images of the split."""
+        return self.target.validation if self.split == "validation" else self.target.test
 
 
-Evaluate = Callable[[Subject, Target, HeldOut, "Settings"], float]
+Evaluate = Callable[[Examination], float]
+
+
+def _needs_nothing(settings: Settings, num_labelled: int) -> None:
+    """The check of a measure that works with every target."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +68,8 @@ class Measure:
     is_share: bool
     """Whether it lies between 0 and 1 and is shown in percent."""
     evaluate: Evaluate
+    check: Callable[[Settings, int], None] = _needs_nothing
+    """`InputError` if the settings cannot work with so many training images of the target."""
 
     def shown(self, score: float) -> str:
         """A score as people read it: `81.2 %` or `195.42`; a dash for NaN."""
@@ -74,6 +97,31 @@ def _measures() -> dict[str, Measure]:
                 evaluate=_accuracy,
             ),
             Measure(
+                name="knn_accuracy",
+                label="nearest-neighbour accuracy",
+                explanation="Accuracy of a vote of the nearest neighbours in feature space",
+                higher_is_better=True,
+                is_share=True,
+                evaluate=_knn_accuracy,
+                check=_enough_neighbours,
+            ),
+            Measure(
+                name="fine_tuned_accuracy",
+                label="fine-tuned accuracy",
+                explanation="Accuracy after the whole encoder was fine-tuned",
+                higher_is_better=True,
+                is_share=True,
+                evaluate=_fine_tuned_accuracy,
+            ),
+            Measure(
+                name="rankme",
+                label="RankMe",
+                explanation="How many directions the features use",
+                higher_is_better=True,
+                is_share=False,
+                evaluate=_rankme,
+            ),
+            Measure(
                 name="pretext_loss",
                 label="pretext loss",
                 explanation="Loss of the pretext task, lower is better",
@@ -98,25 +146,43 @@ def measure(name: str, field: str = "measure") -> Measure:
     return measures[name]
 
 
-def fitted_on(target: Target, split: HeldOut) -> LabelledImages:
-    """The labelled images that a classifier for that split may learn from."""
-    return target.train if split == "validation" else target.development
-
-
-def measured_on(target: Target, split: HeldOut) -> LabelledImages:
-    """The images of that split."""
-    return target.validation if split == "validation" else target.test
-
-
-def _accuracy(subject: Subject, target: Target, split: HeldOut, settings: Settings) -> float:
+def _accuracy(of: Examination) -> float:
     from bdw.evaluation import linear_probe
 
-    return linear_probe.evaluate(subject.encoder, fitted_on(target, split), measured_on(target, split), settings)
+    return linear_probe.evaluate(of.encoder, of.fitted_on, of.measured_on, of.settings)
 
 
-def _pretext_loss(subject: Subject, target: Target, split: HeldOut, settings: Settings) -> float:
+def _enough_neighbours(settings: Settings, num_labelled: int) -> None:
+    from bdw.evaluation import nearest_neighbours
+
+    nearest_neighbours.check(settings.neighbours, num_labelled)
+
+
+def _knn_accuracy(of: Examination) -> float:
+    from bdw.evaluation import nearest_neighbours
+
+    return nearest_neighbours.evaluate(of.encoder, of.fitted_on, of.measured_on, of.settings)
+
+
+def _fine_tuned_accuracy(of: Examination) -> float:
+    from bdw.evaluation import fine_tuning
+
+    tell = None if of.progress is None else functools.partial(of.progress, "fine-tuning, epochs")
+    train, validation = of.target.train, of.target.validation
+    if of.split == "validation":
+        return fine_tuning.choose(of.encoder, train, validation, of.settings, tell).validation_accuracy
+    return fine_tuning.evaluate(of.encoder, train, validation, of.target.test, of.settings, tell)[0]
+
+
+def _rankme(of: Examination) -> float:
+    from bdw.evaluation import rankme
+
+    return rankme.evaluate(of.encoder, of.measured_on, of.settings)
+
+
+def _pretext_loss(of: Examination) -> float:
     from bdw.evaluation import pretext_loss
 
-    if subject.model is None:
+    if of.model is None:
         raise InputError("measure: 'pretext_loss' needs the pretext head, which an encoder file does not hold")
-    return pretext_loss.evaluate(subject.model, measured_on(target, split).images, settings)
+    return pretext_loss.evaluate(of.model, of.measured_on.images, of.settings)

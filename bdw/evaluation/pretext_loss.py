@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bdw.data.augment import centre_crop
-from bdw.evaluation.linear_probe import Settings
+from bdw.evaluation.features import Settings, centre_crops, device_of, evaluating
 from bdw.pretext import PretextModel
 
 NOISE_SEED = 0
@@ -19,15 +18,9 @@ def evaluate(model: PretextModel, images: NDArray[np.uint8], settings: Settings)
 
     Its unit is the pretext task's.
     """
-    device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(NOISE_SEED)
-    was_training = model.training
-    model.eval()
     total = 0.0
-    with torch.inference_mode():
-        for start in range(0, len(images), settings.batch_size):
-            batch = torch.from_numpy(np.ascontiguousarray(images[start : start + settings.batch_size])).to(device)
-            views = model.task.views(centre_crop(batch, settings.crop_size), generator)
-            total += float(model(views).losses.double().sum())
-    model.train(was_training)
+    with evaluating(model), torch.inference_mode():
+        for batch in centre_crops(images, settings, device_of(model)):
+            total += float(model(model.task.views(batch, generator)).losses.double().sum())
     return total / len(images)

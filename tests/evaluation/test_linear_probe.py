@@ -11,6 +11,7 @@ import torch
 from bdw import encoders
 from bdw.data import LabelledImages
 from bdw.evaluation import linear_probe
+from bdw.evaluation.features import Settings, extract_features
 
 
 @pytest.mark.parametrize("num_classes", [2, 3, 5])
@@ -45,8 +46,8 @@ def test_no_image_is_dropped_and_the_mode_is_left_as_it_was() -> None:
     encoder = encoders.build("small_cnn", 1, 16).train()
     encoder(torch.randn(16, 1, 16, 16))  # running statistics that differ from the start
     images = np.random.default_rng(0).integers(0, 256, (7, 1, 16, 16), dtype=np.uint8)
-    settings = [linear_probe.Settings(crop_size=16, batch_size=size) for size in (7, 3)]
-    whole, parts = (linear_probe.extract_features(encoder, images, s) for s in settings)
+    settings = [Settings(crop_size=16, batch_size=size) for size in (7, 3)]
+    whole, parts = (extract_features(encoder, images, s) for s in settings)
     assert whole.shape == (7, encoder.feature_dim)
     # In training mode batch norm would make the features depend on the batches.
     np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-5)
@@ -60,6 +61,23 @@ def test_accuracy_is_a_share_of_instances() -> None:
     images = (80 * labels[:, None, None, None] + rng.integers(0, 10, (30, 1, 16, 16))).astype(np.uint8)
     data = LabelledImages(images, labels)
     swapped = LabelledImages(images[:10], np.where(np.arange(10) < 3, (labels[:10] + 1) % 3, labels[:10]))
-    encoder, settings = encoders.build("small_cnn", 1, 16), linear_probe.Settings(crop_size=16, batch_size=4)
+    encoder, settings = encoders.build("small_cnn", 1, 16), Settings(crop_size=16, batch_size=4)
     assert linear_probe.evaluate(encoder, data, data, settings) == 1.0
     assert linear_probe.evaluate(encoder, data, swapped, settings) == 0.7
+
+
+def test_constant_features_tell_nothing_and_do_no_harm() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(60, dtype=np.int64) % 2
+    telling = (rng.normal(size=(60, 2)) + 3 * labels[:, None]).astype(np.float32)
+    padded = np.concatenate([telling, np.full((60, 2), 7, dtype=np.float32)], axis=1)
+    classifier = linear_probe.fit(padded, labels, max_iterations=800)
+    assert linear_probe.accuracy(classifier, padded, labels) > 0.95
+
+
+def test_a_collapsed_encoder_is_said_and_guesses_the_largest_class(caplog: pytest.LogCaptureFixture) -> None:
+    labels = np.array([0, 1, 1, 1, 2], dtype=np.int64)
+    features = np.ones((5, 4), dtype=np.float32)
+    classifier = linear_probe.fit(features, labels, max_iterations=100)
+    assert linear_probe.accuracy(classifier, features, labels) == 0.6
+    assert "all 4 features are the same for all 5 images" in caplog.text
