@@ -22,11 +22,11 @@ from bdw.data.packed import PackedDataset
 from bdw.data.packing import Progress, write_packed
 from bdw.data.readers import resolve
 from bdw.data.readers.base import Reader, Request, SplitName
-from bdw.data.target import assign
+from bdw.data.target import assign, require_labels
 from bdw.errors import InputError
 
 LabelledProgress = Callable[[str, int, int | None], None]
-"""Called with what is being done (`packing source`), images done and their total."""
+"""Called with what is being done (`packing source, images`), how many are done and their total."""
 
 TargetCheck = Callable[[NDArray[np.int64], tuple[str, ...]], None]
 """Called with the training images' labels (0 to C - 1) and the class names before anything is decoded."""
@@ -121,6 +121,7 @@ def _target_parts(config: DataConfig, channels: int | None) -> Mapping[SplitName
     parts = dict(reader.target(request))
     if config.target_fraction < 1:
         train = parts["train"]
+        require_labels(train, config.target)
         _, own = splits.hold_out(
             train.labels, config.target_fraction, config.data_seed, train.classes, splits.TARGET_STREAM
         )

@@ -45,12 +45,7 @@ def assign(config: DataConfig, parts: Mapping[SplitName, Part] | Mapping[SplitNa
     labels, fewer than two classes, a class too small to be split, or one that only occurs outside the training images.
     """
     train = parts["train"]
-    unlabelled = int((train.labels < 0).sum())
-    if unlabelled:
-        raise InputError(
-            f"target: {unlabelled} of {len(train)} images of {config.target!r} have no label; "
-            "allowed: labelled data (an image folder with one sub-folder per class, for example)"
-        )
+    require_labels(train, config.target)
     counts = np.bincount(train.labels)
     classes = tuple(train.classes[label] for label in np.flatnonzero(counts))
     if len(classes) < 2:
@@ -86,6 +81,16 @@ def assign(config: DataConfig, parts: Mapping[SplitName, Part] | Mapping[SplitNa
         rows = rows[splits.limit_per_class(labels["train"][rows], config.max_train_per_class, config.data_seed)]
     shares["train"] = Share("train", rows, labels["train"][rows])
     return Assignment(classes, shares)
+
+
+def require_labels(train: Part | PackedDataset, spec: str) -> None:
+    """InputError if training images of a target have no label."""
+    unlabelled = int((train.labels < 0).sum())
+    if unlabelled:
+        raise InputError(
+            f"target: {unlabelled} of {len(train)} images of {spec!r} have no label; "
+            "allowed: labelled data (an image folder with one sub-folder per class, for example)"
+        )
 
 
 def _renumbered(part: Part | PackedDataset, classes: tuple[str, ...], split: str, spec: str) -> NDArray[np.int64]:

@@ -36,7 +36,7 @@ class NearestNeighbourWeighter(FixedWeighter):
                 f"{' x '.join(map(str, source.images.shape[1:]))} and the target's "
                 f"{' x '.join(map(str, target.shape[1:]))} (channels x height x width); allowed: one shape"
             )
-        progress = functools.partial(context.progress, "distances to the target") if context.progress else None
+        progress = functools.partial(context.progress, "distances to the target, images") if context.progress else None
         distances = cached_nearest_distances(source, target, context.cache_dir, context.device, progress)
         return cls(weights_of(distances, context.config.nearest_beta))
 

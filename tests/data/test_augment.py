@@ -76,3 +76,10 @@ def test_devices_agree() -> None:
         random_crop_flip(batch.to(d), 8, 2, True, torch.Generator().manual_seed(1)) for d in ("cpu", "cuda")
     )
     assert torch.equal(host, device.cpu())
+
+
+def test_an_image_that_can_only_be_cropped_in_one_way_is_converted_only() -> None:
+    images = torch.randint(256, (5, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    cropped = random_crop_flip(images, 8, 0, False, torch.Generator())
+    assert torch.equal(cropped, images.float() / 127.5 - 1)
+    assert images.dtype == torch.uint8

@@ -19,7 +19,7 @@ def test_shows_what_is_packed(capfd: pytest.CaptureFixture[str], monkeypatch: py
     monkeypatch.setenv("COLUMNS", "120")
     with packing_bar() as report:
         for done in range(1, 131):
-            report("packing source", done, 130)
+            report("packing source, images", done, 130)
     shown = capfd.readouterr()
     assert shown.out == ""
     assert "packing source, images" in shown.err

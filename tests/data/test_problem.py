@@ -58,7 +58,7 @@ def test_packed_once_and_found_again(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "pool")
     calls: list[str] = []
     first = load(config(folder), tmp_path, lambda what, done, total: calls.append(what))
-    assert set(calls) == {"packing source", "packing target train"}
+    assert set(calls) == {"packing source, images", "packing target train, images"}
     calls.clear()
     again = load(config(folder), tmp_path, lambda what, done, total: calls.append(what))
     assert calls == []

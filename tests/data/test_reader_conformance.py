@@ -24,8 +24,10 @@ SPECS = {name: name for name in available()} | {
     "npz": "npz:{}/paths/raw",
     "npz, encoded": "{}/paths/encoded-train.npz",
     "packed": "{}/paths/packed",
+    "mixture": "mixture:{0}/paths/raw+digits+{0}/paths/folder",
 }
 TARGETS_ONLY = {name for name in available() if name.startswith("digits-")}
+SOURCES_ONLY = "mixture"
 
 
 @pytest.fixture(params=SPECS)
@@ -38,7 +40,9 @@ def spec(request: pytest.FixtureRequest, sample_root: Path, monkeypatch: pytest.
 def parts(spec: str, root: Path, **options: int) -> dict[str, Part]:
     """All parts of a reader: its source and its target's splits."""
     reader, request = resolve(spec, option="target", image_size=SIZE, data_root=root, **options)
-    found: dict[str, Part] = {str(split): part for split, part in reader.target(request).items()}
+    found: dict[str, Part] = {}
+    if not spec.startswith(SOURCES_ONLY):
+        found = {str(split): part for split, part in reader.target(request).items()}
     if spec not in TARGETS_ONLY:
         found["source"] = reader.source(request)
     return found
@@ -108,6 +112,10 @@ def test_loads_as_target_with_disjoint_splits(spec: str, sample_root: Path, tmp_
     )
     if spec.endswith("packed"):
         config = DataConfig(**(vars(config) | {"source": spec}))
+    if spec.startswith(SOURCES_ONLY):
+        with pytest.raises(InputError, match="is a source only"):
+            load(config, tmp_path)
+        return
     problem = load(config, tmp_path)
     seen: set[bytes] = set()
     splits = (problem.target.train, problem.target.validation, problem.target.test)
@@ -147,7 +155,9 @@ def test_missing_data_says_how_to_get_it(name: str, tmp_path: Path) -> None:
             reader.source(request)
         message = str(caught.value)
         assert message.startswith("source: ")
-        if name in {"folder", "npz", "packed"}:
+        if name == SOURCES_ONLY:
+            assert "allowed: mixture:A+B" in message
+        elif name in {"folder", "npz", "packed"}:
             assert f"{name}:PATH" in message
         else:
             assert "--download --data-root" in message
