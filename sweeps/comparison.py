@@ -52,7 +52,8 @@ def cells(
             for method in methods:
                 config = base.replace(**method.fields, target=domain, seed=seed)
                 config = config.replace(**room.largest_within(Design.of(config)).fields)
-                title = base.model.pretext if config.weighter.weighter == "uniform" else "bdw"
+                weighter = config.weighter.weighter
+                title = {"uniform": base.model.pretext, "beta": "bdw"}.get(weighter, weighter)
                 found.append(Cell(method.name, domain, seed, config, places.run_name(config, title, room.contents)))
     return found
 

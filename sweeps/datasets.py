@@ -16,8 +16,8 @@ from bdw.errors import InputError, unknown_option
 class Scale:
     """How large a sweep is unless options say otherwise."""
 
-    samples: int
-    """Trials of the search."""
+    samples: int = 0
+    """Trials of the search, if there is one."""
     epochs: int | None = None
     """None for the preset's."""
     max_source: int | None = None
@@ -26,7 +26,7 @@ class Scale:
 
 @dataclass(frozen=True, kw_only=True)
 class DataChoice:
-    """One value of --data."""
+    """A source with the settings that suit it: one value of --data, or an entry's only one."""
 
     name: str
     preset: str

@@ -15,18 +15,18 @@ from bdw.data.problem import LabelledProgress
 from bdw.errors import InputError
 from bdw.evaluation import Measure
 from sweeps import datasets
-from sweeps.datasets import DataChoice
+from sweeps.datasets import DataChoice, Scale
 from sweeps.designs import Design, Room, searched
 from sweeps.objective import Objective, objective, score_alone
-from sweeps.options import SweepOptions
+from sweeps.options import SearchOptions, SweepOptions
 from sweeps.places import Places, portable
 from sweeps.space import Space
 from sweeps.study import open_storage, open_study
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """What a sweep runs, and where."""
+    """What a sweep compares, and where."""
 
     name: str
     """Of the kind of experiment; `places.name` is the sweep's own."""
@@ -36,10 +36,7 @@ class Experiment:
     """What all trials share; its target is the first."""
     rooms: dict[str, Room]
     """Target domain -> what it has to draw episodes from."""
-    space: Space
     places: Places
-    num_trials: int
-    """Of the search."""
 
     @classmethod
     def settle(cls, name: str, options: SweepOptions, choice: DataChoice) -> Experiment:
@@ -49,7 +46,7 @@ class Experiment:
         """
         options.check()
         targets = options.targets or (choice.targets[:2] if options.smoke else choice.targets)
-        scale = choice.smoke if options.smoke else choice.scale
+        scale = _scale(options, choice)
         base = datasets.base_config(
             choice,
             data_root=options.data_root,
@@ -59,52 +56,32 @@ class Experiment:
         )
         base = base.replace(seed=options.seeds[0], max_source=options.max_source or scale.max_source, report=False)
         smoke = "-smoke" if options.smoke else ""
-        places = Places.of(options.storage_path, options.name or f"{name}-{choice.name}{smoke}")
+        default_name = name if choice.name == name else f"{name}-{choice.name}"
+        places = Places.of(options.storage_path, options.name or f"{default_name}{smoke}")
         places.prepare()
         with packing_bar() as bar:
             rooms = {target: _room(base.replace(target=target), places, bar) for target in targets}
-        first = rooms[targets[0]].largest_within(Design.of(base))
-        space = Space(searched(first, rooms[targets[0]]))
-        return cls(name, options, choice, base, rooms, space, places, options.samples or scale.samples)
+        return Experiment(name=name, options=options, choice=choice, base=base, rooms=rooms, places=places)
 
     @property
     def measure(self) -> Measure:
         """What validation and test scores are."""
         return evaluation.measure(self.base.evaluation.measure)
 
-    @property
-    def objective(self) -> Objective:
-        """What the search optimises."""
-        return objective(self.options.objective)
-
-    def open_studies(self) -> tuple[optuna.Study, optuna.Study]:
-        """The search's study and the comparison's; raises `InputError` if the name belongs to another experiment."""
-        storage = open_storage(self.places.journal, self.options.study_storage)
-        settings = self.settings()
-        seed = self.options.seeds[0]
-        return (
-            open_study(
-                storage,
-                self.places.name,
-                directions=self.objective.directions,
-                experiment={**settings, "seed": seed},
-                seed=seed,
-            ),
-            open_study(
-                storage,
-                f"{self.places.name}-comparison",
-                directions=score_alone(self.measure).directions,
-                experiment=settings,
-                seed=seed,
-            ),
+    def open_comparison(self) -> optuna.Study:
+        """The comparison's study; raises `InputError` if the name belongs to another experiment."""
+        return open_study(
+            self._storage(),
+            f"{self.places.name}-comparison",
+            directions=score_alone(self.measure).directions,
+            experiment=self.settings(),
+            seed=self.options.seeds[0],
         )
 
     def settings(self) -> dict[str, Any]:
         """What must be the same for results to belong together."""
         return {
             "experiment": self.name,
-            "objective": self.options.objective,
-            "designs": [str(design) for design in self.space.designs],
             **portable(self.base),
             "data contents": self.rooms[self.base.data.target].contents,
         }
@@ -113,10 +90,67 @@ class Experiment:
         """Everything that was asked for and settled, for the sweep's config.json."""
         return {
             "options": dataclasses.asdict(self.options),
-            "trials": self.num_trials,
             "targets": list(self.rooms),
             "settings": self.settings(),
         }
+
+    def _storage(self) -> optuna.storages.BaseStorage:
+        return open_storage(self.places.journal, self.options.study_storage)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchExperiment(Experiment):
+    """A sweep that searches settings for the first target before it compares."""
+
+    options: SearchOptions
+    space: Space
+    num_trials: int
+    """Of the search."""
+
+    @classmethod
+    def settle(cls, name: str, options: SweepOptions, choice: DataChoice) -> SearchExperiment:
+        """As for every experiment; the space holds what the first target has room for."""
+        assert isinstance(options, SearchOptions)
+        settled = Experiment.settle(name, options, choice)
+        room = settled.rooms[settled.base.data.target]
+        first = room.largest_within(Design.of(settled.base))
+        return cls(
+            **{**vars(settled), "options": options},
+            space=Space(searched(first, room)),
+            num_trials=options.samples or _scale(options, choice).samples,
+        )
+
+    @property
+    def objective(self) -> Objective:
+        """What the search optimises."""
+        return objective(self.options.objective)
+
+    def open_search(self) -> optuna.Study:
+        """The search's study; raises `InputError` if the name belongs to another experiment."""
+        seed = self.options.seeds[0]
+        return open_study(
+            self._storage(),
+            self.places.name,
+            directions=self.objective.directions,
+            experiment={**self.settings(), "seed": seed},
+            seed=seed,
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """And what the search is for."""
+        return {
+            "objective": self.options.objective,
+            "designs": [str(design) for design in self.space.designs],
+            **super().settings(),
+        }
+
+    def described(self) -> dict[str, Any]:
+        """And how long it searches."""
+        return {"trials": self.num_trials, **super().described()}
+
+
+def _scale(options: SweepOptions, choice: DataChoice) -> Scale:
+    return choice.smoke if options.smoke else choice.scale
 
 
 def _room(config: RunConfig, places: Places, bar: LabelledProgress) -> Room:

@@ -18,17 +18,13 @@ class SweepOptions:
     download: bool = False
     """Let torchvision download a data set that is not under the data root."""
     targets: tuple[str, ...] = ()
-    """Target domains; the search is for the first, the comparison over all. Default: those of the data."""
+    """Target domains; a search is for the first, the comparison over all. Default: those of the data."""
     max_source: int | None = None
     """Use only that many source images. Default: as many as suit the data."""
     epochs: int | None = None
     """Epochs of a whole trial. Default: as many as suit the data."""
-    samples: int | None = None
-    """Trials of the search, the paper's eight cells among them. Default: as many as suit the data."""
-    objective: str = "accuracy"
-    """accuracy (stops bad trials early), or accuracy-seconds or accuracy-instances (a front of trade-offs)."""
     seeds: tuple[int, ...] = (0,)
-    """Seeds of the comparison; the search uses the first."""
+    """Seeds of the comparison; a search uses the first."""
     num_workers: int = 1
     """Workers of a trial; with more than one a trial goes through Ray Train."""
     cpus_per_trial: float | None = None
@@ -48,8 +44,7 @@ class SweepOptions:
 
     def check(self) -> None:
         """Raise `InputError` for values that cannot work."""
-        objective(self.objective)
-        for name in ("max_source", "epochs", "samples", "num_workers", "concurrency"):
+        for name in ("max_source", "epochs", "num_workers", "concurrency"):
             _require_at_least(name, getattr(self, name), 1)
         _require_at_least("gpus_per_trial", self.gpus_per_trial, 0)
         if self.cpus_per_trial is not None and not 0 < self.cpus_per_trial < math.inf:
@@ -63,6 +58,22 @@ class SweepOptions:
                 raise InputError(f"{name}: {twice!r} is given twice; allowed: each once")
         if not self.seeds:
             raise InputError("seeds: none given; allowed: at least one")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions(SweepOptions):
+    """And those of a sweep that searches before it compares."""
+
+    samples: int | None = None
+    """Trials of the search, the paper's eight cells among them. Default: as many as suit the data."""
+    objective: str = "accuracy"
+    """accuracy (stops bad trials early), or accuracy-seconds or accuracy-instances (a front of trade-offs)."""
+
+    def check(self) -> None:
+        """Raise `InputError` for values that cannot work."""
+        objective(self.objective)
+        _require_at_least("samples", self.samples, 1)
+        super().check()
 
 
 def _require_at_least(name: str, value: float | None, least: int) -> None:

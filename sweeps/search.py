@@ -15,7 +15,7 @@ from rich.console import Console
 from bdw.evaluation import Measure
 from bdw.run_directory import git_revision
 from sweeps.early_stopping import EpochHalving
-from sweeps.experiment import Experiment
+from sweeps.experiment import SearchExperiment
 from sweeps.optuna_search import StudySearcher
 from sweeps.results import DUPLICATE_OF
 from sweeps.segment import Workload, run_segment
@@ -26,7 +26,7 @@ METHOD = "BDW"
 PAPER = "paper"
 
 
-def run_search(experiment: Experiment, study: optuna.Study, workload: Workload, console: Console) -> None:
+def run_search(experiment: SearchExperiment, study: optuna.Study, workload: Workload, console: Console) -> None:
     """Bring the study to the experiment's number of settled trials; what is settled already does not run again."""
     base, places = experiment.base, experiment.places
     continued = requeue_unfinished(study)

@@ -30,8 +30,8 @@ from bdw.errors import InputError
 from sweeps import command_line, datasets
 from sweeps.cluster import running_ray
 from sweeps.comparison import Method, cells, run_comparison
-from sweeps.experiment import Experiment
-from sweeps.options import SweepOptions
+from sweeps.experiment import SearchExperiment
+from sweeps.options import SearchOptions
 from sweeps.search import PAPER, best_trial, run_search
 from sweeps.segment import Workload
 from sweeps.space import fields_of
@@ -43,7 +43,7 @@ ROTNET = "RotNet"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(SweepOptions):
+class Options(SearchOptions):
     """Search BetaDataWeighter's pruning settings and compare the best of them with plain training."""
 
     data: str = "digits"
@@ -53,12 +53,12 @@ class Options(SweepOptions):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the sweep to its end; raises `InputError` for what cannot work."""
     options = command_line.parse(Options, arguments, prog=EXPERIMENT)
-    experiment = Experiment.settle(EXPERIMENT, options, datasets.choose(options.data))
+    experiment = SearchExperiment.settle(EXPERIMENT, options, datasets.choose(options.data))
     places = experiment.places
     title = f"Pruning sweep on {options.data}"
     console = Console()
     with only_driver(places.path):
-        study, comparison = experiment.open_studies()
+        study, comparison = experiment.open_search(), experiment.open_comparison()
         write_text(places.path / "config.json", json.dumps(experiment.described(), indent=2) + "\n")
         console.print(f"sweep {places.name} in {places.path}: starting Ray", soft_wrap=True)
         with running_ray(num_workers=options.num_workers) as cluster:

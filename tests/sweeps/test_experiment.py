@@ -14,8 +14,8 @@ from bdw.errors import InputError
 from sweeps import datasets
 from sweeps.comparison import Method, cells
 from sweeps.designs import Design, Room
-from sweeps.experiment import Experiment
-from sweeps.options import SweepOptions
+from sweeps.experiment import SearchExperiment
+from sweeps.options import SearchOptions
 from sweeps.places import Places
 from sweeps.space import Space
 
@@ -28,25 +28,40 @@ def room(source: str, target: str) -> Room:
     return Room.of(problem)
 
 
-def experiment(folder: Path, data_root: str, *, source: str = "s", target: str = "t", other: str = "o") -> Experiment:
+def experiment(
+    folder: Path, data_root: str, *, source: str = "s", target: str = "t", other: str = "o"
+) -> SearchExperiment:
     base = RunConfig().replace(data_root=data_root)
     rooms = {base.data.target: room(source, target), "other": room(source, other)}
     places = Places.of(str(folder), "sweep")
     places.prepare()
-    choice, space = datasets.choose("digits"), Space((Design(2, 5, 5),))
-    return Experiment("kind", SweepOptions(), choice, base, rooms, space, places, 8)
+    return SearchExperiment(
+        name="kind",
+        options=SearchOptions(),
+        choice=datasets.choose("digits"),
+        base=base,
+        rooms=rooms,
+        places=places,
+        space=Space((Design(2, 5, 5),)),
+        num_trials=8,
+    )
+
+
+def both(found: SearchExperiment) -> None:
+    found.open_search()
+    found.open_comparison()
 
 
 def test_a_study_of_other_data_is_refused(tmp_path: Path) -> None:
-    experiment(tmp_path, "/data").open_studies()
-    experiment(tmp_path, "/moved").open_studies()
+    both(experiment(tmp_path, "/data"))
+    both(experiment(tmp_path, "/moved"))
     for changed in ({"source": "x"}, {"target": "x"}):
         with pytest.raises(InputError, match=r"'sweep' holds another experiment .data contents: 'source s, target t'"):
-            experiment(tmp_path, "/data", **changed).open_studies()
+            both(experiment(tmp_path, "/data", **changed))
 
 
 def test_runs_on_other_data_are_other_runs(tmp_path: Path) -> None:
-    def runs(found: Experiment) -> list[str]:
+    def runs(found: SearchExperiment) -> list[str]:
         plain = [Method("RotNet", {"weighter": "uniform"})]
         return [cell.run for cell in cells(plain, found.base, found.rooms, (0,), found.places)]
 

@@ -8,7 +8,7 @@ import pytest
 
 from bdw.errors import InputError
 from sweeps import command_line, datasets
-from sweeps.options import SweepOptions
+from sweeps.options import SearchOptions
 from sweeps.stl10_pruning import Options, main
 
 
@@ -31,7 +31,7 @@ from sweeps.stl10_pruning import Options, main
 )
 def test_values_that_cannot_work(changed: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        SweepOptions(**changed).check()  # type: ignore[arg-type]
+        SearchOptions(**changed).check()  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
