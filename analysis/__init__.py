@@ -11,6 +11,8 @@ from analysis.figure_style import save_figure
 from analysis.paper_tables import paper_table
 from analysis.pareto import COST_LABELS, ParetoArtists, draw_pareto, pareto_front, pareto_points
 from analysis.results_table import read_results
+from analysis.score_dots import ScoreDots, draw_scores
+from analysis.score_summary import order_of, summarise
 from analysis.verdict import describe
 
 __all__ = [
@@ -19,14 +21,18 @@ __all__ = [
     "Comparison",
     "CriticalDifferenceArtists",
     "ParetoArtists",
+    "ScoreDots",
     "compare",
     "compare_ranks",
     "describe",
     "draw_cd",
     "draw_pareto",
+    "draw_scores",
+    "order_of",
     "paper_table",
     "pareto_front",
     "pareto_points",
     "read_results",
     "save_figure",
+    "summarise",
 ]

@@ -86,6 +86,12 @@ def run_comparison(
     run_segment("comparison", searcher, workload, places, measure=measure, last_epoch=last_epoch, console=console)
 
 
+def complete_cells(study: optuna.Study, wanted: Sequence[Cell]) -> list[Cell]:
+    """Those that the study has whole."""
+    done = _complete(study)
+    return [cell for cell in wanted if cell.run in done]
+
+
 def comparison_rows(study: optuna.Study, wanted: Sequence[Cell]) -> list[dict[str, Any]]:
     """The long results table of the cells that are complete."""
     done = _complete(study)

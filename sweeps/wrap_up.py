@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from bdw.errors import InputError
 from bdw.evaluation import Measure
 from bdw.export import RESULT_COLUMNS
 from bdw.report import write_sweep_report
-from sweeps.comparison import Cell, comparison_rows
+from sweeps.comparison import Cell, comparison_rows, complete_cells
 from sweeps.experiment import Experiment
 from sweeps.pictures import draw_ranks, draw_trials
 from sweeps.results import trial_rows, write_results, write_trials
@@ -46,20 +46,66 @@ def wrap_up(
         if row["method"] == baseline and row["domain"] == experiment.base.data.target:
             rows.append(row)
     write_trials(folder / "trials.csv", rows)
-    results = comparison_rows(comparison, cells)
-    write_results(folder / "results.parquet", results)
-    table = pd.DataFrame(results, columns=RESULT_COLUMNS)
-    for missing in (
-        draw_trials(pd.DataFrame(rows), experiment.measure, baseline, folder / "pareto.png"),
-        draw_ranks(table, folder, measure=experiment.measure, remark=experiment.choice.remark),
-    ):
-        if missing is not None:
-            console.print(f"left out: {missing}", soft_wrap=True)
+    missing = [draw_trials(pd.DataFrame(rows), experiment.measure, baseline, folder / "pareto.png")]
+    missing.append(_write_comparison(experiment, comparison, cells, console)[1])
+    _say_left_out(missing, console)
     best = best_trial(study)
     if best is not None:
         experiment.places.fetch_run(best.user_attrs["run"])
-    console.print(score_table(table, cells, experiment.measure))
     return write_sweep_report(folder, title=title)
+
+
+def wrap_up_comparison(
+    experiment: Experiment,
+    comparison: optuna.Study,
+    cells: Sequence[Cell],
+    *,
+    title: str,
+    console: Console,
+    draw: Callable[[pd.DataFrame, Sequence[Cell]], None],
+) -> Path:
+    """The same where nothing was searched: all trials are the comparison's.
+
+    `draw` gets the long results table and the complete cells, and adds the experiment's own tables and figures.
+
+    Returns:
+        the report's path.
+
+    Raises:
+        InputError: no cell is complete; trials.csv and a page tell why.
+    """
+    folder = experiment.places.path
+    rows = trial_rows(comparison, experiment.measure.name)
+    if not rows:
+        raise InputError("comparison: no run was started, so that there is nothing to compare")
+    write_trials(folder / "trials.csv", rows)
+    complete = complete_cells(comparison, cells)
+    if not complete:
+        write_sweep_report(folder, title=title)
+        raise InputError(f"comparison: none of {len(cells)} runs is complete; why stands in {folder / 'trials.csv'}")
+    table, missing = _write_comparison(experiment, comparison, cells, console)
+    draw(table, complete)
+    _say_left_out([missing], console)
+    return write_sweep_report(folder, title=title)
+
+
+def _write_comparison(
+    experiment: Experiment, comparison: optuna.Study, cells: Sequence[Cell], console: Console
+) -> tuple[pd.DataFrame, str | None]:
+    """results.parquet, the diagram and the table in the terminal; the long table, and why there is no diagram if so."""
+    folder = experiment.places.path
+    results = comparison_rows(comparison, cells)
+    write_results(folder / "results.parquet", results)
+    table = pd.DataFrame(results, columns=RESULT_COLUMNS)
+    missing = draw_ranks(table, folder, measure=experiment.measure, remark=experiment.choice.remark)
+    console.print(score_table(table, cells, experiment.measure))
+    return table, missing
+
+
+def _say_left_out(missing: Sequence[str | None], console: Console) -> None:
+    for reason in missing:
+        if reason is not None:
+            console.print(f"left out: {reason}", soft_wrap=True)
 
 
 def search_rows(experiment: Experiment, study: optuna.Study) -> list[dict[str, Any]]:

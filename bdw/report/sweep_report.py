@@ -17,6 +17,7 @@ from bdw.report.trials_table import (
     NO_METHOD,
     REQUIRED,
     best_trial,
+    has_several_domains,
     measure_of,
     methods_of,
     methods_table,
@@ -26,6 +27,8 @@ from bdw.report.trials_table import (
 from bdw.report.weights_sections import weights_sections
 from bdw.report.wording import count, number, percent, plural, seconds
 
+FIGURES = "figures.json"
+"""An experiment's list of its own figures, next to them."""
 RESULT_COLUMNS = ("method", "domain", "metric", "value")
 PARETO_CAPTION = (
     "Every complete trial by its cost and its accuracy. On the front are the trials that no other one beats in both: "
@@ -47,7 +50,8 @@ def write_sweep_report(sweep_dir: Path, title: str) -> Path:
     trials = read_table(sweep_dir / "trials.csv", REQUIRED)
     if trials.empty:
         raise InputError(f"{sweep_dir / 'trials.csv'}: holds no trial yet; a report needs at least one")
-    sections = [_comparison(sweep_dir, trials)]
+    sections = [*_own_figures(sweep_dir), _comparison(sweep_dir, trials)]
+    sections = [section for section in sections if section.blocks]
     sections.append(Section("All trials", [Text(_states_sentence(trials)), trials_table(trials)]))
     sections += _best_run_sections(sweep_dir, trials)
     if (sweep_dir / "results.parquet").is_file():
@@ -124,11 +128,13 @@ def _highlight_sentence(trials: pd.DataFrame) -> str:
 
 
 def _comparison(sweep_dir: Path, trials: pd.DataFrame) -> Section:
-    label = measure_of(trials).label
-    blocks: list[Block] = [
-        Text(f"Each method's best complete trial, chosen by validation {label}, never by test {label}:"),
-        methods_table(trials),
-    ]
+    blocks: list[Block] = []
+    if not has_several_domains(trials):
+        label = measure_of(trials).label
+        blocks += [
+            Text(f"Each method's best complete trial, chosen by validation {label}, never by test {label}:"),
+            methods_table(trials),
+        ]
     if (sweep_dir / "comparison.json").is_file():
         verdict = read_json_object(sweep_dir / "comparison.json").get("verdict")
         blocks += [Text(line) for line in str(verdict or "").splitlines()]
@@ -140,6 +146,21 @@ def _comparison(sweep_dir: Path, trials: pd.DataFrame) -> Section:
         if (sweep_dir / name).is_file():
             blocks.append(picture_file(sweep_dir / name, alternative, caption))
     return Section("Methods compared", blocks)
+
+
+def _own_figures(sweep_dir: Path) -> list[Section]:
+    """What the experiment itself drew, as figures.json says: title -> list of {file, alternative, caption}."""
+    if not (sweep_dir / FIGURES).is_file():
+        return []
+    sections = []
+    for title, entries in read_json_object(sweep_dir / FIGURES).items():
+        blocks: list[Block] = []
+        for entry in entries:
+            file = sweep_dir / Path(entry["file"]).name
+            if file.is_file():
+                blocks.append(picture_file(file, entry["alternative"], entry["caption"]))
+        sections.append(Section(title, blocks))
+    return sections
 
 
 def _best_run_sections(sweep_dir: Path, trials: pd.DataFrame) -> list[Section]:

@@ -66,10 +66,18 @@ def ranked(trials: pd.DataFrame) -> pd.DataFrame:
 def best_trial(trials: pd.DataFrame) -> pd.DataFrame | None:
     """The row of the complete trial that ranks first (see `ranked`); None if none has a validation score.
 
-    The test split plays no part: choosing by it would make the best look better than it is.
+    None too if the trials are for several target domains, whose scores are not comparable. The test split plays no
+    part: choosing by it would make the best look better than it is.
     """
+    if has_several_domains(trials):
+        return None
     rows = ranked(trials[(trials["state"] == "complete") & column(trials, "validation_score").notna()])
     return None if rows.empty else rows.head(1)
+
+
+def has_several_domains(trials: pd.DataFrame) -> bool:
+    """Whether the trials are for different targets."""
+    return "domain" in trials.columns and trials["domain"].dropna().nunique() > 1
 
 
 def state_counts(trials: pd.DataFrame) -> dict[str, int]:

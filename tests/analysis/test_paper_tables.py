@@ -21,5 +21,12 @@ def test_table_2_holds_the_published_average_ranks() -> None:
 
 
 def test_other_tables_are_refused() -> None:
-    with pytest.raises(OptionError, match="number: 7; allowed: 2"):
+    with pytest.raises(OptionError, match="number: 7; allowed: 1, 2"):
         paper_table(7)
+
+
+def test_table_1_holds_the_published_test_losses() -> None:
+    losses = paper_table(1).pivot(index="method", columns="domain", values="value")
+    assert losses.loc["BDW"].to_dict() == {"mnist": 192.64, "fashion-mnist": 171.13, "kmnist": 302.70}
+    assert (losses.loc["Oracle"] < losses.drop("Oracle")).all(axis=None)
+    assert losses.shape == (4, 3)

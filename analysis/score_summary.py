@@ -1,0 +1,39 @@
+"""Scores over seeds: mean and standard deviation of every method on every domain, as published tables give them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from analysis.errors import MetricError, listing
+
+COLUMNS = ("method", "domain", "mean", "standard_deviation", "num_seeds")
+
+
+def summarise(results: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Mean and standard deviation over seeds of one metric.
+
+    Args:
+        results: a long results table (see `read_results`).
+        metric: which of its metrics.
+
+    Returns:
+        DataFrame with the columns `COLUMNS`, methods and domains in the order of their first rows. The standard
+        deviation is that of a sample (n - 1), NaN for a single seed.
+
+    Raises:
+        MetricError: the table has no rows of that metric.
+    """
+    rows = results[results["metric"] == metric]
+    if rows.empty:
+        raise MetricError(f"metric: {metric!r}; allowed: {listing(sorted(set(results['metric'])))}")
+    grouped = rows.groupby(["method", "domain"], sort=False)["value"]
+    summary = grouped.agg(mean="mean", standard_deviation="std", num_seeds="count").reset_index()
+    return summary[list(COLUMNS)]
+
+
+def order_of(summary: pd.DataFrame, domain: str, methods: Sequence[str], *, higher_is_better: bool) -> list[str]:
+    """Those of the methods that were measured on the domain, by their means, the best first."""
+    own = summary[(summary["domain"] == domain) & summary["method"].isin(methods)]
+    return own.sort_values("mean", ascending=not higher_is_better, kind="stable")["method"].tolist()

@@ -1,0 +1,116 @@
+#!/usr/bin/env python
+"""The paper's Table 1: which source images help an auto-encoder of MNIST, Fashion-MNIST or KMNIST, out of all three?
+
+    python sweeps/mnist_autoencoders.py --data-root DIR --seeds 0 1 2      the paper's settings: some hours on two cores
+    python sweeps/mnist_autoencoders.py --data-root DIR --smoke            only see that everything works
+
+DIR holds mnist, fashion-mnist and kmnist as NAME-train.npz and NAME-test.npz. All methods are compared on every target
+with every seed; nothing is searched. It leaves the table next to the paper's numbers, Figure 1a and 1b, and a report.
+The same command with the same name continues a sweep that was stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# `ray job submit` runs this file with its own folder first on the path.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from rich.console import Console
+
+from bdw.atomic import write_text
+from bdw.errors import unknown_option
+from sweeps import command_line, table_1
+from sweeps.cluster import running_ray
+from sweeps.comparison import Cell, Method, cells, run_comparison
+from sweeps.datasets import DataChoice, Scale
+from sweeps.experiment import Experiment
+from sweeps.options import SweepOptions
+from sweeps.segment import Workload
+from sweeps.study import only_driver
+from sweeps.wrap_up import wrap_up_comparison
+
+EXPERIMENT = "mnist_autoencoders"
+DATA = DataChoice(
+    name=EXPERIMENT,
+    preset="mnist_autoencoders",
+    targets=("mnist", "fashion-mnist", "kmnist"),
+    data_root_holds="mnist, fashion-mnist and kmnist as NAME-train.npz and NAME-test.npz",
+    scale=Scale(),
+    smoke=Scale(epochs=2, max_source=512),
+    remark="Three domains are far too few for a test of ranks to show a difference.",
+)
+_ALL = (
+    Method("Oracle", {"weighter": "oracle"}),
+    Method("VAE", {"weighter": "uniform"}),
+    Method("DW", {"weighter": "point"}),
+    Method("BDW", {"weighter": "beta"}),
+    Method("L2RW", {"weighter": "l2rw"}),
+    Method("NN-Weighter", {"weighter": "nearest-neighbour"}),
+)
+METHODS = {method.name: method for method in _ALL}
+PAPERS = ("Oracle", "VAE", "DW", "BDW")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(SweepOptions):
+    """Compare ways to weight source images in the training of auto-encoders."""
+
+    methods: tuple[str, ...] = PAPERS
+    """Of Oracle, VAE, DW, BDW, L2RW and NN-Weighter. Default: those of the paper's table."""
+
+    def check(self) -> None:
+        """Raise `InputError` for values that cannot work."""
+        for method in self.methods:
+            if method not in METHODS:
+                raise unknown_option("methods", method, METHODS)
+        super().check()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the comparison to its end; raises `InputError` for what cannot work."""
+    options = command_line.parse(Options, arguments, prog=EXPERIMENT)
+    experiment = Experiment.settle(EXPERIMENT, options, DATA)
+    places = experiment.places
+    console = Console()
+    with only_driver(places.path):
+        comparison = experiment.open_comparison()
+        write_text(places.path / "config.json", json.dumps(experiment.described(), indent=2) + "\n")
+        methods = [METHODS[name] for name in options.methods]
+        wanted = cells(methods, experiment.base, experiment.rooms, options.seeds, places)
+        console.print(f"sweep {places.name} in {places.path}: starting Ray", soft_wrap=True)
+        with running_ray(num_workers=options.num_workers) as cluster:
+            workload = Workload.on(cluster, options)
+            run_comparison(comparison, wanted, workload=workload, places=places, console=console)
+        report = wrap_up_comparison(
+            experiment,
+            comparison,
+            wanted,
+            title="Auto-encoders on mixed MNIST, Fashion-MNIST and KMNIST",
+            console=console,
+            draw=lambda results, complete: draw(experiment, results, complete, console),
+        )
+        places.publish()
+    console.print(f"report: {report}", soft_wrap=True)
+
+
+def draw(experiment: Experiment, results: table_1.Results, complete: Sequence[Cell], console: Console) -> None:
+    """Table 1, and Figure 1 of the first complete BDW run of every target."""
+    folder = experiment.places.path
+    said = table_1.write_table(results, folder)
+    for line in said:
+        console.print(line, soft_wrap=True)
+    first: dict[str, Cell] = {}
+    for cell in complete:
+        if cell.method == "BDW":
+            first.setdefault(cell.domain, cell)
+    runs = {domain: experiment.places.fetch_run(cell.run) for domain, cell in first.items()}
+    table_1.write_figures(folder, said, table_1.draw_weights(runs, folder))
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(main, prog=EXPERIMENT))
