@@ -115,6 +115,9 @@ class WeighterConfig:
     """Divide the weights of a batch by their mean: they change the direction of a step, not its length."""
     meta_every: int = 1
     """Learn weights only at the first of every so many steps of an epoch; the other steps cost what plain ones do."""
+    tangent_views: int | None = None
+    """Take the tangents on so many views of every image, drawn anew in each step (one rotation of four costs a quarter
+    and, without batch norm, is right on average); default: all views, exactly."""
     prune: bool = True
     """Throw images away between epochs; without it weights are learnt all the same."""
     cdf_threshold: float = 0.1
@@ -123,6 +126,9 @@ class WeighterConfig:
     """rho: prune once more than this share of an image's Beta density lies below lambda."""
     min_kept: int | None = None
     """Never keep fewer images than this (the best by mean weight stay); default: one batch."""
+    pruned_for: int | None = None
+    """Epochs for which a pruned image rests; then it is trained on again and judged anew (learnt weights only).
+    Default: for ever, as in the paper."""
     burn_in_epochs: int = 0
     """Epochs at the start after which nothing learnt prunes yet: first gradients come from an untrained encoder."""
 
@@ -138,6 +144,9 @@ class WeighterConfig:
             "a positive number, or none for 1 / median distance",
         )
         _require(self.meta_every >= 1, "meta_every", self.meta_every, "at least 1")
+        for name, what in (("tangent_views", "all views"), ("pruned_for", "ever")):
+            value = getattr(self, name)
+            _require(value is None or value >= 1, name, value, f"at least 1, or none for {what}")
         _require(self.burn_in_epochs >= 0, "burn_in_epochs", self.burn_in_epochs, "0 or more")
         for name, letter in (("cdf_threshold", "lambda"), ("density_threshold", "rho")):
             value = getattr(self, name)

@@ -14,7 +14,9 @@ logger = logging.getLogger(__name__)
 
 
 class KeepMask:
-    """Once pruned, always pruned. `kept` (n,) bool; `pruned_at_epoch` (n,) int32, 0 while an instance is kept.
+    """Once pruned, always pruned, unless `readmit` says otherwise.
+
+    `kept` (n,) bool; `pruned_at_epoch` (n,) int32, 0 while an instance is kept.
 
     Learnt weights prune after an epoch, and that is the number. Fixed weights prune all that they ever will before the
     first epoch, and the number is 1: in a run of theirs it means "never trained on".
@@ -54,6 +56,13 @@ class KeepMask:
         self.kept[gone] = False
         self.pruned_at_epoch[gone] = epoch
         return gone
+
+    def readmit(self, pruned_until: int) -> Tensor:
+        """Keep again what was pruned in that epoch or before, and return its indices."""
+        rested = ((self.pruned_at_epoch > 0) & (self.pruned_at_epoch <= pruned_until)).nonzero().flatten()
+        self.kept[rested] = True
+        self.pruned_at_epoch[rested] = 0
+        return rested
 
     def state_dict(self) -> dict[str, Tensor]:
         """Tensors that `load_state_dict` continues from."""

@@ -12,7 +12,7 @@ from torch import Tensor
 # Drawn alike on every worker: the initial parameters and the order of an epoch.
 SHARED = ("model", "order")
 # Every worker draws its own: it has its own images and its own target batches.
-PER_WORKER = ("augmentation", "views", "weights", "target", "target_augmentation", "target_views")
+PER_WORKER = ("augmentation", "views", "weights", "target", "target_augmentation", "target_views", "tangent_views")
 
 
 class Randomness:
@@ -32,9 +32,10 @@ class Randomness:
         return {name: generator.get_state() for name, generator in self._generators.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Continue from `state_dict()`."""
+        """Continue from `state_dict()`; a stream that is younger than the state begins anew."""
         for name, generator in self._generators.items():
-            generator.set_state(state[name].cpu())
+            if name in state:
+                generator.set_state(state[name].cpu())
 
     def continue_as_another_worker(self, state: Mapping[str, Tensor], epoch: int) -> None:
         """Continue after that epoch on another number of workers, given the state of any old worker.

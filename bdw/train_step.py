@@ -60,6 +60,8 @@ class Learner:
     """None where the weighter never learns."""
     randomness: Randomness
     target_updates_statistics: bool = False
+    tangent_views: int | None = None
+    """Views of every instance in the tangent pass; all of them where None."""
 
     @functools.cached_property
     def parameters(self) -> dict[str, Tensor]:
@@ -79,7 +81,7 @@ def train_step(learner: Learner, batch: SourceBatch, *, learn: bool = True) -> S
     if when is Learns.BEFORE_UPDATE:
         theta = {name: value.detach() for name, value in learner.parameters.items()}
         direction, meta_loss = meta_direction(learner)
-        derivatives = view_derivatives(learner.model, views, theta, direction)
+        derivatives = view_derivatives(learner.model, _tangent_views(learner, views), theta, direction)
         look_ahead = WeightSample(batch.indices, torch.zeros(len(batch.indices), dtype=torch.float64))
         update_weights(learner, batch, look_ahead, derivatives)
     sample = learner.weighter.sample(batch.indices, learner.randomness["weights"])
@@ -87,7 +89,7 @@ def train_step(learner: Learner, batch: SourceBatch, *, learn: bool = True) -> S
         theta = {name: value.detach().clone() for name, value in learner.parameters.items()}
         output = weighted_update(learner, views, sample.weights, batch.instances)
         direction, meta_loss = meta_direction(learner)
-        derivatives = view_derivatives(learner.model, views, theta, direction)
+        derivatives = view_derivatives(learner.model, _tangent_views(learner, views), theta, direction)
         update_weights(learner, batch, sample, derivatives)
     else:
         output = weighted_update(learner, views, sample.weights, batch.instances)
@@ -128,11 +130,18 @@ def meta_direction(learner: Learner) -> tuple[dict[str, Tensor], Tensor]:
 def view_derivatives(
     model: PretextModel, views: tuple[Tensor, ...], before: dict[str, Tensor], direction: dict[str, Tensor]
 ) -> Tensor:
-    """<v, grad L_i(theta)> (m,) at the parameters before the update, on the very views of the training pass."""
+    """<v, grad L_i(theta)> (m,) at the parameters before the update, on views of the training pass."""
     with untouched_statistics(model):
         return instance_directional_derivatives(
             lambda params: functional_call(model, params, (views,)).losses, before, direction
         )
+
+
+def _tangent_views(learner: Learner, views: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    if learner.tangent_views is None:
+        return views
+    task, generator = learner.model.task, learner.randomness["tangent_views"]
+    return task.some_views(views, learner.tangent_views, generator)
 
 
 def update_weights(learner: Learner, batch: SourceBatch, sample: WeightSample, derivatives: Tensor) -> None:

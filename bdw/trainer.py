@@ -134,9 +134,11 @@ class Trainer:
         return report
 
     def _prune(self, epoch: int) -> None:
-        if self.config.weighter.prune:
-            weighter = self.learner.weighter
+        config, weighter = self.config.weighter, self.learner.weighter
+        if config.prune:
             weighter.freeze(self.mask.prune(weighter.useless(), weighter.table().mean, epoch))
+            if config.pruned_for is not None and weighter.learns is not Learns.NEVER:
+                weighter.thaw(self.mask.readmit(epoch - config.pruned_for))
 
     def _train(self, epoch: int) -> EpochTotals:
         config = self.config.optimiser
@@ -250,6 +252,7 @@ class Trainer:
             meta_loss=meta_loss.build(config.meta, target, task) if weighter.learns is not Learns.NEVER else None,
             randomness=randomness,
             target_updates_statistics=config.meta.target_updates_statistics,
+            tangent_views=config.weighter.tangent_views,
         )
 
     def _build_weighter(self, progress: LabelledProgress | None) -> Weighter:
@@ -307,6 +310,12 @@ def _check_names(config: RunConfig) -> None:
         raise InputError(
             f"meta_every: {config.weighter.meta_every} cannot work with weighter {config.weighter.weighter!r}: the "
             "weights of a step follow from its own meta-gradient; allowed: 1"
+        )
+    num_views = pretext.build(config.model.pretext).num_views
+    if (config.weighter.tangent_views or 1) > num_views:
+        raise InputError(
+            f"tangent_views: {config.weighter.tangent_views} cannot work, an image has {num_views} view(s) in "
+            f"{config.model.pretext!r}; allowed: 1 to {num_views}, or none for all"
         )
     meta_loss.parse(config.meta.meta_loss)
     _measures(config)

@@ -60,3 +60,14 @@ def test_state_round_trip() -> None:
     other.load_state_dict(mask.state_dict())
     assert torch.equal(mask.kept, other.kept)
     assert torch.equal(mask.pruned_at_epoch, other.pruned_at_epoch)
+
+
+def test_readmits_what_has_rested() -> None:
+    mask = KeepMask(N, min_kept=2)
+    mask.prune(_flags(1, 4), USEFULNESS, epoch=1)
+    mask.prune(_flags(6), USEFULNESS, epoch=2)
+    assert mask.readmit(0).tolist() == []
+    assert mask.readmit(1).tolist() == [1, 4]
+    assert mask.pruned_at_epoch.nonzero().flatten().tolist() == [6]
+    assert mask.count == N - 1
+    assert mask.prune(_flags(4), USEFULNESS, epoch=3).tolist() == [4]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional
@@ -12,7 +13,8 @@ from bdw import pretext
 
 def test_views_are_the_image_turned_by_right_angles_in_instance_order() -> None:
     images = torch.randn(3, 2, 5, 5)
-    (views,) = pretext.build("rotation").views(images, torch.Generator())
+    views, angles = pretext.build("rotation").views(images, torch.Generator())
+    assert angles.tolist() == [[0, 1, 2, 3]] * 3
     for instance in range(3):
         for quarter in range(4):
             expected = np.rot90(images[instance].numpy(), quarter, axes=(1, 2))
@@ -33,3 +35,34 @@ def test_losses_and_hits_are_means_over_an_instances_views() -> None:
         torch.testing.assert_close(output.losses[instance], torch.stack(losses).mean())
         assert float(output.hits[instance]) == np.mean(hits)
     assert not output.hits.requires_grad
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_some_views_carry_their_angles(count: int) -> None:
+    task = pretext.build("rotation")
+    images = torch.randn(50, 2, 5, 5)
+    views, angles = task.some_views(task.views(images, torch.Generator()), count, torch.Generator().manual_seed(0))
+    assert views.shape == (50 * count, 2, 5, 5)
+    assert angles.shape == (50, count)
+    for instance in range(50):
+        own = angles[instance].tolist()
+        assert len(set(own)) == count
+        for position, quarter in enumerate(own):
+            expected = torch.rot90(images[instance], quarter, dims=(1, 2))
+            assert torch.equal(views[instance * count + position], expected)
+    if count < 4:
+        assert len({tuple(own) for own in angles.tolist()}) == {1: 4, 2: 6}[count]
+
+
+def test_a_single_view_is_right_on_average_without_batch_norm() -> None:
+    torch.manual_seed(0)
+    task = pretext.build("rotation")
+    encoder = nn.Sequential(nn.Flatten(), nn.Linear(50, 7), nn.GroupNorm(1, 7), nn.Tanh()).double()
+    head = task.head(7, (2, 5, 5)).double()
+    images, angles = task.views(torch.randn(3, 2, 5, 5, dtype=torch.float64), torch.Generator())
+    whole = task.solve(encoder, head, (images, angles)).losses
+    single = [
+        task.solve(encoder, head, (images.unflatten(0, (3, 4))[:, quarter], angles[:, quarter : quarter + 1])).losses
+        for quarter in range(4)
+    ]
+    torch.testing.assert_close(torch.stack(single).mean(dim=0), whole, rtol=1e-12, atol=1e-12)

@@ -478,3 +478,43 @@ def test_measures_are_checked_before_anything_loads(config: RunConfig, fields: d
     with pytest.raises(InputError, match=message):
         Trainer(config.replace(source="nowhere", **fields))
     assert not Path(config.output.run_dir).exists()
+
+
+def test_a_pruned_image_rests_and_is_tried_again(config: RunConfig, problem: Problem) -> None:
+    config = config.replace(epochs=6, weight_lr=500.0, pruned_for=2, density_threshold=0.3, cdf_threshold=0.25)
+    trainer = Trainer(config, problem=problem)
+    since: list[np.ndarray] = []
+    for _ in trainer.epochs():
+        since.append(trainer.mask.pruned_at_epoch.numpy().copy())
+    assert (since[0] == 1).any(), "the setting must prune"
+    for epoch, pruned in enumerate(since, start=1):
+        # Away for two whole epochs, then back; nobody is away for longer.
+        assert pruned.max() <= epoch
+        assert (pruned[pruned > 0] > epoch - 2).all()
+    came_back = (since[0] == 1) & (since[2] == 0)
+    assert came_back.any()
+    final = Trainer(config.replace(run_dir=f"{config.output.run_dir}-final", pruned_for=None), problem=problem)
+    kept = [report.kept for report in final.epochs()]
+    assert kept == sorted(kept, reverse=True)
+
+
+def test_a_resting_image_comes_back_in_a_resumed_run_too(config: RunConfig, problem: Problem) -> None:
+    config = config.replace(epochs=5, weight_lr=500.0, pruned_for=1, density_threshold=0.3, cdf_threshold=0.25)
+    whole = _run(config, problem)
+    first = Trainer(config.replace(run_dir=f"{config.output.run_dir}-parts"), problem=problem)
+    for _ in zip(range(2), first.epochs(), strict=False):
+        pass
+    second = _run(config.replace(run_dir=f"{config.output.run_dir}-parts", resume=True), problem)
+    assert torch.equal(whole.mask.pruned_at_epoch, second.mask.pruned_at_epoch)
+    np.testing.assert_array_equal(whole.learner.weighter.table().a, second.learner.weighter.table().a)
+
+
+def test_tangents_on_fewer_views_than_there_are(config: RunConfig, problem: Problem) -> None:
+    exact = _run(config, problem)
+    subset = _run(config.replace(run_dir=f"{config.output.run_dir}-one", tangent_views=1), problem)
+    all_views = _run(config.replace(run_dir=f"{config.output.run_dir}-four", tangent_views=4), problem)
+    tables = [trainer.learner.weighter.table().a for trainer in (exact, subset, all_views)]
+    np.testing.assert_array_equal(tables[0], tables[2])
+    assert (tables[0] != tables[1]).any()
+    with pytest.raises(InputError, match=r"tangent_views: 5 cannot work, an image has 4 view\(s\) in 'rotation'"):
+        Trainer(config.replace(run_dir=f"{config.output.run_dir}-five", tangent_views=5), problem=problem)

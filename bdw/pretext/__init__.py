@@ -24,12 +24,22 @@ class PretextOutput(NamedTuple):
 class PretextTask(Protocol):
     """Makes views of images and says what each instance's views cost. Holds no parameters itself."""
 
+    num_views: int
+    """Views of an instance."""
+
     def head(self, feature_dim: int, image_shape: tuple[int, int, int]) -> nn.Module:
         """The trainable part between features and loss, for images (c, s, s)."""
 
     def views(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
         """All that the loss needs of images (k, c, h, w). Everything random is drawn here, once: the training pass
         and the tangent pass must see the same views and the same noise."""
+
+    def some_views(self, views: tuple[Tensor, ...], count: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """`count` of the views of every instance (1 to num_views), each instance drawing its own without replacement.
+
+        `solve` takes them like all views: the expected loss of an instance is the same if no loss depends on another
+        view, so without batch norm.
+        """
 
     def solve(self, encoder: nn.Module, head: nn.Module, views: tuple[Tensor, ...]) -> PretextOutput:
         """Losses and hits per instance; the losses may depend on each other through batch norm."""

@@ -15,22 +15,35 @@ ANGLES = 4
 class Rotation:
     """Four views per instance, turned by 0, 90, 180 and 270 degrees; cross-entropy averaged over the views."""
 
+    num_views = ANGLES
+
     def head(self, feature_dim: int, image_shape: tuple[int, int, int]) -> nn.Module:
         """A linear layer to four logits."""
         del image_shape
         return nn.Linear(feature_dim, ANGLES)
 
     def views(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """One tensor (4k, c, s, s): instance i's views are rows 4i to 4i + 3. Nothing is drawn."""
+        """Images (4k, c, s, s), instance i's views being rows 4i to 4i + 3, and their angles (k, 4) in right angles.
+
+        Nothing is drawn.
+        """
         del generator
         turned = [torch.rot90(images, quarter, dims=(2, 3)) for quarter in range(ANGLES)]
-        return (torch.stack(turned, dim=1).flatten(0, 1),)
+        angles = torch.arange(ANGLES, device=images.device).expand(len(images), ANGLES)
+        return torch.stack(turned, dim=1).flatten(0, 1), angles
+
+    def some_views(self, views: tuple[Tensor, ...], count: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """Images (count * k, c, s, s) and angles (k, count)."""
+        images, angles = views
+        drawn = torch.rand(angles.shape, generator=generator).argsort(dim=1)[:, :count].sort(dim=1).values
+        drawn = drawn.to(angles.device)
+        rows = torch.arange(len(angles), device=angles.device).unsqueeze(1) * angles.shape[1] + drawn
+        return images[rows.flatten()], angles.gather(1, drawn)
 
     def solve(self, encoder: nn.Module, head: nn.Module, views: tuple[Tensor, ...]) -> PretextOutput:
-        """Losses (k,): mean cross-entropy of the four views; hits (k,): share of angles recognised."""
-        (images,) = views
+        """Losses (k,): mean cross-entropy of an instance's views; hits (k,): share of angles recognised."""
+        images, angles = views
         logits = head(encoder(images))
-        angles = torch.arange(ANGLES, device=logits.device).repeat(len(images) // ANGLES)
-        losses = functional.cross_entropy(logits, angles, reduction="none").view(-1, ANGLES).mean(dim=1)
-        hits = (logits.detach().argmax(dim=1) == angles).view(-1, ANGLES).to(logits.dtype).mean(dim=1)
+        losses = functional.cross_entropy(logits, angles.flatten(), reduction="none").view(angles.shape).mean(dim=1)
+        hits = (logits.detach().argmax(dim=1).view(angles.shape) == angles).to(logits.dtype).mean(dim=1)
         return PretextOutput(losses, hits)

@@ -24,6 +24,8 @@ class VariationalAutoEncoder:
     KL(N(mean, variance) || N(0, 1)).
     """
 
+    num_views = 1
+
     def head(self, feature_dim: int, image_shape: tuple[int, int, int]) -> nn.Module:
         """Mean and log-variance from the features, and the decoder from the code to tanh pixels."""
         return _Head(feature_dim, image_shape)
@@ -32,6 +34,11 @@ class VariationalAutoEncoder:
         """Images (k, c, s, s) and standard normal noise (k, 1)."""
         noise = torch.randn(len(images), LATENT_DIM, generator=generator)
         return images, noise.to(images)
+
+    def some_views(self, views: tuple[Tensor, ...], count: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """The only view."""
+        del count, generator
+        return views
 
     def solve(self, encoder: nn.Module, head: nn.Module, views: tuple[Tensor, ...]) -> PretextOutput:
         """Losses (k,); no hits."""

@@ -133,7 +133,7 @@ def _curves(run: RunFiles) -> list[Block]:
             picture(
                 curves.kept_curve(epochs, kept.tolist()),
                 "Share of the source kept by epoch",
-                "Share of the source that is still trained on after each epoch; what is thrown away stays away.",
+                "Share of the source that is still trained on after each epoch.",
             )
         )
     return drawn

@@ -38,6 +38,10 @@ class LearntWeighter:
         self.optimiser.freeze(rows)
         self._frozen[rows] = True
 
+    def thaw(self, rows: Tensor) -> None:
+        """They go on from where they stopped, at rest: their momentum was dropped when they were frozen."""
+        self._frozen[rows] = False
+
     def state_dict(self) -> dict[str, Tensor]:
         """The table, its momentum and clocks, and which instances are frozen."""
         return {**self.optimiser.state_dict(), "touched": self._touched, "frozen": self._frozen}

@@ -63,6 +63,10 @@ class SelfNormalised:
         """The inner weighter's."""
         self.inner.freeze(rows)
 
+    def thaw(self, rows: Tensor) -> None:
+        """The inner weighter's."""
+        self.inner.thaw(rows)
+
     def table(self) -> WeightTable:
         """The inner weighter's, not normalised."""
         return self.inner.table()

@@ -136,3 +136,21 @@ def test_sampling_leaves_the_global_generator_alone(build: Callable[[], Weighter
 def test_an_unknown_name_is_refused_with_a_suggestion(make_context: Callable[..., WeighterContext]) -> None:
     with pytest.raises(InputError, match=r"weighter: 'betta' is not known \(did you mean 'beta'\?\); allowed: beta"):
         weighters.build(make_context(weighter="betta"))
+
+
+def test_thawed_instances_go_on_from_where_they_stopped(build: Callable[[], Weighter]) -> None:
+    weighter = build()
+    _train(weighter, 6, seed=4)
+    rows = torch.tensor([0, 5])
+    weighter.freeze(rows)
+    before = weighter.table().mean[rows.numpy()]
+    weighter.thaw(rows)
+    weighter.end_epoch()
+    np.testing.assert_array_equal(weighter.table().mean[rows.numpy()], before)
+    gradient = torch.tensor([1.0, -1.0], dtype=torch.float64)
+    for _ in range(10):
+        _step(weighter, rows, torch.Generator().manual_seed(6), gradient)
+    weighter.end_epoch()
+    if weighter.learns is not Learns.NEVER:
+        harmful, helpful = weighter.table().mean[rows.numpy()]
+        assert harmful < helpful
