@@ -1,6 +1,6 @@
 """What a step costs, by its parts, as ratios to a plain step: `make bench` or `python -m benchmarks.step`.
 
-plain            forward, backward, SGD on the weighted pretext loss (RotNet's step)
+plain            forward, backward, SGD on the weighted pretext loss (RotNet's or the auto-encoder's step)
 meta pass        v = grad of the meta-loss on one target batch
 tangents         all k inner products <v, grad L_i> by one forward-mode pass
 BDW step         the whole step: weights drawn, plain step, meta pass, tangents, weights updated
@@ -26,13 +26,15 @@ from bdw.config import MetaConfig, WeighterConfig
 from bdw.encoders import untouched_statistics
 from bdw.image_table import ImageTable
 from bdw.meta_gradient import reference_weight_gradient
-from bdw.pretext import PretextModel
+from bdw.pretext import PretextModel, PretextOutput
 from bdw.randomness import Randomness
 from bdw.train_step import Learner, SourceBatch, meta_direction, train_step, view_derivatives
 from bdw.weighters.beta import BetaWeighter
 from bdw.weighters.uniform import UniformWeighter
 from benchmarks.harness import interleaved_seconds, peak_megabytes, provenance, ratio, write_result
 
+LEARNING_RATE = 1e-4
+"""Small, so that no setting leaves the finite numbers however often its step is repeated."""
 PARTS = ("plain", "meta pass", "tangents", "BDW step", "double backward")
 
 
@@ -46,9 +48,12 @@ class Setting:
     batch: int
     shots: int
     queries: int
+    pretext: str = "rotation"
+    meta_loss: str = "prototype"
 
 
 SETTINGS = {
+    "table-1": Setting("mlp", 1, 28, 64, 5, 5, pretext="vae", meta_loss="pretext"),
     "digits": Setting("small_cnn", 1, 16, 64, 5, 5),
     "tiny-imagenet": Setting("small_resnet", 3, 32, 64, 5, 5),
     "stl10": Setting("resnet18", 3, 84, 32, 10, 10),
@@ -60,7 +65,7 @@ SETTINGS = {
 class Arguments:
     """Command line of this benchmark."""
 
-    setting: Literal["digits", "tiny-imagenet", "stl10", "stl10-2shot"] = "digits"
+    setting: Literal["digits", "tiny-imagenet", "stl10", "stl10-2shot", "table-1"] = "digits"
     """Which model, image size and meta-batch design."""
     rounds: int = 15
     """How often every part is timed; parts take turns."""
@@ -93,11 +98,11 @@ def prepare(name: str, part: str, threads: int, seed: int) -> Callable[[], Any]:
     if part == "tangents":
         direction, _ = meta_direction(learner)
         return functools.partial(view_derivatives, learner.model, views, before, direction)
-    return functools.partial(_double_backward, learner, views, before)
+    return functools.partial(_double_backward, learner, views, before, setting.batch)
 
 
 def _learner(setting: Setting, *, learns: bool, device: torch.device) -> Learner:
-    task = pretext.build("rotation")
+    task = pretext.build(setting.pretext)
     model = PretextModel(encoders.build(setting.encoder, setting.channels, setting.side), task).to(device).train()
     per_class = 2 * (setting.shots + setting.queries)
     labels = torch.arange(10).repeat(per_class)
@@ -107,13 +112,21 @@ def _learner(setting: Setting, *, learns: bool, device: torch.device) -> Learner
     target = meta_loss.TargetImages(
         ImageTable(pixels, device), labels, tuple(map(str, range(10))), lambda images, _: images.float() / 127.5 - 1
     )
-    design = MetaConfig(ways=10, shots=setting.shots, queries=setting.queries)
+    design = MetaConfig(meta_loss=setting.meta_loss, ways=10, shots=setting.shots, queries=setting.queries)
+    defaults = WeighterConfig()
     return Learner(
         model=model,
         replicated=model,
-        optimiser=torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4),
+        optimiser=torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=0.9, weight_decay=1e-4),
         weighter=(
-            BetaWeighter.from_config(setting.batch, WeighterConfig())
+            BetaWeighter(
+                setting.batch,
+                learning_rate=defaults.weight_lr,
+                momentum=defaults.weight_momentum,
+                log_bound=defaults.log_bound,
+                cdf_threshold=defaults.cdf_threshold,
+                density_threshold=defaults.density_threshold,
+            )
             if learns
             else UniformWeighter(np.ones(setting.batch))
         ),
@@ -122,7 +135,7 @@ def _learner(setting: Setting, *, learns: bool, device: torch.device) -> Learner
     )
 
 
-def _double_backward(learner: Learner, views: tuple[Tensor, ...], before: dict[str, Tensor]) -> Tensor:
+def _double_backward(learner: Learner, views: tuple[Tensor, ...], before: dict[str, Tensor], instances: int) -> Tensor:
     """The reference on the same model, views and meta-loss."""
     assert learner.meta_loss is not None
     model, loss = learner.model, learner.meta_loss
@@ -135,14 +148,19 @@ def _double_backward(learner: Learner, views: tuple[Tensor, ...], before: dict[s
             prefix = "encoder."
             inner = {name.removeprefix(prefix): v for name, v in params.items() if name.startswith(prefix)}
             self.encoder = lambda images: functional_call(model.encoder, inner, (images,))
+            self._params = params
+
+        def __call__(self, views: tuple[Tensor, ...]) -> PretextOutput:
+            output: PretextOutput = functional_call(model, self._params, (views,))
+            return output
 
     with untouched_statistics(model):
         return reference_weight_gradient(
             lambda params: functional_call(model, params, (views,)).losses,
             lambda params: loss(_At(params), batch),  # type: ignore[arg-type]
             before,
-            torch.rand(len(views[0]) // 4, device=views[0].device),
-            learning_rate=0.1,
+            torch.rand(instances, device=views[0].device),
+            learning_rate=LEARNING_RATE,
             momentum=0.9,
             weight_decay=1e-4,
             momentum_buffers={name: torch.zeros_like(value) for name, value in before.items()},
