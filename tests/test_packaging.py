@@ -116,10 +116,11 @@ FIT_FLAGS = [
     "evaluate-every", "evaluation-batch", "final-measures", "fine-tuning-epochs", "flip", "image-size",
     "keep-checkpoints", "layer", "learning-rate", "log-bound", "lr-gamma", "lr-milestones", "max-iterations",
     "max-source", "max-train-per-class", "measure", "meta-every", "meta-loss", "min-kept", "momentum",
-    "monitors", "nearest-beta", "neighbours", "normalise-weights", "preset", "pretext", "prune", "pruned-for",
-    "queries", "report", "resume", "run-dir", "seed", "shots", "source", "tangent-views", "target",
-    "target-batch", "target-fraction", "target-updates-statistics", "validation-fraction", "ways",
-    "weight-decay", "weight-gradient-clip", "weight-lr", "weight-momentum", "weighter", "weights-file",
+    "monitors", "nearest-beta", "nearest-search", "neighbours", "normalise-weights", "preset", "pretext",
+    "prune", "pruned-for", "queries", "report", "resume", "run-dir", "seed", "shots", "source",
+    "tangent-views", "target", "target-batch", "target-fraction", "target-updates-statistics",
+    "validation-fraction", "ways", "weight-decay", "weight-gradient-clip", "weight-lr", "weight-momentum",
+    "weighter", "weights-file",
 ]  # fmt: skip
 
 

@@ -39,18 +39,18 @@ def cached_nearest_distances(
     source: PackedDataset,
     targets: NDArray[np.uint8],
     folder: Path,
-    device: torch.device,
-    progress: Progress | None = None,
+    search: str,
+    compute: Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.float64]],
 ) -> NDArray[np.float64]:
-    """`nearest_distances` of the source (n,), computed once: kept in a file named by both sides' contents."""
+    """What `compute(images, targets)` finds (n,), once: kept in a file named by both sides' contents and the search."""
     digest = hashlib.sha256(repr(targets.shape).encode())
     digest.update(np.ascontiguousarray(targets).data)
-    path = folder / f"nearest-{source.content_key}-{digest.hexdigest()[:16]}.npy"
+    path = folder / f"nearest-{search}-{source.content_key}-{digest.hexdigest()[:16]}.npy"
     with contextlib.suppress(OSError, ValueError, EOFError):
         kept = np.load(path, allow_pickle=False)
         if kept.shape == (len(source),) and kept.dtype == np.float64 and bool((kept >= 0).all()):
             return np.asarray(kept)
-    distances = nearest_distances(source.images, targets, device, progress)
+    distances = compute(source.images, targets)
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.save(file, distances, allow_pickle=False)
     return distances

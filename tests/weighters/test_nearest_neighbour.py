@@ -73,30 +73,24 @@ def test_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Counter:
-    """Counts how often distances are really computed."""
+    """Exact distances, and how often they were asked for."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch):
-        self.calls = 0
-        compute = nearest_distances.nearest_distances
+    calls = 0
 
-        def counted(*arguments: object) -> NDArray[np.float64]:
-            self.calls += 1
-            return compute(*arguments)  # type: ignore[arg-type]
-
-        monkeypatch.setattr(nearest_distances, "nearest_distances", counted)
+    def __call__(self, images: NDArray[np.uint8], targets: NDArray[np.uint8]) -> NDArray[np.float64]:
+        self.calls += 1
+        return nearest_distances.nearest_distances(images, targets, CPU)
 
 
-def test_distances_are_kept_for_this_source_and_this_target(
-    tmp_path: Path, source: PackedDataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    counter = Counter(monkeypatch)
+def test_distances_are_kept_for_this_source_and_this_target(tmp_path: Path, source: PackedDataset) -> None:
+    counter = Counter()
     targets = np.random.default_rng(1).integers(0, 256, (5, 1, 6, 6), dtype=np.uint8)
     changed = source.images.copy()
     changed[0, 0, 0, 0] ^= 255
     other = pack_arrays(tmp_path / "other", changed)
 
     def distances(source: PackedDataset, targets: NDArray[np.uint8]) -> NDArray[np.float64]:
-        found = nearest_distances.cached_nearest_distances(source, targets, tmp_path / "cache", CPU)
+        found = nearest_distances.cached_nearest_distances(source, targets, tmp_path / "cache", "exact", counter)
         np.testing.assert_allclose(found, _brute_force(source.images, targets), rtol=1e-13)
         return found
 
