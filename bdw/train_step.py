@@ -16,6 +16,7 @@ from torch.func import functional_call
 
 from bdw import collectives
 from bdw.encoders import untouched_statistics
+from bdw.layer_tangents import SMALLEST_WEIGHT, LayerTangents, layers_of
 from bdw.meta_gradient import instance_directional_derivatives, weight_gradient
 from bdw.meta_loss import MetaLoss
 from bdw.pretext import PretextModel, PretextOutput
@@ -69,6 +70,11 @@ class Learner:
         its step."""
         return dict(self.model.named_parameters())
 
+    @functools.cached_property
+    def layers(self) -> dict[str, nn.Module] | None:
+        """What `LayerTangents` takes the tangents from; None where forward mode has to (batch norm, fewer views)."""
+        return layers_of(self.model) if self.tangent_views is None else None
+
 
 def train_step(learner: Learner, batch: SourceBatch, *, learn: bool = True) -> StepMeasurements:
     """Update the model with the weighted loss and, unless it never learns, the weighter with the meta-gradient.
@@ -86,10 +92,17 @@ def train_step(learner: Learner, batch: SourceBatch, *, learn: bool = True) -> S
         update_weights(learner, batch, look_ahead, derivatives)
     sample = learner.weighter.sample(batch.indices, learner.randomness["weights"])
     if when is Learns.AFTER_UPDATE:
-        theta = {name: value.detach().clone() for name, value in learner.parameters.items()}
-        output = weighted_update(learner, views, sample.weights, batch.instances)
-        direction, meta_loss = meta_direction(learner)
-        derivatives = view_derivatives(learner.model, _tangent_views(learner, views), theta, direction)
+        if learner.layers is not None and float(sample.weights.detach().min()) > SMALLEST_WEIGHT:
+            with LayerTangents(learner.layers) as tangents:
+                output = weighted_update(learner, views, sample.weights, batch.instances)
+            direction, meta_loss = meta_direction(learner)
+            factors = sample.weights.detach().to(output.losses) * (collectives.size() / batch.instances)
+            derivatives = tangents.derivatives(direction, factors)
+        else:
+            theta = {name: value.detach().clone() for name, value in learner.parameters.items()}
+            output = weighted_update(learner, views, sample.weights, batch.instances)
+            direction, meta_loss = meta_direction(learner)
+            derivatives = view_derivatives(learner.model, _tangent_views(learner, views), theta, direction)
         update_weights(learner, batch, sample, derivatives)
     else:
         output = weighted_update(learner, views, sample.weights, batch.instances)

@@ -18,7 +18,7 @@ LAYERS = [
     "data", "encoders", "image_table",
     "pretext", "meta_loss",
     "weights_file", "lazy_momentum", "weighters",
-    "meta_gradient", "pruning",
+    "meta_gradient", "layer_tangents", "pruning",
     "train_step", "epoch_training",
     "evaluation",
     "checkpoint", "run_directory", "run_state", "export",
@@ -46,6 +46,7 @@ EDGES = {
     "rich": {"progress", "data"},
     "tyro": {"cli"},
     "safetensors": {"export"},
+    "faiss": {"weighters"},
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -60,12 +61,17 @@ class _Pretext(_Prototypes):
         return losses.mean()
 
 
-def _learner(meta_loss: _Prototypes | None, *, target_updates_statistics: bool = False) -> Learner:
-    """A small net with batch norm, whose optimiser has taken two steps, so that its momentum buffers are filled."""
+def _learner(
+    meta_loss: _Prototypes | None,
+    *,
+    target_updates_statistics: bool = False,
+    norm: Callable[[], nn.Module] = lambda: nn.BatchNorm2d(4),
+) -> Learner:
+    """A small net with norms, whose optimiser has taken two steps, so that its momentum buffers are filled."""
     torch.manual_seed(0)
     backbone = nn.Sequential(
-        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Tanh(),
-        nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 5),
+        nn.Conv2d(1, 4, 3), norm(), nn.Tanh(),
+        nn.Conv2d(4, 4, 3), norm(), nn.Flatten(), nn.Linear(16, 5),
     )  # fmt: skip
     model = PretextModel(Encoder(backbone, 1, 5, (1, 8, 8)), Rotation()).double().train()
     optimiser = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=0.9, weight_decay=1e-2)
@@ -82,11 +88,21 @@ def _batch() -> SourceBatch:
 
 
 @pytest.mark.parametrize("kind", [_Prototypes, _Pretext])
-def test_the_weighter_learns_from_the_exact_meta_gradient(kind: type[_Prototypes]) -> None:
-    """Against double backward from a copy of everything as it was before the step."""
+@pytest.mark.parametrize("norm", [lambda: nn.BatchNorm2d(4), lambda: nn.GroupNorm(2, 4)], ids=["batch", "group"])
+@pytest.mark.parametrize("has_zero_weight", [False, True])
+def test_the_weighter_learns_from_the_exact_meta_gradient(
+    kind: type[_Prototypes], norm: Callable[[], nn.Module], has_zero_weight: bool
+) -> None:
+    """Against double backward from a copy of everything as it was before the step.
+
+    With group norm and without a weight of 0 the tangents come from the training pass, otherwise from forward mode.
+    """
     torch.manual_seed(1)
     meta_loss = kind(torch.randn(12, 1, 6, 6, dtype=torch.float64))
-    learner, batch = _learner(meta_loss), _batch()
+    learner, batch = _learner(meta_loss, norm=norm), _batch()
+    assert isinstance(learner.weighter, _Recorder)
+    if has_zero_weight:
+        learner.weighter.weights[batch.indices[1]] = 0
     twin = copy.deepcopy(learner.model)
     buffers = {
         name: learner.optimiser.state[parameter]["momentum_buffer"].clone()
