@@ -11,9 +11,11 @@ import optuna
 from optuna.trial import TrialState
 from rich.console import Console
 
-from bdw import evaluation
+from bdw import evaluation, meta_loss, weighters
 from bdw.config import RunConfig
+from bdw.errors import InputError
 from bdw.run_directory import git_revision
+from bdw.weighters import Learns
 from sweeps.designs import Design, Room
 from sweeps.objective import score_alone
 from sweeps.optuna_search import StudySearcher
@@ -45,17 +47,31 @@ class Cell:
 def cells(
     methods: Sequence[Method], base: RunConfig, rooms: Mapping[str, Room], seeds: Sequence[int], places: Places
 ) -> list[Cell]:
-    """All combinations, domain by domain; an episode design that a domain has no room for is cut down to fit."""
+    """All combinations, domain by domain; an episode design that a domain has no room for is cut down to fit.
+
+    Raises `InputError` for a target with fewer images than a batch of the pretext meta-loss.
+    """
     found = []
     for seed in seeds:
         for domain, room in rooms.items():
             for method in methods:
                 config = base.replace(**method.fields, target=domain, seed=seed)
                 config = config.replace(**room.largest_within(Design.of(config)).fields)
+                _require_target_batch(config, room)
                 weighter = config.weighter.weighter
                 title = {"uniform": base.model.pretext, "beta": "bdw"}.get(weighter, weighter)
                 found.append(Cell(method.name, domain, seed, config, places.run_name(config, title, room.contents)))
     return found
+
+
+def _require_target_batch(config: RunConfig, room: Room) -> None:
+    names = {name for _, name in meta_loss.parse(config.meta.meta_loss)}
+    learns = weighters.learns(config.weighter) is not Learns.NEVER
+    if learns and "pretext" in names and config.meta.target_batch > room.num_images:
+        raise InputError(
+            f"targets: {config.data.target!r} has {room.num_images} training images, less than a batch of the "
+            f"meta-loss; allowed: at least target_batch = {config.meta.target_batch}"
+        )
 
 
 def run_comparison(

@@ -48,6 +48,8 @@ class Room:
     num_classes: int
     smallest_class: int
     """Images in the smallest class."""
+    num_images: int
+    """Training images of all classes."""
     contents: str = ""
     """Short names of what source and target hold: other pictures under the same name are other data."""
 
@@ -55,7 +57,8 @@ class Room:
     def of(cls, problem: Problem) -> Room:
         """Counted on the labels."""
         counts = np.bincount(problem.target.train.labels, minlength=len(problem.target.classes))
-        return cls(len(counts), int(counts.min()), f"source {problem.source.content_key}, target {problem.target.key}")
+        contents = f"source {problem.source.content_key}, target {problem.target.key}"
+        return cls(len(counts), int(counts.min()), int(counts.sum()), contents)
 
     def fits(self, design: Design) -> bool:
         """Whether every episode of the design can be drawn."""

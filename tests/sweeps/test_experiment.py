@@ -70,3 +70,12 @@ def test_runs_on_other_data_are_other_runs(tmp_path: Path) -> None:
     changed = runs(experiment(tmp_path, "/data", other="x"))
     assert changed[0] == first[0]
     assert changed[1] != first[1]
+
+
+def test_a_target_with_fewer_images_than_a_batch_of_the_pretext_meta_loss_is_refused(tmp_path: Path) -> None:
+    found = experiment(tmp_path, "/data")  # Its targets have 20 training images.
+    uniform = Method("RotNet", {"weighter": "uniform", "meta_loss": "pretext"})
+    assert len(cells([uniform], found.base, found.rooms, (0,), found.places)) == 2
+    learns = Method("BDW", {"meta_loss": "prototype+pretext"})
+    with pytest.raises(InputError, match="'digits' has 20 training images, less than a batch of the meta-loss"):
+        cells([learns], found.base, found.rooms, (0,), found.places)

@@ -1,0 +1,79 @@
+"""Table 1's entry as a user runs it, on small files in the layout of the real ones; and a run on the real ones."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bdw import presets
+from bdw.trainer import Trainer
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = str(ROOT / "sweeps" / "mnist_autoencoders.py")
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+@pytest.fixture
+def data_root(tmp_path: Path) -> Path:
+    """Three sets of 600 + 50 images, ten classes; bright, dark and noisy."""
+    root = tmp_path / "data"
+    root.mkdir()
+    rng = np.random.default_rng(0)
+    for name, low, high in (("mnist", 0, 80), ("fashion-mnist", 120, 200), ("kmnist", 0, 255)):
+        for split, count in (("train", 600), ("test", 50)):
+            images = rng.integers(low, high, (count, 28, 28), dtype=np.uint8)
+            np.savez(root / f"{name}-{split}.npz", images=images, labels=np.arange(count) % 10)
+    return root
+
+
+def test_smoke(tmp_path: Path, data_root: Path) -> None:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "TUNE_", "PYTHONPATH"))}
+    environment = {**kept, "HOME": str(tmp_path / "home"), "COLUMNS": "120"}
+    command = [sys.executable, SCRIPT, "--data-root", str(data_root), "--smoke", "--storage-path", str(tmp_path)]
+    command += ["--name", "small", "--targets", "mnist", "kmnist", "--methods", "Oracle", "VAE", "BDW", "L2RW"]
+
+    def run() -> str:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    said = run()
+    sweep = tmp_path / "small"
+    assert said.splitlines()[-1] == f"report: {sweep / 'report.html'}"
+    results = pd.read_parquet(sweep / "results.parquet")
+    losses = results[results["metric"] == "pretext_loss"]
+    assert not losses["higher_is_better"].any()
+    assert set(losses["method"]) == {"Oracle", "VAE", "BDW", "L2RW"}
+    assert set(losses["domain"]) == {"mnist", "kmnist"}
+    for name in ("table_1.md", "table_1.csv", "table_1.pdf"):
+        assert (sweep / name).is_file()
+    for name in ("table_1", "figure_1a_mnist", "figure_1b_kmnist"):
+        assert (sweep / f"{name}.png").stat().st_size > 5_000
+    page = (sweep / "report.html").read_text()
+    assert "Table 1" in page
+    assert "Each method's best complete trial" not in page, "losses on different targets are not comparable"
+    oracle = losses[(losses["method"] == "Oracle") & (losses["domain"] == "mnist")].iloc[0]
+    weights = pd.read_parquet(sweep / oracle["run"] / "instance_weights.parquet")
+    assert (weights["kept"] == (weights["kind"] == "mnist")).all()
+
+    assert "epoch" not in run(), "a finished sweep runs nothing again"
+
+
+def test_the_preset_trains_on_the_real_images(tmp_path: Path, shared_data: Path) -> None:
+    config = presets.build("mnist_autoencoders").replace(
+        data_root=str(shared_data), cache_dir=str(tmp_path), run_dir=str(tmp_path / "run"), target="kmnist",
+        max_source=3000, epochs=3,
+    )  # fmt: skip
+    trainer = Trainer(config)
+    assert len(trainer.problem.target.train) + len(trainer.problem.target.validation) == 1600
+    assert len(trainer.problem.target.test) == 2000
+    history = list(trainer.epochs())
+    assert history[-1].validation_score < history[0].validation_score
+    assert np.isnan(history[-1].pretext_accuracy)
