@@ -276,6 +276,20 @@ def test_evaluate_repeats_the_runs_own_test_accuracy(run_dir: Path, capsys: pyte
     assert capsys.readouterr().out.startswith(expected)
 
 
+def test_evaluate_by_another_measure_and_layer(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = ["evaluate", "--run", str(run_dir)]
+    assert cli.main([*run, "--measure", "knn_accuracy", "--neighbours", "3", "--layer", "layers.1"]) == 0
+    output = capsys.readouterr().out
+    assert output.startswith("knn_accuracy 0.")
+    assert "layer layers.1)" in output
+    assert cli.main([*run, "--measure", "rankme"]) == 0
+    assert capsys.readouterr().out.startswith("rankme ")
+    assert cli.main([*run, "--layer", "layers.9"]) == 2
+    assert "layer: 'layers.9' is not known" in capsys.readouterr().err
+    assert cli.main([*run, "--measure", "knn_accuracy", "--neighbours", "5000"]) == 2
+    assert "neighbours: 5000 is more than the 478 labelled images" in capsys.readouterr().err
+
+
 def test_evaluate_on_another_target_with_other_colours(
     run_dir: Path, folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -289,6 +303,8 @@ def test_evaluate_on_another_target_with_other_colours(
         (["evaluate"], "give one of --run DIR and --encoder FILE"),
         (["evaluate", "--run", "a", "--encoder", "b"], "give one of --run DIR and --encoder FILE"),
         (["evaluate", "--run", "absent"], "absent/encoder.safetensors"),
+        (["evaluate", "--run", "absent", "--measure", "acuracy"], "measure: 'acuracy' is not known"),
+        (["evaluate", "--run", "absent", "--measure", "pretext_loss"], "needs the pretext head"),
         (["report", "absent"], "'absent' does not exist"),
         (["pack", "absent.npz", "out"], "absent.npz"),
     ],

@@ -24,6 +24,8 @@ def evaluate(command: Evaluate) -> None:
     if (command.run is None) == (command.encoder is None):
         raise InputError("run, encoder: give one of --run DIR and --encoder FILE")
     measure = evaluation.measure(command.measure)
+    if measure.needs_head:
+        raise InputError(f"measure: {measure.name!r} needs the pretext head, which an encoder file does not hold")
     file = command.encoder if command.run is None else command.run / "encoder.safetensors"
     assert file is not None
     encoder, metadata = read_encoder(file)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bdw.data.problem import LabelledImages, Target
 from bdw.encoders import Encoder
-from bdw.errors import InputError, unknown_option
+from bdw.errors import unknown_option
 from bdw.pretext import PretextModel
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ class Measure:
     is_share: bool
     """Whether it lies between 0 and 1 and is shown in percent."""
     evaluate: Evaluate
+    needs_head: bool = False
+    """Whether it needs the pretext head, which an encoder file has left behind."""
     check: Callable[[Settings, int], None] = _needs_nothing
     """`InputError` if the settings cannot work with so many training images of the target."""
 
@@ -128,6 +130,7 @@ def _measures() -> dict[str, Measure]:
                 higher_is_better=False,
                 is_share=False,
                 evaluate=_pretext_loss,
+                needs_head=True,
             ),
         )
     }
@@ -183,6 +186,5 @@ def _rankme(of: Examination) -> float:
 def _pretext_loss(of: Examination) -> float:
     from bdw.evaluation import pretext_loss
 
-    if of.model is None:
-        raise InputError("measure: 'pretext_loss' needs the pretext head, which an encoder file does not hold")
+    assert of.model is not None, "needs_head says so"
     return pretext_loss.evaluate(of.model, of.measured_on.images, of.settings)

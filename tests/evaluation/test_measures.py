@@ -70,12 +70,6 @@ def test_the_pretext_loss_is_a_mean_over_instances_with_the_same_noise(model: Pr
     assert scores[2] == pytest.approx(scores[0], rel=1e-5)
 
 
-def test_a_measure_of_the_head_refuses_a_bare_encoder(model: PretextModel, target: Target) -> None:
-    bare = Examination(encoder=model.encoder, target=target, split="test", settings=Settings(crop_size=16))
-    with pytest.raises(InputError, match="pretext head"):
-        evaluation.measure("pretext_loss").evaluate(bare)
-
-
 @pytest.mark.parametrize("name", sorted(set(evaluation.available()) - {"fine_tuned_accuracy"}))
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_every_measure_gives_a_number(name: str, split: str, model: PretextModel, target: Target) -> None:
