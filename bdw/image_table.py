@@ -17,7 +17,7 @@ class ImageTable:
     def __init__(self, images: NDArray[np.uint8], device: torch.device):
         self._device = device
         self._mapped = images
-        self._resident = torch.from_numpy(np.array(images)).to(device) if _fits(images.nbytes, device) else None
+        self._resident = torch.from_numpy(np.array(images)).to(device) if _is_resident(images, device) else None
 
     def __len__(self) -> int:
         return len(self._mapped)
@@ -31,6 +31,11 @@ class ImageTable:
         return gathered[torch.argsort(order)].to(self._device)
 
 
-def _fits(num_bytes: int, device: torch.device) -> bool:
-    """On the CPU the memory map is the resident table already: the page cache holds what is used."""
-    return device.type == "cuda" and num_bytes <= SHARE_OF_DEVICE_MEMORY * torch.cuda.mem_get_info(device)[0]
+def _is_resident(images: NDArray[np.uint8], device: torch.device) -> bool:
+    """Whether the table holds the images itself.
+
+    On the CPU a memory map stays one: the page cache holds what is used.
+    """
+    if device.type != "cuda":
+        return not isinstance(images, np.memmap)
+    return images.nbytes <= SHARE_OF_DEVICE_MEMORY * torch.cuda.mem_get_info(device)[0]

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bdw.config import MetaConfig
-from bdw.data.batches import EpisodeSampler
+from bdw.data.batches import EpisodeSampler, distinct
 from bdw.errors import InputError, unknown_option
 from bdw.image_table import ImageTable
 from bdw.pretext import PretextModel, PretextTask
@@ -107,7 +107,7 @@ class PretextLoss:
 
     def draw(self, randomness: Randomness) -> TargetBatch:
         """The pretext task's views of `target_batch` images, drawn without replacement."""
-        chosen = torch.randperm(len(self._target.images), generator=randomness["target"])[: self.images_per_batch]
+        chosen = distinct(len(self._target.images), self.images_per_batch, randomness["target"])
         images = self._target.augment(self._target.images[chosen], randomness["target_augmentation"])
         return self._task.views(images, randomness["target_views"])
 

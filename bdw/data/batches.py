@@ -30,6 +30,19 @@ def local_part(batch: Tensor, rank: int, world: int) -> Tensor:
     return batch.tensor_split(world)[rank]
 
 
+def distinct(count: int, size: int, generator: torch.Generator) -> Tensor:
+    """`size` different numbers of 0 to count - 1 (int64) in a random order, every ordered choice being as likely.
+
+    A few out of many are drawn until no two are alike, which costs far less than shuffling all of them.
+    """
+    if size * size >= count:
+        return torch.randperm(count, generator=generator)[:size]
+    while True:
+        drawn = torch.randint(count, (size,), generator=generator)
+        if len(set(drawn.tolist())) == size:
+            return drawn
+
+
 class EpisodeSampler:
     """Draws K-way episodes of N shots and Q queries from labelled images, without replacement within an episode."""
 

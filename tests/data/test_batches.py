@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bdw.data.batches import EpisodeSampler, epoch_order, global_batches, local_part
+from bdw.data.batches import EpisodeSampler, distinct, epoch_order, global_batches, local_part
 from bdw.errors import InputError
 
 
@@ -70,3 +70,22 @@ def test_too_few_classes() -> None:
     assert str(caught.value) == (
         "ways (K): 5 classes needed but the target has 4; the largest episode that fits has 4 ways and N + Q = 4"
     )
+
+
+@given(st.integers(1, 200), st.integers(1, 200), st.integers(0, 100))
+def test_distinct_numbers(count: int, size: int, seed: int) -> None:
+    size = min(size, count)
+    drawn = distinct(count, size, generator(seed)).tolist()
+    assert len(set(drawn)) == size
+    assert all(0 <= number < count for number in drawn)
+
+
+def test_every_ordered_choice_is_as_likely() -> None:
+    source, counts = generator(), torch.zeros(5, 5)
+    for _ in range(20_000):
+        first, second = distinct(5, 2, source).tolist()  # 2 * 2 < 5: drawn until different.
+        counts[first, second] += 1
+    off_diagonal = counts[~torch.eye(5, dtype=torch.bool)]
+    assert float(counts.diagonal().sum()) == 0
+    # Chi-square with 19 degrees of freedom: above 43.8 once in a thousand.
+    assert float(((off_diagonal - 1000) ** 2 / 1000).sum()) < 43.8
