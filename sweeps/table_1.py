@@ -11,6 +11,7 @@ import pandas as pd
 
 from analysis import draw_scores, order_of, paper_table, save_figure, summarise
 from bdw.atomic import write_text
+from bdw.report.planted import groups
 from bdw.report.sweep_report import FIGURES
 from bdw.report.weights_figures import PruningRule, density, planted_histogram
 
@@ -76,8 +77,7 @@ def draw_weights(runs: Mapping[str, Path], folder: Path) -> list[dict[str, str]]
     for domain, run in runs.items():
         weights = pd.read_parquet(run / "instance_weights.parquet")
         config = json.loads((run / "config.json").read_text(encoding="utf-8"))["config"]
-        kinds = sorted(weights["kind"].unique(), key=lambda kind: (kind != domain, kind))
-        by_kind = {f"{kind} (target)" if kind == domain else kind: weights[weights["kind"] == kind] for kind in kinds}
+        by_kind = groups(weights, domain)
         means = {title: rows["mean"] for title, rows in by_kind.items()}
         medians = {title: (rows["a"].median(), rows["b"].median()) for title, rows in by_kind.items()}
         rule = PruningRule(config["cdf_threshold"], config["density_threshold"]) if config["prune"] else None

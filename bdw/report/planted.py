@@ -1,4 +1,4 @@
-"""What is known about planted sources: which images are junk by construction, and how well the weights tell.
+"""What is known about the source's images, junk by construction or of another domain, and how well the weights tell.
 
 `planted` holds 1 for a useful image, 0 for planted junk and -1 where nobody knows; the method never sees it.
 """
@@ -15,6 +15,27 @@ import pandas as pd
 from bdw.usefulness import planted_auroc
 
 USEFUL, JUNK = 1, 0
+
+
+@dataclass(frozen=True)
+class Words:
+    """How a page calls the two sorts of images."""
+
+    section: str
+    useful: str
+    other: str
+    others: str
+    """Several of them, after a number."""
+
+
+PLANTED = Words("Planted junk", "useful", "junk", "planted junk images")
+DOMAINS = Words("Domains of the source", "target", "other", "images of other domains")
+
+
+def words(weights: pd.DataFrame, target: str) -> Words:
+    """Those for a mixture that the target is a member of, or for planted junk."""
+    own_domain = bool(target) and "kind" in weights.columns and bool((weights["kind"] == target).any())
+    return DOMAINS if own_domain else PLANTED
 
 
 @dataclass(frozen=True)
@@ -38,16 +59,18 @@ def separation(mean_weights: npt.ArrayLike, planted: npt.ArrayLike) -> Separatio
     return Separation(auroc, int((sorts == USEFUL).sum()), int((sorts == JUNK).sum()))
 
 
-def groups(weights: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def groups(weights: pd.DataFrame, target: str = "") -> dict[str, pd.DataFrame]:
     """The weight table cut by what was planted, useful kinds first: title -> its rows. Empty if nothing was planted.
 
-    Titles are the kinds, said to be junk where they are (`noise (junk)`); images of unknown sort are one group.
+    Titles are the kinds, said to be junk where they are (`noise (junk)`), or of another domain than the target (`kmnist
+    (other)`); images of unknown sort are one group.
     """
     if "planted" not in weights.columns:
         return {}
     kinds = weights["kind"].astype(str) if "kind" in weights.columns else pd.Series("", index=weights.index)
     found: dict[str, pd.DataFrame] = {}
-    for sort, word in ((USEFUL, "useful"), (JUNK, "junk"), (-1, "unknown")):
+    called = words(weights, target)
+    for sort, word in ((USEFUL, called.useful), (JUNK, called.other), (-1, "unknown")):
         rows = weights[weights["planted"] == sort]
         for kind in sorted(set(kinds[rows.index])):
             title = f"{kind} ({word})" if kind not in ("", "None", "nan") else word

@@ -14,7 +14,7 @@ from bdw.report import curves
 from bdw.report.command_line import fit_command
 from bdw.report.figure import GREEN
 from bdw.report.page import Block, Code, Headline, Page, Section, Table, Text, picture, write_page
-from bdw.report.planted import separation
+from bdw.report.planted import separation, words
 from bdw.report.run_files import RunFiles, read_run
 from bdw.report.table_files import column
 from bdw.report.weights_sections import weights_sections
@@ -88,7 +88,8 @@ def _headlines(run: RunFiles) -> list[Headline]:
     if run.weights is not None and "planted" in run.weights.columns:
         measured = separation(run.weights["mean"], run.weights["planted"])
         if measured is not None:
-            context = f"{measured.num_useful:,} useful against {measured.num_junk:,} planted junk images"
+            called = words(run.weights, str(run.config.get("target", "")))
+            context = f"{measured.num_useful:,} {called.useful} against {measured.num_junk:,} {called.others}"
             found.append(Headline("AUROC of usefulness", ratio(measured.auroc), context))
     return found
 

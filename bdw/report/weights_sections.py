@@ -10,7 +10,7 @@ import pandas as pd
 
 from bdw.report import contact_sheet, weights_figures
 from bdw.report.page import Block, Section, Sheet, Table, Text, picture
-from bdw.report.planted import groups, separation
+from bdw.report.planted import groups, separation, words
 from bdw.report.run_files import RunFiles, has_distributions
 from bdw.report.weights_figures import PruningRule
 from bdw.report.wording import percent, plural, ratio, weight
@@ -20,33 +20,35 @@ def weights_sections(run: RunFiles) -> list[Section]:
     """Sections on the weights and on the images; empty if no weights were learnt."""
     if run.weights is None:
         return []
-    blocks: list[Block] = [_histogram(run.weights)]
+    target = str(run.config.get("target", ""))
+    blocks: list[Block] = [_histogram(run.weights, target)]
     if has_distributions(run.weights):
-        blocks.append(_density(run.weights, _rule(run.config)))
-    planted = planted_blocks(run.weights)
+        blocks.append(_density(run.weights, target, _rule(run.config)))
+    planted = planted_blocks(run.weights, target)
     sections = [Section("What the weights learnt", blocks)]
     if planted:
-        sections.append(Section("Planted junk", planted))
+        sections.append(Section(words(run.weights, target).section, planted))
     sheets = _sheets(run)
     if sheets:
         sections.append(Section("The images", sheets))
     return sections
 
 
-def planted_blocks(weights: pd.DataFrame) -> list[Block]:
+def planted_blocks(weights: pd.DataFrame, target: str) -> list[Block]:
     """The AUROC in words with its numbers of images, and a table of the kinds; empty if nothing was planted."""
-    found = groups(weights)
+    found = groups(weights, target)
     if not found:
         return []
+    called = words(weights, target)
     blocks: list[Block] = []
     measured = separation(weights["mean"], weights["planted"])
     if measured is not None:
         blocks.append(
             Text(
-                f"AUROC of the mean weight: {ratio(measured.auroc)} over {plural(measured.num_useful, 'useful image')} "
-                f"and {plural(measured.num_junk, 'planted junk image')}. It is the chance that a useful image "
-                "outweighs a junk image, both drawn at random: 0.5 is guessing, 1 is perfect. The method never sees "
-                "which is which."
+                f"AUROC of the mean weight: {ratio(measured.auroc)} over {measured.num_useful:,} {called.useful} "
+                f"images and {measured.num_junk:,} {called.others}. It is the chance that one of the former "
+                "outweighs one of the latter, both drawn at random: 0.5 is guessing, 1 is perfect. The method never "
+                "sees which is which."
             )
         )
     rows = tuple(
@@ -54,12 +56,12 @@ def planted_blocks(weights: pd.DataFrame) -> list[Block]:
         for title, rows in found.items()
     )
     headings = ("kind", "images", "average weight", "kept")
-    blocks.append(Table(headings, rows, "Planted kinds", numeric=frozenset(headings[1:])))
+    blocks.append(Table(headings, rows, "By kind", numeric=frozenset(headings[1:])))
     return blocks
 
 
-def _histogram(weights: pd.DataFrame) -> Block:
-    found = groups(weights)
+def _histogram(weights: pd.DataFrame, target: str) -> Block:
+    found = groups(weights, target)
     learnt = has_distributions(weights)
     how = "Each image starts at the dotted line, 0.5; training moves images that help the target to the right."
     how = how if learnt else "Images further to the right count for more."
@@ -68,8 +70,8 @@ def _histogram(weights: pd.DataFrame) -> Block:
         figure = weights_figures.planted_histogram(means, mark_start=learnt)
         return picture(
             figure,
-            f"Histogram of the mean weights of {plural(len(weights), 'image')}, by planted kind",
-            f"How many images have which weight (paper, Figure 1a), by what was planted. {how}",
+            f"Histogram of the mean weights of {plural(len(weights), 'image')}, by kind",
+            f"How many images have which weight (paper, Figure 1a), by kind. {how}",
         )
     return picture(
         weights_figures.histogram(weights["mean"], mark_start=learnt),
@@ -78,9 +80,10 @@ def _histogram(weights: pd.DataFrame) -> Block:
     )
 
 
-def _density(weights: pd.DataFrame, rule: PruningRule | None) -> Block:
+def _density(weights: pd.DataFrame, target: str, rule: PruningRule | None) -> Block:
     medians = {
-        title: (float(np.median(rows["a"])), float(np.median(rows["b"]))) for title, rows in groups(weights).items()
+        title: (float(np.median(rows["a"])), float(np.median(rows["b"])))
+        for title, rows in groups(weights, target).items()
     }
     figure = weights_figures.density(weights["a"], weights["b"], rule=rule, medians=medians)
     caption = (

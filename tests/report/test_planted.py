@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from bdw.report.planted import groups, separation
+from bdw.report.planted import groups, separation, words
 
 
 def test_auroc_is_the_share_of_pairs_in_order_ties_counting_half() -> None:
@@ -30,6 +30,13 @@ def test_groups_are_useful_first_and_cover_every_row() -> None:
         "digit (useful)": [1], "noise (junk)": [0, 4], "stripes (junk)": [2], "unknown": [3],
     }  # fmt: skip
     assert next(iter(found)) == "digit (useful)"
+
+
+def test_members_of_a_mixture_are_not_called_junk() -> None:
+    table = pd.DataFrame({"planted": [0, 1, 0], "kind": ["kmnist", "mnist", "fashion-mnist"]})
+    assert list(groups(table, "mnist")) == ["mnist (target)", "fashion-mnist (other)", "kmnist (other)"]
+    assert words(table, "mnist").section == "Domains of the source"
+    assert words(table, "digits").section == "Planted junk"
 
 
 def test_kinds_are_optional() -> None:

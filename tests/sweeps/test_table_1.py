@@ -59,7 +59,9 @@ def test_figure_1_of_a_run(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     a, b = rng.uniform(0.5, 5, (2, 90))
     kinds = np.array(["mnist", "fashion-mnist", "kmnist"])[np.arange(90) % 3]
-    pd.DataFrame({"a": a, "b": b, "mean": a / (a + b), "kind": kinds}).to_parquet(run / "instance_weights.parquet")
+    pd.DataFrame({"a": a, "b": b, "mean": a / (a + b), "kind": kinds, "planted": kinds == "mnist"}).to_parquet(
+        run / "instance_weights.parquet"
+    )
     config = {"prune": True, "cdf_threshold": 0.5, "density_threshold": 0.5}
     (run / "config.json").write_text(json.dumps({"config": config}))
     entries = table_1.draw_weights({"mnist": run}, tmp_path)
