@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -12,7 +13,8 @@ LOW, HIGH = -0.4, 0.6
 
 
 class Dense:
-    """torch.optim.SGD on all rows, clamped after every step; pruned rows are put back to where they were."""
+    """torch.optim.SGD on all rows, clamped after every step; pruned rows are put back to where they were, and lose
+    their momentum."""
 
     def __init__(self, learning_rate: float, momentum: float):
         self.table = torch.nn.Parameter(torch.zeros(P, N, dtype=torch.float64))
@@ -27,10 +29,13 @@ class Dense:
         with torch.no_grad():
             self.table.clamp_(LOW, HIGH)
             self.table[:, self.frozen] = before[:, self.frozen]
+            self.sgd.state[self.table]["momentum_buffer"][:, self.frozen] = 0
 
 
-def test_equals_dense_momentum_over_200_batches_with_pruning_and_a_changed_rate() -> None:
-    torch.manual_seed(0)
+@pytest.mark.parametrize("returns", [False, True], ids=["pruned for good", "pruned for a time"])
+@pytest.mark.parametrize("seed", range(3))
+def test_equals_dense_momentum_over_200_batches_with_pruning_and_a_changed_rate(seed: int, returns: bool) -> None:
+    torch.manual_seed(seed)
     lazy = LazyMomentum(torch.zeros(P, N, dtype=torch.float64), learning_rate=0.1, momentum=0.9, low=LOW, high=HIGH)
     dense = Dense(0.1, 0.9)
     kept = torch.arange(N)
@@ -42,6 +47,9 @@ def test_equals_dense_momentum_over_200_batches_with_pruning_and_a_changed_rate(
             gone, kept = kept[:10], kept[10:]
             lazy.freeze(gone)
             dense.frozen[gone] = True
+        if step == 160 and returns:
+            kept = torch.arange(N)
+            dense.frozen[:] = False
         rows = kept[torch.randperm(len(kept))[:4]]
         gradients = torch.randn(P, 4, dtype=torch.float64)
         lazy.catch_up(rows)
@@ -49,7 +57,10 @@ def test_equals_dense_momentum_over_200_batches_with_pruning_and_a_changed_rate(
         torch.testing.assert_close(lazy.parameters[:, rows], dense.table[:, rows].detach(), rtol=0, atol=1e-12)
         lazy.step(rows, gradients)
         dense.step(rows, gradients)
-    lazy.catch_up(kept)
+        if step % 50 == 49:
+            lazy.catch_up()  # the end of an epoch
+            torch.testing.assert_close(lazy.parameters, dense.table.detach(), rtol=0, atol=1e-12)
+    lazy.catch_up()
     torch.testing.assert_close(lazy.parameters, dense.table.detach(), rtol=0, atol=1e-12)
     for bound in (LOW, HIGH):
         assert bool((lazy.parameters == bound).any()), "a bound was never met, so clamping was not tested"

@@ -1,13 +1,16 @@
-"""Three training steps of DW and L2RW against references written from the papers' equations: dense tables, double
-backward through the update, float64, and not a line of the code under test but the network's forward pass."""
+"""Three training steps of BDW, DW and L2RW against references written from the papers' equations: dense tables, double
+backward through the update (and, for BDW, through torch's own reparameterised Beta sample), float64, and not a line of
+the code under test but the network's forward pass and the seeds of its random streams."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -18,13 +21,15 @@ from bdw.pretext.rotation import Rotation
 from bdw.randomness import Randomness
 from bdw.train_step import Learner, SourceBatch, train_step
 from bdw.weighters import Weighter
+from bdw.weighters.beta import BetaWeighter
 from bdw.weighters.l2rw import L2RWWeighter
 from bdw.weighters.point import PointWeighter
 from bdw.weighters.self_normalised import SelfNormalised
 
 N, ALPHA, MOMENTUM, DECAY = 10, 0.1, 0.9, 1e-3
 ETA, CLIP = 40.0, 0.003
-BATCHES = ([0, 1, 2, 3, 4], [3, 5, 6, 0], [7, 8, 9, 1, 3])
+BETA_ETA, BOUND = 60.0, 0.5
+SEEDS = range(3)
 
 Theta = dict[str, Tensor]
 
@@ -43,13 +48,15 @@ class TowardsZero:
 
 
 class Problem:
-    """A network without batch statistics, ten images, and what a reference needs of them as functions of theta."""
+    """A network without batch statistics, ten images in three batches that overlap, and what a reference needs of them
+    as functions of theta."""
 
-    def __init__(self) -> None:
-        torch.manual_seed(0)
+    def __init__(self, seed: int) -> None:
+        torch.manual_seed(seed)
         backbone = nn.Sequential(nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.Tanh(), nn.Flatten(), nn.Linear(64, 5))
         self.model = PretextModel(Encoder(backbone, 1, 5, (1, 8, 8)), Rotation()).double()
         self.images = torch.randn(N, 1, 6, 6, dtype=torch.float64)
+        self.batches = [torch.randperm(N)[:size].tolist() for size in (5, 4, 5)]
         self.theta: Theta = {name: p.detach().clone() for name, p in self.model.named_parameters()}
 
     def losses(self, theta: Theta, rows: list[int]) -> Tensor:
@@ -77,7 +84,7 @@ class Problem:
             meta_loss=TowardsZero(),
             randomness=Randomness(0),
         )
-        for rows in BATCHES:
+        for rows in self.batches:
             train_step(learner, SourceBatch(torch.tensor(rows), self.images[rows], len(rows)))
         weighter.end_epoch()
         return {name: p.detach() for name, p in self.model.named_parameters()}
@@ -103,7 +110,7 @@ def reference_l2rw(problem: Problem) -> tuple[Theta, Tensor]:
     """Ren et al. 2018, Algorithm 1, with heavy ball and weight decay in the update that follows."""
     theta, buffers = problem.theta, {name: torch.zeros_like(value) for name, value in problem.theta.items()}
     table = torch.zeros(N, dtype=torch.float64)
-    for rows in BATCHES:
+    for rows in problem.batches:
         theta = leaves_of(theta)
         epsilon = torch.zeros(len(rows), dtype=torch.float64, requires_grad=True)
         step = gradients((epsilon * problem.losses(theta, rows)).sum(), theta)
@@ -121,7 +128,7 @@ def reference_point(problem: Problem, normalise: bool = False) -> tuple[Theta, T
     """DW: w in [0, 1] from 0, gradient clipped at a norm, dense momentum over the whole table in every step."""
     theta, buffers = problem.theta, {name: torch.zeros_like(value) for name, value in problem.theta.items()}
     table, table_buffer = torch.zeros(N, dtype=torch.float64), torch.zeros(N, dtype=torch.float64)
-    for rows in BATCHES:
+    for rows in problem.batches:
         theta = leaves_of(theta)
         weights = table[rows].clone().requires_grad_()
         used = weights / weights.mean() if normalise and bool(weights.sum() > 0) else weights
@@ -139,6 +146,36 @@ def reference_point(problem: Problem, normalise: bool = False) -> tuple[Theta, T
     return theta, table
 
 
+def reference_beta(problem: Problem, normalise: bool = False) -> tuple[Theta, Tensor]:
+    """BDW: w ~ Beta(a, b) from the uniform prior, dense momentum on log a and log b of the whole table every step."""
+    theta, buffers = problem.theta, {name: torch.zeros_like(value) for name, value in problem.theta.items()}
+    logs, logs_buffer = torch.zeros(2, N, dtype=torch.float64), torch.zeros(2, N, dtype=torch.float64)
+    stream = Randomness(0)["weights"].get_state()
+    for rows in problem.batches:
+        theta, logs = leaves_of(theta), logs.detach().requires_grad_()
+        a, b = logs[:, rows].exp()
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(stream)
+            weights = torch.distributions.Beta(a, b).rsample()
+            stream = torch.get_rng_state()
+        used = weights / weights.mean() if normalise else weights
+        loss = (used * problem.losses(theta, rows)).sum() / len(rows)
+        after, buffers = heavy_ball(theta, buffers, gradients(loss, theta))
+        (dense,) = torch.autograd.grad(problem.meta(after), logs)
+        assert dense.count_nonzero() == 2 * len(rows)
+        logs_buffer = 0.9 * logs_buffer + dense
+        logs = (logs - BETA_ETA * logs_buffer).clip(-BOUND, BOUND)
+        theta, buffers = after, {name: value.detach() for name, value in buffers.items()}
+    return theta, logs.detach()
+
+
+def beta() -> BetaWeighter:
+    return BetaWeighter(
+        N, learning_rate=BETA_ETA, momentum=0.9, log_bound=BOUND, cdf_threshold=0.1, density_threshold=0.5,
+        dtype=torch.float64,
+    )  # fmt: skip
+
+
 def point() -> PointWeighter:
     return PointWeighter(
         N, learning_rate=ETA, momentum=0.9, gradient_clip=CLIP, threshold=0.1, dtype=torch.float64
@@ -150,23 +187,39 @@ def assert_equal(found: Theta, expected: Theta) -> None:
         torch.testing.assert_close(found[name], value.detach(), rtol=1e-10, atol=1e-12)
 
 
-def test_three_steps_of_l2rw() -> None:
-    problem, weighter = Problem(), L2RWWeighter(N)
+def assert_table(found: NDArray[np.float64], expected: Tensor, *, bound: float) -> None:
+    """The table is the reference's, and some of it, but not all, was cut off at the bound."""
+    torch.testing.assert_close(torch.from_numpy(found), expected, rtol=1e-10, atol=1e-12)
+    assert bool((expected == bound).any())
+    assert not bool((expected == bound).all())
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_three_steps_of_l2rw(seed: int) -> None:
+    problem, weighter = Problem(seed), L2RWWeighter(N)
     expected, table = reference_l2rw(problem)
     assert_equal(problem.run(weighter), expected)
-    torch.testing.assert_close(torch.from_numpy(weighter.table().mean), table, rtol=1e-10, atol=1e-12)
-    assert bool((table == 0).any()), "no weight was cut off at 0"
-    assert bool((table > 0).any())
+    assert_table(weighter.table().mean, table, bound=0)
 
 
 @pytest.mark.parametrize("normalise", [False, True])
-def test_three_steps_of_dw(normalise: bool) -> None:
-    problem, weighter = Problem(), point()
+@pytest.mark.parametrize("seed", SEEDS)
+def test_three_steps_of_dw(seed: int, normalise: bool) -> None:
+    problem, weighter = Problem(seed), point()
     expected, table = reference_point(problem, normalise)
     assert_equal(problem.run(SelfNormalised(weighter) if normalise else weighter), expected)
-    torch.testing.assert_close(torch.from_numpy(weighter.table().mean), table, rtol=1e-10, atol=1e-12)
-    assert bool((table == 0).any()), "no weight was cut off at 0"
-    assert bool((table > 0).any())
+    assert_table(weighter.table().mean, table, bound=0)
+
+
+@pytest.mark.parametrize("normalise", [False, True])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_three_steps_of_bdw(seed: int, normalise: bool) -> None:
+    problem, weighter = Problem(seed), beta()
+    expected, (log_a, log_b) = reference_beta(problem, normalise)
+    assert_equal(problem.run(SelfNormalised(weighter) if normalise else weighter), expected)
+    table = weighter.table()
+    assert_table(np.log(table.a), log_a, bound=BOUND)
+    assert_table(np.log(table.b), log_b, bound=-BOUND)
 
 
 def test_dw_limits_the_norm_of_the_whole_gradient_and_leaves_shorter_ones_alone() -> None:
