@@ -95,6 +95,20 @@ def test_bad_tables_are_refused(
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("bad", [-1.0, np.nan, np.inf])
+def test_bad_numbers_in_parquet_are_refused_too(
+    tmp_path: Path, source: PackedDataset, make_context: MakeContext, bad: float
+) -> None:
+    """There NaN is a number like any other, not an empty cell."""
+    table = _run_table(source)
+    means = WEIGHTS.copy()
+    means[6:8] = bad
+    table = table.set_column(table.column_names.index("mean"), "mean", pa.array(means))
+    pq.write_table(table, tmp_path / "bad.parquet")
+    with pytest.raises(InputError, match=rf"mean is {bad} in row 7 \(2 such row\(s\)\); allowed: finite numbers, 0 or"):
+        _mean_weights(make_context(weighter="given", weights_file=str(tmp_path / "bad.parquet")))
+
+
 def test_weights_of_another_data_set_are_refused(
     tmp_path: Path, source: PackedDataset, make_context: MakeContext
 ) -> None:
