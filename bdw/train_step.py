@@ -73,7 +73,12 @@ class Learner:
     @functools.cached_property
     def layers(self) -> dict[str, nn.Module] | None:
         """What `LayerTangents` takes the tangents from; None where forward mode has to (batch norm, fewer views)."""
-        return layers_of(self.model) if self.tangent_views is None else None
+        return layers_of(self.model) if self.takes_all_views else None
+
+    @property
+    def takes_all_views(self) -> bool:
+        """Whether the tangent pass sees all views: as many as there are is no subset, and nothing is drawn for it."""
+        return self.tangent_views is None or self.tangent_views == self.model.task.num_views
 
 
 def train_step(learner: Learner, batch: SourceBatch, *, learn: bool = True) -> StepMeasurements:
@@ -151,7 +156,7 @@ def view_derivatives(
 
 
 def _tangent_views(learner: Learner, views: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    if learner.tangent_views is None:
+    if learner.tangent_views is None or learner.takes_all_views:
         return views
     task, generator = learner.model.task, learner.randomness["tangent_views"]
     return task.some_views(views, learner.tangent_views, generator)

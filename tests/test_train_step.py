@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import itertools
+import math
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -16,8 +20,9 @@ from bdw.meta_gradient import reference_weight_gradient
 from bdw.meta_loss import prototype_cross_entropy
 from bdw.pretext import PretextModel
 from bdw.pretext.rotation import Rotation
+from bdw.pretext.vae import VariationalAutoEncoder
 from bdw.randomness import Randomness
-from bdw.train_step import Learner, SourceBatch, train_step
+from bdw.train_step import Learner, SourceBatch, train_step, view_derivatives
 from bdw.weighters import Learns, WeightSample
 from bdw.weighters.uniform import UniformWeighter
 
@@ -154,3 +159,63 @@ def test_target_batches_move_running_statistics_only_if_asked_to(option: bool) -
     train_step(weighted, batch)
     same = [torch.equal(a, b) for a, b in zip(plain.model.buffers(), weighted.model.buffers(), strict=True)]
     assert all(same) is not option
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_derivatives_on_some_views_are_those_of_all_views_on_average(count: int) -> None:
+    """Over all subsets of every instance; no two instances see the same one at once."""
+    torch.manual_seed(3)
+    model = _learner(None, norm=lambda: nn.GroupNorm(2, 4)).model
+    images, angles = model.task.views(torch.randn(K, 1, 6, 6, dtype=torch.float64), torch.Generator())
+    theta = {name: value.detach() for name, value in model.named_parameters()}
+    direction = {name: torch.randn_like(value) for name, value in theta.items()}
+    subsets = torch.tensor(list(itertools.combinations(range(4), count)))
+    instances = torch.arange(K).unsqueeze(1)
+    total = torch.zeros(K, dtype=torch.float64)
+    for shift in range(len(subsets)):
+        chosen = subsets[(torch.arange(K) + shift) % len(subsets)]
+        some = (images.unflatten(0, (K, 4))[instances, chosen].flatten(0, 1), angles[instances, chosen])
+        total += view_derivatives(model, some, theta, direction)
+    for i in range(K):
+        by_instance = torch.autograd.grad(model((images, angles)).losses[i], list(model.parameters()))
+        expected = sum((g * direction[name]).sum() for g, name in zip(by_instance, theta, strict=True))
+        torch.testing.assert_close(total[i] / len(subsets), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_all_subsets_of_views_are_equally_likely(count: int) -> None:
+    task, generator = Rotation(), torch.Generator().manual_seed(0)
+    views = task.views(torch.zeros(3000, 1, 4, 4), torch.Generator())
+    _, angles = task.some_views(views, count, generator)
+    drawn, frequencies = angles.sort(dim=1).values.unique(dim=0, return_counts=True)
+    assert len(drawn) == math.comb(4, count)
+    assert scipy.stats.chisquare(frequencies).pvalue > 0.01
+    _, again = task.some_views(views, count, generator)
+    assert not torch.equal(again, angles), "every step draws anew"
+
+
+def test_as_many_views_as_there_are_draw_nothing() -> None:
+    torch.manual_seed(4)
+    batch, target = _batch(), torch.randn(12, 1, 6, 6, dtype=torch.float64)
+    gradients = {}
+    for count in (None, 4, 1):
+        learner = dataclasses.replace(_learner(_Prototypes(target)), tangent_views=count)
+        train_step(learner, batch)
+        assert isinstance(learner.weighter, _Recorder)
+        assert learner.weighter.gradient is not None
+        gradients[count] = learner.weighter.gradient
+        state = learner.randomness["tangent_views"].get_state()
+        assert torch.equal(state, Randomness(0)["tangent_views"].get_state()) is (count != 1)
+    assert torch.equal(gradients[None], gradients[4])
+    assert not torch.allclose(gradients[None], gradients[1])
+
+
+def test_the_only_view_costs_no_forward_mode() -> None:
+    """An auto-encoder's images have one view: asking for one must not cost it the tangents of the training pass."""
+    backbone = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    model = PretextModel(Encoder(backbone, 1, 3, (1, 4, 4)), VariationalAutoEncoder())
+    learner = Learner(
+        model, model, torch.optim.SGD(model.parameters(), lr=0.1), UniformWeighter(np.ones(K)), None, Randomness(0),
+        tangent_views=1,
+    )  # fmt: skip
+    assert learner.layers is not None

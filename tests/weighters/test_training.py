@@ -191,6 +191,33 @@ def test_nothing_learnt_prunes_before_the_burn_in_is_over(trainer: Callable[...,
     assert set(run.mask.pruned_at_epoch.tolist()) == {0, 3}
 
 
+@pytest.mark.parametrize("weighter", LEARNING)
+def test_options_beyond_the_paper_continue_bit_for_bit(
+    trainer: Callable[..., Trainer], hidden: Problem, tmp_path: Path, weighter: str
+) -> None:
+    options = {
+        "weighter": weighter, "weight_lr": LEARNING[weighter], "prune": True, "cdf_threshold": 0.3, "pruned_for": 1,
+        "tangent_views": 1, "normalise_weights": True, "meta_every": 2,
+    }  # fmt: skip
+    whole = trainer(hidden, epochs=5, run_dir=str(tmp_path / "whole"), **options)
+    list(whole.epochs())
+    list(trainer(hidden, epochs=2, run_dir=str(tmp_path / "parts"), **options).epochs())
+    parts = trainer(hidden, epochs=5, run_dir=str(tmp_path / "parts"), resume=True, **options)
+    assert len(list(parts.epochs())) == 3
+    assert torch.equal(whole.mask.pruned_at_epoch, parts.mask.pruned_at_epoch)
+    assert bool((~whole.mask.kept).any())
+    for column in ("mean", "variance"):
+        expected, found = (getattr(run.learner.weighter.table(), column) for run in (whole, parts))
+        np.testing.assert_array_equal(expected, found)
+    for a, b in zip(whole.learner.model.parameters(), parts.learner.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_fixed_weights_prune_for_good(trainer: Callable[..., Trainer], hidden: Problem) -> None:
+    run = trainer(hidden, weighter="oracle", prune=True, epochs=4, pruned_for=1)
+    assert [report.instances_seen for report in run.epochs()] == [40, 80, 120, 160]
+
+
 def test_equal_weights_normalised_are_plain_training(
     trainer: Callable[..., Trainer], hidden: Problem, tmp_path: Path
 ) -> None:
