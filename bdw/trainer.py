@@ -109,6 +109,7 @@ class Trainer:
 
     def _epoch(self, epoch: int) -> EpochReport:
         began = time.perf_counter()
+        self._readmit(epoch)
         totals = self._train(epoch)
         self.learner.weighter.end_epoch()
         if epoch > self.config.weighter.burn_in_epochs:
@@ -137,8 +138,16 @@ class Trainer:
         config, weighter = self.config.weighter, self.learner.weighter
         if config.prune:
             weighter.freeze(self.mask.prune(weighter.useless(), weighter.table().mean, epoch))
-            if config.pruned_for is not None and weighter.learns is not Learns.NEVER:
-                weighter.thaw(self.mask.readmit(epoch - config.pruned_for))
+
+    def _readmit(self, epoch: int) -> None:
+        """Before that epoch, keep again what has rested long enough.
+
+        Not right after the verdicts of the epoch before: what a run leaves behind must show as kept only what was not
+        found useless the last time it was judged.
+        """
+        config, weighter = self.config.weighter, self.learner.weighter
+        if config.pruned_for is not None and weighter.learns is not Learns.NEVER:
+            weighter.thaw(self.mask.readmit(epoch - 1 - config.pruned_for))
 
     def _train(self, epoch: int) -> EpochTotals:
         config = self.config.optimiser
