@@ -110,7 +110,7 @@ class WeighterConfig:
     which means the same at every image size."""
     nearest_search: Literal["exact", "hnsw"] = "exact"
     """How `nearest-neighbour` finds the nearest target image: `exact` compares all pairs, `hnsw` walks through a graph,
-    for very large targets; needs `pip install 'bdw[ann]'`."""
+    for very large targets; needs `pip install faiss-cpu` (the extra `ann`)."""
     weights_file: str | None = None
     """`given`: a Parquet or CSV file with columns index or name, and weight or mean (an instance_weights.parquet, say).
     Images of weight 0 are thrown away before the first epoch."""

@@ -73,5 +73,7 @@ def test_nothing_stays_hooked() -> None:
 
 def test_models_whose_instances_interact_or_with_unknown_layers_are_left_to_forward_mode() -> None:
     assert layers_of(PretextModel(encoders.build("small_cnn", 1, 16), pretext.build("rotation"))) is None
+    bare = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8, affine=False))
+    assert layers_of(PretextModel(Encoder(bare, 1, 8, (1, 8, 8)), pretext.build("rotation"))) is None
     strange = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.PReLU())
     assert layers_of(PretextModel(Encoder(strange, 1, 8, (1, 8, 8)), pretext.build("rotation"))) is None

@@ -35,8 +35,10 @@ def hnsw_nearest_distances(
     threads = faiss.omp_get_max_threads()
     # Threads would link the graph in the order in which they happen to come.
     faiss.omp_set_num_threads(1)
-    index.add(flat.astype(np.float32))
-    faiss.omp_set_num_threads(threads)
+    try:
+        index.add(flat.astype(np.float32))
+    finally:
+        faiss.omp_set_num_threads(threads)
     squared = np.empty(len(images), dtype=np.int64)
     for start in range(0, len(images), IMAGE_BLOCK):
         block = np.array(images[start : start + IMAGE_BLOCK]).reshape(-1, flat.shape[1])
@@ -53,6 +55,6 @@ def _faiss() -> Any:
         import faiss
     except ImportError as error:
         raise InputError(
-            "nearest_search: 'hnsw' needs FAISS, which is not installed; allowed: exact, or `pip install 'bdw[ann]'`"
+            "nearest_search: 'hnsw' needs FAISS, which is not installed; allowed: exact, or `pip install faiss-cpu`"
         ) from error
     return faiss

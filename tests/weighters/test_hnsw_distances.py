@@ -17,7 +17,7 @@ from bdw.weighters.hnsw_distances import hnsw_nearest_distances
 from bdw.weighters.nearest_distances import nearest_distances
 
 needs_faiss = pytest.mark.skipif(
-    importlib.util.find_spec("faiss") is None, reason="FAISS is not installed: pip install 'bdw[ann]'"
+    importlib.util.find_spec("faiss") is None, reason="FAISS is not installed: pip install faiss-cpu"
 )
 
 
@@ -50,6 +50,6 @@ def test_a_missing_library_is_said_with_the_command_that_installs_it(
     monkeypatch: pytest.MonkeyPatch, make_context: Callable[..., WeighterContext]
 ) -> None:
     monkeypatch.setitem(sys.modules, "faiss", None)
-    with pytest.raises(InputError, match=r"nearest_search: 'hnsw' needs FAISS.*pip install 'bdw\[ann\]'"):
+    with pytest.raises(InputError, match=r"nearest_search: 'hnsw' needs FAISS.*pip install faiss-cpu"):
         weighters.check(make_context(weighter="nearest-neighbour", nearest_search="hnsw").config)
     weighters.check(make_context(weighter="nearest-neighbour").config)
