@@ -11,6 +11,7 @@ import pandas as pd
 
 from analysis import draw_scores, order_of, paper_table, save_figure, summarise
 from bdw.atomic import write_text
+from bdw.report.figure import CSS_PIXELS_PER_INCH, DENSITY
 from bdw.report.planted import groups
 from bdw.report.sweep_report import FIGURES
 from bdw.report.weights_figures import PruningRule, density, planted_histogram
@@ -86,6 +87,7 @@ def draw_weights(runs: Mapping[str, Path], folder: Path) -> list[dict[str, str]]
             ("b", density(weights["a"], weights["b"], rule=rule, medians=medians), "Density of a and b"),
         ):
             file = folder / f"figure_1{letter}_{domain}.png"
+            figure.set_dpi(CSS_PIXELS_PER_INCH * DENSITY)
             save_figure(figure, file)
             caption = f"{what} after the last epoch, target {domain} (paper, Figure 1{letter})."
             entries.append({"file": file.name, "alternative": f"{what}, target {domain}", "caption": caption})

@@ -97,9 +97,9 @@ def _headlines(trials: pd.DataFrame) -> list[Headline]:
     found.append(
         Headline("Trials", f"{len(trials):,}", ", ".join(f"{number_of} {state}" for state, number_of in states.items()))
     )
-    found.append(Headline("Time", seconds(column(trials, "wall_seconds").sum()), "over the trials of the search"))
+    found.append(Headline("Time", seconds(column(trials, "wall_seconds").sum()), "over the trials listed"))
     seen = column(trials, "instances_seen").sum()
-    found.append(Headline("Instances seen", count(seen), "source images, over the trials of the search"))
+    found.append(Headline("Instances seen", count(seen), "source images, over the trials listed"))
     return found
 
 
