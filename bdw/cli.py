@@ -20,7 +20,7 @@ import tyro
 
 from bdw import presets
 from bdw.config import RunConfig
-from bdw.errors import InputError, NonFiniteError
+from bdw.errors import DisagreementError, InputError, NonFiniteError
 
 PRESET_HELP = (
     "Settings to start from; other flags override them. Default: `digits` for the embedded digits, `pictures` "
@@ -162,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except NonFiniteError as error:
+    except (NonFiniteError, DisagreementError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -28,3 +28,14 @@ class NonFiniteError(RuntimeError):
             "rate (--weight-lr) usually helps"
         )
         self.quantity, self.step, self.epoch = quantity, step, epoch
+
+
+class DisagreementError(RuntimeError):
+    """Workers no longer hold the same; the last checkpoint is from before."""
+
+    def __init__(self, what: str, epoch: int, ranks: list[int]):
+        super().__init__(
+            f"after epoch {epoch} worker(s) {', '.join(map(str, ranks))} and worker 0 differ in {what}; training "
+            "stopped; the last checkpoint, if there is one, is from before. This is a bug or a broken machine, no setting"
+        )
+        self.what, self.epoch, self.ranks = what, epoch, ranks

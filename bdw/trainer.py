@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from bdw import checkpoint, collectives, device, encoders, evaluation, meta_loss, pretext, run_state, weighters
+from bdw.agreement import require_same
 from bdw.config import RunConfig
 from bdw.data import Problem, load
 from bdw.data.augment import random_crop_flip
@@ -58,6 +59,7 @@ def iterate(
     Raises:
         InputError: the input cannot work; before any compute.
         NonFiniteError: a loss, a gradient or a parameter became NaN or infinite; the last checkpoint is intact.
+        DisagreementError: workers no longer hold the same weights and keep mask after an epoch.
     """
     yield from Trainer(config, problem=problem, listener=listener, packing=packing).epochs()
 
@@ -114,6 +116,7 @@ class Trainer:
         self.learner.weighter.end_epoch()
         if epoch > self.config.weighter.burn_in_epochs:
             self._prune(epoch)
+        require_same({"weights": self.learner.weighter.state_dict(), "keep mask": self.mask.state_dict()}, epoch)
         scores = self._scores(epoch)
         is_best = self.measure.better(scores[self.measure.name], self.best_score)
         last_epoch = epoch == self.config.optimiser.epochs

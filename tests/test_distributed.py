@@ -18,9 +18,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 import bdw
 from bdw import checkpoint, collectives
+from bdw.agreement import require_same
 from bdw.config import RunConfig
 from bdw.data.batches import local_part
 from bdw.encoders import Encoder
+from bdw.errors import DisagreementError
 from bdw.pretext import PretextModel
 from bdw.pretext.rotation import Rotation
 from bdw.randomness import Randomness
@@ -271,3 +273,22 @@ def test_fit_hands_over_on_every_rank_and_another_number_of_workers_goes_on(tmp_
     (report,) = trainer.epochs()
     assert report.epoch == 2
     assert trainer.history[0].instances_seen == 64
+
+
+def _agree(rank_that_differs: int | None) -> dict[str, str]:
+    weights = torch.arange(6, dtype=torch.float32)
+    if collectives.rank() == rank_that_differs:
+        weights[3] = torch.nextafter(weights[3], torch.tensor(9.0))
+    mask = torch.ones(6, dtype=torch.bool)
+    try:
+        require_same({"weights": {"parameters": weights}, "keep mask": {"kept": mask}}, epoch=4)
+    except DisagreementError as error:
+        return {"said": str(error)}
+    return {"said": ""}
+
+
+def test_workers_that_part_are_stopped_on_every_one_of_them(tmp_path: Path) -> None:
+    for result in _on_workers(2, tmp_path / "same", _agree, None):
+        assert result["said"] == ""
+    for result in _on_workers(2, tmp_path / "other", _agree, 1):
+        assert result["said"].startswith("after epoch 4 worker(s) 1 and worker 0 differ in weights (parameters)")

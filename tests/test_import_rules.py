@@ -14,7 +14,8 @@ OUR_PACKAGES = {"bdw", "analysis", "sweeps", "benchmarks", "tests"}
 
 # Bottom to top; a module imports only from lines above its own. A package is one line and may import itself.
 LAYERS = [
-    "errors", "config", "presets", "atomic", "device", "randomness", "collectives", "measurements", "usefulness",
+    "errors", "config", "presets", "atomic", "device", "randomness", "collectives", "agreement", "measurements",
+    "usefulness",
     "data", "encoders", "image_table",
     "pretext", "meta_loss",
     "weights_file", "lazy_momentum", "weighters",
