@@ -16,7 +16,7 @@ from bdw.errors import DisagreementError
 
 
 def require_same(states: Mapping[str, Mapping[str, Tensor]], epoch: int) -> None:
-    """`DisagreementError` on every worker unless these tensors (what -> name -> tensor) are the same on all, in every bit.
+    """`DisagreementError` on every worker unless these tensors (what -> name -> tensor) are the same on all workers.
 
     Only their digests travel, 32 bytes each.
     """

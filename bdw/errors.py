@@ -36,6 +36,7 @@ class DisagreementError(RuntimeError):
     def __init__(self, what: str, epoch: int, ranks: list[int]):
         super().__init__(
             f"after epoch {epoch} worker(s) {', '.join(map(str, ranks))} and worker 0 differ in {what}; training "
-            "stopped; the last checkpoint, if there is one, is from before. This is a bug or a broken machine, no setting"
+            "stopped; the last checkpoint, if there is one, is from before. No setting does this: it is a bug or a "
+            "broken machine"
         )
         self.what, self.epoch, self.ranks = what, epoch, ranks
