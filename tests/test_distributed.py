@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor, nn
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.nn.parallel import DistributedDataParallel
 
 import bdw
@@ -292,3 +293,58 @@ def test_workers_that_part_are_stopped_on_every_one_of_them(tmp_path: Path) -> N
         assert result["said"] == ""
     for result in _on_workers(2, tmp_path / "other", _agree, 1):
         assert result["said"].startswith("after epoch 4 worker(s) 1 and worker 0 differ in weights (parameters)")
+
+
+def _traffic(num_instances: int) -> dict[str, int]:
+    """Bytes that a worker hands to all-reduces in one step of BDW, by who asks for them."""
+    torch.manual_seed(0)
+    backbone = nn.Sequential(nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.Tanh(), nn.Flatten(), nn.Linear(64, 5))
+    model = PretextModel(Encoder(backbone, 1, 5, (1, 8, 8)), Rotation())
+    replicated = DistributedDataParallel(model)
+    counted = {"gradient": 0, "direct": 0, "parameters": sum(4 * p.numel() for p in model.parameters())}
+
+    def count_bucket(_, bucket):  # DistributedDataParallel refuses annotations that are strings, as they are here.
+        counted["gradient"] += bucket.buffer().numel() * bucket.buffer().element_size()
+        return allreduce_hook(dist.group.WORLD, bucket)
+
+    replicated.register_comm_hook(None, count_bucket)
+    all_reduce = dist.all_reduce
+
+    def count_direct(tensor: Tensor, **options: Any) -> Any:
+        if not options:  # The bucket's own call has some.
+            counted["direct"] += tensor.numel() * tensor.element_size()
+        return all_reduce(tensor, **options)
+
+    learner = Learner(
+        model=model,
+        replicated=replicated,
+        optimiser=torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9),
+        weighter=BetaWeighter(
+            num_instances, learning_rate=1.0, momentum=0.9, log_bound=7.0, cdf_threshold=0.1, density_threshold=0.5
+        ),
+        meta_loss=_Distance32(2),
+        randomness=Randomness(0, collectives.rank()),
+    )
+    mine = local_part(torch.arange(K), collectives.rank(), collectives.size())
+    dist.all_reduce = count_direct
+    try:
+        train_step(learner, SourceBatch(mine, torch.randn(len(mine), 1, 6, 6), K))
+    finally:
+        dist.all_reduce = all_reduce
+    return counted
+
+
+class _Distance32(_Distance):
+    """The same in float32."""
+
+    def __init__(self, workers: int):
+        super().__init__(workers)
+        self._images = self._images.float()
+
+
+def test_a_step_exchanges_two_gradients_and_nothing_that_grows_with_the_source(tmp_path: Path) -> None:
+    few, many = (_on_workers(2, tmp_path / str(n), _traffic, n)[0] for n in (20, 200_000))
+    assert few == many
+    assert few["gradient"] == few["parameters"]
+    # v is as long as the part of the parameters that the meta-loss depends on.
+    assert 0 < few["direct"] <= few["parameters"]
