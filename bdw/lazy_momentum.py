@@ -43,25 +43,27 @@ class LazyMomentum:
 
     def catch_up(self, rows: Tensor | None = None) -> None:
         """Bring these rows (indices; default: all) to the present."""
-        index: Tensor | slice = slice(None) if rows is None else rows
-        idle = (self.now - self.clock[index]).to(torch.float64)
-        decay = torch.pow(torch.tensor(self.momentum, dtype=torch.float64), idle)
-        travelled = self.momentum * (1 - decay) / (1 - self.momentum)
-        buffers = self.buffers[:, index].to(torch.float64)
-        moved = self.parameters[:, index].to(torch.float64) - self._learning_rate * travelled * buffers
+        if rows is None:
+            rows = torch.arange(len(self.clock))
+        idle = (self.now - self.clock.index_select(0, rows)).to(torch.float64)
+        decay = torch.pow(self.momentum, idle)
+        travelled = (1 - decay).mul_(self._learning_rate * self.momentum / (1 - self.momentum))
+        buffers = self.buffers.index_select(1, rows).to(torch.float64)
+        moved = self.parameters.index_select(1, rows).to(torch.float64).addcmul_(travelled, buffers, value=-1)
         # A row that is up to date must come out bit for bit as it went in, and so it does: travelled is 0, decay 1.
-        self.parameters[:, index] = moved.clamp(self.low, self.high).to(self.parameters.dtype)
-        self.buffers[:, index] = (buffers * decay).to(self.buffers.dtype)
-        self.clock[index] = self.now
+        moved = moved.clamp_(self.low, self.high).to(self.parameters.dtype)
+        self.parameters.index_copy_(1, rows, moved)
+        self.buffers.index_copy_(1, rows, buffers.mul_(decay).to(self.buffers.dtype))
+        self.clock.index_fill_(0, rows, self.now)
 
     def step(self, rows: Tensor, gradients: Tensor) -> None:
         """One step of the whole table in which only these rows, already caught up, have gradients (p, len(rows))."""
         self.now += 1
-        buffers = self.momentum * self.buffers[:, rows] + gradients.to(self.buffers.dtype)
-        self.buffers[:, rows] = buffers
-        moved = self.parameters[:, rows] - self._learning_rate * buffers
-        self.parameters[:, rows] = moved.clamp(self.low, self.high)
-        self.clock[rows] = self.now
+        buffers = self.buffers.index_select(1, rows).mul_(self.momentum).add_(gradients.to(self.buffers.dtype))
+        moved = self.parameters.index_select(1, rows).sub_(buffers, alpha=self._learning_rate)
+        self.buffers.index_copy_(1, rows, buffers)
+        self.parameters.index_copy_(1, rows, moved.clamp_(self.low, self.high))
+        self.clock.index_fill_(0, rows, self.now)
 
     def exchange(self, rows: Tensor) -> None:
         """Let every worker have the rows that the others stepped; `rows`: this worker's, up to date as all others are.

@@ -79,7 +79,7 @@ class BetaWeighter(LearntWeighter):
     def sample(self, indices: Tensor, generator: torch.Generator) -> WeightSample:
         """w_i ~ Beta(a_i, b_i) (k,), with the graph back to (log a_i, log b_i)."""
         self.optimiser.catch_up(indices)
-        logs = self.optimiser.parameters[:, indices].to(torch.float64).requires_grad_()
+        logs = self.optimiser.parameters.index_select(1, indices).to(torch.float64).requires_grad_()
         a, b = logs.exp()
         with drawn_from(generator):
             weights = torch.distributions.Beta(a, b, validate_args=False).rsample()
