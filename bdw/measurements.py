@@ -87,6 +87,9 @@ class ProgressListener(Protocol):
     def on_epoch(self, report: EpochReport) -> None:
         """An epoch has ended, its checkpoint is written."""
 
+    def on_measure(self, what: str, done: int, total: int | None) -> None:
+        """A measure that takes long has done so much of `what`."""
+
 
 class Silent:
     """A listener that says nothing."""
@@ -95,4 +98,7 @@ class Silent:
         """Nothing."""
 
     def on_epoch(self, report: EpochReport) -> None:
+        """Nothing."""
+
+    def on_measure(self, what: str, done: int, total: int | None) -> None:
         """Nothing."""

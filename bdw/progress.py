@@ -76,6 +76,14 @@ class ConsoleProgress:
         """Print the epoch's line."""
         self._print(epoch_line(report, self._num_epochs, self._measure))
 
+    def on_measure(self, what: str, done: int, total: int | None) -> None:
+        """Show how far a measure is, as for steps."""
+        line = f"{what}  {done:,}" + ("" if total is None else f"/{total:,}")
+        if self._live is not None:
+            self._live.update(Text(line, no_wrap=True, overflow="ellipsis"))
+        elif self._clock() - self._last_line >= self._seconds_between_lines:
+            self._print(line)
+
     def _print(self, line: str) -> None:
         self._console.print(Text(line), soft_wrap=True)
         self._console.file.flush()

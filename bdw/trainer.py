@@ -218,7 +218,12 @@ class Trainer:
         """That model as measures see it, on a split of the target."""
         settings = Settings.from_config(self.config)
         return Examination(
-            encoder=model.encoder, model=model, target=self.problem.target, split=split, settings=settings
+            encoder=model.encoder,
+            model=model,
+            target=self.problem.target,
+            split=split,
+            settings=settings,
+            progress=self.listener.on_measure,
         )
 
     def _scores(self, epoch: int) -> dict[str, float]:

@@ -131,3 +131,12 @@ def test_on_a_terminal_one_line_follows_the_steps_and_is_gone_at_the_end() -> No
 )
 def test_clock_time(seconds: float, text: str) -> None:
     assert clock_time(seconds) == text
+
+
+def test_a_measure_that_takes_long_says_how_far_it_is() -> None:
+    clock, console = Clock(), plain_console()
+    with ConsoleProgress(measure=ACCURACY, console=console, seconds_between_lines=10.0, clock=clock) as progress:
+        for done in range(1, 31):
+            clock.now += 1.0
+            progress.on_measure("fine-tuning, epochs", done, 800)
+    assert printed(console) == [f"fine-tuning, epochs  {done}/800" for done in (10, 20, 30)]
