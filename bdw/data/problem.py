@@ -95,7 +95,7 @@ def load(
     pool = reader.source(request)
     parts = _target_parts(config, pool.channels)
     if config.target_fraction < 1:
-        pool = _without(pool, parts)
+        pool = _without(pool, parts, config.target)
     pool = _judged(_limited(pool, config.max_source, config.data_seed), config.target)
     if check_source is not None:
         check_source(len(pool))
@@ -129,10 +129,16 @@ def _target_parts(config: DataConfig, channels: int | None) -> Mapping[SplitName
     return parts
 
 
-def _without(pool: Part, parts: Mapping[SplitName, Part]) -> Part:
-    """The pool without the target's images, which it knows by their names."""
-    taken = {name for part in parts.values() for name in part.names}
+def _without(pool: Part, parts: Mapping[SplitName, Part], target: str) -> Part:
+    """The pool without the target's images, known by their names; of a mixture that the target is in, its member only.
+
+    Members whose images have names in common get them prefixed (see the mixture's reader).
+    """
+    own = {name for part in parts.values() for name in part.names}
+    taken = own | {f"{target}/{name}" for name in own}
     left = np.array([name not in taken for name in pool.names])
+    if pool.kinds is not None and (pool.kinds == target).any():
+        left |= pool.kinds != target
     if not left.any():
         raise InputError("target_fraction: the target takes every image of the source; allowed: a smaller share")
     return pool if left.all() else pool.select(np.flatnonzero(left))

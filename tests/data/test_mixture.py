@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sample_sets import LABELS, pictures
+from PIL import Image
+from sample_sets import LABELS, pictures, write_folder
 
 from bdw.config import DataConfig
 from bdw.data import load
@@ -80,6 +81,23 @@ def test_a_share_of_the_target_leaves_the_source(root: Path, tmp_path: Path) -> 
     alone = load_target(config(root, tmp_path, target_fraction=0.4), tmp_path, channels=1)
     np.testing.assert_array_equal(alone.train.images, problem.target.train.images)
     assert len(problem.target.test) == 30
+
+
+def test_members_with_the_same_file_names_are_told_apart(tmp_path: Path) -> None:
+    first, second = write_folder(tmp_path / "first"), write_folder(tmp_path / "second")
+    images = sorted((second).rglob("*.png"))
+    for i, path in enumerate(images):  # The same names, other pictures.
+        Image.fromarray(pictures(1, 12, 10, seed=100 + i)[0]).save(path)
+    chosen = config(tmp_path, tmp_path, source=f"mixture:{first}+{second}", target=str(second), target_fraction=0.4)
+    problem = load(chosen, tmp_path)
+    source = problem.source
+    assert source.planted_kinds is not None
+    counts = [int((source.planted_kinds == kind).sum()) for kind in (str(first), str(second))]
+    assert counts == [30, 18]
+    held = {image.tobytes() for part in (problem.target.train, problem.target.validation) for image in part.images}
+    held |= {image.tobytes() for image in problem.target.test.images}
+    assert len(held) == 12
+    assert not held & {image.tobytes() for image in source.images}
 
 
 def test_the_whole_target_leaves_the_source_alone(root: Path, tmp_path: Path) -> None:
