@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,7 +96,7 @@ def load(
     pool = reader.source(request)
     parts = _target_parts(config, pool.channels)
     if config.target_fraction < 1:
-        pool = _without(pool, parts, config.target)
+        pool = _without(pool, parts)
     pool = _judged(_limited(pool, config.max_source, config.data_seed), config.target)
     if check_source is not None:
         check_source(len(pool))
@@ -129,19 +130,28 @@ def _target_parts(config: DataConfig, channels: int | None) -> Mapping[SplitName
     return parts
 
 
-def _without(pool: Part, parts: Mapping[SplitName, Part], target: str) -> Part:
-    """The pool without the target's images, known by their names; of a mixture that the target is in, its member only.
+def _without(pool: Part, parts: Mapping[SplitName, Part]) -> Part:
+    """The pool without the target's images, which it knows by their names.
 
-    Members whose images have names in common get them prefixed (see the mixture's reader).
+    Names only mean something within a data set: other data in the pool stay, whatever their images are called. Members
+    of a mixture whose images have names in common got them prefixed (see its reader).
     """
     own = {name for part in parts.values() for name in part.names}
-    taken = own | {f"{target}/{name}" for name in own}
-    left = np.array([name not in taken for name in pool.names])
-    if pool.kinds is not None and (pool.kinds == target).any():
-        left |= pool.kinds != target
-    if not left.any():
+    origin: Mapping[str, Any] = pool.fingerprint
+    members = zip(origin.get("kinds", [""]), origin.get("members", [origin]), strict=True)
+    leaves = np.zeros(len(pool), dtype=np.bool_)
+    for kind, fingerprint in members:
+        if _is_same_data(fingerprint, parts["train"].fingerprint):
+            taken = own | {f"{kind}/{name}" for name in own}
+            inside = pool.kinds == kind if "members" in origin else np.ones(len(pool), dtype=np.bool_)
+            leaves |= inside & np.array([name in taken for name in pool.names])
+    if leaves.all():
         raise InputError("target_fraction: the target takes every image of the source; allowed: a smaller share")
-    return pool if left.all() else pool.select(np.flatnonzero(left))
+    return pool.select(np.flatnonzero(~leaves)) if leaves.any() else pool
+
+
+def _is_same_data(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return all(one.get(key) == other.get(key) for key in ("reader", "path", "content"))
 
 
 def _judged(pool: Part, target: str) -> Part:

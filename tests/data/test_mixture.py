@@ -106,12 +106,6 @@ def test_the_whole_target_leaves_the_source_alone(root: Path, tmp_path: Path) ->
     assert len(problem.source) == 90
 
 
-def test_a_source_that_the_target_eats_up_is_refused(root: Path, tmp_path: Path) -> None:
-    # The folder reader's target is all of the folder: what is not train becomes validation and test.
-    with pytest.raises(InputError, match="target_fraction: the target takes every image"):
-        load(config(root, tmp_path, source=str(root / "two-test.npz"), target="two", target_fraction=0.5), tmp_path)
-
-
 def test_members_with_colours_make_the_pool_colourful(root: Path, tmp_path: Path) -> None:
     images = np.stack([pictures(30, 8, 8, seed=5, colours=1)] * 3, axis=-1)
     np.savez(root / "colour-train.npz", images=images, labels=LABELS)
@@ -151,3 +145,22 @@ def test_a_target_with_unlabelled_images_is_refused(root: Path, tmp_path: Path) 
         load(config(root, tmp_path, target="part"), tmp_path)
     with pytest.raises(InputError, match="have no label"):
         load(config(root, tmp_path, target="part", target_fraction=0.5), tmp_path)
+
+
+def test_torchvisions_sets_are_shared_out_as_well(sample_root: Path, tmp_path: Path) -> None:
+    fields = {"source": "mixture:mnist+fashion-mnist", "target": "mnist", "data_root": str(sample_root)}
+    whole = load(config(tmp_path, tmp_path, **fields), tmp_path)
+    shared = load(config(tmp_path, tmp_path, **fields, target_fraction=0.4), tmp_path)
+    own = len(shared.target.train) + len(shared.target.validation)
+    assert 0 < own < len(whole.target.train) + len(whole.target.validation)
+    assert len(shared.source) == len(whole.source) - own
+
+
+def test_images_of_another_set_stay_whatever_they_are_called(sample_root: Path, tmp_path: Path) -> None:
+    fields = {"source": "mnist", "target": "fashion-mnist", "data_root": str(sample_root)}
+    whole = load(config(tmp_path, tmp_path, **fields), tmp_path)
+    shared = load(config(tmp_path, tmp_path, **fields, target_fraction=0.4), tmp_path)
+    assert len(shared.source) == len(whole.source)
+    assert len(shared.target.train) < len(whole.target.train)
+    same = load(config(tmp_path, tmp_path, **{**fields, "target": "mnist"}, target_fraction=0.4), tmp_path)
+    assert len(same.source) < len(whole.source)
