@@ -71,6 +71,11 @@ class Learner:
         return dict(self.model.named_parameters())
 
     @functools.cached_property
+    def has_statistics(self) -> bool:
+        """Whether there are running statistics that target batches could move."""
+        return any(True for _ in self.model.buffers())
+
+    @functools.cached_property
     def layers(self) -> dict[str, nn.Module] | None:
         """What `LayerTangents` takes the tangents from; None where forward mode has to (batch norm, fewer views)."""
         return layers_of(self.model) if self.takes_all_views else None
@@ -134,7 +139,7 @@ def meta_direction(learner: Learner) -> tuple[dict[str, Tensor], Tensor]:
     assert meta_loss is not None, "a weighter that learns needs a meta-loss"
     batch = meta_loss.draw(learner.randomness)
     parameters = learner.parameters
-    if learner.target_updates_statistics:
+    if learner.target_updates_statistics or not learner.has_statistics:
         loss = meta_loss(learner.model, batch)
     else:
         with untouched_statistics(learner.model):
