@@ -1,0 +1,69 @@
+"""What an epoch of weighting costs: BDW without pruning against plain training, an epoch of each in turns.
+
+`python -m benchmarks.epoch --data-root DIR` takes the auto-encoder of the paper's Table 1 on its real images.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import tyro
+
+from bdw import presets
+from bdw.data import load
+from bdw.trainer import Trainer
+from benchmarks.harness import provenance, ratio, write_result
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Command line of this benchmark."""
+
+    data_root: str
+    """Folder with what the preset needs."""
+    preset: str = "mnist_autoencoders"
+    """Settings of both runs."""
+    rounds: int = 9
+    """Epochs of each; the first of each is left out."""
+    threads: int = 1
+    """torch's threads."""
+    save: bool = False
+    """Keep the result in benchmarks/results."""
+
+
+def main(arguments: Arguments) -> None:
+    """Train both in turns, print the seconds of their epochs and the ratio, and keep them if asked to."""
+    torch.set_num_threads(arguments.threads)
+    base = presets.build(arguments.preset).replace(
+        data_root=arguments.data_root, epochs=arguments.rounds, evaluate_every=arguments.rounds, prune=False
+    )
+    seconds: dict[str, list[float]] = {"plain": [], "BDW": []}
+    with tempfile.TemporaryDirectory() as folder:
+        base = base.replace(cache_dir=folder, checkpoint_every=arguments.rounds)
+        problem = load(base.data, Path(folder))
+        running = {
+            name: Trainer(base.replace(weighter=weighter, run_dir=f"{folder}/{weighter}"), problem=problem).epochs()
+            for name, weighter in (("plain", "uniform"), ("BDW", "beta"))
+        }
+        for number in range(arguments.rounds):
+            for name, epochs in running.items():
+                took = next(epochs).seconds
+                print(f"epoch {number + 1} of {arguments.rounds}  {name:6} {took:6.2f} s", flush=True)
+                if number:
+                    seconds[name].append(took)
+    median, low, high = ratio(seconds, "BDW", "plain")
+    print(f"BDW takes {median:.2f} times as long as plain training ({low:.2f} to {high:.2f})")
+    if arguments.save:
+        contents = {
+            **provenance(base.optimiser.seed), "preset": arguments.preset, "seconds": seconds,
+            "ratio": {"median": median, "lowest": low, "highest": high},
+        }  # fmt: skip
+        contents["command"] = contents["command"].replace(arguments.data_root, "DIR")
+        write_result(f"epoch-{arguments.preset.replace('_', '-')}-cpu", contents)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Arguments, description=__doc__))
