@@ -123,7 +123,7 @@ class SearchExperiment(Experiment):
     @property
     def objective(self) -> Objective:
         """What the search optimises."""
-        return objective(self.options.objective)
+        return objective(self.options.objective, self.measure)
 
     def open_search(self) -> optuna.Study:
         """The search's study; raises `InputError` if the name belongs to another experiment."""

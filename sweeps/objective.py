@@ -10,6 +10,8 @@ from typing import Any, Literal
 from bdw.errors import unknown_option
 from bdw.evaluation import Measure
 
+Direction = Literal["minimize", "maximize"]
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -17,7 +19,7 @@ class Objective:
 
     metrics: tuple[str, ...]
     """Columns of the epoch reports."""
-    directions: tuple[Literal["minimize", "maximize"], ...]
+    directions: tuple[Direction, ...]
     """`maximize` or `minimize`, one per metric."""
 
     @property
@@ -31,20 +33,29 @@ class Objective:
 
 
 SCORE = "best_validation_score"
-OBJECTIVES = {
-    "accuracy": Objective((SCORE,), ("maximize",)),
-    "accuracy-seconds": Objective((SCORE, "wall_seconds"), ("maximize", "minimize")),
-    "accuracy-instances": Objective((SCORE, "instances_seen"), ("maximize", "minimize")),
+COSTS: dict[str, tuple[str, ...]] = {
+    "accuracy": (),
+    "accuracy-seconds": ("wall_seconds",),
+    "accuracy-instances": ("instances_seen",),
 }
+"""Name of an objective -> the columns that are traded off against the best validation score."""
 
 
 def score_alone(measure: Measure) -> Objective:
     """The best validation score, in the measure's own direction."""
-    return Objective((SCORE,), ("maximize" if measure.higher_is_better else "minimize",))
+    return objective("accuracy", measure)
 
 
-def objective(name: str) -> Objective:
-    """The objective of that name. Raises `InputError` for an unknown one."""
-    if name not in OBJECTIVES:
-        raise unknown_option("objective", name, OBJECTIVES)
-    return OBJECTIVES[name]
+def objective(name: str, measure: Measure) -> Objective:
+    """The objective of that name, its score in the measure's own direction. Raises `InputError` for an unknown one."""
+    require_known(name)
+    costs = COSTS[name]
+    down: Direction = "minimize"
+    best: Direction = "maximize" if measure.higher_is_better else down
+    return Objective((SCORE, *costs), (best, *(down for _ in costs)))
+
+
+def require_known(name: str) -> None:
+    """Raise `InputError` for what is no objective's name."""
+    if name not in COSTS:
+        raise unknown_option("objective", name, COSTS)

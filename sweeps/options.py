@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bdw.errors import InputError
-from sweeps.objective import objective
+from sweeps.objective import require_known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,13 +52,9 @@ class SweepOptions:
             raise InputError(f"cpus_per_trial: {self.cpus_per_trial} cannot work; allowed: a positive number")
         for seed in self.seeds:
             _require_at_least("seeds", seed, 0)
-        for name in ("seeds", "targets"):
-            values = getattr(self, name)
-            twice = next((value for value in values if values.count(value) > 1), None)
-            if twice is not None:
-                raise InputError(f"{name}: {twice!r} is given twice; allowed: each once")
-        if not self.seeds:
-            raise InputError("seeds: none given; allowed: at least one")
+        require_each_once("seeds", self.seeds)
+        require_each_once("targets", self.targets)
+        require_some("seeds", self.seeds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +68,22 @@ class SearchOptions(SweepOptions):
 
     def check(self) -> None:
         """Raise `InputError` for values that cannot work."""
-        objective(self.objective)
+        require_known(self.objective)
         _require_at_least("samples", self.samples, 1)
         super().check()
+
+
+def require_each_once(name: str, values: Sequence[object]) -> None:
+    """Raise `InputError` for a value that is given twice: its runs would count as several."""
+    twice = next((value for value in values if values.count(value) > 1), None)
+    if twice is not None:
+        raise InputError(f"{name}: {twice!r} is given twice; allowed: each once")
+
+
+def require_some(name: str, values: Sequence[object]) -> None:
+    """Raise `InputError` if there is no value."""
+    if not values:
+        raise InputError(f"{name}: none given; allowed: at least one")
 
 
 def _require_at_least(name: str, value: float | None, least: int) -> None:

@@ -13,15 +13,17 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search import Searcher
 
+from bdw import evaluation
 from bdw.errors import InputError
 from bdw.report import write_sweep_report
-from sweeps.objective import OBJECTIVES, SCORE
+from sweeps.objective import SCORE, objective
 from sweeps.optuna_search import StudySearcher
 from sweeps.results import trial_rows, write_trials
 from sweeps.search import failures
 from sweeps.study import only_driver, open_storage, open_study, requeue_unfinished, settled_trials
 
 LAST_EPOCH = 3
+ACCURACY = evaluation.measure("accuracy")
 Open = Callable[..., optuna.Study]
 
 
@@ -29,11 +31,11 @@ Open = Callable[..., optuna.Study]
 def reopen(tmp_path: Path) -> Open:
     """Opens the same study as a new process would."""
 
-    def open_again(name: str = "sweep", objective: str = "accuracy", experiment: Any = None) -> optuna.Study:
+    def open_again(name: str = "sweep", optimised: str = "accuracy", experiment: Any = None) -> optuna.Study:
         return open_study(
             open_storage(tmp_path / "study.journal"),
             name,
-            directions=OBJECTIVES[objective].directions,
+            directions=objective(optimised, ACCURACY).directions,
             experiment=experiment or {"data": "digits"},
             seed=7,
         )
@@ -46,8 +48,10 @@ def propose(trial: optuna.Trial) -> dict[str, Any]:
     return {"plan": {"x": x}, "labels": {"run": f"run-{x!r}", "method": "BDW", "seed": 0}}
 
 
-def searcher_for(study: optuna.Study, *, num_new: int = 10, objective: str = "accuracy") -> StudySearcher:
-    return StudySearcher(study, propose, objective=OBJECTIVES[objective], last_epoch=LAST_EPOCH, num_new=num_new)
+def searcher_for(study: optuna.Study, *, num_new: int = 10, optimised: str = "accuracy") -> StudySearcher:
+    return StudySearcher(
+        study, propose, objective=objective(optimised, ACCURACY), last_epoch=LAST_EPOCH, num_new=num_new
+    )
 
 
 def row(epoch: int, accuracy: float = 0.5, **more: Any) -> dict[str, Any]:
@@ -129,11 +133,11 @@ def test_nothing_is_left_running_and_the_budget_holds(reopen: Open) -> None:
 
 
 def test_several_objectives(reopen: Open) -> None:
-    searcher = searcher_for(reopen(objective="accuracy-seconds"), objective="accuracy-seconds")
+    searcher = searcher_for(reopen(optimised="accuracy-seconds"), optimised="accuracy-seconds")
     searcher.suggest("a")
     searcher.on_trial_result("a", row(1))
     searcher.on_trial_complete("a", row(3, 0.6, ended=True))
-    study = reopen(objective="accuracy-seconds")
+    study = reopen(optimised="accuracy-seconds")
     assert only_trial(study).values == [0.6, 4.5]
     assert len(study.best_trials) == 1
 
@@ -177,7 +181,7 @@ def test_a_space_that_is_used_up_ends_the_search(reopen: Open) -> None:
     def constant(trial: optuna.Trial) -> dict[str, Any]:
         return {"plan": {}, "labels": {"run": "only"}}
 
-    searcher = StudySearcher(reopen(), constant, objective=OBJECTIVES["accuracy"], last_epoch=1, num_new=5)
+    searcher = StudySearcher(reopen(), constant, objective=objective("accuracy", ACCURACY), last_epoch=1, num_new=5)
     assert isinstance(searcher.suggest("a"), dict)
     assert searcher.suggest("b") == Searcher.FINISHED
 

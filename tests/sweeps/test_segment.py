@@ -20,7 +20,7 @@ from bdw.errors import InputError
 from bdw.evaluation import measure
 from sweeps.cluster import Cluster
 from sweeps.early_stopping import EpochHalving
-from sweeps.objective import OBJECTIVES
+from sweeps.objective import score_alone
 from sweeps.options import SweepOptions
 from sweeps.optuna_search import StudySearcher
 from sweeps.places import Places
@@ -70,7 +70,9 @@ def run(tmp_path: Path, workload: Workload, changes: list[dict[str, Any]]) -> tu
         labels = {"run": name, "title": name, "method": "BDW", "weak": weak}
         return {"plan": dataclasses.asdict(workload.plan(places, config, name)), "labels": labels}
 
-    searcher = StudySearcher(study, propose, objective=OBJECTIVES["accuracy"], last_epoch=EPOCHS, num_new=len(changes))
+    searcher = StudySearcher(
+        study, propose, objective=score_alone(measure("accuracy")), last_epoch=EPOCHS, num_new=len(changes)
+    )
     said = io.StringIO()
     run_segment(
         "search",
