@@ -26,13 +26,12 @@ def draw_trials(trials: pd.DataFrame, measure: Measure, baseline: str, path: Pat
     if len(complete) < 2:
         return f"{path.name}: {len(complete)} complete trials; a picture needs at least 2"
     is_baseline = complete["method"] == baseline
-    scale, unit = (100, " (%)") if measure.is_share else (1, "")
     figure = new_figure(6.9, 2.9)
     for i, cost in enumerate(COSTS):
         points = pd.DataFrame(
             {
                 "label": complete["trial"].where(~is_baseline, baseline),
-                "value": scale * complete["validation_score"],
+                "value": measure.factor * complete["validation_score"],
                 "cost": complete[cost],
             }
         )
@@ -40,7 +39,7 @@ def draw_trials(trials: pd.DataFrame, measure: Measure, baseline: str, path: Pat
         draw_pareto(
             points,
             higher_is_better=measure.higher_is_better,
-            value_label=f"validation {measure.label}{unit}",
+            value_label=f"validation {measure.heading}",
             cost_label=COST_LABELS[cost],
             baseline=baseline if is_baseline.any() else (),
             ax=figure.add_axes((0.075 + 0.5 * i, 0.16, 0.405, 0.72)),

@@ -138,25 +138,22 @@ def score_table(results: pd.DataFrame, cells: Sequence[Cell], measure: Measure) 
     mean over easier domains would say nothing.
     """
     rows = results[results["metric"] == measure.name]
-    factor, decimals = (100, 1) if measure.is_share else (1, 2)
     methods, domains = (list(dict.fromkeys(getattr(cell, name) for cell in cells)) for name in ("method", "domain"))
     pairs = {(cell.domain, cell.seed) for cell in cells}
     done = {method: rows[rows["method"] == method].set_index(["domain", "seed"]) for method in methods}
     shared = sorted(pairs.intersection(*(own.index for own in done.values())))
-    table = Table("target domain", title=f"test {measure.label}{' (%)' if measure.is_share else ''}")
+    table = Table("target domain", title=f"test {measure.heading}")
     for method in methods:
         table.add_column(method, justify="right")
     for domain in domains:
         wanted = sum(where == domain for where, _ in pairs)
         found = (rows[(rows["method"] == method) & (rows["domain"] == domain)]["value"] for method in methods)
-        table.add_row(
-            domain, *(_cell(factor * own, wanted, decimals) for own in found), end_section=domain == domains[-1]
-        )
+        table.add_row(domain, *(_cell(own, wanted, measure) for own in found), end_section=domain == domains[-1])
     several_seeds = len(pairs) > len(domains)
     of = f"{len(shared)} of {len(pairs)} {'domains and seeds' if several_seeds else 'domains'}"
     whole = len(shared) == len(pairs)
     for name, column, scale, digits in (
-        ("mean" if whole else f"mean of {of}", "value", factor, decimals),
+        ("mean" if whole else f"mean of {of}", "value", measure.factor, measure.decimals),
         ("seconds a run", "wall_seconds", 1, 1),
         ("instances a run", "instances_seen", 1, 0),
         ("kept at the end (%)", "kept_fraction", 100, 0),
@@ -168,8 +165,8 @@ def score_table(results: pd.DataFrame, cells: Sequence[Cell], measure: Measure) 
     return table
 
 
-def _cell(values: pd.Series[float], wanted: int, decimals: int) -> str:
+def _cell(values: pd.Series[float], wanted: int, measure: Measure) -> str:
     if values.empty:
         return "failed"
     missing = f" ({len(values)} of {wanted} seeds)" if len(values) < wanted else ""
-    return f"{values.mean():.{decimals}f}{missing}"
+    return f"{measure.factor * values.mean():.{measure.decimals}f}{missing}"

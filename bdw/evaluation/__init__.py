@@ -73,11 +73,26 @@ class Measure:
     check: Callable[[Settings, int], None] = _needs_nothing
     """`InputError` if the settings cannot work with so many training images of the target."""
 
+    @property
+    def factor(self) -> float:
+        """What a score is multiplied with to be read: 100 for percent, otherwise 1."""
+        return 100.0 if self.is_share else 1.0
+
+    @property
+    def decimals(self) -> int:
+        """Digits behind the point of a score that was multiplied with `factor`."""
+        return 1 if self.is_share else 2
+
+    @property
+    def heading(self) -> str:
+        """The label with the unit of such scores, for a column or an axis: `accuracy (%)`."""
+        return f"{self.label} (%)" if self.is_share else self.label
+
     def shown(self, score: float) -> str:
         """A score as people read it: `81.2 %` or `195.42`; a dash for NaN."""
         if not math.isfinite(score):
             return "–"
-        return f"{100 * score:.1f} %" if self.is_share else f"{score:,.2f}"
+        return f"{self.factor * score:,.{self.decimals}f}{' %' if self.is_share else ''}"
 
     def better(self, score: float, than: float) -> bool:
         """Whether a score beats another; nothing beats by being NaN, and everything else beats NaN."""

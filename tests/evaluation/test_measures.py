@@ -50,6 +50,10 @@ def test_shown() -> None:
     assert evaluation.measure("accuracy").shown(0.8125) == "81.2 %"
     assert evaluation.measure("pretext_loss").shown(1195.417) == "1,195.42"
     assert evaluation.measure("rankme").shown(math.nan) == "–"
+    assert [evaluation.measure(name).heading for name in ("accuracy", "pretext_loss")] == [
+        "accuracy (%)",
+        "pretext loss",
+    ]
 
 
 def test_the_pretext_loss_is_a_mean_over_instances_with_the_same_noise(model: PretextModel, target: Target) -> None:
