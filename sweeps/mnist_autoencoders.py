@@ -29,7 +29,7 @@ from sweeps.cluster import running_ray
 from sweeps.comparison import Cell, Method, cells, run_comparison
 from sweeps.datasets import DataChoice, Scale
 from sweeps.experiment import Experiment
-from sweeps.options import SweepOptions
+from sweeps.options import SweepOptions, require_each_once, require_some
 from sweeps.segment import Workload
 from sweeps.study import only_driver
 from sweeps.wrap_up import wrap_up_comparison
@@ -65,9 +65,12 @@ class Options(SweepOptions):
 
     def check(self) -> None:
         """Raise `InputError` for values that cannot work."""
-        for method in self.methods:
-            if method not in METHODS:
-                raise unknown_option("methods", method, METHODS)
+        for name, values, known in (("methods", self.methods, METHODS), ("targets", self.targets, DATA.targets)):
+            for value in values:
+                if value not in known:
+                    raise unknown_option(name, value, known)
+        require_each_once("methods", self.methods)
+        require_some("methods", self.methods)
         super().check()
 
 

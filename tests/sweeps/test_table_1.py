@@ -85,6 +85,9 @@ def test_the_papers_methods_are_offered() -> None:
         ([], "data_root: none was given; allowed: a folder that holds mnist, fashion-mnist and kmnist"),
         (["--data-root", "."], "source: 'mnist': not found in"),
         (["--methods", "BWD"], "methods: 'BWD' is not known (did you mean 'BDW'?)"),
+        (["--methods", "VAE", "VAE"], "methods: 'VAE' is given twice; allowed: each once"),
+        (["--methods"], "methods: none given; allowed: at least one"),
+        (["--targets", "cifar10"], "targets: 'cifar10' is not known; allowed: fashion-mnist, kmnist, mnist"),
         (["--samples", "3"], "Unrecognized options: --samples"),
     ],
 )
