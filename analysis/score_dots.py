@@ -44,7 +44,7 @@ def draw_scores(summary: pd.DataFrame, *, value_label: str, published: pd.DataFr
         panel.errorbar(
             own["mean"],
             [rows[method] - 0.12 for method in own["method"]],
-            xerr=own["standard_deviation"].fillna(0),
+            xerr=own["standard_deviation"],  # NaN for a single seed: no bar, rather than one of length 0.
             fmt="o",
             color=BLUE,
             markersize=4.5,

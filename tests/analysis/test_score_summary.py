@@ -48,3 +48,12 @@ def test_dots_lie_at_the_means_and_diamonds_at_what_was_published(results: pd.Da
     (diamonds,) = [line for line in second.lines if line.get_marker() == "D"]
     assert list(diamonds.get_xdata()) == [11.5]
     assert [label.get_text() for label in first.get_yticklabels()] == ["a", "b"]
+
+
+def test_a_single_seed_has_no_error_bar(results: pd.DataFrame) -> None:
+    drawn = draw_scores(summarise(results, "loss"), value_label="loss")
+    (bars,) = drawn.panels[0].containers[0].lines[2]
+    several, single = bars.get_segments()
+    assert several[:, 0].tolist() == pytest.approx([3 - math.sqrt(7), 3 + math.sqrt(7)])
+    assert len(single) == 0
+    drawn.figure.canvas.draw()
