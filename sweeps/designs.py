@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -52,13 +53,16 @@ class Room:
     """Training images of all classes."""
     contents: str = ""
     """Short names of what source and target hold: other pictures under the same name are other data."""
+    source_kinds: Mapping[str, int] = field(default_factory=dict)
+    """Images of the source by kind (a mixture's members, say); empty where kinds are unknown."""
 
     @classmethod
     def of(cls, problem: Problem) -> Room:
         """Counted on the labels."""
         counts = np.bincount(problem.target.train.labels, minlength=len(problem.target.classes))
         contents = f"source {problem.source.content_key}, target {problem.target.key}"
-        return cls(len(counts), int(counts.min()), int(counts.sum()), contents)
+        kinds = Counter(map(str, [] if problem.source.planted_kinds is None else problem.source.planted_kinds))
+        return cls(len(counts), int(counts.min()), int(counts.sum()), contents, dict(sorted(kinds.items())))
 
     def fits(self, design: Design) -> bool:
         """Whether every episode of the design can be drawn."""

@@ -37,7 +37,7 @@ from sweeps.wrap_up import wrap_up_comparison
 EXPERIMENT = "mnist_autoencoders"
 DATA = DataChoice(
     name=EXPERIMENT,
-    preset="mnist_autoencoders",
+    preset=table_1.PAPERS_PRESET,
     targets=("mnist", "fashion-mnist", "kmnist"),
     data_root_holds="mnist, fashion-mnist and kmnist as NAME-train.npz and NAME-test.npz",
     scale=Scale(),
@@ -104,7 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def draw(experiment: Experiment, results: table_1.Results, complete: Sequence[Cell], console: Console) -> None:
     """Table 1, and Figure 1 of the first complete BDW run of every target."""
     folder = experiment.places.path
-    said = table_1.write_table(results, folder)
+    remarks = table_1.differences_in_words(experiment.base, experiment.rooms)
+    said = [*remarks, *table_1.write_table(results, folder, remarks)]
     for line in said:
         console.print(line, soft_wrap=True)
     first: dict[str, Cell] = {}

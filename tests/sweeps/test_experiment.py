@@ -23,7 +23,8 @@ from sweeps.space import Space
 def room(source: str, target: str) -> Room:
     labels = SimpleNamespace(labels=np.repeat([0, 1], 10))
     problem: Any = SimpleNamespace(
-        source=SimpleNamespace(content_key=source), target=SimpleNamespace(train=labels, classes=("a", "b"), key=target)
+        source=SimpleNamespace(content_key=source, planted_kinds=np.array(["b", "a", "b"])),
+        target=SimpleNamespace(train=labels, classes=("a", "b"), key=target),
     )
     return Room.of(problem)
 
@@ -79,3 +80,7 @@ def test_a_target_with_fewer_images_than_a_batch_of_the_pretext_meta_loss_is_ref
     learns = Method("BDW", {"meta_loss": "prototype+pretext"})
     with pytest.raises(InputError, match="'digits' has 20 training images, less than a batch of the meta-loss"):
         cells([learns], found.base, found.rooms, (0,), found.places)
+
+
+def test_kinds_of_the_source_are_counted() -> None:
+    assert room("s", "t").source_kinds == {"a": 1, "b": 2}

@@ -56,14 +56,19 @@ def test_smoke(tmp_path: Path, data_root: Path) -> None:
         assert (sweep / name).is_file()
     for name in ("table_1", "figure_1a_mnist", "figure_1b_kmnist"):
         assert (sweep / f"{name}.png").stat().st_size > 5_000
+    table = (sweep / "table_1.md").read_text()
+    assert "Not the paper's settings" in table
+    assert "epochs 2 (paper: 100)" in table
+    assert "mnist: 100 target images to train on" in table
     page = (sweep / "report.html").read_text()
+    assert "epochs 2 (paper: 100)" in page
     assert "Table 1" in page
     assert "Each method's best complete trial" not in page, "losses on different targets are not comparable"
     oracle = losses[(losses["method"] == "Oracle") & (losses["domain"] == "mnist")].iloc[0]
     weights = pd.read_parquet(sweep / oracle["run"] / "instance_weights.parquet")
     assert (weights["kept"] == (weights["kind"] == "mnist")).all()
 
-    assert "epoch" not in run(), "a finished sweep runs nothing again"
+    assert "  epoch " not in run(), "a finished sweep runs nothing again"
 
 
 def test_the_preset_trains_on_the_real_images(tmp_path: Path, shared_data: Path) -> None:
