@@ -20,24 +20,22 @@ from torch.utils.hooks import RemovableHandle
 SMALLEST_WEIGHT = 1e-20
 """Below it, gradients that carry a weight as a factor leave float32's normal numbers, and nothing can divide it out."""
 
-Apply = Callable[[nn.Module, Tensor, Tensor | None, Tensor | None], Tensor]
+Apply = Callable[[nn.Module, Tensor, Tensor, Tensor | None], Tensor]
 
 
-def _linear(layer: nn.Module, inputs: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+def _linear(layer: nn.Module, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     assert isinstance(layer, nn.Linear)
-    return functional.linear(inputs, torch.zeros_like(layer.weight) if weight is None else weight, bias)
+    return functional.linear(inputs, weight, bias)
 
 
-def _group_norm(layer: nn.Module, inputs: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+def _group_norm(layer: nn.Module, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     assert isinstance(layer, nn.GroupNorm)
-    # Without a weight group_norm would take ones.
-    weight = torch.zeros_like(layer.weight) if weight is None else weight
     return functional.group_norm(inputs, layer.num_groups, weight, bias, layer.eps)
 
 
-def _conv(layer: nn.Module, inputs: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+def _conv(layer: nn.Module, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     assert isinstance(layer, nn.Conv2d)
-    moved: Tensor = layer._conv_forward(inputs, torch.zeros_like(layer.weight) if weight is None else weight, bias)
+    moved: Tensor = layer._conv_forward(inputs, weight, bias)
     return moved
 
 
@@ -83,6 +81,7 @@ class LayerTangents:
                 if (weight is None and bias is None) or number not in self._gradients:
                     continue
                 layer = self._layers[name]
+                weight = torch.zeros_like(layer.weight) if weight is None else weight  # type: ignore[arg-type]
                 moved = _LAYERS[type(layer)](layer, inputs, weight, bias)
                 # An instance's views are consecutive rows.
                 total += (moved * self._gradients[number]).reshape(len(factors), -1).sum(dim=1)

@@ -8,17 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from bdw.data.problem import LabelledImages, Target
+from bdw.data.problem import LabelledImages, LabelledProgress, Target
 from bdw.encoders import Encoder
 from bdw.errors import unknown_option
 from bdw.pretext import PretextModel
 
 if TYPE_CHECKING:
     from bdw.evaluation.features import Settings
-
-
-Progress = Callable[[str, int, int | None], None]
-"""Called with what is being done, how much of it is and its total, by measures that take long."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +27,8 @@ class Examination:
     target: Target
     split: Literal["validation", "test"]
     settings: Settings
-    progress: Progress | None = None
+    progress: LabelledProgress | None = None
+    """Told by measures that take long."""
 
     @property
     def fitted_on(self) -> LabelledImages:
