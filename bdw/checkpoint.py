@@ -1,4 +1,8 @@
-"""Resumable state on disk: `checkpoints/epoch_0003/state.pt`, written whole or not at all, read without unpickling."""
+"""Resumable state on disk, written whole or not at all, read without unpickling.
+
+`checkpoints/epoch_0003/state.pt` is the state after epoch 3, `checkpoints/epoch_0003_step_00000120/state.pt` that after
+120 more steps.
+"""
 
 from __future__ import annotations
 
@@ -6,40 +10,80 @@ import errno
 import logging
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import torch
 
 from bdw.atomic import replacing
 from bdw.errors import InputError
 
-VERSION = 1
+VERSION = 2
 logger = logging.getLogger(__name__)
 
 
-def save(folder: Path, epoch: int, state: dict[str, Any], keep: int) -> Path:
-    """Write the state after that epoch (tensors, numbers, strings and containers of them); keep the last `keep`."""
-    path = folder / f"epoch_{epoch:04d}"
+class Position(NamedTuple):
+    """How far a run is; the later one is the larger one."""
+
+    epochs: int
+    """Whole epochs behind it."""
+    steps: int = 0
+    """Steps of the epoch after those."""
+
+    @property
+    def name(self) -> str:
+        """The checkpoint's folder."""
+        return f"epoch_{self.epochs:04d}" + (f"_step_{self.steps:08d}" if self.steps else "")
+
+    @classmethod
+    def of(cls, name: str) -> Self | None:
+        """The position that this folder is named after; None for any other name."""
+        match = re.fullmatch(r"epoch_(\d+)(?:_step_(\d+))?", name)
+        return cls(int(match[1]), int(match[2] or 0)) if match else None
+
+    def __str__(self) -> str:
+        """In words."""
+        return f"epoch {self.epochs}" + (f" and {self.steps} steps" if self.steps else "")
+
+
+def save(folder: Path, position: Position, state: dict[str, Any]) -> Path:
+    """Write the state at that position (tensors, numbers, strings and containers of them)."""
+    path = folder / position.name
     try:
         with replacing(path) as temporary:
             temporary.mkdir(parents=True)
-            torch.save({"version": VERSION, "epoch": epoch, **state}, temporary / "state.pt")
+            torch.save({"version": VERSION, **state}, temporary / "state.pt")
     except RuntimeError as error:  # torch hides a full disk in one
         reason = f"the checkpoint could not be written ({str(error).splitlines()[0]})"
         raise OSError(errno.EIO, reason, str(path)) from error
-    for old in _all(folder)[:-keep]:
-        try:
-            shutil.rmtree(old)
-        except OSError as error:
-            logger.warning("could not delete the old checkpoint %s: %s", old, error)
     return path
+
+
+def superseded(positions: Iterable[Position], *, keep: int, best_epoch: int | None) -> list[Position]:
+    """Which checkpoints may go: all but the last `keep` and the best epoch's."""
+    return [position for position in sorted(positions)[:-keep] if position != (best_epoch, 0)]
+
+
+def delete_superseded(folder: Path, *, keep: int, best_epoch: int | None) -> None:
+    """Delete what may go; what cannot be deleted is logged and stays."""
+    for position in superseded(positions(folder), keep=keep, best_epoch=best_epoch):
+        try:
+            shutil.rmtree(folder / position.name)
+        except OSError as error:
+            logger.warning("could not delete the old checkpoint %s: %s", folder / position.name, error)
+
+
+def positions(folder: Path) -> list[Position]:
+    """Of the checkpoints in that folder. A temporary folder of one that is being written begins with a dot."""
+    found = (Position.of(path.name) for path in folder.glob("epoch_*"))
+    return sorted(position for position in found if position is not None)
 
 
 def last(folder: Path) -> Path | None:
     """The newest checkpoint in that folder, or none."""
-    found = _all(folder)
-    return found[-1] if found else None
+    found = positions(folder)
+    return folder / found[-1].name if found else None
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -51,8 +95,3 @@ def load(path: Path) -> dict[str, Any]:
     if state.get("version") != VERSION:
         raise InputError(f"checkpoint {path} has version {state.get('version')}; allowed: {VERSION}")
     return state
-
-
-def _all(folder: Path) -> list[Path]:
-    found = (p for p in folder.glob("epoch_*") if re.fullmatch(r"epoch_\d+", p.name))
-    return sorted(found, key=lambda p: int(p.name.removeprefix("epoch_")))

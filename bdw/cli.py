@@ -1,6 +1,7 @@
 """The command line: parses, calls one function, sets the exit status.
 
-0 all went well; 1 the run failed, or `doctor` found what prevents one; 2 the input cannot work; 130 interrupted.
+0 all went well; 1 the run failed, or `doctor` found what prevents one; 2 the input cannot work; 130 interrupted;
+143 asked to end by SIGTERM, with a checkpoint.
 torch is imported after the arguments are parsed, so that `--help` and a wrong option answer at once.
 """
 
@@ -20,7 +21,7 @@ import tyro
 
 from bdw import presets
 from bdw.config import RunConfig
-from bdw.errors import DisagreementError, InputError, NonFiniteError
+from bdw.errors import DisagreementError, InputError, NonFiniteError, RunStopped
 
 PRESET_HELP = (
     "Settings to start from; other flags override them. Default: `digits` for the embedded digits, `pictures` "
@@ -165,6 +166,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (NonFiniteError, DisagreementError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except RunStopped as stopped:
+        print(f"stopped: {stopped}", file=sys.stderr)
+        return 143
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

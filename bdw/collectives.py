@@ -6,7 +6,7 @@ Whoever starts the processes (torchrun, Ray Train) also starts the process group
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -79,12 +79,7 @@ def gather_objects(value: T) -> list[T]:
 
 def from_first(value: T) -> T:
     """Rank 0's value, on every worker."""
-    if size() == 1:
-        return value
-    values: list[Any] = [value]
-    dist.broadcast_object_list(values, src=0)
-    first: T = values[0]
-    return first
+    return _from(0, value)
 
 
 def on_first(action: Callable[[], T]) -> T | None:
@@ -93,19 +88,37 @@ def on_first(action: Callable[[], T]) -> T | None:
     What rank 0 raises is raised on every worker (an `InputError` as one, anything else as `RuntimeError`), so that none
     waits for a worker that has given up.
     """
+    return _on(0, action)
+
+
+def computed_on(source: int, action: Callable[[], T]) -> T:
+    """Run on the worker of that rank while the others wait; its result, or what it raised, on all of them."""
+    return cast(T, _from(source, _on(source, action)))
+
+
+def _on(source: int, action: Callable[[], T]) -> T | None:
     if size() == 1:
         return action()
     result: T | None = None
     failure: Exception | None = None
-    if rank() == 0:
+    if rank() == source:
         try:
             result = action()
         except Exception as error:
             failure = error
-    told = from_first(None if failure is None else (isinstance(failure, InputError), f"{failure}"))
+    told = _from(source, None if failure is None else (isinstance(failure, InputError), f"{failure}"))
     if failure is not None:
         raise failure
     if told is not None:
         is_input, message = told
-        raise InputError(message) if is_input else RuntimeError(f"worker 0 failed: {message}")
+        raise InputError(message) if is_input else RuntimeError(f"worker {source} failed: {message}")
     return result
+
+
+def _from(source: int, value: T) -> T:
+    if size() == 1:
+        return value
+    values: list[Any] = [value]
+    dist.broadcast_object_list(values, src=source)
+    told: T = values[0]
+    return told

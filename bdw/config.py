@@ -266,14 +266,29 @@ class OutputConfig:
     """Continue from the last checkpoint in run_dir."""
     checkpoint_every: int = 1
     """Epochs between two checkpoints; the last epoch is always saved."""
+    checkpoint_minutes: float = 30.0
+    """Save in the middle of an epoch, too, when the last checkpoint is so many minutes old."""
     keep_checkpoints: int = 2
-    """Last checkpoints to keep; the best encoder is kept besides."""
+    """Last checkpoints to keep; the best epoch's is kept besides."""
+    storage_path: str | None = None
+    """Folder, s3://bucket/path or gs://bucket/path that gets a copy of the run directory with every checkpoint, from
+    which --resume continues on another machine. Default: no copy."""
+    storage_patience: float = 60.0
+    """Seconds for which a disk or storage that fails is tried again. A copy that fails in the middle of a run is made
+    up for at the next checkpoint."""
+    step_timeout: float = 1800.0
+    """Seconds after which a training step that does not end is taken for a hang: the process ends with a trace, so that
+    whoever started it can start it again."""
     report: bool = True
     """Write report.html at the end."""
 
     def __post_init__(self) -> None:
         for name in ("checkpoint_every", "keep_checkpoints"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        for name, unit in (("checkpoint_minutes", "minutes"), ("step_timeout", "seconds")):
+            value = getattr(self, name)
+            _require(_is_finite_positive(value), name, value, f"a positive number of {unit}")
+        _require(0 <= self.storage_patience < math.inf, "storage_patience", self.storage_patience, "0 or more seconds")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,12 @@
-"""One epoch of training steps, over all workers."""
+"""One epoch of training steps, over all workers, from its beginning or from the middle."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from bdw import collectives
 from bdw.data.batches import epoch_order, global_batches, local_part
 from bdw.errors import NonFiniteError
 from bdw.image_table import ImageTable
+from bdw.interruptions import Interruptions
 from bdw.measurements import ProgressListener, StepReport
 from bdw.meta_loss import Augment
 from bdw.train_step import Learner, SourceBatch, StepMeasurements, train_step
@@ -35,38 +37,83 @@ class EpochTotals:
     seconds: float
 
 
-def train_epoch(
+class EpochProgress:
+    """How far an epoch is, on this worker: its order, the steps behind it, and their sums."""
+
+    def __init__(self, kept: Tensor, batch_size: int, generator: torch.Generator):
+        """Begin an epoch over the kept instances (indices) in an order drawn from the workers' shared generator."""
+        self._drawn_from = generator.get_state()
+        self.batches = global_batches(epoch_order(kept, generator), batch_size)
+        self.num_kept = len(kept)
+        self.steps = 0
+        self.instances = 0  # behind it, over all workers
+        self.meta_steps = 0
+        self.seconds = 0.0
+        # Of losses, shares of views solved and numbers of instances, and of meta-losses over steps.
+        self.sums = torch.zeros(4, dtype=torch.float64)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `resumed` continues from, the same on every worker; called on all of them."""
+        return {
+            "drawn_from": self._drawn_from,
+            "steps": self.steps,
+            "meta_steps": self.meta_steps,
+            "seconds": self.seconds,
+            "sums": collectives.gather_rows(self.sums.unsqueeze(0)),
+        }
+
+    @classmethod
+    def resumed(cls, state: Mapping[str, Any], kept: Tensor, batch_size: int) -> Self:
+        """The progress that had this state: bit for bit on as many workers, in total on another number."""
+        progress = cls(kept, batch_size, torch.Generator().set_state(state["drawn_from"]))
+        progress.steps, progress.meta_steps = state["steps"], state["meta_steps"]
+        progress.instances = sum(len(batch) for batch in progress.batches[: progress.steps])
+        progress.seconds, sums = state["seconds"], state["sums"]
+        if len(sums) == collectives.size():
+            progress.sums = sums[collectives.rank()].clone()
+        elif collectives.rank() == 0:
+            progress.sums = sums.sum(dim=0)
+        return progress
+
+
+@dataclass(frozen=True)
+class AfterStep:
+    """What the workers agreed on after a step."""
+
+    save: bool
+    stop: bool
+
+
+def training_steps(
     learner: Learner,
     images: ImageTable,
-    kept: Tensor,
     augment: Augment,
+    progress: EpochProgress,
+    interruptions: Interruptions,
     *,
-    batch_size: int,
     meta_every: int,
     epoch: int,
     epochs: int,
     listener: ProgressListener,
-) -> EpochTotals:
-    """Train once on every kept instance (indices, on the CPU), each on one worker.
+) -> Iterator[AfterStep]:
+    """Make the epoch's remaining steps and yield after each of them, when its progress may be saved.
 
-    The first of every `meta_every` steps learns weights, if they are ever learnt; the others use them as they are.
-    Raises `NonFiniteError`, on every worker, if a loss, a derivative or, at the end, a parameter is not finite.
+    Every instance is trained on by one worker. The first of every `meta_every` steps learns weights, if they are ever
+    learnt; the others use them as they are. Raises `NonFiniteError`, on every worker, if a loss or a derivative is not
+    finite.
     """
     learner.model.train()
-    batches = global_batches(epoch_order(kept, learner.randomness["order"]), batch_size)
-    sums = torch.zeros(4, dtype=torch.float64)
-    seen = meta_steps = 0
+    began = time.perf_counter() - progress.seconds
     last_meta_loss = math.nan
-    began = time.perf_counter()
-    for step, indices in enumerate(batches, start=1):
+    for step, indices in enumerate(progress.batches[progress.steps :], start=progress.steps + 1):
         mine = local_part(indices, collectives.rank(), collectives.size())
         batch = augment(images[mine], learner.randomness["augmentation"])
         learn = (step - 1) % meta_every == 0
         measured = train_step(learner, SourceBatch(mine, batch, len(indices)), learn=learn)
-        loss, meta_loss = _checked(measured, step, epoch)
+        loss, meta_loss, agreed = _checked(measured, step, epoch, interruptions)
         if meta_loss is not None:
-            meta_steps, last_meta_loss = meta_steps + 1, meta_loss
-        sums += torch.tensor(
+            progress.meta_steps, last_meta_loss = progress.meta_steps + 1, meta_loss
+        progress.sums += torch.tensor(
             [
                 loss * len(mine),
                 math.nan if measured.hits is None else float(measured.hits.sum()),
@@ -75,63 +122,73 @@ def train_epoch(
             ],
             dtype=torch.float64,
         )
-        seen += len(indices)
+        progress.steps = step
+        progress.instances += len(indices)
+        progress.seconds = time.perf_counter() - began
         if collectives.rank() == 0:
             listener.on_step(
                 StepReport(
                     epoch=epoch,
                     epochs=epochs,
                     step=step,
-                    steps=len(batches),
+                    steps=len(progress.batches),
                     loss=loss,
                     meta_loss=last_meta_loss,
-                    kept_fraction=len(kept) / len(images),
-                    images_per_second=seen / (time.perf_counter() - began),
+                    kept_fraction=progress.num_kept / len(images),
+                    images_per_second=progress.instances / progress.seconds,
                 )
             )
-    _raise_if_any([("a parameter", lambda: _all_finite(learner))], len(batches), epoch)
-    loss_sum, hit_sum, meta_sum, instances = collectives.total(sums).tolist()
+        yield agreed
+        # What whoever asked did in between (a checkpoint, say) is no training.
+        began = time.perf_counter() - progress.seconds
+
+
+def epoch_totals(learner: Learner, progress: EpochProgress) -> EpochTotals:
+    """The finished epoch's totals; called on all workers."""
+    loss_sum, hit_sum, meta_sum, instances = collectives.total(progress.sums).tolist()
     per_batch = learner.meta_loss.images_per_batch if learner.meta_loss else 0
+    meta_losses = progress.meta_steps * collectives.size()
     return EpochTotals(
-        steps=len(batches),
+        steps=len(progress.batches),
         instances=round(instances),
-        target_instances=per_batch * meta_steps * collectives.size(),
+        target_instances=per_batch * meta_losses,
         loss=loss_sum / instances,
         accuracy=hit_sum / instances,
-        meta_loss=meta_sum / (meta_steps * collectives.size()) if meta_steps else math.nan,
-        seconds=time.perf_counter() - began,
+        meta_loss=meta_sum / meta_losses if meta_losses else math.nan,
+        seconds=progress.seconds,
     )
 
 
-def _checked(measured: StepMeasurements, step: int, epoch: int) -> tuple[float, float | None]:
-    """This worker's mean loss and meta-loss, if any, as numbers; `NonFiniteError` if any worker's are not finite.
+def require_finite(learner: Learner, step: int, epoch: int) -> None:
+    """`NonFiniteError`, on every worker, unless all parameters and running statistics are finite.
 
-    The host waits for the device here; it has just waited for the derivatives, which the weighter needs.
+    A checkpoint must never hold what no run could continue from.
+    """
+    tensors = [t for t in learner.model.state_dict().values() if t.is_floating_point()]
+    bad = int(not all(bool(t.isfinite().all()) for t in tensors))
+    if collectives.total(torch.tensor(bad)):
+        raise NonFiniteError("a parameter", step, epoch)
+
+
+def _checked(
+    measured: StepMeasurements, step: int, epoch: int, interruptions: Interruptions
+) -> tuple[float, float | None, AfterStep]:
+    """This worker's mean loss and meta-loss, if any, as numbers, and what is to be done now.
+
+    `NonFiniteError` on all workers, so that none waits, if a quantity is not finite on one of them. One exchange of a
+    few integers serves both ends. The host waits for the device here; it has just waited for the derivatives, which the
+    weighter needs.
     """
     loss = float(measured.losses.mean())
     meta_loss = None if measured.meta_loss is None else float(measured.meta_loss)
     derivatives = measured.derivatives
-    _raise_if_any(
-        [
-            ("loss", lambda: math.isfinite(loss)),
-            ("meta_loss", lambda: meta_loss is None or math.isfinite(meta_loss)),
-            ("meta-gradient", lambda: derivatives is None or bool(derivatives.isfinite().all())),
-        ],
-        step,
-        epoch,
-    )
-    return loss, meta_loss
-
-
-def _raise_if_any(checks: list[tuple[str, Callable[[], bool]]], step: int, epoch: int) -> None:
-    """`NonFiniteError` for the first quantity that is not finite on some worker, on all of them: none must wait."""
-    failed = collectives.total(torch.tensor([0 if finite() else 1 for _, finite in checks])).tolist()
-    for (quantity, _), count in zip(checks, failed, strict=True):
+    bad = {
+        "loss": not math.isfinite(loss),
+        "meta_loss": meta_loss is not None and not math.isfinite(meta_loss),
+        "meta-gradient": derivatives is not None and not bool(derivatives.isfinite().all()),
+    }
+    *counts, save, stop = collectives.total(torch.tensor([*bad.values(), *interruptions.wishes()]).int()).tolist()
+    for quantity, count in zip(bad, counts, strict=True):
         if count:
             raise NonFiniteError(quantity, step, epoch)
-
-
-def _all_finite(learner: Learner) -> bool:
-    """Parameters and running statistics: a checkpoint must never hold what no run could continue from."""
-    tensors = (t for t in learner.model.state_dict().values() if t.is_floating_point())
-    return all(bool(t.isfinite().all()) for t in tensors)
+    return loss, meta_loss, AfterStep(save=bool(save), stop=bool(stop))

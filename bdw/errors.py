@@ -40,3 +40,11 @@ class DisagreementError(RuntimeError):
             "broken machine"
         )
         self.what, self.epoch, self.ranks = what, epoch, ranks
+
+
+class RunStopped(RuntimeError):
+    """The run was asked to end, and saved what it had; continuing it loses nothing."""
+
+    def __init__(self, reason: str, checkpoint: str):
+        super().__init__(f"{reason}; stopped with a checkpoint after {checkpoint}, --resume continues from there")
+        self.reason, self.checkpoint = reason, checkpoint

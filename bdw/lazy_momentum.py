@@ -66,15 +66,18 @@ class LazyMomentum:
         self.clock.index_fill_(0, rows, self.now)
 
     def exchange(self, rows: Tensor) -> None:
-        """Let every worker have the rows that the others stepped; `rows`: this worker's, up to date as all others are.
+        """Let every worker have the rows that the others stepped; `rows`: this worker's.
 
-        No row may be stepped by two workers.
+        No row may be stepped by two workers between two exchanges. Rows travel with their clocks as they are: catching
+        them up first would round them once more than in a run that exchanges less often.
         """
         if collectives.size() == 1:
             return
         state = torch.cat([self.parameters[:, rows], self.buffers[:, rows]]).T
+        clock = collectives.gather_rows(self.clock[rows])
         rows, state = collectives.gather_rows(rows), collectives.gather_rows(state)
         self.parameters[:, rows], self.buffers[:, rows] = state.T.split(len(self.parameters))
+        self.clock[rows] = clock
 
     def freeze(self, rows: Tensor) -> None:
         """Stop these rows where they are (they were pruned)."""

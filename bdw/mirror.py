@@ -6,12 +6,12 @@ leaves nothing that could be taken for a checkpoint.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from pyarrow import ArrowException, fs
 
+from bdw import checkpoint
 from bdw.atomic import replacing
 from bdw.errors import InputError
 
@@ -68,36 +68,40 @@ class Mirror:
             if info.type == fs.FileType.File:
                 self._pull(info.base_name, folder / info.base_name)
 
-    def push_run(self, run_dir: Path) -> None:
-        """Copy a run between two epochs: its own files, then its newest checkpoint, which replaces older ones there.
+    def push_run(self, run_dir: Path, *, best_epoch: int | None = None) -> None:
+        """Copy a run: its own files, then its newest checkpoint, which replaces older ones there but the best epoch's.
 
         The checkpoint comes last, because whoever pulls takes it as the sign that the rest is there.
         """
         self.push_files(run_dir)
-        local, there = _newest(_epochs_in(run_dir)), self._complete_checkpoints()
-        if local is not None and local not in there:
-            for path in sorted((run_dir / CHECKPOINTS / local).iterdir()):
-                self._push(path, f"{CHECKPOINTS}/{local}/{path.name}")
-            self._write(f"{CHECKPOINTS}/{local}/{COMPLETE}", b"")
-            for name in there:
-                self.files.delete_dir(f"{self.root}/{CHECKPOINTS}/{name}")
+        here, there = checkpoint.positions(run_dir / CHECKPOINTS), self.checkpoints()
+        if here and here[-1] not in there:
+            newest = here[-1].name
+            for path in sorted((run_dir / CHECKPOINTS / newest).iterdir()):
+                self._push(path, f"{CHECKPOINTS}/{newest}/{path.name}")
+            self._write(f"{CHECKPOINTS}/{newest}/{COMPLETE}", b"")
+            for old in checkpoint.superseded([*there, here[-1]], keep=1, best_epoch=best_epoch):
+                self.files.delete_dir(f"{self.root}/{CHECKPOINTS}/{old.name}")
 
     def pull_run(self, run_dir: Path) -> None:
         """Bring a run back, if the copy is further than what this machine has: its files and its newest checkpoint."""
-        there = _newest(self._complete_checkpoints())
-        if there is None or there <= (_newest(_epochs_in(run_dir)) or ""):
+        here, there = checkpoint.positions(run_dir / CHECKPOINTS), self.checkpoints()
+        if not there or (here and here[-1] >= there[-1]):
             return
         self.pull_files(run_dir)
-        selector = fs.FileSelector(f"{self.root}/{CHECKPOINTS}/{there}")
-        with replacing(run_dir / CHECKPOINTS / there) as unfinished:
+        newest = there[-1].name
+        selector = fs.FileSelector(f"{self.root}/{CHECKPOINTS}/{newest}")
+        with replacing(run_dir / CHECKPOINTS / newest) as unfinished:
             for info in self.files.get_file_info(selector):
                 if info.base_name != COMPLETE:
-                    self._pull(f"{CHECKPOINTS}/{there}/{info.base_name}", unfinished / info.base_name)
+                    self._pull(f"{CHECKPOINTS}/{newest}/{info.base_name}", unfinished / info.base_name)
 
-    def _complete_checkpoints(self) -> list[str]:
+    def checkpoints(self) -> list[checkpoint.Position]:
+        """Positions of the copy's complete checkpoints, the newest last."""
         selector = fs.FileSelector(f"{self.root}/{CHECKPOINTS}", recursive=True, allow_not_found=True)
         paths = [info.path for info in self.files.get_file_info(selector) if info.base_name == COMPLETE]
-        return [path.split("/")[-2] for path in paths]
+        found = (checkpoint.Position.of(path.split("/")[-2]) for path in paths)
+        return sorted(position for position in found if position is not None)
 
     def _push(self, path: Path, name: str) -> None:
         destination = f"{self.root}/{name}"
@@ -120,15 +124,6 @@ class Mirror:
         self.files.create_dir(destination.rpartition("/")[0], recursive=True)
         with self.files.open_output_stream(destination) as stream:
             stream.write(content)
-
-
-def _epochs_in(run_dir: Path) -> list[str]:
-    # Temporary folders of a checkpoint that is being written begin with a dot.
-    return [path.name for path in (run_dir / CHECKPOINTS).glob("epoch_*") if re.fullmatch(r"epoch_\d+", path.name)]
-
-
-def _newest(names: list[str]) -> str | None:
-    return max(names, default=None)
 
 
 def _first_line(error: Exception) -> str:

@@ -37,8 +37,8 @@ class Randomness:
             if name in state:
                 generator.set_state(state[name].cpu())
 
-    def continue_as_another_worker(self, state: Mapping[str, Tensor], epoch: int) -> None:
-        """Continue after that epoch on another number of workers, given the state of any old worker.
+    def continue_as_another_worker(self, state: Mapping[str, Tensor], position: str) -> None:
+        """Continue from that position on another number of workers, given the state of any old worker.
 
         Shared streams go on; a worker's own begin anew, for there is no worker whose they were, but not with the draws
         that the run began with.
@@ -46,7 +46,7 @@ class Randomness:
         for name in SHARED:
             self._generators[name].set_state(state[name].cpu())
         for name in PER_WORKER:
-            self._generators[name] = _seeded(f"{self._seed}/{name}/{self._rank}/after epoch {epoch}")
+            self._generators[name] = _seeded(f"{self._seed}/{name}/{self._rank}/after {position}")
 
 
 @contextmanager

@@ -30,6 +30,10 @@ FREE_ON_RESUME = frozenset(
         "device",
         "keep_checkpoints",
         "checkpoint_every",
+        "checkpoint_minutes",
+        "storage_path",
+        "storage_patience",
+        "step_timeout",
         "cache_dir",
         "data_root",
         "download",
@@ -60,8 +64,10 @@ class RunDirectory:
             raise InputError(f"run_dir: {self.path} is a file; allowed: a new folder")
         resume, has_checkpoint = config.output.resume, checkpoint.last(self.checkpoints) is not None
         if has_checkpoint and not resume:
+            finished = self.results.exists()
             raise InputError(
-                f"run_dir: {self.path} already holds a run; choose another --run-dir, or continue it with --resume"
+                f"run_dir: {self.path} already holds a {'finished run' if finished else 'run'}; choose another "
+                f"--run-dir, or continue it with --resume{' and more --epochs' if finished else ''}"
             )
         if not self.config.exists():
             # A hidden .tmp is what a killed process left of a file that it was writing.

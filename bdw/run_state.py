@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bdw import checkpoint, collectives
 from bdw.config import RunConfig
+from bdw.epoch_training import EpochProgress
 from bdw.errors import InputError
 from bdw.measurements import EpochReport
 from bdw.run_directory import differences
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def capture(trainer: Trainer) -> dict[str, Any]:
-    """All state between two epochs (tensors, numbers, strings and containers of them); called on every worker."""
+    """All state between two steps (tensors, numbers, strings and containers of them); called on every worker."""
     return {
         "config": trainer.config.flat(),
         "source": trainer.problem.source.content_key,
@@ -27,18 +28,19 @@ def capture(trainer: Trainer) -> dict[str, Any]:
         "mask": trainer.mask.state_dict(),
         "randomness": collectives.gather_objects(trainer.learner.randomness.state_dict()),
         "history": [report.row() for report in trainer.history],
+        "progress": None if trainer.progress is None else trainer.progress.state_dict(),
+        "wall_seconds": trainer.wall_seconds(),
         "best_score": trainer.best_score,
         "best_model": trainer.best_model,
     }
 
 
-def restore(trainer: Trainer, path: Path) -> None:
-    """Continue from that checkpoint: bit for bit on as many workers, correctly on another number.
+def restore(trainer: Trainer, state: dict[str, Any], name: str) -> None:
+    """Continue from that checkpoint's state: bit for bit on as many workers, correctly on another number.
 
-    Raises `InputError` if it is damaged, or of another config, source or target; names what differs.
+    Raises `InputError` if it is of another config, source or target; names what differs, and the checkpoint by `name`.
     """
-    state = checkpoint.load(path)
-    _check(state, trainer, path)
+    _check(state, trainer, name)
     learner = trainer.learner
     learner.model.load_state_dict(state["model"], strict=True)
     learner.optimiser.load_state_dict(state["optimiser"])
@@ -47,22 +49,41 @@ def restore(trainer: Trainer, path: Path) -> None:
     if len(state["randomness"]) == collectives.size():
         learner.randomness.load_state_dict(state["randomness"][collectives.rank()])
     else:
-        learner.randomness.continue_as_another_worker(state["randomness"][0], state["epoch"])
+        learner.randomness.continue_as_another_worker(state["randomness"][0], name)
     trainer.history = [EpochReport.from_row(row) for row in state["history"]]
+    if state["progress"] is not None:
+        kept = trainer.mask.kept.nonzero().flatten()
+        trainer.progress = EpochProgress.resumed(state["progress"], kept, trainer.config.optimiser.batch_size)
     trainer.best_score = state["best_score"]
     trainer.best_model = state["best_model"]
 
 
-def _check(state: dict[str, Any], trainer: Trainer, path: Path) -> None:
+def newest(folder: Path) -> tuple[dict[str, Any], str] | None:
+    """The state of the newest checkpoint in that folder on any worker's machine, and its name; None if there is none.
+
+    Called on every worker. Machines need not share the folder: the one that is furthest tells the others. Raises
+    `InputError` on all of them if it cannot be read.
+    """
+    mine = checkpoint.last(folder)
+    position = None if mine is None else checkpoint.Position.of(mine.name)
+    everyones = collectives.gather_objects(position)
+    furthest = max((found for found in everyones if found is not None), default=None)
+    if furthest is None:
+        return None
+    path = folder / furthest.name
+    return collectives.computed_on(everyones.index(furthest), lambda: checkpoint.load(path)), path.name
+
+
+def _check(state: dict[str, Any], trainer: Trainer, name: str) -> None:
     config: RunConfig = trainer.config
     different = differences(state["config"], config.flat())
     if different:
-        raise InputError(f"checkpoint {path} is of another run, --resume cannot continue it: {'; '.join(different)}")
+        raise InputError(f"checkpoint {name} is of another run, --resume cannot continue it: {'; '.join(different)}")
     keys = {"source": trainer.problem.source.content_key, "target": trainer.problem.target.key}
     for name, key in keys.items():
         if state[name] != key:
             raise InputError(
-                f"{name}: checkpoint {path} was trained on other images (content key {state[name]}, now {key}); "
+                f"{name}: checkpoint {name} was trained on other images (content key {state[name]}, now {key}); "
                 f"allowed: the same {name}"
             )
     if len(state["history"]) > config.optimiser.epochs:

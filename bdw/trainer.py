@@ -17,23 +17,28 @@ from torch.nn.parallel import DistributedDataParallel
 
 from bdw import checkpoint, collectives, device, encoders, evaluation, meta_loss, pretext, run_state, weighters
 from bdw.agreement import require_same
+from bdw.checkpoint import Position
 from bdw.config import RunConfig
 from bdw.data import Problem, load
 from bdw.data.augment import random_crop_flip
 from bdw.data.problem import LabelledProgress, cache_folder
-from bdw.epoch_training import EpochTotals, train_epoch
-from bdw.errors import InputError, unknown_option
+from bdw.epoch_training import EpochProgress, EpochTotals, epoch_totals, require_finite, training_steps
+from bdw.errors import InputError, RunStopped, unknown_option
 from bdw.evaluation import Examination, Measure
 from bdw.evaluation.features import Settings, check_layer
 from bdw.image_table import ImageTable
+from bdw.interruptions import Interruptions, NoticeBoard, no_notice
 from bdw.measurements import EpochReport, ProgressListener, Silent
+from bdw.patience import persistently
 from bdw.pretext import PretextModel
 from bdw.pruning import KeepMask
 from bdw.randomness import Randomness, drawn_from
+from bdw.run_copy import RunCopy
 from bdw.run_directory import RunDirectory
 from bdw.run_results import are_written, write_results
 from bdw.train_step import Learner
 from bdw.usefulness import planted_auroc
+from bdw.watchdog import Watchdog
 from bdw.weighters import Learns, Weighter, WeighterContext
 
 
@@ -43,6 +48,7 @@ def iterate(
     problem: Problem | None = None,
     listener: ProgressListener | None = None,
     packing: LabelledProgress | None = None,
+    notice_board: NoticeBoard = no_notice,
 ) -> Iterator[EpochReport]:
     """Train and yield one report per epoch; stopping early is not asking for the next.
 
@@ -55,13 +61,15 @@ def iterate(
         problem: what to train on, if it is loaded already; otherwise the config says.
         listener: hears of every step and epoch on rank 0.
         packing: hears of images that are being packed, or compared with the target's, on rank 0.
+        notice_board: says whether this worker's machine is about to go, so that the run saves in time.
 
     Raises:
         InputError: the input cannot work; before any compute.
         NonFiniteError: a loss, a gradient or a parameter became NaN or infinite; the last checkpoint is intact.
         DisagreementError: workers no longer hold the same weights and keep mask after an epoch.
+        RunStopped: a notice asked the run to end; its checkpoint is written.
     """
-    yield from Trainer(config, problem=problem, listener=listener, packing=packing).epochs()
+    yield from Trainer(config, problem=problem, listener=listener, packing=packing, notice_board=notice_board).epochs()
 
 
 class Trainer:
@@ -74,13 +82,17 @@ class Trainer:
         problem: Problem | None = None,
         listener: ProgressListener | None = None,
         packing: LabelledProgress | None = None,
+        notice_board: NoticeBoard = no_notice,
     ):
         self.config = config
         self.run = RunDirectory(Path(config.output.run_dir).resolve())
         self.listener = listener or Silent()
         _check_names(config)
         self.device = device.choose(config.optimiser.device)
-        collectives.on_first(lambda: self.run.claim(config))
+        self._copy = RunCopy(self.run, config.output)
+        self._interruptions = Interruptions(config.output.checkpoint_minutes, notice_board)
+        self._watchdog = Watchdog(config.output.step_timeout)
+        collectives.on_first(self._claim)
         self.problem = problem or self._load(packing)
         num_instances = len(self.problem.source)
         _check_batch(config, num_instances)
@@ -92,26 +104,43 @@ class Trainer:
         self.measure = evaluation.measure(config.evaluation.measure)
         self.best_score = math.nan
         self.best_model: dict[str, Tensor] = {}
-        last = checkpoint.last(self.run.checkpoints) if config.output.resume else None
-        last = collectives.from_first(last)
-        if last is not None:
-            run_state.restore(self, last)
+        self.progress: EpochProgress | None = None
+        self._wall_seconds, self._began = 0.0, time.perf_counter()
+        found = run_state.newest(self.run.checkpoints) if config.output.resume else None
+        if found is not None:
+            state, name = found
+            run_state.restore(self, state, name)
+            self._wall_seconds = state["wall_seconds"]
         elif self.learner.weighter.learns is Learns.NEVER:
             # Fixed weights know before the first epoch what is useless; nothing is to be learnt about it.
             self._prune(epoch=1)
-        self._wall_seconds = self.history[-1].wall_seconds if self.history else 0.0
         collectives.on_first(lambda: self.run.write_config(config, self._source_facts()))
 
     def epochs(self) -> Iterator[EpochReport]:
         """The epochs that are still to be trained; see `iterate`."""
         if len(self.history) == self.config.optimiser.epochs:
             collectives.on_first(self._finish)
+            collectives.on_first(lambda: self._copy.push(best_epoch=self._best_epoch(), at_end=True))
         for epoch in range(len(self.history) + 1, self.config.optimiser.epochs + 1):
             yield self._epoch(epoch)
 
+    @property
+    def position(self) -> Position:
+        """Epochs behind the run, and steps of the next."""
+        return Position(len(self.history), self.progress.steps if self.progress else 0)
+
+    def wall_seconds(self) -> float:
+        """Seconds of all training, pruning, evaluation and checkpoints, those before a resume included."""
+        return self._wall_seconds + time.perf_counter() - self._began
+
+    def _claim(self) -> None:
+        """Rank 0: check that the run may write where it wants to, and fetch what its copy has more of."""
+        self.run.claim(self.config)
+        self._copy.bring_back(resume=self.config.output.resume)
+        self.run.claim(self.config)
+
     def _epoch(self, epoch: int) -> EpochReport:
-        began = time.perf_counter()
-        self._readmit(epoch)
+        self._began = time.perf_counter()
         totals = self._train(epoch)
         self.learner.weighter.end_epoch()
         if epoch > self.config.weighter.burn_in_epochs:
@@ -123,19 +152,40 @@ class Trainer:
         if is_best:
             self.best_score = scores[self.measure.name]
             self.best_model = _snapshot(self.learner.model)
-        seconds = self._wall_seconds + time.perf_counter() - began
-        report = collectives.from_first(self._report(epoch, totals, scores, is_best, seconds))
+        report = collectives.from_first(self._report(epoch, totals, scores, is_best))
         self.history.append(report)
-        if epoch % self.config.output.checkpoint_every == 0 or last_epoch:
-            state = run_state.capture(self)
-            keep = self.config.output.keep_checkpoints
-            collectives.on_first(lambda: checkpoint.save(self.run.checkpoints, epoch, state, keep=keep))
+        self.progress = None
+        every = self.config.output.checkpoint_every
+        # By the clock, too, so that cheap epochs far apart do not add up to more than is meant to be lost.
+        if epoch % every == 0 or last_epoch or collectives.from_first(self._interruptions.minutes_are_up()):
+            self._save()
         # Rank 0 writes, and no worker goes on before it has.
         collectives.on_first(self._finish if last_epoch else lambda: self.run.write_metrics(self.history))
+        collectives.on_first(lambda: self._copy.push(best_epoch=self._best_epoch(), at_end=last_epoch))
         if collectives.rank() == 0:
             self.listener.on_epoch(report)
-        self._wall_seconds += time.perf_counter() - began
+        self._wall_seconds, self._began = self.wall_seconds(), time.perf_counter()
         return report
+
+    def _save(self) -> None:
+        """A checkpoint of this moment, and deletion of those that it makes superfluous."""
+        state, position, output = run_state.capture(self), self.position, self.config.output
+
+        def write() -> None:
+            persistently(
+                lambda: checkpoint.save(self.run.checkpoints, position, state),
+                what=f"writing the checkpoint after {position}",
+                seconds=output.storage_patience,
+            )
+            checkpoint.delete_superseded(
+                self.run.checkpoints, keep=output.keep_checkpoints, best_epoch=self._best_epoch()
+            )
+
+        collectives.on_first(write)
+        self._interruptions.saved()
+
+    def _best_epoch(self) -> int | None:
+        return max((report.epoch for report in self.history if report.is_best), default=None)
 
     def _prune(self, epoch: int) -> None:
         config, weighter = self.config.weighter, self.learner.weighter
@@ -153,24 +203,49 @@ class Trainer:
             weighter.thaw(self.mask.readmit(epoch - 1 - config.pruned_for))
 
     def _train(self, epoch: int) -> EpochTotals:
+        """The epoch's training steps that are still to be made, with checkpoints between them where they are due."""
         config = self.config.optimiser
         for group in self.learner.optimiser.param_groups:
             group["lr"] = self._learning_rate(epoch)
-        return train_epoch(
+        if self.progress is None:
+            self._readmit(epoch)
+            kept = self.mask.kept.nonzero().flatten()
+            self.progress = EpochProgress(kept, config.batch_size, self.learner.randomness["order"])
+        steps = training_steps(
             self.learner,
             self.images,
-            self.mask.kept.nonzero().flatten(),
             self._augment,
-            batch_size=config.batch_size,
+            self.progress,
+            self._interruptions,
             meta_every=self.config.weighter.meta_every,
             epoch=epoch,
             epochs=config.epochs,
             listener=self.listener,
         )
+        with self._watchdog:
+            for agreed in steps:
+                if agreed.save:
+                    self._watchdog.rest()
+                    self._save_within(epoch)
+                if agreed.stop:
+                    raise RunStopped(self._reason_to_stop(), str(self.position))
+                self._watchdog.pat()
+        require_finite(self.learner, self.progress.steps, epoch)
+        return epoch_totals(self.learner, self.progress)
 
-    def _report(
-        self, epoch: int, totals: EpochTotals, scores: Mapping[str, float], is_best: bool, wall_seconds: float
-    ) -> EpochReport:
+    def _save_within(self, epoch: int) -> None:
+        """A checkpoint between two steps, after which the epoch goes on as if there had been none."""
+        assert self.progress is not None
+        require_finite(self.learner, self.progress.steps, epoch)
+        self.learner.weighter.share()
+        self._save()
+        collectives.on_first(lambda: self._copy.push(best_epoch=self._best_epoch(), at_end=False))
+
+    def _reason_to_stop(self) -> str:
+        """The reason of the first worker that has one, so that all say the same."""
+        return next(reason for reason in collectives.gather_objects(self._interruptions.reason()) if reason)
+
+    def _report(self, epoch: int, totals: EpochTotals, scores: Mapping[str, float], is_best: bool) -> EpochReport:
         before = self.history[-1] if self.history else None
         weights = self.learner.weighter.table().mean
         return EpochReport(
@@ -189,7 +264,7 @@ class Trainer:
             target_instances_seen=totals.target_instances + (before.target_instances_seen if before else 0),
             learning_rate=self._learning_rate(epoch),
             seconds=totals.seconds,
-            wall_seconds=wall_seconds,
+            wall_seconds=self.wall_seconds(),
             images_per_second=totals.instances / totals.seconds,
             monitors={name: scores[name] for name in self.config.evaluation.monitors},
         )

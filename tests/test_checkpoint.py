@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from bdw import checkpoint
+from bdw.checkpoint import Position
 from bdw.errors import InputError
 
 
@@ -20,30 +21,50 @@ def _names(folder: Path) -> list[str]:
 
 def test_round_trip_and_keep_last(tmp_path: Path) -> None:
     for epoch in (1, 2, 3):
-        checkpoint.save(tmp_path, epoch, {"value": torch.tensor([epoch])}, keep=2)
+        checkpoint.save(tmp_path, Position(epoch), {"value": torch.tensor([epoch])})
+        checkpoint.delete_superseded(tmp_path, keep=2, best_epoch=None)
     assert _names(tmp_path) == ["epoch_0002", "epoch_0003"]
     last = checkpoint.last(tmp_path)
     assert last is not None
     state = checkpoint.load(last)
-    assert state["epoch"] == 3
     assert torch.equal(state["value"], torch.tensor([3]))
 
 
 def test_order_is_by_number_and_not_by_letters(tmp_path: Path) -> None:
     for epoch in (9_998, 9_999, 10_000, 10_001):
-        checkpoint.save(tmp_path, epoch, {}, keep=2)
+        checkpoint.save(tmp_path, Position(epoch), {})
+        checkpoint.delete_superseded(tmp_path, keep=2, best_epoch=None)
     assert _names(tmp_path) == ["epoch_10000", "epoch_10001"]
 
 
+def test_the_middle_of_an_epoch_lies_between_its_neighbours(tmp_path: Path) -> None:
+    places = [Position(2), Position(2, 30), Position(2, 100), Position(3)]
+    assert sorted([places[3], places[1], places[0], places[2]]) == places
+    for place in places:
+        assert Position.of(checkpoint.save(tmp_path, place, {}).name) == place
+        assert checkpoint.last(tmp_path) == tmp_path / place.name
+    assert checkpoint.positions(tmp_path) == places
+    (tmp_path / ".epoch_0004.abc.tmp").mkdir()
+    (tmp_path / "epoch_four").mkdir()
+    assert checkpoint.positions(tmp_path) == places
+
+
+def test_the_best_epochs_checkpoint_is_kept_besides(tmp_path: Path) -> None:
+    for place in (Position(1), Position(2), Position(2, 7), Position(3), Position(4)):
+        checkpoint.save(tmp_path, place, {})
+    checkpoint.delete_superseded(tmp_path, keep=2, best_epoch=2)
+    assert checkpoint.positions(tmp_path) == [Position(2), Position(3), Position(4)]
+
+
 def test_a_failed_write_leaves_the_old_one_and_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    checkpoint.save(tmp_path, 1, {}, keep=2)
+    checkpoint.save(tmp_path, Position(1), {})
 
     def fail(*_: object) -> None:
         raise RuntimeError("[enforce fail at inline_container.cc] disk full\nmore")
 
     monkeypatch.setattr(torch, "save", fail)
     with pytest.raises(OSError, match=r"could not be written .*disk full") as caught:
-        checkpoint.save(tmp_path, 2, {}, keep=2)
+        checkpoint.save(tmp_path, Position(2), {})
     assert caught.value.filename == str(tmp_path / "epoch_0002")
     assert _names(tmp_path) == ["epoch_0001"]
 
@@ -51,14 +72,15 @@ def test_a_failed_write_leaves_the_old_one_and_no_trace(tmp_path: Path, monkeypa
 def test_a_failed_deletion_warns_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    checkpoint.save(tmp_path, 1, {}, keep=1)
+    checkpoint.save(tmp_path, Position(1), {})
 
     def fail(*_: object) -> None:
         raise PermissionError("no")
 
     monkeypatch.setattr(shutil, "rmtree", fail)
+    checkpoint.save(tmp_path, Position(2), {})
     with caplog.at_level(logging.WARNING):
-        checkpoint.save(tmp_path, 2, {}, keep=1)
+        checkpoint.delete_superseded(tmp_path, keep=1, best_epoch=None)
     assert "could not delete the old checkpoint" in caplog.text
 
 
@@ -75,7 +97,7 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
 
 
 def test_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = checkpoint.save(tmp_path, 1, {}, keep=1)
+    path = checkpoint.save(tmp_path, Position(1), {})
     monkeypatch.setattr(checkpoint, "VERSION", 99)
-    with pytest.raises(InputError, match="has version 1; allowed: 99"):
+    with pytest.raises(InputError, match="has version 2; allowed: 99"):
         checkpoint.load(path)

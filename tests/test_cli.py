@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +20,8 @@ from bdw import cli, presets
 from bdw.cli import Doctor, Evaluate, Fit, Pack, Report
 from bdw.config import RunConfig
 from bdw.errors import InputError
-from bdw.measurements import EpochReport
+from bdw.measurements import EpochReport, StepReport
+from bdw.progress import ConsoleProgress
 from bdw.trainer import Trainer
 
 TINY = ["--max-source", "64", "--epochs", "1"]
@@ -195,7 +197,7 @@ def test_fit_on_the_users_own_folders(
 def test_a_folder_that_holds_a_run_is_left_alone(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (run_dir / "metrics.csv").read_bytes()
     assert fit(run_dir, *TINY) == 2
-    assert "already holds a run" in capsys.readouterr().err
+    assert "already holds a finished run" in capsys.readouterr().err
     assert (run_dir / "metrics.csv").read_bytes() == before
 
 
@@ -232,6 +234,25 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(
     assert "continued after epoch 1" in output.out
     with (tmp_path / "run" / "metrics.csv").open() as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2"]
+
+
+def test_a_run_asked_to_end_saves_what_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SIGTERM in the middle of an epoch, as schedulers send it before they take a machine away."""
+    flags = ["--max-source", "256", "--batch-size", "32", "--epochs", "2"]
+
+    def ask_to_end(progress: ConsoleProgress, report: StepReport) -> None:
+        if report.step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ConsoleProgress, "on_step", ask_to_end)
+        assert fit(tmp_path / "run", *flags) == 143
+    error = capsys.readouterr().err
+    assert error.startswith("stopped: this process was asked to end (SIGTERM); stopped with a checkpoint after epoch 0")
+    assert fit(tmp_path / "run", *flags, "--resume") == 0
+    assert "continued after epoch 0 and 4 steps" in capsys.readouterr().out
 
 
 def test_a_folder_that_may_not_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,7 +23,8 @@ from bdw.agreement import require_same
 from bdw.config import RunConfig
 from bdw.data.batches import local_part
 from bdw.encoders import Encoder
-from bdw.errors import DisagreementError
+from bdw.errors import DisagreementError, RunStopped
+from bdw.interruptions import Notice
 from bdw.pretext import PretextModel
 from bdw.pretext.rotation import Rotation
 from bdw.randomness import Randomness
@@ -198,6 +199,83 @@ def test_two_workers_train_prune_resume_and_agree(tmp_path: Path) -> None:
         assert torch.equal(mine["resumed"]["model"][name], value)
 
 
+class _StopsAfter:
+    """Stops a run after so many steps; the notice goes to one worker alone."""
+
+    def __init__(self, steps: int):
+        self.left = steps
+
+    def __call__(self) -> Notice | None:
+        self.left -= 1
+        return Notice("the node goes", stop=True) if self.left == 0 and collectives.rank() == 1 else None
+
+
+def _state(trainer: Trainer) -> dict[str, Any]:
+    weighter = trainer.learner.weighter.state_dict()
+    model = {name: p.detach() for name, p in trainer.learner.model.named_parameters()}
+    return {**weighter, **model, "kept": trainer.mask.kept, "position": torch.tensor(trainer.position)}
+
+
+def _stopped_and_resumed(config: dict[str, Any], parts: dict[str, Any], only_stop: bool) -> dict[str, Any]:
+    """A run in one piece, and the same stopped in the middle of its first and its second epoch."""
+    whole = Trainer(RunConfig.from_flat(config))
+    list(whole.epochs())
+    states = {"whole": _state(whole)}
+    for name, steps in (("first stop", 2), ("second stop", 3)):
+        stopped = Trainer(RunConfig.from_flat(parts), notice_board=_StopsAfter(steps))
+        try:
+            list(stopped.epochs())
+        except RunStopped:
+            states[name] = _state(stopped)
+        if only_stop:
+            return states
+    resumed = Trainer(RunConfig.from_flat(parts))
+    list(resumed.epochs())
+    return {**states, "resumed": _state(resumed)}
+
+
+@pytest.fixture
+def stoppable(tmp_path: Path) -> tuple[RunConfig, RunConfig]:
+    config = RunConfig.from_flat(
+        {
+            "run_dir": str(tmp_path / "run"), "epochs": 3, "max_source": 99, "batch_size": 32, "shots": 2,
+            "queries": 2, "weight_lr": 100.0, "cdf_threshold": 0.45, "device": "cpu",
+        }
+    )  # fmt: skip
+    return config, config.replace(run_dir=str(tmp_path / "parts"), resume=True)
+
+
+def test_two_workers_stopped_in_the_middle_of_epochs_end_where_undisturbed_ones_do(
+    stoppable: tuple[RunConfig, RunConfig], tmp_path: Path
+) -> None:
+    """The notice to one worker stops both after the same step, and the table that is saved is everybody's."""
+    config, parts = stoppable
+    mine, theirs = _on_workers(2, tmp_path / "results", _stopped_and_resumed, config.flat(), parts.flat(), False)
+    assert mine.keys() == {"whole", "first stop", "second stop", "resumed"}
+    assert mine["first stop"]["position"].tolist() == [0, 2]
+    assert mine["second stop"]["position"].tolist() == [1, 1]
+    assert not mine["whole"]["kept"].all(), "nothing was pruned"
+    for first, second in ((mine["resumed"], mine["whole"]), (theirs["resumed"], mine["whole"])):
+        assert all(torch.equal(first[name], second[name]) for name in first)
+    for stop in ("first stop", "second stop"):
+        assert all(torch.equal(mine[stop][name], theirs[stop][name]) for name in mine[stop])
+
+
+def test_one_worker_goes_on_in_the_middle_of_an_epoch_of_two(
+    stoppable: tuple[RunConfig, RunConfig], tmp_path: Path
+) -> None:
+    """Weights, clocks and the kept set carry over exactly, and no instance of the epoch is left out or seen twice."""
+    config, parts = stoppable
+    stopped = _on_workers(2, tmp_path / "results", _stopped_and_resumed, config.flat(), parts.flat(), True)[0]
+    trainer = Trainer(parts)
+    state = _state(trainer)
+    assert trainer.position == (0, 2)
+    assert all(torch.equal(state[name], stopped["first stop"][name]) for name in state)
+    first = next(trainer.epochs())
+    assert first.instances_seen == 99
+    assert first.steps == 4
+
+
 def _error_of(action: Callable[[], Any]) -> dict[str, Any]:
     try:
         action()
@@ -248,8 +326,11 @@ def _disk_full(config: dict[str, Any]) -> dict[str, Any]:
 
 def test_what_fails_on_rank_0_stops_all(tmp_path: Path) -> None:
     config = RunConfig.from_flat(
-        {"run_dir": str(tmp_path / "run"), "max_source": 64, "weighter": "uniform", "device": "cpu"}
-    )
+        {
+            "run_dir": str(tmp_path / "run"), "max_source": 64, "weighter": "uniform", "device": "cpu",
+            "storage_patience": 0.0,
+        }
+    )  # fmt: skip
     first, second = _on_workers(2, tmp_path / "results", _disk_full, config.flat())
     assert first == {"type": "OSError", "message": "[Errno 28] No space left on device"}
     assert second["type"] == "RuntimeError"

@@ -14,15 +14,15 @@ OUR_PACKAGES = {"bdw", "analysis", "sweeps", "benchmarks", "tests"}
 
 # Bottom to top; a module imports only from lines above its own. A package is one line and may import itself.
 LAYERS = [
-    "errors", "config", "presets", "atomic", "device", "randomness", "collectives", "agreement", "measurements",
-    "usefulness",
+    "errors", "config", "presets", "atomic", "patience", "device", "randomness", "collectives", "agreement",
+    "interruptions", "watchdog", "measurements", "usefulness",
     "data", "encoders", "image_table",
     "pretext", "meta_loss",
     "weights_file", "lazy_momentum", "weighters",
     "meta_gradient", "layer_tangents", "pruning",
     "train_step", "epoch_training",
     "evaluation",
-    "checkpoint", "run_directory", "run_state", "export",
+    "checkpoint", "mirror", "run_directory", "run_copy", "run_state", "export",
     "run_results",
     "trainer",
     "fitting",
@@ -32,7 +32,6 @@ LAYERS = [
     "commands",
     "cli",
     "__main__",
-    "mirror",
     "ray_train",
 ]  # fmt: skip
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bdw.checkpoint import Position
 from bdw.errors import InputError
 from bdw.mirror import COMPLETE, Mirror
 
@@ -45,6 +46,15 @@ def test_only_the_newest_checkpoint_is_kept_there(tmp_path: Path, copy: Mirror) 
     copy.push_run(run)
     kept = sorted(path.name for path in (tmp_path / "storage/run/checkpoints").iterdir())
     assert kept == ["epoch_0002"]
+
+
+def test_the_best_epochs_checkpoint_stays_there(tmp_path: Path, copy: Mirror) -> None:
+    run = tmp_path / "run"
+    for epoch in (1, 2, 3):
+        copy.push_run(write_run(run, epoch), best_epoch=1)
+    assert copy.checkpoints() == [Position(1), Position(3)]
+    copy.pull_run(tmp_path / "there")
+    assert [path.name for path in (tmp_path / "there/checkpoints").iterdir()] == ["epoch_0003"]
 
 
 def test_a_half_copied_checkpoint_is_none(tmp_path: Path, copy: Mirror) -> None:

@@ -111,16 +111,16 @@ def test_no_file_is_large() -> None:
 
 
 FIT_FLAGS = [
-    "batch-size", "burn-in-epochs", "cache-dir", "cdf-threshold", "checkpoint-every", "crop-padding",
-    "crop-size", "data-root", "data-seed", "density-threshold", "device", "download", "encoder", "epochs",
-    "evaluate-every", "evaluation-batch", "final-measures", "fine-tuning-epochs", "flip", "image-size",
-    "keep-checkpoints", "layer", "learning-rate", "log-bound", "lr-gamma", "lr-milestones", "max-iterations",
-    "max-source", "max-train-per-class", "measure", "meta-every", "meta-loss", "min-kept", "momentum",
-    "monitors", "nearest-beta", "nearest-search", "neighbours", "normalise-weights", "preset", "pretext",
-    "prune", "pruned-for", "queries", "report", "resume", "run-dir", "seed", "shots", "source",
-    "tangent-views", "target", "target-batch", "target-fraction", "target-updates-statistics",
-    "validation-fraction", "ways", "weight-decay", "weight-gradient-clip", "weight-lr", "weight-momentum",
-    "weighter", "weights-file",
+    "batch-size", "burn-in-epochs", "cache-dir", "cdf-threshold", "checkpoint-every", "checkpoint-minutes",
+    "crop-padding", "crop-size", "data-root", "data-seed", "density-threshold", "device", "download",
+    "encoder", "epochs", "evaluate-every", "evaluation-batch", "final-measures", "fine-tuning-epochs", "flip",
+    "image-size", "keep-checkpoints", "layer", "learning-rate", "log-bound", "lr-gamma", "lr-milestones",
+    "max-iterations", "max-source", "max-train-per-class", "measure", "meta-every", "meta-loss", "min-kept",
+    "momentum", "monitors", "nearest-beta", "nearest-search", "neighbours", "normalise-weights", "preset",
+    "pretext", "prune", "pruned-for", "queries", "report", "resume", "run-dir", "seed", "shots", "source",
+    "step-timeout", "storage-path", "storage-patience", "tangent-views", "target", "target-batch",
+    "target-fraction", "target-updates-statistics", "validation-fraction", "ways", "weight-decay",
+    "weight-gradient-clip", "weight-lr", "weight-momentum", "weighter", "weights-file",
 ]  # fmt: skip
 
 

@@ -20,14 +20,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import bdw
-from bdw import checkpoint, encoders, weighters
+from bdw import checkpoint, encoders, patience, weighters
 from bdw.config import RunConfig
 from bdw.data import LabelledImages, Problem, Target, pack_arrays
 from bdw.data.augment import random_crop_flip
 from bdw.data.batches import epoch_order, global_batches
-from bdw.errors import InputError, NonFiniteError
+from bdw.errors import InputError, NonFiniteError, RunStopped
 from bdw.evaluation import linear_probe
+from bdw.interruptions import Notice
 from bdw.measurements import EpochReport, Silent, StepReport
+from bdw.mirror import Mirror
 from bdw.randomness import Randomness, drawn_from
 from bdw.trainer import Trainer, iterate
 from bdw.weighters import WeighterContext, WeightSample
@@ -139,17 +141,121 @@ def test_resumed_runs_end_bit_for_bit_where_undisturbed_ones_do(config: RunConfi
         next(iterate(parts, problem=problem))
     resumed = Trainer(parts, problem=problem)
     assert whole.mask.count < NUM_SOURCE, "nothing was pruned, so pruning was not tested"
-    _assert_equal(_parameters(resumed), _parameters(whole))
-    _assert_equal(resumed.learner.weighter.state_dict(), whole.learner.weighter.state_dict())
-    _assert_equal(resumed.mask.state_dict(), whole.mask.state_dict())
-    _assert_equal(resumed.learner.randomness.state_dict(), whole.learner.randomness.state_dict())
+    _assert_same_end(resumed, whole)
     run, other = Path(settings.output.run_dir), Path(parts.output.run_dir)
     assert (run / "instance_weights.parquet").read_bytes() == (other / "instance_weights.parquet").read_bytes()
     _assert_equal(*(safetensors.torch.load_file(folder / "encoder.safetensors") for folder in (run, other)))
+
+
+def _assert_same_end(one: Trainer, other: Trainer) -> None:
+    _assert_equal(_parameters(one), _parameters(other))
+    _assert_equal(one.learner.weighter.state_dict(), other.learner.weighter.state_dict())
+    _assert_equal(one.mask.state_dict(), other.mask.state_dict())
+    _assert_equal(one.learner.randomness.state_dict(), other.learner.randomness.state_dict())
     timed = {"seconds", "wall_seconds", "images_per_second"}
-    for first, second in zip(whole.history, resumed.history, strict=True):
+    for first, second in zip(one.history, other.history, strict=True):
         rows = [{k: v for k, v in report.row().items() if k not in timed} for report in (first, second)]
         assert rows[0] == pytest.approx(rows[1], rel=0, abs=0, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"weighter": "beta"},
+        {"weighter": "beta", "pruned_for": 1, "meta_every": 2},
+        {"weighter": "point"},
+        {"weighter": "l2rw"},
+        {"weighter": "uniform"},
+    ],
+    ids=lambda settings: "-".join(map(str, settings.values())),
+)
+def test_a_run_stopped_after_every_other_step_ends_bit_for_bit_where_an_undisturbed_one_does(
+    config: RunConfig, problem: Problem, settings: dict[str, Any]
+) -> None:
+    config = config.replace(cdf_threshold=0.4, **settings)
+    whole = _run(config, problem)
+    parts, stops = config.replace(run_dir=config.output.run_dir + "-parts", resume=True), []
+    finished = False
+    while not finished:
+        notices = iter([None, Notice("gone", stop=True)])
+        trainer = Trainer(parts, problem=problem, notice_board=lambda notices=notices: next(notices, None))
+        try:
+            list(trainer.epochs())
+            finished = True
+        except RunStopped as stopped:
+            stops.append(stopped.checkpoint)
+    assert stops[:2] == ["epoch 0 and 2 steps", "epoch 0 and 4 steps"]
+    assert len(stops) > 2
+    _assert_same_end(trainer, whole)
+
+
+def test_the_clock_saves_in_the_middle_of_an_epoch_and_leaves_no_trace(config: RunConfig, problem: Problem) -> None:
+    whole = _run(config, problem)
+    often = config.replace(run_dir=config.output.run_dir + "-often", checkpoint_minutes=1e-9, keep_checkpoints=100)
+    saved = _run(often, problem)
+    _assert_same_end(saved, whole)
+    places = checkpoint.positions(Path(often.output.run_dir) / "checkpoints")
+    assert {place for place in places if place.epochs == 0} == {(0, step) for step in (1, 2, 3, 4)}
+    assert checkpoint.Position(3) in places
+
+
+def test_a_checkpoint_that_fails_for_a_while_is_written_in_the_end(
+    config: RunConfig, problem: Problem, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(patience, "FIRST_PAUSE", 0.001)
+    save, calls = checkpoint.save, itertools.count()
+
+    def fails_twice(*arguments: Any) -> Path:
+        if next(calls) < 2:
+            raise OSError(5, "Input/output error")
+        return save(*arguments)
+
+    monkeypatch.setattr(checkpoint, "save", fails_twice)
+    assert len(list(iterate(config, problem=problem))) == 3
+    assert "writing the checkpoint after epoch 1 failed ([Errno 5] Input/output error); trying again" in caplog.text
+    assert "succeeded after 2 failure(s)" in caplog.text
+
+
+def test_a_copy_that_fails_for_a_while_is_made_up_for(
+    config: RunConfig, problem: Problem, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The storage is a folder that goes away and comes back."""
+    storage = tmp_path / "storage" / "run"
+    reports = iterate(config.replace(storage_path=str(storage)), problem=problem)
+    next(reports)
+    assert [place.name for place in Mirror.at(str(storage)).checkpoints()] == ["epoch_0001"]
+    storage.rename(tmp_path / "away")
+    storage.touch()  # A file where a folder should be: every write fails.
+    next(reports)
+    assert "copying the run to" in caplog.text
+    assert "the next checkpoint tries again" in caplog.text
+    storage.unlink()
+    (tmp_path / "away").rename(storage)
+    next(reports)
+    assert checkpoint.Position(3) in Mirror.at(str(storage)).checkpoints()
+    assert (storage / "results.parquet").is_file()
+
+
+def test_another_machine_goes_on_from_the_copy(config: RunConfig, problem: Problem, tmp_path: Path) -> None:
+    whole = _run(config, problem)
+    copied = config.replace(run_dir=str(tmp_path / "one"), storage_path=f"file://{tmp_path}/storage")
+    reports = iterate(copied, problem=problem)
+    next(reports)
+    reports.close()
+    elsewhere = copied.replace(run_dir=str(tmp_path / "two"), resume=True)
+    _assert_same_end(_run(elsewhere, problem), whole)
+    with pytest.raises(InputError, match=r"storage_path: .*/storage already holds a run \(after epoch 3\)"):
+        Trainer(copied.replace(run_dir=str(tmp_path / "three")), problem=problem)
+    with pytest.raises(InputError, match=r"holds another run.*: seed was 0 and is 1"):
+        Trainer(elsewhere.replace(run_dir=str(tmp_path / "four"), seed=1), problem=problem)
+
+
+def test_storage_that_cannot_be_written_is_refused_before_training(
+    config: RunConfig, problem: Problem, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="storage_path: cannot write to"):
+        Trainer(config.replace(storage_path=str(tmp_path / "file" / "run")), problem=problem)
 
 
 def test_stopping_early_is_not_asking_for_the_next_epoch(config: RunConfig, problem: Problem) -> None:
@@ -158,7 +264,7 @@ def test_stopping_early_is_not_asking_for_the_next_epoch(config: RunConfig, prob
     reports.close()
     path = checkpoint.last(Path(config.output.run_dir) / "checkpoints")
     assert path is not None
-    assert checkpoint.load(path)["epoch"] == 1
+    assert len(checkpoint.load(path)["history"]) == 1
     later = list(iterate(config.replace(resume=True), problem=problem))
     assert [report.epoch for report in later] == [2, 3]
 
@@ -182,7 +288,9 @@ def test_a_finished_run_leaves_everything_behind(config: RunConfig, problem: Pro
     results = pq.read_table(run / "results.parquet").to_pylist()
     assert {row["metric"] for row in results} == {"accuracy", "validation_accuracy", "planted_auroc"}
     assert all(0 <= row["value"] <= 1 for row in results)
-    assert len(list((run / "checkpoints").iterdir())) == config.output.keep_checkpoints
+    best = max(report.epoch for report in history if report.is_best)
+    kept = {checkpoint.Position(epoch) for epoch in (best, *range(2, 4))}
+    assert set(checkpoint.positions(run / "checkpoints")) == kept
     # No temporary file is left over.
     assert not [p for p in run.rglob("*") if p.name.endswith(".tmp")]
 
@@ -246,7 +354,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_checkpoint(
     path = checkpoint.last(Path(config.output.run_dir) / "checkpoints")
     assert path is not None
     state = checkpoint.load(path)
-    assert state["epoch"] == 1
+    assert len(state["history"]) == 1
     assert all(bool(value.isfinite().all()) for value in state["model"].values())
 
 

@@ -14,6 +14,7 @@ import torch.distributed as dist
 from bdw import checkpoint, collectives, evaluation
 from bdw.config import RunConfig
 from bdw.data import packing_bar
+from bdw.interruptions import terminations
 from bdw.progress import ConsoleProgress
 from bdw.report import write_run_report
 from bdw.run_directory import RunDirectory
@@ -27,13 +28,14 @@ def fit(config: RunConfig) -> None:
         first = collectives.rank() == 0
         try:
             progress = ConsoleProgress(measure=evaluation.measure(config.evaluation.measure))
-            with packing_bar() if first else contextlib.nullcontext() as bar:
-                trainer = Trainer(config, listener=progress, packing=bar)
-            if first:
-                print(headline(trainer), flush=True)
-            with progress if first else contextlib.nullcontext():
-                for _ in trainer.epochs():
-                    pass
+            with terminations() as notice_board:
+                with packing_bar() if first else contextlib.nullcontext() as bar:
+                    trainer = Trainer(config, listener=progress, packing=bar, notice_board=notice_board)
+                if first:
+                    print(headline(trainer), flush=True)
+                with progress if first else contextlib.nullcontext():
+                    for _ in trainer.epochs():
+                        pass
         except KeyboardInterrupt:
             if first:
                 print(f"\n{_how_to_go_on(run)}", flush=True)
@@ -80,7 +82,7 @@ def headline(trainer: Trainer) -> str:
         f"batch   {batch} source images a step ({batch / workers:g} a worker), "
         f"{target_batch * workers} target images a step",
         f"weights {config.weighter.weighter}" + ("" if config.weighter.prune else ", without pruning"),
-        f"run     {trainer.run.path}" + (f", continued after epoch {len(trainer.history)}" if trainer.history else ""),
+        f"run     {trainer.run.path}" + (f", continued after {trainer.position}" if any(trainer.position) else ""),
     ]
     if skipped:
         example = (*source.header["skipped"], *problem.target.skipped)[0]

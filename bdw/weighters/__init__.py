@@ -83,8 +83,14 @@ class Weighter(Protocol):
         look-ahead, and the next `sample` of the same instances follows from the gradient.
         """
 
+    def share(self) -> None:
+        """Exchange what the workers learnt since they last did; the same state everywhere after, nothing else changed.
+
+        Called before a checkpoint in the middle of an epoch, which must leave no trace in the epoch's outcome.
+        """
+
     def end_epoch(self) -> None:
-        """Bring every instance up to date and exchange what the workers learnt; the same table everywhere after."""
+        """Exchange what the workers learnt and bring every instance up to date; the same table everywhere after."""
 
     def useless(self) -> NDArray[np.bool_]:
         """(n,) which instances the weighter is sure to be useless, by its own pruning rule."""

@@ -33,6 +33,9 @@ class FixedWeighter:
     def update(self, sample: WeightSample, gradient: Tensor) -> None:
         """Nothing to learn."""
 
+    def share(self) -> None:
+        """Nothing to exchange."""
+
     def end_epoch(self) -> None:
         """Nothing to exchange."""
 

@@ -57,12 +57,16 @@ class L2RWWeighter:
         self._weights[sample.indices] = wanted * (instances / wanted_by_all) if wanted_by_all > 0 else wanted
         self._touched[sample.indices] = True
 
-    def end_epoch(self) -> None:
+    def share(self) -> None:
         """Let every worker have the weights that the others found."""
         rows = self._touched.nonzero().flatten()
         weights = self._weights[rows]
         self._weights[collectives.gather_rows(rows)] = collectives.gather_rows(weights)
         self._touched.zero_()
+
+    def end_epoch(self) -> None:
+        """The same; nothing moves by itself."""
+        self.share()
 
     def useless(self) -> NDArray[np.bool_]:
         """None: one batch's weight 0 says that the instance did not help at that moment, and nothing more."""

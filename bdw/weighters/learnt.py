@@ -27,11 +27,15 @@ class LearntWeighter:
     def check(config: WeighterConfig) -> None:
         """Any config will do."""
 
-    def end_epoch(self) -> None:
-        """Catch up all instances, then let every worker have the rows that the others touched."""
-        self.optimiser.catch_up((~self._frozen).nonzero().flatten())
+    def share(self) -> None:
+        """Let every worker have the rows that the others touched."""
         self.optimiser.exchange(self._touched.nonzero().flatten())
         self._touched.zero_()
+
+    def end_epoch(self) -> None:
+        """Let every worker have the rows that the others touched, and catch up all instances."""
+        self.share()
+        self.optimiser.catch_up((~self._frozen).nonzero().flatten())
 
     def freeze(self, rows: Tensor) -> None:
         """Pruned instances stay where they are."""

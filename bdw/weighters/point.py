@@ -70,10 +70,10 @@ class PointWeighter(LearntWeighter):
         norm = collectives.total(gradient.square().sum()).sqrt()
         self._step(sample.indices, (gradient * (self.gradient_clip / norm).clamp(max=1)).unsqueeze(0))
 
-    def end_epoch(self) -> None:
+    def share(self) -> None:
         """As every learnt weighter, and remember who has been judged."""
         self._judged[collectives.gather_rows(self._touched.nonzero().flatten())] = True
-        super().end_epoch()
+        super().share()
 
     def useless(self) -> NDArray[np.bool_]:
         """w_i <= lambda, among those that ever had a gradient: 0 is where all start, and no verdict."""

@@ -51,6 +51,10 @@ class SelfNormalised:
             gradient = sample.factor * (gradient - aligned / sample.total)
         self.inner.update(sample.inner, gradient)
 
+    def share(self) -> None:
+        """The inner weighter's."""
+        self.inner.share()
+
     def end_epoch(self) -> None:
         """The inner weighter's."""
         self.inner.end_epoch()
