@@ -1,0 +1,165 @@
+"""Clusters of the tests' own, started with `ray start --head`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Head:
+    """A cluster's head that runs in the repository's root."""
+
+    environment: dict[str, str]
+    home: Path
+    dashboard: str
+    gcs: str
+
+    def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """A command of a user of this cluster."""
+        return subprocess.run(
+            command,
+            cwd=ROOT,
+            env=self.environment | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=500,
+        )
+
+    def ray_job_submit(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self.run("ray", "job", "submit", *arguments)
+
+
+StartHead = Callable[..., Head]
+
+
+@pytest.fixture(scope="module")
+def start_head() -> Iterator[StartHead]:
+    """Call it for a head with more arguments of `ray start`; all are gone when the module's tests are."""
+    with contextlib.ExitStack() as heads:
+
+        def start(*arguments: str, **options: Any) -> Head:
+            return heads.enter_context(running_head(arguments, **options))
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def head(start_head: StartHead) -> Head:
+    return start_head("--num-cpus=2")
+
+
+@contextlib.contextmanager
+def running_head(
+    arguments: Sequence[str], *, autoscaling: dict[str, Any] | None = None, variables: Mapping[str, str] | None = None
+) -> Iterator[Head]:
+    # Socket paths may not be longer than 107 bytes, so no folder of pytest's.
+    folder = Path(tempfile.mkdtemp(prefix="ray-"))
+    port, dashboard, agent, metrics, client = free_ports(5)
+    address = f"http://127.0.0.1:{dashboard}"
+    gcs = f"{own_address()}:{port}"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "TUNE_", "PYTHONPATH"))} | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "HOME": str(folder / "home"),
+        # Only the dashboard stays on loopback; Ray's other ports are open to the network, so nobody else may know this.
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+    (folder / "home").mkdir()
+    if autoscaling is not None:
+        autoscaling = autoscaling | {"provider": autoscaling["provider"] | {"gcs_address": gcs}}
+        (folder / "autoscaling.json").write_text(json.dumps(autoscaling))
+        arguments = [*arguments, f"--autoscaling-config={folder / 'autoscaling.json'}"]
+    log = (folder / "head.log").open("w+")
+    started = subprocess.Popen(
+        [
+            *("ray", "start", "--head", "--block"),
+            *("--include-dashboard=true", "--dashboard-host=127.0.0.1"),
+            *(f"--port={port}", f"--dashboard-port={dashboard}", f"--dashboard-agent-listen-port={agent}"),
+            *(f"--metrics-export-port={metrics}", f"--ray-client-server-port={client}"),
+            *(f"--temp-dir={folder / 't'}", f"--object-store-memory={128 * 2**20}"),
+            *arguments,
+        ],
+        cwd=ROOT,
+        env=environment | dict(variables or {}),
+        stdout=log,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        wait_for_port(dashboard, started, log.name)
+        yield Head(environment | {"RAY_ADDRESS": address}, folder / "home", address, gcs)
+    finally:
+        stop_with_children(started, folder)
+        log.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def own_address() -> str:
+    """Under which Ray's processes on this machine know each other."""
+    import ray
+
+    address: str = ray.util.get_node_ip_address()
+    return address
+
+
+def free_ports(number: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(number)]
+    try:
+        for opened in sockets:
+            opened.bind(("127.0.0.1", 0))
+        return [opened.getsockname()[1] for opened in sockets]
+    finally:
+        for opened in sockets:
+            opened.close()
+
+
+def wait_for_port(port: int, started: subprocess.Popen[bytes], log: str) -> None:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline and started.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.5)
+    pytest.fail(f"the head's job server did not come up:\n{Path(log).read_text()}")
+
+
+def stop_with_children(started: subprocess.Popen[bytes], folder: Path) -> None:
+    """`ray start --block` may leave its daemons behind; these and no others are stopped.
+
+    Nodes of a fake autoscaler outlive it without a parent, but name this cluster's folder on their command lines.
+    """
+    own = {psutil.Process(started.pid), *psutil.Process(started.pid).children(recursive=True)} | naming(folder)
+    started.terminate()
+    _, alive = psutil.wait_procs(own, timeout=10)
+    for process in {*alive, *naming(folder)}:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    started.wait()
+
+
+def naming(folder: Path) -> set[psutil.Process]:
+    found = set()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if any(str(folder) in part for part in process.cmdline()):
+                found.add(process)
+    return found
