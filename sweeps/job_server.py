@@ -84,7 +84,7 @@ def connect(address: str) -> JobServer:
         why = "" if type(error) is ConnectionError else f" ({_reason(error)})"  # Ray's own only repeats the address.
         raise InputError(
             f"address: no job server answers at {address}{why}; is the cluster up, and its port forwarded (`ray "
-            "dashboard CLUSTER.yaml`, `kubectl port-forward`)? --address, RAY_API_SERVER_ADDRESS or RAY_ADDRESS names it"
+            "dashboard CLUSTER.yaml`, `kubectl port-forward`)? It is --address, RAY_API_SERVER_ADDRESS or RAY_ADDRESS"
         ) from error
 
 
@@ -105,7 +105,7 @@ def submit(server: JobServer, *, entrypoint: str, submission_id: str, runtime_en
     except (RuntimeError, OSError) as error:
         if "already exists" in str(error):
             raise InputError(
-                f"submission_id: the cluster already has a job {submission_id!r}; choose another"
+                f"submission_id: the cluster has a job {submission_id!r} already; allowed: a new name"
             ) from None
         raise JobServerError(f"the job was not taken: {_reason(error)}") from error
 

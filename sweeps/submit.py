@@ -85,9 +85,8 @@ def main(arguments: Sequence[str] | None = None, *, connect: Callable[[str], Job
         return 0
     server = connect(address)
     job_server.require_same_ray(server, address)
-    hints = (
-        f"follow it: ray job logs {job} --follow --address {address}; stop it: ray job stop {job} --address {address}"
-    )
+    to_follow, to_stop = (f"ray job {verb} --address {address} {job}" for verb in ("logs --follow", "stop"))
+    hints = f"follow it: {to_follow}; stop it: {to_stop}"
     try:
         # No pip, no uv: each would copy the cluster's environment, gigabytes of it, once more on every machine.
         job_server.submit(server, entrypoint=entrypoint, submission_id=job, runtime_env={"working_dir": str(ROOT)})

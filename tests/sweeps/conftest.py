@@ -1,8 +1,10 @@
-"""Clusters of the tests' own, started with `ray start --head`."""
+"""Clusters of the tests' own, started with `ray start --head`, and a job server without a cluster."""
 
 from __future__ import annotations
 
 import contextlib
+import http.server
+import importlib.metadata
 import json
 import os
 import secrets
@@ -11,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -163,3 +166,77 @@ def naming(folder: Path) -> set[psutil.Process]:
             if any(str(folder) in part for part in process.cmdline()):
                 found.add(process)
     return found
+
+
+class RecordingServer(http.server.ThreadingHTTPServer):
+    """Answers as a job server as far as Ray's client asks before and when it submits, and keeps what it was sent."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Recorder)
+        self.ray_version = importlib.metadata.version("ray")
+        self.answers: dict[str, tuple[int, str]] = {}
+        """Status and text by path, instead of what a job server would answer."""
+        self.delay = threading.Event()
+        """An answer waits for it."""
+        self.delay.set()
+        self.uploads: list[bytes] = []
+        self.jobs: list[dict[str, Any]] = []
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def client_of(self, kind: Callable[[str], Any]) -> Any:
+        return kind(self.address)
+
+
+class Recorder(http.server.BaseHTTPRequestHandler):
+    server: RecordingServer
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def answer(self, status: int, text: str = "") -> None:
+        self.server.delay.wait(60)
+        status, text = self.server.answers.get(self.path, (status, text))
+        with contextlib.suppress(OSError):
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+    def body(self) -> bytes:
+        return self.rfile.read(int(self.headers["Content-Length"]))
+
+    def do_GET(self) -> None:
+        if self.path == "/api/version":
+            self.answer(200, json.dumps({"version": "4", "ray_version": self.server.ray_version}))
+        else:
+            self.answer(404)
+
+    def do_PUT(self) -> None:
+        self.server.uploads.append(self.body())
+        self.answer(200)
+
+    def do_POST(self) -> None:
+        job = json.loads(self.body())
+        self.server.jobs.append(job)
+        self.answer(200, json.dumps({"job_id": "", "submission_id": job.get("submission_id", "some")}))
+
+
+@pytest.fixture
+def recording_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[RecordingServer]:
+    # Ray's client prefers these to the address that it is given.
+    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    server = RecordingServer()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.delay.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
