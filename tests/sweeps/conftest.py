@@ -186,9 +186,6 @@ class RecordingServer(http.server.ThreadingHTTPServer):
     def address(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
 
-    def client_of(self, kind: Callable[[str], Any]) -> Any:
-        return kind(self.address)
-
 
 class Recorder(http.server.BaseHTTPRequestHandler):
     server: RecordingServer

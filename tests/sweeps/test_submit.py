@@ -4,7 +4,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -180,7 +180,7 @@ def test_a_lost_cluster_is_a_failure_that_says_how_to_look(
 def test_only_sweep_scripts_of_this_checkout(script: str) -> None:
     said = refused(script)
     assert said.startswith(f"script: {script!r} is not known")
-    assert said.endswith("allowed: sweeps/mnist_autoencoders.py, sweeps/stl10_pruning.py")
+    assert "sweeps/mnist_autoencoders.py, " in said.split("allowed: ")[1]
 
 
 def test_the_scripts_options_need_dashes_before_them() -> None:
@@ -250,14 +250,6 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "sweeps.submit", *arguments]
 
 
-@pytest.fixture(scope="module")
-def other_version(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Goes first on the path, and makes Ray believe that it is another one."""
-    folder = tmp_path_factory.mktemp("other")
-    (folder / "sitecustomize.py").write_text("import ray\nray.__version__ = '2.60.99'\n")
-    yield folder
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 class TestOnACluster:
@@ -281,11 +273,6 @@ class TestOnACluster:
         assert done.returncode == 2
         assert "export RAY_AUTH_MODE=token" in done.stderr
         assert "Traceback" not in done.stderr
-
-    def test_a_cluster_of_another_ray(self, head: Head, other_version: Path) -> None:
-        done = head.run(*command(SCRIPT), PYTHONPATH=str(other_version))
-        assert done.returncode == 2
-        assert f"runs Ray {ray.__version__}, this environment 2.60.99" in done.stderr
 
     def test_a_name_is_given_once_and_ctrl_c_does_not_stop_the_job(self, head: Head, tmp_path: Path) -> None:
         # One trial after another, for longer than anybody waits.

@@ -55,6 +55,10 @@ def tree(tmp_path: Path) -> Path:
     return root
 
 
+def send(server: RecordingServer, folder: Path) -> None:
+    JobSubmissionClient(server.address).submit_job(entrypoint="true", runtime_env={"working_dir": str(folder)})
+
+
 @pytest.fixture
 def sent(recording_server: RecordingServer, tree: Path) -> bytes:
     recording_server.client_of(JobSubmissionClient).submit_job(
@@ -90,8 +94,7 @@ def test_rays_switches_work_here_too(
 ) -> None:
     before = Upload.of(tree).archive_bytes
     monkeypatch.setenv(variable, value)
-    client = recording_server.client_of(JobSubmissionClient)
-    client.submit_job(entrypoint="true", runtime_env={"working_dir": str(tree)})
+    send(recording_server, tree)
     assert Upload.of(tree).archive_bytes == len(recording_server.uploads[0]) > before
 
 
