@@ -36,8 +36,8 @@ class Cluster:
     is_ours: bool
     """Started by us on this machine, so that it will not grow."""
 
-    def concurrency(self, cpus_per_trial: float, gpus_per_trial: float) -> int:
-        """How many trials fit side by side now; 1 on a cluster that has yet to start its machines.
+    def room(self, cpus_per_trial: float, gpus_per_trial: float) -> int:
+        """How many trials fit side by side on the machines that run now; 0 on a cluster that has yet to start some.
 
         Raises `InputError` if a trial will never fit on this machine.
         """
@@ -49,7 +49,7 @@ class Cluster:
                 f"num_workers, cpus_per_trial, gpus_per_trial: a trial wants {cpus_per_trial:g} CPUs and "
                 f"{gpus_per_trial:g} GPUs; this machine has {self.cpus:g} and {self.gpus:g}"
             )
-        return max(1, int(fit))
+        return int(fit)
 
 
 @contextmanager

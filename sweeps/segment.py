@@ -30,13 +30,30 @@ class Workload:
     gpus_per_trial: float
     concurrency: int
     has_driver_resource: bool
+    remarks: tuple[str, ...] = ()
+    """What whoever waits for the trials should know; a line each."""
 
     @classmethod
     def on(cls, cluster: Cluster, options: SweepOptions) -> Workload:
-        """The workload with open points settled by what the cluster has: a CPU per worker, as many trials as fit."""
+        """The workload with open points settled by what the cluster has: a CPU per worker, as many trials as fit.
+
+        On a cluster that has no room for a trial yet that is one.
+        """
         cpus = options.cpus_per_trial or float(options.num_workers)
-        fit = cluster.concurrency(cpus, options.gpus_per_trial)
+        room = cluster.room(cpus, options.gpus_per_trial)
+        fit = max(1, room)
         wanted = options.concurrency or fit
+        remarks = []
+        if room == 0:
+            remarks.append(
+                f"the cluster has no room for a trial yet: a trial wants {cpus:g} CPUs and {options.gpus_per_trial:g} "
+                f"GPUs, there are {cluster.cpus:g} and {cluster.gpus:g}. Waiting for its autoscaler; `ray status` on "
+                "the head says what that does"
+            )
+        if not cluster.is_ours and options.concurrency is None:
+            remarks.append(
+                f"trials side by side: {fit}; on a cluster that grows --concurrency N asks for machines for N"
+            )
         return cls(
             num_workers=options.num_workers,
             cpus_per_trial=cpus,
@@ -44,6 +61,7 @@ class Workload:
             # More would wait for each other's workers for ever on a machine that cannot grow.
             concurrency=min(wanted, fit) if cluster.is_ours else wanted,
             has_driver_resource=cluster.has_driver_resource,
+            remarks=tuple(remarks),
         )
 
     def plan(self, places: Places, config: RunConfig, run: str) -> TrialPlan:
@@ -89,6 +107,8 @@ def run_segment(
     """
     if searcher.num_open == 0:
         return
+    for remark in workload.remarks:
+        console.print(remark, soft_wrap=True)
     tune_dir = places.path / "ray" / "tune"
     segment = 1 + sum(1 for path in tune_dir.glob(f"{stage}-*") if path.is_dir())
     progress = SweepProgress(

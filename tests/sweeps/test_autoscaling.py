@@ -127,6 +127,7 @@ def test_machines_come_for_a_sweep_and_leave_after_it(growing: Head, tmp_path: P
             *("--storage-path", str(tmp_path)),
         )
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "the cluster has no room for a trial yet" in done.stdout
     assert (tmp_path / "stl10_pruning-digits-smoke" / "report.html").is_file()
     assert watch.seen
     # Well below the three minutes for which Ray keeps the request of a trial that nobody withdrew.

@@ -157,6 +157,16 @@ def test_a_trial_that_never_fits_is_refused() -> None:
     assert Workload.on(growing, SweepOptions(num_workers=8)).concurrency == 1
 
 
+def test_whoever_waits_for_machines_is_told() -> None:
+    assert Workload.on(HERE, SweepOptions()).remarks == ()
+    joined = dataclasses.replace(HERE, is_ours=False)
+    assert Workload.on(joined, SweepOptions(concurrency=9)).remarks == ()
+    (remark,) = Workload.on(joined, SweepOptions()).remarks
+    assert remark == "trials side by side: 4; on a cluster that grows --concurrency N asks for machines for N"
+    empty, _ = Workload.on(dataclasses.replace(joined, cpus=0, gpus=0), SweepOptions(gpus_per_trial=2)).remarks
+    assert "no room for a trial yet: a trial wants 1 CPUs and 2 GPUs, there are 0 and 0" in empty
+
+
 def test_without_seats_for_drivers_workers_leave_them_a_little() -> None:
     cluster = dataclasses.replace(HERE, cpus=2, has_driver_resource=False)
     found = Workload.on(cluster, SweepOptions(num_workers=2))

@@ -61,9 +61,7 @@ def send(server: RecordingServer, folder: Path) -> None:
 
 @pytest.fixture
 def sent(recording_server: RecordingServer, tree: Path) -> bytes:
-    recording_server.client_of(JobSubmissionClient).submit_job(
-        entrypoint="true", runtime_env={"working_dir": str(tree)}
-    )
+    send(recording_server, tree)
     (body,) = recording_server.uploads
     return body
 
