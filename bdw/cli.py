@@ -20,8 +20,8 @@ from typing import Annotated, Any
 import tyro
 
 from bdw import presets
-from bdw.config import RunConfig
-from bdw.errors import DisagreementError, InputError, NonFiniteError, RunStopped
+from bdw.config import RunConfig, WorkersConfig
+from bdw.errors import InputError, RunError, RunStopped
 
 PRESET_HELP = (
     "Settings to start from; other flags override them. Default: `digits` for the embedded digits, `pictures` "
@@ -34,11 +34,14 @@ class Fit:
     """Train one encoder on an unlabelled source while learning how useful each of its images is for the target.
 
     Leaves encoder.safetensors, instance_weights.parquet, metrics.csv, results.parquet and report.html in the run
-    directory. Under torchrun every process is a worker.
+    directory. Under torchrun every process is a worker; with --num-workers Ray starts them, here or on a cluster.
     """
 
     preset: Annotated[str | None, tyro.conf.arg(help=f"{PRESET_HELP} One of: {', '.join(presets.available())}.")] = None
     config: Annotated[tyro.conf.OmitArgPrefixes[RunConfig], tyro.conf.arg(name="")] = field(default_factory=RunConfig)
+    workers: Annotated[tyro.conf.OmitArgPrefixes[WorkersConfig], tyro.conf.arg(name="")] = field(
+        default_factory=WorkersConfig
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except (NonFiniteError, DisagreementError) as error:
+    except RunError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except RunStopped as stopped:
@@ -189,7 +192,7 @@ def _run(command: Command) -> int:
         case Fit():
             from bdw.commands.fit import fit
 
-            fit(command.config)
+            fit(command.config, command.workers)
         case Evaluate():
             from bdw.commands.evaluate import evaluate
 

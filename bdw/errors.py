@@ -18,7 +18,11 @@ def unknown_option(field: str, value: str, allowed: Iterable[str], nor: str = ""
     return InputError(f"{field}: {value!r} is not known{hint}{nor and f', nor {nor}'}; allowed: {', '.join(names)}")
 
 
-class NonFiniteError(RuntimeError):
+class RunError(RuntimeError):
+    """A run failed for a reason that one line says; its last checkpoint is intact."""
+
+
+class NonFiniteError(RunError):
     """A quantity became NaN or infinite while training; the last checkpoint is intact."""
 
     def __init__(self, quantity: str, step: int, epoch: int):
@@ -30,7 +34,7 @@ class NonFiniteError(RuntimeError):
         self.quantity, self.step, self.epoch = quantity, step, epoch
 
 
-class DisagreementError(RuntimeError):
+class DisagreementError(RunError):
     """Workers no longer hold the same; the last checkpoint is from before."""
 
     def __init__(self, what: str, epoch: int, ranks: list[int]):

@@ -40,7 +40,8 @@ class ConsoleProgress:
         self._last_line = clock()
         self._first_step_ended: float | None = None
         self._steps_since = 0
-        self._epoch_began = math.nan
+        self._last_step = (0, 0)
+        self._epoch_began, self._epoch_began_at = math.nan, 0
         self._num_epochs = 0
 
     def __enter__(self) -> Self:
@@ -64,17 +65,20 @@ class ConsoleProgress:
             # The time before holds loading and compiling, which says nothing about the steps to come.
             self._first_step_ended = now
         else:
-            self._steps_since += 1
-        if report.step == 1:
-            self._epoch_began = now
+            # Workers elsewhere leave out steps that follow too quickly, but for the last of an epoch.
+            epoch, step = self._last_step
+            self._steps_since += max(0, report.step - (step if report.epoch == epoch else 0))
+        if report.epoch != self._last_step[0] or report.step < self._last_step[1]:
+            self._epoch_began, self._epoch_began_at = now, report.step
+        self._last_step = (report.epoch, report.step)
         if self._live is not None:
             self._live.update(Text(self._step_line(report, now), no_wrap=True, overflow="ellipsis"))
         elif now - self._last_line >= self._seconds_between_lines:
-            self._print(self._step_line(report, now))
+            self.say(self._step_line(report, now))
 
     def on_epoch(self, report: EpochReport) -> None:
         """Print the epoch's line."""
-        self._print(epoch_line(report, self._num_epochs, self._measure))
+        self.say(epoch_line(report, self._num_epochs, self._measure))
 
     def on_measure(self, what: str, done: int, total: int | None) -> None:
         """Show how far a measure is, as for steps."""
@@ -82,15 +86,17 @@ class ConsoleProgress:
         if self._live is not None:
             self._live.update(Text(line, no_wrap=True, overflow="ellipsis"))
         elif self._clock() - self._last_line >= self._seconds_between_lines:
-            self._print(line)
+            self.say(line)
 
-    def _print(self, line: str) -> None:
+    def say(self, line: str) -> None:
+        """Print a line of its own."""
         self._console.print(Text(line), soft_wrap=True)
         self._console.file.flush()
         self._last_line = self._clock()
 
     def _step_line(self, report: StepReport, now: float) -> str:
-        elapsed = f"{1000 * (now - self._epoch_began) / (report.step - 1):.1f}" if report.step > 1 else "?"
+        steps = report.step - self._epoch_began_at
+        elapsed = f"{1000 * (now - self._epoch_began) / steps:.1f}" if steps > 0 else "?"
         # What matters most comes first: a narrow terminal cuts the rest off.
         return (
             f"epoch {_of(report.epoch, report.epochs)}  step {_of(report.step, report.steps)}  "

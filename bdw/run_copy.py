@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from bdw.config import OutputConfig
+from bdw.config import OutputConfig, RunConfig
 from bdw.errors import InputError
 from bdw.mirror import Mirror
 from bdw.patience import persistently
@@ -22,8 +22,18 @@ class RunCopy:
         self._mirror = Mirror.at(output.storage_path) if output.storage_path else None
         self._patience = output.storage_patience
 
+    def claim(self, config: RunConfig) -> None:
+        """Before a run: make sure that it may write to its directory and its copy, and fetch what the copy has more of.
+
+        `InputError` if either holds another run, or this one without `resume`, or cannot be written.
+        """
+        self._run.claim(config)
+        self.bring_back(resume=config.output.resume)
+        # What was brought back may be of another run.
+        self._run.claim(config)
+
     def bring_back(self, *, resume: bool) -> None:
-        """Before a run: make sure that the storage can be written, and fetch what it has if that is further.
+        """Make sure that the storage can be written, and fetch what it has if that is further.
 
         `InputError` if it cannot be written, or holds a run that is not to be resumed.
         """

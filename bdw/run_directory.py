@@ -71,7 +71,7 @@ class RunDirectory:
             )
         if not self.config.exists():
             # A hidden .tmp is what a killed process left of a file that it was writing.
-            own = {"packed", self.checkpoints.name}
+            own = {"packed", "ray", self.checkpoints.name}
             foreign = [p.name for p in self.path.glob("*") if p.name not in own and not re.match(r"\..*\.tmp$", p.name)]
             if foreign:
                 raise InputError(

@@ -87,12 +87,12 @@ class Trainer:
         self.config = config
         self.run = RunDirectory(Path(config.output.run_dir).resolve())
         self.listener = listener or Silent()
-        _check_names(config)
+        check(config)
         self.device = device.choose(config.optimiser.device)
         self._copy = RunCopy(self.run, config.output)
         self._interruptions = Interruptions(config.output.checkpoint_minutes, notice_board)
         self._watchdog = Watchdog(config.output.step_timeout)
-        collectives.on_first(self._claim)
+        collectives.on_first(lambda: self._copy.claim(config))
         self.problem = problem or self._load(packing)
         num_instances = len(self.problem.source)
         _check_batch(config, num_instances)
@@ -132,12 +132,6 @@ class Trainer:
     def wall_seconds(self) -> float:
         """Seconds of all training, pruning, evaluation and checkpoints, those before a resume included."""
         return self._wall_seconds + time.perf_counter() - self._began
-
-    def _claim(self) -> None:
-        """Rank 0: check that the run may write where it wants to, and fetch what its copy has more of."""
-        self.run.claim(self.config)
-        self._copy.bring_back(resume=self.config.output.resume)
-        self.run.claim(self.config)
 
     def _epoch(self, epoch: int) -> EpochReport:
         self._began = time.perf_counter()
@@ -388,8 +382,8 @@ class Trainer:
         }
 
 
-def _check_names(config: RunConfig) -> None:
-    """What no registry knows is refused before any image is decoded."""
+def check(config: RunConfig) -> None:
+    """`InputError` for what cannot work whatever the images are: names that no registry knows, and what cannot meet."""
     for field, value, known in (
         ("encoder", config.model.encoder, encoders.available()),
         ("pretext", config.model.pretext, pretext.available()),

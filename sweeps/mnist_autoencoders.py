@@ -24,8 +24,8 @@ from rich.console import Console
 
 from bdw.atomic import write_text
 from bdw.errors import unknown_option
+from bdw.ray.cluster import running_ray
 from sweeps import command_line, table_1
-from sweeps.cluster import running_ray
 from sweeps.comparison import Cell, Method, cells, run_comparison
 from sweeps.datasets import DataChoice, Scale
 from sweeps.experiment import Experiment
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         methods = [METHODS[name] for name in options.methods]
         wanted = cells(methods, experiment.base, experiment.rooms, options.seeds, places)
         console.print(f"sweep {places.name} in {places.path}: starting Ray", soft_wrap=True)
-        with running_ray(num_workers=options.num_workers) as cluster:
+        with running_ray(worker_groups=options.num_workers > 1) as cluster:
             workload = Workload.on(cluster, options)
             run_comparison(comparison, wanted, workload=workload, places=places, console=console)
         report = wrap_up_comparison(

@@ -12,9 +12,10 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from rich.console import Console
 
 from bdw.config import RunConfig
+from bdw.errors import InputError
 from bdw.evaluation import Measure
-from bdw.ray_train import DRIVER_CPU, ReleaseWorkers, TrialPlan, run_trial, trial_resources
-from sweeps.cluster import Cluster
+from bdw.ray.cluster import Cluster
+from bdw.ray.trial import DRIVER_CPU, ReleaseWorkers, TrialPlan, run_trial, trial_resources
 from sweeps.options import SweepOptions
 from sweeps.optuna_search import Reasons, StudySearcher
 from sweeps.places import Places
@@ -37,10 +38,16 @@ class Workload:
     def on(cls, cluster: Cluster, options: SweepOptions) -> Workload:
         """The workload with open points settled by what the cluster has: a CPU per worker, as many trials as fit.
 
-        On a cluster that has no room for a trial yet that is one.
+        On a cluster that has no room for a trial yet that is one. Raises `InputError` if a trial will never fit on this
+        machine.
         """
         cpus = options.cpus_per_trial or float(options.num_workers)
         room = cluster.room(cpus, options.gpus_per_trial)
+        if room == 0 and cluster.is_ours:
+            raise InputError(
+                f"num_workers, cpus_per_trial, gpus_per_trial: a trial wants {cpus:g} CPUs and "
+                f"{options.gpus_per_trial:g} GPUs; this machine has {cluster.cpus:g} and {cluster.gpus:g}"
+            )
         fit = max(1, room)
         wanted = options.concurrency or fit
         remarks = []
@@ -69,10 +76,11 @@ class Workload:
         cpus_per_worker = self.cpus_per_trial / self.num_workers
         if self.num_workers > 1 and not self.has_driver_resource:
             cpus_per_worker -= DRIVER_CPU
-        placed = config.replace(run_dir=places.run_dir(run), cache_dir=places.data_cache)
+        placed = config.replace(
+            run_dir=places.run_dir(run), cache_dir=places.data_cache, storage_path=places.run_copy(run)
+        )
         return TrialPlan(
             config=placed.flat(),
-            copy_at=places.run_copy(run),
             num_workers=self.num_workers,
             cpus_per_worker=cpus_per_worker,
             gpus_per_worker=self.gpus_per_trial / self.num_workers,

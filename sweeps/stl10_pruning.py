@@ -27,8 +27,8 @@ from rich.console import Console
 
 from bdw.atomic import write_text
 from bdw.errors import InputError
+from bdw.ray.cluster import running_ray
 from sweeps import command_line, datasets
-from sweeps.cluster import running_ray
 from sweeps.comparison import Method, cells, run_comparison
 from sweeps.experiment import SearchExperiment
 from sweeps.options import SearchOptions
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         study, comparison = experiment.open_search(), experiment.open_comparison()
         write_text(places.path / "config.json", json.dumps(experiment.described(), indent=2) + "\n")
         console.print(f"sweep {places.name} in {places.path}: starting Ray", soft_wrap=True)
-        with running_ray(num_workers=options.num_workers) as cluster:
+        with running_ray(worker_groups=options.num_workers > 1) as cluster:
             workload = Workload.on(cluster, options)
             run_search(experiment, study, workload, console)
             try:

@@ -26,23 +26,24 @@ LAYERS = [
     "run_results",
     "trainer",
     "fitting",
+    "headline",
     "progress",
+    "ray",
     "report",
     "doctor",
     "commands",
     "cli",
     "__main__",
-    "ray_train",
 ]  # fmt: skip
 
 # Libraries that the core does without, and the edges that are allowed each.
 EDGES = {
-    "ray": {"ray_train"},
+    "ray": {"ray"},
     "optuna": set(),
     "pandas": {"fitting", "report"},
     "matplotlib": {"report"},
     "jinja2": {"report"},
-    "pyarrow": {"weights_file", "export", "fitting", "report", "commands", "mirror", "ray_train"},
+    "pyarrow": {"weights_file", "export", "fitting", "report", "commands", "mirror", "ray"},
     "rich": {"progress", "data"},
     "tyro": {"cli"},
     "safetensors": {"export"},

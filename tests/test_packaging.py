@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bdw.config import field_owners
+from bdw.config import WorkersConfig, field_owners
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT_SUFFIXES = {".py", ".md", ".toml", ".txt", ".cff", ".yaml", ".yml", ".html", ".css", ".csv", ".ipynb", ".json", ""}
@@ -112,21 +113,23 @@ def test_no_file_is_large() -> None:
 
 FIT_FLAGS = [
     "batch-size", "burn-in-epochs", "cache-dir", "cdf-threshold", "checkpoint-every", "checkpoint-minutes",
-    "crop-padding", "crop-size", "data-root", "data-seed", "density-threshold", "device", "download",
-    "encoder", "epochs", "evaluate-every", "evaluation-batch", "final-measures", "fine-tuning-epochs", "flip",
-    "image-size", "keep-checkpoints", "layer", "learning-rate", "log-bound", "lr-gamma", "lr-milestones",
-    "max-iterations", "max-source", "max-train-per-class", "measure", "meta-every", "meta-loss", "min-kept",
-    "momentum", "monitors", "nearest-beta", "nearest-search", "neighbours", "normalise-weights", "preset",
+    "cpus-per-worker", "crop-padding", "crop-size", "data-root", "data-seed", "density-threshold", "device",
+    "download", "encoder", "epochs", "evaluate-every", "evaluation-batch", "final-measures",
+    "fine-tuning-epochs", "flip", "gpus-per-worker", "image-size", "keep-checkpoints", "layer",
+    "learning-rate", "log-bound", "lr-gamma", "lr-milestones", "max-failures", "max-iterations", "max-source",
+    "max-train-per-class", "measure", "meta-every", "meta-loss", "min-kept", "min-workers", "momentum",
+    "monitors", "nearest-beta", "nearest-search", "neighbours", "normalise-weights", "num-workers", "preset",
     "pretext", "prune", "pruned-for", "queries", "report", "resume", "run-dir", "seed", "shots", "source",
-    "step-timeout", "storage-path", "storage-patience", "tangent-views", "target", "target-batch",
-    "target-fraction", "target-updates-statistics", "validation-fraction", "ways", "weight-decay",
-    "weight-gradient-clip", "weight-lr", "weight-momentum", "weighter", "weights-file",
+    "start-timeout", "step-timeout", "storage-path", "storage-patience", "tangent-views", "target",
+    "target-batch", "target-fraction", "target-updates-statistics", "validation-fraction", "ways",
+    "weight-decay", "weight-gradient-clip", "weight-lr", "weight-momentum", "weighter", "weights-file",
 ]  # fmt: skip
 
 
 def test_a_new_flag_is_a_decision() -> None:
     """Every config field is a flag. A new one must earn its place here and in the help text."""
-    assert sorted({"preset", *(name.replace("_", "-") for name in field_owners())}) == FIT_FLAGS
+    names = {"preset", *field_owners(), *(field.name for field in dataclasses.fields(WorkersConfig))}
+    assert sorted(name.replace("_", "-") for name in names) == FIT_FLAGS
 
 
 def test_help_shows_every_flag() -> None:

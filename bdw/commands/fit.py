@@ -12,38 +12,52 @@ import torch
 import torch.distributed as dist
 
 from bdw import checkpoint, collectives, evaluation
-from bdw.config import RunConfig
+from bdw.config import RunConfig, WorkersConfig
 from bdw.data import packing_bar
-from bdw.interruptions import terminations
+from bdw.headline import headline
+from bdw.interruptions import NoticeBoard, terminations
 from bdw.progress import ConsoleProgress
 from bdw.report import write_run_report
 from bdw.run_directory import RunDirectory
 from bdw.trainer import Trainer
 
 
-def fit(config: RunConfig) -> None:
+def fit(config: RunConfig, workers: WorkersConfig) -> None:
     """Train, write everything that DESIGN section 6 names, and say where it lies."""
     run = RunDirectory(Path(config.output.run_dir).resolve())
+    try:
+        with terminations() as notice_board:
+            if workers.num_workers is not None:
+                # Ray takes seconds to import, and most runs do without.
+                from bdw.ray.fit import fit_on_workers
+
+                fit_on_workers(config, workers, notice_board)
+                is_first = True
+            else:
+                is_first = _fit_here(config, notice_board)
+    except KeyboardInterrupt:
+        if os.environ.get("RANK", "0") == "0":
+            print(f"\n{_how_to_go_on(run)}", flush=True)
+        raise
+    if is_first:
+        if config.output.report:
+            write_run_report(run.path)
+        print(_closing_lines(run, config.output.report), flush=True)
+
+
+def _fit_here(config: RunConfig, notice_board: NoticeBoard) -> bool:
+    """Train in this process, with its fellows under torchrun; whether it is the one that speaks."""
     with _process_group():
         first = collectives.rank() == 0
-        try:
-            progress = ConsoleProgress(measure=evaluation.measure(config.evaluation.measure))
-            with terminations() as notice_board:
-                with packing_bar() if first else contextlib.nullcontext() as bar:
-                    trainer = Trainer(config, listener=progress, packing=bar, notice_board=notice_board)
-                if first:
-                    print(headline(trainer), flush=True)
-                with progress if first else contextlib.nullcontext():
-                    for _ in trainer.epochs():
-                        pass
-        except KeyboardInterrupt:
-            if first:
-                print(f"\n{_how_to_go_on(run)}", flush=True)
-            raise
+        progress = ConsoleProgress(measure=evaluation.measure(config.evaluation.measure))
+        with packing_bar() if first else contextlib.nullcontext() as bar:
+            trainer = Trainer(config, listener=progress, packing=bar, notice_board=notice_board)
         if first:
-            if config.output.report:
-                write_run_report(run.path)
-            print(_closing_lines(run, config.output.report), flush=True)
+            print(headline(trainer), flush=True)
+        with progress if first else contextlib.nullcontext():
+            for _ in trainer.epochs():
+                pass
+    return first
 
 
 @contextlib.contextmanager
@@ -60,37 +74,6 @@ def _process_group() -> Iterator[None]:
         yield
     finally:
         dist.destroy_process_group()
-
-
-def headline(trainer: Trainer) -> str:
-    """The first lines of a run: data, model and precision, device and why, batches, directory."""
-    config, problem, workers = trainer.config, trainer.problem, collectives.size()
-    source, device = problem.source, trainer.device
-    skipped = len(source.header["skipped"]) + len(problem.target.skipped)
-    parameters = sum(parameter.numel() for parameter in trainer.learner.model.parameters())
-    why = "as asked" if config.optimiser.device != "auto" else "no GPU found" if device.type == "cpu" else "found"
-    batch = config.optimiser.batch_size
-    target_batch = trainer.learner.meta_loss.images_per_batch if trainer.learner.meta_loss else 0
-    threads = f", {torch.get_num_threads()} thread(s) each" if device.type == "cpu" else ""
-    lines = [
-        f"source  {config.data.source}: {len(source):,} images of "
-        f"{' x '.join(map(str, source.images.shape[1:]))} (channels x height x width)",
-        f"target  {config.data.target}: {len(problem.target.classes)} classes; {len(problem.target.train):,} train, "
-        f"{len(problem.target.validation):,} validation, {len(problem.target.test):,} test images",
-        f"model   {config.model.encoder} with the {config.model.pretext} head: {parameters:,} parameters, float32",
-        f"device  {device} ({why}), {workers} worker(s){threads}",
-        f"batch   {batch} source images a step ({batch / workers:g} a worker), "
-        f"{target_batch * workers} target images a step",
-        f"weights {config.weighter.weighter}" + ("" if config.weighter.prune else ", without pruning"),
-        f"run     {trainer.run.path}" + (f", continued after {trainer.position}" if any(trainer.position) else ""),
-    ]
-    if skipped:
-        example = (*source.header["skipped"], *problem.target.skipped)[0]
-        lines.append(
-            f"skipped {skipped} image(s) that cannot be decoded, such as {example['name']} ({example['reason']}); "
-            f"all are listed in {source.path / 'header.json'} or the target's"
-        )
-    return "\n".join(lines)
 
 
 def _how_to_go_on(run: RunDirectory) -> str:

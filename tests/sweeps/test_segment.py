@@ -18,7 +18,7 @@ from rich.console import Console
 from bdw.config import RunConfig
 from bdw.errors import InputError
 from bdw.evaluation import measure
-from sweeps.cluster import Cluster
+from bdw.ray.cluster import Cluster
 from sweeps.early_stopping import EpochHalving
 from sweeps.objective import score_alone
 from sweeps.options import SweepOptions

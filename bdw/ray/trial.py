@@ -1,7 +1,7 @@
-"""The epoch loop as a Ray Tune trial: in the trial's own process, or spread over the workers of a TorchTrainer.
+"""The epoch loop as a Ray Tune trial: in the trial's own process, or spread over a group of workers.
 
-The only module of the package that imports ray. The loop itself does not know who listens: `run_epochs` hands every
-epoch's row to a function, which is Tune's report, Ray Train's, or anything else that takes a dictionary.
+The loop does not know who listens: `run_epochs` hands every epoch's row to a function, which is Tune's report, Ray
+Train's, or anything else that takes a dictionary.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,15 +18,17 @@ import pyarrow.parquet as pq
 import ray.train
 import torch
 from ray import tune
-from ray.train import FailureConfig, RunConfig, ScalingConfig
-from ray.train.torch import TorchConfig, TorchTrainer
 from ray.tune.experiment import Trial
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from bdw import collectives, evaluation
-from bdw.config import RunConfig as TrainingConfig
+from bdw.config import RunConfig
 from bdw.errors import InputError, NonFiniteError
-from bdw.mirror import Mirror
+from bdw.interruptions import no_notice
+from bdw.ray.cluster import DRIVER_RESOURCE
+from bdw.ray.preemption import announced
+from bdw.ray.workers import WorkerGroup, train_on
+from bdw.run_copy import RunCopy
 from bdw.run_directory import RunDirectory
 from bdw.run_results import are_written
 from bdw.trainer import Trainer
@@ -35,8 +36,6 @@ from bdw.trainer import Trainer
 Row = dict[str, Any]
 Report = Callable[[Row], None]
 
-DRIVER_RESOURCE = "trial_driver"
-"""Custom resource of the node (the head) on which trials that only wait for their workers are placed."""
 DRIVER_CPU = 0.01
 """What such a trial takes of a CPU where no node offers `DRIVER_RESOURCE`; its workers ask for that much less."""
 
@@ -47,8 +46,6 @@ class TrialPlan:
 
     config: dict[str, Any]
     """`bdw.config.RunConfig.flat()` of the run. Its run_dir is where the trial looks for a checkpoint to continue."""
-    copy_at: str | None = None
-    """Address (s3://, gs://, file://) of the run directory's copy, for machines that share no file system."""
     num_workers: int = 1
     """1 trains in the trial's own process, more through Ray Train."""
     cpus_per_worker: float = 1.0
@@ -58,12 +55,18 @@ class TrialPlan:
     max_failures: int = 1
     """How often the group of workers is started again after a worker or its machine died."""
 
+    @property
+    def group(self) -> WorkerGroup:
+        """The workers that it trains on."""
+        return WorkerGroup(
+            num_workers=self.num_workers, cpus_per_worker=self.cpus_per_worker, gpus_per_worker=self.gpus_per_worker
+        )
+
 
 def trial_resources(plan: TrialPlan, *, has_driver_resource: bool) -> tune.PlacementGroupFactory:
     """What Tune reserves for the trial itself: its worker, or only a seat for the process that waits for them."""
     if plan.num_workers == 1:
-        gpus = {"GPU": plan.gpus_per_worker} if plan.gpus_per_worker else {}
-        return tune.PlacementGroupFactory([{"CPU": plan.cpus_per_worker, **gpus}])
+        return tune.PlacementGroupFactory([plan.group.resources_per_worker])
     return tune.PlacementGroupFactory([{DRIVER_RESOURCE: 1} if has_driver_resource else {"CPU": DRIVER_CPU}])
 
 
@@ -87,13 +90,9 @@ def run_epochs(plan: TrialPlan, report: Report) -> list[Row]:
         the rows of results.parquet, on rank 0; [] on others.
     """
     torch.set_num_threads(max(1, round(plan.cpus_per_worker)))
-    config = _on_this_machine(plan.config)
-    run = RunDirectory(Path(config.output.run_dir))
-    copy = Mirror.at(plan.copy_at) if plan.copy_at else None
-    if copy is not None and int(os.environ.get("LOCAL_RANK", "0")) == 0:
-        copy.pull_run(run.path)
-    # Rank 0's files decide, after every machine has its checkpoint: all workers must report equally often.
-    finished = collectives.from_first(_finished_rows(run, config.optimiser.epochs))
+    config = on_this_machine(plan.config)
+    # Rank 0's files decide: all workers must report equally often.
+    finished = collectives.computed_on(0, lambda: _finished_rows(config))
 
     measure = evaluation.measure(config.evaluation.measure)
     best, reported = math.nan, 0
@@ -109,23 +108,23 @@ def run_epochs(plan: TrialPlan, report: Report) -> list[Row]:
         hand_out(row)
     if not finished:
         # The checkpoint knows what was done; metrics.csv may lag behind it after a crash.
-        trainer = Trainer(config)
+        trainer = Trainer(config, notice_board=announced if plan.num_workers > 1 else no_notice)
         for epoch in trainer.history:
             hand_out(epoch.row())
         for epoch in trainer.epochs():
-            if copy is not None and collectives.rank() == 0:
-                copy.push_run(run.path)
             hand_out(epoch.row())
     if collectives.rank() != 0:
         return []
-    rows: list[Row] = pq.read_table(run.results).to_pylist()
+    rows: list[Row] = pq.read_table(RunDirectory(Path(config.output.run_dir)).results).to_pylist()
     return rows
 
 
-def _finished_rows(run: RunDirectory, epochs: int) -> list[Row]:
+def _finished_rows(config: RunConfig) -> list[Row]:
     """The rows of a run that lacks nothing, so that its data need not be opened; [] for any other."""
+    run = RunDirectory(Path(config.output.run_dir))
+    RunCopy(run, config.output).bring_back(resume=True)
     rows = read_metrics(run.metrics)
-    return rows if len(rows) == epochs and are_written(run, int(rows[-1]["instances_seen"])) else []
+    return rows if len(rows) == config.optimiser.epochs and are_written(run, int(rows[-1]["instances_seen"])) else []
 
 
 def read_metrics(path: Path) -> list[Row]:
@@ -186,29 +185,15 @@ def _run_to_the_end(plan: TrialPlan, report: Report) -> Row:
 
 def _run_on_workers(plan: TrialPlan) -> Row:
     """The same through Ray Train: starts the workers, forwards rank 0's rows to Tune, returns its closing row."""
-    resources = {"CPU": plan.cpus_per_worker, **({"GPU": plan.gpus_per_worker} if plan.gpus_per_worker else {})}
-    trainer = TorchTrainer(
+    return train_on(
+        plan.group,
         _work,
-        train_loop_config=dataclasses.asdict(plan),
-        torch_config=TorchConfig(backend=process_group_backend(plan)),
-        scaling_config=ScalingConfig(
-            num_workers=plan.num_workers, use_gpu=plan.gpus_per_worker > 0, resources_per_worker=resources
-        ),
-        run_config=RunConfig(
-            name=Path(plan.config["run_dir"]).name,
-            storage_path=plan.train_dir,
-            callbacks=[ForwardWithRunId()],
-            # Ray's default for the controller is to wait for ever for workers that do not fit on the cluster.
-            failure_config=FailureConfig(max_failures=plan.max_failures, controller_failure_limit=3),
-        ),
+        dataclasses.asdict(plan),
+        name=Path(plan.config["run_dir"]).name,
+        storage=plan.train_dir,
+        max_failures=plan.max_failures,
+        callbacks=[ForwardWithRunId()],
     )
-    closing: Row = trainer.fit().return_value
-    return closing
-
-
-def process_group_backend(plan: TrialPlan) -> str:
-    """Gradients travel between GPUs by NCCL; weights and reports are CPU tensors, which it cannot carry."""
-    return "cpu:gloo,cuda:nccl" if plan.gpus_per_worker else "gloo"
 
 
 def _work(plan: dict[str, Any]) -> Row:
@@ -216,10 +201,10 @@ def _work(plan: dict[str, Any]) -> Row:
     return _run_to_the_end(TrialPlan(**plan), ray.train.report)
 
 
-def _on_this_machine(config: dict[str, Any]) -> TrainingConfig:
+def on_this_machine(config: dict[str, Any]) -> RunConfig:
     """The run's config, continuing what is there; `~` stands for the home of whoever runs Ray on this machine."""
     places = {name: str(Path(config[name]).expanduser()) for name in ("run_dir", "cache_dir") if config.get(name)}
-    return TrainingConfig.from_flat(config).replace(resume=True, **places)
+    return RunConfig.from_flat(config).replace(resume=True, **places)
 
 
 def _number(text: str) -> float | int | bool:

@@ -15,15 +15,8 @@ from ray.train.torch import TorchTrainer
 
 from bdw import collectives
 from bdw.config import RunConfig as TrainingConfig
-from bdw.ray_train import (
-    DRIVER_CPU,
-    TrialPlan,
-    process_group_backend,
-    read_metrics,
-    run_epochs,
-    run_trial,
-    trial_resources,
-)
+from bdw.ray.trial import DRIVER_CPU, TrialPlan, read_metrics, run_epochs, run_trial, trial_resources
+from bdw.ray.workers import WorkerGroup
 from bdw.trainer import Trainer
 
 EPOCHS = 2
@@ -131,8 +124,12 @@ def test_another_machine_continues_from_the_copy(
 ) -> None:
     def plan_with(home: str) -> TrialPlan:
         monkeypatch.setenv("HOME", str(tmp_path / home))
-        flat = {**config.flat(), "run_dir": "~/runs/tiny", "cache_dir": "~/packed"}
-        return TrialPlan(config=flat, copy_at=f"file://{tmp_path}/storage/runs/tiny")
+        places = {
+            "run_dir": "~/runs/tiny",
+            "cache_dir": "~/packed",
+            "storage_path": f"file://{tmp_path}/storage/runs/tiny",
+        }
+        return TrialPlan(config={**config.flat(), **places})
 
     first: list[dict[str, Any]] = []
     results = run_epochs(plan_with("one"), first.append)
@@ -145,8 +142,8 @@ def test_another_machine_continues_from_the_copy(
 
 
 def test_weights_and_reports_find_a_backend_for_cpu_tensors() -> None:
-    assert process_group_backend(TrialPlan(config={}, num_workers=2)) == "gloo"
-    assert process_group_backend(TrialPlan(config={}, num_workers=2, gpus_per_worker=1)) == "cpu:gloo,cuda:nccl"
+    assert WorkerGroup(num_workers=2).backend == "gloo"
+    assert WorkerGroup(num_workers=2, gpus_per_worker=1).backend == "cpu:gloo,cuda:nccl"
 
 
 def test_resources() -> None:

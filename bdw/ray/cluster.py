@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 from collections.abc import Iterator
@@ -14,9 +15,10 @@ from typing import Any
 import ray
 
 from bdw.errors import InputError
-from bdw.ray_train import DRIVER_RESOURCE
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
+DRIVER_RESOURCE = "trial_driver"
+"""Custom resource of the node (the head) on which trials that only wait for their workers are placed."""
 WORKER_VARIABLES = {
     # Every report of a group of workers waits for the controller's next look at them; Ray's default is 2 s.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
@@ -36,25 +38,14 @@ class Cluster:
     is_ours: bool
     """Started by us on this machine, so that it will not grow."""
 
-    def room(self, cpus_per_trial: float, gpus_per_trial: float) -> int:
-        """How many trials fit side by side on the machines that run now; 0 on a cluster that has yet to start some.
-
-        Raises `InputError` if a trial will never fit on this machine.
-        """
-        fit = self.cpus // cpus_per_trial
-        if gpus_per_trial:
-            fit = min(fit, self.gpus // gpus_per_trial)
-        if fit < 1 and self.is_ours:
-            raise InputError(
-                f"num_workers, cpus_per_trial, gpus_per_trial: a trial wants {cpus_per_trial:g} CPUs and "
-                f"{gpus_per_trial:g} GPUs; this machine has {self.cpus:g} and {self.gpus:g}"
-            )
-        return int(fit)
+    def room(self, cpus: float, gpus: float) -> int:
+        """How many that take so much fit on the machines that run now; 0 on a cluster that has yet to start some."""
+        return int(min(self.cpus // cpus, self.gpus // gpus if gpus else math.inf))
 
 
 @contextmanager
-def running_ray(*, num_workers: int) -> Iterator[Cluster]:
-    """Connect to Ray, or start it, for the length of the block. `num_workers` are those of a trial."""
+def running_ray(*, worker_groups: bool) -> Iterator[Cluster]:
+    """Connect to Ray, or start it, for the length of the block; `worker_groups`: whether Ray Train is to be used."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Tune's new printer has no silence.
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # Ctrl-C must reach us, not leave a half-ended sweep.
@@ -67,7 +58,7 @@ def running_ray(*, num_workers: int) -> Iterator[Cluster]:
         ray.init(address=address, runtime_env=_job_environment(), log_to_driver=False, logging_level="error")
     else:
         # Ray Train's clean-up of workers asks the dashboard; without one it complains every second.
-        _start_here(dashboard=num_workers > 1)
+        _start_here(dashboard=worker_groups)
     try:
         there = ray.cluster_resources()
         yield Cluster(there.get("CPU", 0.0), there.get("GPU", 0.0), DRIVER_RESOURCE in there, is_ours=not address)
@@ -97,6 +88,7 @@ def _job_environment() -> dict[str, Any]:
     submitted = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")).get("runtime_env") or {}
     given = submitted.get("env_vars", {})  # Ray refuses a variable that job and driver both set.
     environment: dict[str, Any] = {"env_vars": {k: v for k, v in WORKER_VARIABLES.items() if k not in given}}
-    if "working_dir" not in submitted:
+    # Where the package is installed there is no checkout to ship, and the cluster must have it installed, too.
+    if "working_dir" not in submitted and (ROOT / "pyproject.toml").is_file():
         environment["working_dir"] = str(ROOT)
     return environment

@@ -1,0 +1,270 @@
+"""`fit --num-workers`: one run on a group of workers, followed from the console that asked for it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+from ray.train import TrainingFailedError, UserCallback
+
+from bdw import collectives, evaluation
+from bdw.config import RunConfig, WorkersConfig
+from bdw.data import packing_bar
+from bdw.errors import InputError, RunError, RunStopped
+from bdw.headline import headline
+from bdw.interruptions import Notice, NoticeBoard
+from bdw.progress import ConsoleProgress
+from bdw.ray.cluster import Cluster, running_ray
+from bdw.ray.mailbox import Postman, open_mailbox
+from bdw.ray.preemption import announced
+from bdw.ray.trial import on_this_machine
+from bdw.ray.workers import CONTROLLER_FAILURES, Outcome, WorkerGroup, train_on
+from bdw.run_copy import RunCopy
+from bdw.run_directory import RunDirectory
+from bdw.trainer import Trainer, check
+
+SECONDS_BETWEEN_LOOKS = 0.2
+Settings = dict[str, Any]
+
+
+def fit_on_workers(config: RunConfig, workers: WorkersConfig, notice_board: NoticeBoard) -> None:
+    """Train to the last epoch on the workers, and bring the run's files here if they are not.
+
+    A group that dies is started again from the newest checkpoint, as long as it gets anywhere. A notice on the board,
+    or Ctrl-C, lets the workers save and stop.
+
+    Raises `InputError` for what cannot work, `RunError` for what failed for good, `RunStopped` after a notice.
+    """
+    assert workers.num_workers is not None
+    group = WorkerGroup(
+        num_workers=workers.num_workers,
+        min_workers=workers.min_workers,
+        cpus_per_worker=workers.cpus_per_worker,
+        gpus_per_worker=workers.gpus_per_worker,
+    )
+    run = RunDirectory(Path(config.output.run_dir).resolve())
+    config = config.replace(run_dir=str(run.path))
+    check(config)
+    copy = RunCopy(run, config.output)
+    copy.claim(config)
+    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(workers.start_timeout))
+    progress = ConsoleProgress(measure=evaluation.measure(config.evaluation.measure))
+    progress.say("starting Ray and the workers, which takes some seconds")
+    with running_ray(worker_groups=True) as cluster, _mark(run) as mark:
+        _require_room(cluster, group, workers.start_timeout, progress)
+        console_end = _ConsoleEnd(progress)
+        settings = {
+            "config": config.flat(),
+            "threads": max(1, round(group.cpus_per_worker)),
+            "mailbox": console_end.mailbox,
+            "folder": str(Path.cwd()),
+            "mark": None if config.output.storage_path else str(mark),
+        }
+        while True:
+            start = console_end.position
+            try:
+                outcome = console_end.follow(
+                    lambda: train_on(
+                        group,
+                        _work,
+                        settings,
+                        name="workers",
+                        storage=str(run.path / "ray") if config.output.storage_path is None else _ray_files(config),
+                        max_failures=workers.max_failures,
+                        callbacks=[_SayWhatFailed(console_end.mailbox)],
+                    ),
+                    notice_board,
+                )
+                break
+            except TrainingFailedError as error:
+                if console_end.position is None or console_end.position == start:
+                    raise RunError(_why(error, group, cluster)) from error
+                progress.say(f"the workers got on and failed again; starting anew: {_last_line(error)}")
+    _raise_if_not_ended(outcome)
+    copy.bring_back(resume=True)
+
+
+def _work(settings: Settings) -> Outcome:
+    """What each worker does; its process group is there already."""
+    torch.set_num_threads(settings["threads"])
+    if Path(settings["folder"]).is_dir():
+        # Relative paths mean here what they meant where the run was asked for.
+        os.chdir(settings["folder"])
+    config = on_this_machine(settings["config"])
+    first = collectives.rank() == 0
+    try:
+        if settings["mark"] is not None:
+            collectives.on_first(lambda: _require_shared_folder(Path(settings["mark"])))
+        postman = Postman(settings["mailbox"]) if first else None
+
+        def notices() -> Notice | None:
+            return announced() or (postman.notice() if postman else None)
+
+        trainer = Trainer(
+            config, listener=postman, packing=postman.on_packing if postman else None, notice_board=notices
+        )
+        if postman is not None:
+            postman.on_start(headline(trainer), trainer.position)
+        for _ in trainer.epochs():
+            pass
+    except InputError as error:
+        return {"input_error": str(error)}
+    except RunError as error:
+        return {"run_error": str(error)}
+    except RunStopped as stopped:
+        return {"stopped": (stopped.reason, stopped.checkpoint)}
+    return {}
+
+
+def _raise_if_not_ended(outcome: Outcome) -> None:
+    if "input_error" in outcome:
+        raise InputError(outcome["input_error"])
+    if "run_error" in outcome:
+        raise RunError(outcome["run_error"])
+    if "stopped" in outcome:
+        raise RunStopped(*outcome["stopped"])
+
+
+class _ConsoleEnd:
+    """This end of the mailbox: shows what the workers post while the group is trained on in another thread."""
+
+    def __init__(self, progress: ConsoleProgress):
+        self.mailbox = open_mailbox()
+        self.position: tuple[int, int] | None = None
+        """Where the last group of workers began."""
+        self._progress = progress
+
+    def follow(self, train: Any, notice_board: NoticeBoard) -> Outcome:
+        """What `train` returns or raises; the first Ctrl-C asks the workers to save and stop, another breaks off."""
+        results: list[Outcome] = []
+        errors: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                results.append(train())
+            except BaseException as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=run, daemon=True)
+        asked = False
+        with packing_bar() as packing, self._progress:
+            thread.start()
+            while thread.is_alive():
+                try:
+                    thread.join(SECONDS_BETWEEN_LOOKS)
+                    self._show(packing)
+                    notice = notice_board()
+                    reason = None if notice is None else notice.reason
+                except KeyboardInterrupt:
+                    if asked:
+                        raise
+                    reason = "interrupted (Ctrl-C)"
+                if reason is not None and not asked:
+                    asked = True
+                    self._progress.say(f"{reason}: asking the workers to save and stop; again breaks off at once")
+                    ray.get(self.mailbox.ask_to_stop.remote(reason))
+            self._show(packing)
+        if errors:
+            raise errors[0]
+        return results[0]
+
+    def _show(self, packing: Any) -> None:
+        progress = self._progress
+        for topic, contents in ray.get(self.mailbox.take.remote()):
+            match topic:
+                case "step":
+                    progress.on_step(*contents)
+                case "epoch":
+                    progress.on_epoch(*contents)
+                case "measure":
+                    progress.on_measure(*contents)
+                case "packing":
+                    packing(*contents)
+                case "position":
+                    self.position = contents[0]
+                case _:
+                    progress.say(*contents)
+
+
+class _SayWhatFailed(UserCallback):  # type: ignore[misc]
+    """Tells the console why workers are started again; runs in Ray Train's controller."""
+
+    def __init__(self, mailbox: Any):
+        self._mailbox = mailbox
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        """Called when workers have failed or died, before they are started again or given up."""
+        for rank, error in sorted(worker_exceptions.items()):
+            died = isinstance(error, ray.exceptions.RayActorError)
+            line = f"worker {rank} {'died, or its machine did' if died else f'failed: {_last_line(error)}'}"
+            self._mailbox.post.remote(("line", (line,)))
+        line = "the workers go on from the newest checkpoint, unless this was one failure too many"
+        self._mailbox.post.remote(("line", (line,)))
+
+
+def _require_room(cluster: Cluster, group: WorkerGroup, start_timeout: float, progress: ConsoleProgress) -> None:
+    """`InputError` if the group will never fit; on a cluster that may grow, a line that says what is waited for."""
+    least = group.min_workers or group.num_workers
+    if cluster.room(group.cpus_per_worker, group.gpus_per_worker) >= least:
+        return
+    wanted = (
+        f"{least} worker(s) want {least * group.cpus_per_worker:g} CPUs and {least * group.gpus_per_worker:g} GPUs; "
+    )
+    there = f"{cluster.cpus:g} CPUs and {cluster.gpus:g} GPUs"
+    if cluster.is_ours:
+        raise InputError(f"num_workers: {wanted}this machine has {there}")
+    minutes = CONTROLLER_FAILURES * start_timeout / 60
+    progress.say(f"{wanted}the cluster has {there} now; waiting up to {minutes:.0f} minutes for more")
+
+
+def _why(error: TrainingFailedError, group: WorkerGroup, cluster: Cluster) -> str:
+    if "StartupTimeout" in repr(error) or "StartupTimeout" in str(error):
+        there = ray.cluster_resources()
+        return (
+            f"num_workers: {group.num_workers} worker(s) of {group.resources_per_worker} did not start in time; the "
+            f"cluster has {there.get('CPU', 0):g} CPUs and {there.get('GPU', 0):g} GPUs"
+        )
+    return f"the workers failed too often without getting on: {_last_line(error)}"
+
+
+@contextmanager
+def _mark(run: RunDirectory) -> Iterator[Path]:
+    """A file in the run directory by which workers elsewhere can tell that they see the same folder."""
+    run.path.mkdir(parents=True, exist_ok=True)
+    mark = run.path / f".driver.{uuid.uuid4().hex[:8]}.tmp"
+    mark.touch()
+    try:
+        yield mark
+    finally:
+        mark.unlink(missing_ok=True)
+
+
+def _require_shared_folder(mark: Path) -> None:
+    """`InputError` on a machine that does not see the folder in which the run was asked for."""
+    deadline = time.monotonic() + 5  # File servers may take a moment to show a new file.
+    while not mark.exists():
+        if time.monotonic() > deadline:
+            raise InputError(
+                f"run_dir: {mark.parent} is not the same folder on the workers' machines; allowed: a folder that all "
+                "machines share, or any with --storage-path s3://... or gs://..."
+            )
+        time.sleep(0.2)
+
+
+def _ray_files(config: RunConfig) -> str:
+    assert config.output.storage_path is not None
+    return f"{config.output.storage_path.rstrip('/')}/ray"
+
+
+def _last_line(error: BaseException) -> str:
+    """Where a traceback in words has its message."""
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip()[:300] if lines else type(error).__name__

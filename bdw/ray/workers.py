@@ -1,0 +1,76 @@
+"""A group of training workers, started by Ray Train over the machines of a cluster and started again when one dies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig, UserCallback
+from ray.train.torch import TorchConfig, TorchTrainer
+
+Outcome = dict[str, Any]
+"""What the first worker returns: JSON types only."""
+
+COLLECTIVE_TIMEOUT = 24 * 3600
+"""Seconds. A worker that dies is noticed at once and one that hangs in a step by its own watchdog; a long measure on
+rank 0, for which the others wait, is neither."""
+CONTROLLER_FAILURES = 3
+"""How often a group that does not come to life is tried; Ray's default is to try for ever."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerGroup:
+    """How many workers, and what each of them takes."""
+
+    num_workers: int
+    min_workers: int | None = None
+    """With fewer than `num_workers`, but so many, the run goes on; it takes in more as machines come."""
+    cpus_per_worker: float = 1.0
+    gpus_per_worker: float = 0.0
+
+    @property
+    def resources_per_worker(self) -> dict[str, float]:
+        """As Ray names them."""
+        return {"CPU": self.cpus_per_worker} | ({"GPU": self.gpus_per_worker} if self.gpus_per_worker else {})
+
+    @property
+    def backend(self) -> str:
+        """Gradients travel between GPUs by NCCL; weights and reports are CPU tensors, which it cannot carry."""
+        return "cpu:gloo,cuda:nccl" if self.gpus_per_worker else "gloo"
+
+
+def train_on(
+    group: WorkerGroup,
+    work: Callable[[dict[str, Any]], Outcome],
+    settings: dict[str, Any],
+    *,
+    name: str,
+    storage: str,
+    max_failures: int,
+    callbacks: Sequence[UserCallback] = (),
+) -> Outcome:
+    """Call `work(settings)` on every worker, its process group being up; what rank 0 returned.
+
+    `storage` is where Ray Train keeps its own few files: a folder that all machines see, or an address. Raises
+    `ray.train.TrainingFailedError` when the group has died more than `max_failures` times; machines that Ray announced
+    to go do not count.
+    """
+    workers = group.num_workers if group.min_workers is None else (group.min_workers, group.num_workers)
+    trainer = TorchTrainer(
+        work,
+        train_loop_config=settings,
+        torch_config=TorchConfig(backend=group.backend, timeout_s=COLLECTIVE_TIMEOUT),
+        scaling_config=ScalingConfig(
+            num_workers=workers, use_gpu=group.gpus_per_worker > 0, resources_per_worker=group.resources_per_worker
+        ),
+        run_config=RunConfig(
+            name=name,
+            storage_path=storage,
+            callbacks=list(callbacks),
+            failure_config=FailureConfig(max_failures=max_failures, controller_failure_limit=CONTROLLER_FAILURES),
+            logging_config=LoggingConfig("ERROR"),
+        ),
+    )
+    outcome: Outcome = trainer.fit().return_value
+    return outcome
