@@ -1,0 +1,169 @@
+"""The files of `ray up` against Ray's own schema and preparation code, and for what makes them cheap and closed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray.autoscaler._private.util import prepare_config, validate_config
+
+from bdw.ray_train import DRIVER_RESOURCE
+
+CLOUDS = ["aws.yaml", "azure.yaml", "gcp.yaml"]
+ALL = [*CLOUDS, "local.yaml"]
+
+Config = Callable[[str], dict[str, Any]]
+
+
+def workers(config: dict[str, Any]) -> list[dict[str, Any]]:
+    return [node for name, node in config["available_node_types"].items() if name != config["head_node_type"]]
+
+
+def head(config: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = config["available_node_types"][config["head_node_type"]]
+    return found
+
+
+def starts(config: dict[str, Any]) -> list[str]:
+    """All commands that start Ray."""
+    commands = config["head_start_ray_commands"] + config["worker_start_ray_commands"]
+    return [command for command in commands if "ray start" in command]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_ray_accepts_it(name: str, config: Config) -> None:
+    prepared = prepare_config(config(name))
+    validate_config(prepared)
+    assert prepared["max_workers"] == (2 if name == "local.yaml" else 8)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_top_level_choice_is_ours(name: str, config: Config) -> None:
+    """Ray fills in what a file leaves out, among it a nightly build of Ray and a dashboard for everybody."""
+    ours, prepared = config(name), prepare_config(config(name))
+    harmless = {"docker", "cluster_synced_files", "file_mounts_sync_continuously", "initialization_commands"}
+    of_local = {"available_node_types", "head_node_type", "max_workers"} if name == "local.yaml" else set()
+    assert set(prepared) - set(ours) <= harmless | of_local
+    commands = [command for key in prepared if key.endswith("_commands") for command in prepared[key]]
+    assert commands
+    assert not [command for command in commands if re.search(r"nightly|dev0|\.whl|curl|https?:", command)]
+
+
+@pytest.mark.parametrize("name", CLOUDS)
+def test_head_is_on_demand_and_trains_nothing(name: str, config: Config) -> None:
+    node = head(config(name))
+    assert node["resources"] == {"CPU": 0, DRIVER_RESOURCE: 64}
+    assert node["max_workers"] == 0
+    assert not re.search("spot|preemptible", str(node["node_config"]), re.IGNORECASE)
+
+
+@pytest.mark.parametrize("name", CLOUDS)
+def test_workers_are_on_spot_and_come_only_when_needed(name: str, config: Config) -> None:
+    whole = config(name)
+    assert len(workers(whole)) == 1
+    for node in workers(whole):
+        kind = {
+            "aws.yaml": lambda found: found["InstanceMarketOptions"]["MarketType"],
+            "gcp.yaml": lambda found: found["scheduling"]["provisioningModel"],
+            "azure.yaml": lambda found: found["azure_arm_parameters"]["priority"],
+        }[name](node["node_config"])
+        assert kind.lower() == "spot"
+        assert node["min_workers"] == 0
+        assert 0 < node["max_workers"] <= whole["max_workers"]
+        assert node["resources"]["GPU"] == 1
+    assert 0 < whole["idle_timeout_minutes"] <= 15
+    assert whole["provider"]["cache_stopped_nodes"] is False
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_ray_starts_closed_and_in_the_repository(name: str, config: Config) -> None:
+    whole = config(name)
+    commands = starts(whole)
+    assert len(commands) == 2
+    for command in commands:
+        assert command.startswith('cd ~/bdw && export PATH="$HOME/venv/bin:$PATH" RAY_AUTH_MODE=token ')
+        assert "RAY_USAGE_STATS_ENABLED=0" in command
+        assert "--disable-usage-stats" in command
+        if name in CLOUDS:
+            assert "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S=900" in command
+    assert "--dashboard-host=127.0.0.1" in commands[0]
+    assert "--autoscaling-config=~/ray_bootstrap_config.yaml" in commands[0]
+    assert whole["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
+
+
+def test_drivers_have_seats_on_a_head_of_ones_own(config: Config) -> None:
+    assert f"--resources='{{\"{DRIVER_RESOURCE}\": 64}}'" in starts(config("local.yaml"))[0]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_nothing_is_open_to_the_world(name: str, cluster_files: Path) -> None:
+    assert "0.0.0.0" not in (cluster_files / name).read_text()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_is_installed_is_this_repository_in_its_pinned_versions(name: str, config: Config) -> None:
+    whole = config(name)
+    installs = [command for key in ("setup_commands", "head_setup_commands") for command in whole[key]]
+    pips = [command for command in installs if "pip install" in command]
+    assert pips
+    assert all("--constraint ~/bdw/constraints.txt" in command for command in pips)
+    assert [command for command in pips if command.endswith(" ~/bdw")]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_everything_that_pip_needs_is_copied(name: str, config: Config, cluster_files: Path) -> None:
+    root = cluster_files.parent
+    mounts = {remote: local for remote, local in config(name)["file_mounts"].items() if "auth_token" not in remote}
+    assert {remote.removeprefix("~/bdw/") for remote in mounts} == set(mounts.values())
+    assert all((root / local).exists() for local in mounts.values())
+    needed = {"pyproject.toml", "constraints.txt", "README.md", "LICENSE", "bdw", "sweeps", "analysis"}
+    assert set(mounts.values()) >= needed
+
+
+def test_aws_machines_have_their_own_roles_and_group(config: Config) -> None:
+    """Left out, Ray makes a role with AmazonEC2FullAccess and a group that is open on port 22."""
+    nodes = config("aws.yaml")["available_node_types"]
+    profiles = {name: node["node_config"]["IamInstanceProfile"]["Name"] for name, node in nodes.items()}
+    assert profiles == {"head": "bdw-head", "gpu": "bdw-worker"}
+    for node in nodes.values():
+        settings = node["node_config"]
+        assert settings["SecurityGroupIds"] == ["sg-0123456789abcdef0"]
+        assert settings["MetadataOptions"]["HttpTokens"] == "required"
+        assert settings["InstanceInitiatedShutdownBehavior"] == "terminate"
+        assert [disk["Ebs"]["DeleteOnTermination"] for disk in settings["BlockDeviceMappings"]] == [True]
+        assert [disk["Ebs"]["Encrypted"] for disk in settings["BlockDeviceMappings"]] == [True]
+
+
+def test_gcp_machines_have_their_own_accounts_and_network(config: Config) -> None:
+    nodes = config("gcp.yaml")["available_node_types"]
+    accounts = {name: node["node_config"]["serviceAccounts"][0]["email"].split("@")[0] for name, node in nodes.items()}
+    assert accounts == {"head": "bdw-head", "gpu": "bdw-worker"}
+    for node in nodes.values():
+        assert node["node_config"]["networkInterfaces"][0]["subnetwork"].endswith("/subnetworks/bdw")
+        assert node["node_config"]["tags"] == {"items": ["bdw"]}
+        assert node["node_config"]["disks"][0]["autoDelete"] is True
+
+
+def test_azure_machines_have_no_public_address(config: Config) -> None:
+    provider = config("azure.yaml")["provider"]
+    assert provider["use_internal_ips"] is True
+    assert not provider.get("use_external_head_ip")
+
+
+@pytest.mark.parametrize("name", [*ALL, "kuberay/raycluster.yaml", "kuberay/rayjob.yaml"])
+def test_every_placeholder_says_what_to_put_there(name: str, cluster_files: Path) -> None:
+    for line in (cluster_files / name).read_text().splitlines():
+        value, _, comment = line.partition("#")
+        assert "REPLACE_ME" not in value or comment.strip(), line
+
+
+@pytest.mark.parametrize("name", [*CLOUDS, "kuberay/raycluster.yaml", "kuberay/rayjob.yaml"])
+def test_price_relevant_lines_are_marked(name: str, cluster_files: Path) -> None:
+    lines = (cluster_files / name).read_text().splitlines()
+    marked = [line for line in lines if "# PRICE" in line]
+    assert [line for line in marked if re.search("max_workers: 8|maxReplicas: 8", line)]
+    assert [line for line in marked if re.search("idle", line)]
+    assert [line for line in marked if re.search("min_workers: 0|minReplicas: 0", line)]
