@@ -183,6 +183,15 @@ def test_workers_are_on_spot_nodes_and_the_head_is_not(kind: str, filled: Filled
     assert worker["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
 
 
+@pytest.mark.parametrize("kind", MANIFESTS)
+def test_workers_tell_ray_of_their_end(kind: str, filled: Filled) -> None:
+    head, worker = pods(cluster_spec(filled, kind))
+    hook = worker["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+    assert hook == ["bash", "-c", "python -m sweeps.spot_notice --now 30; sleep 20"]
+    assert worker["terminationGracePeriodSeconds"] > 30
+    assert "lifecycle" not in head["containers"][0]
+
+
 def test_a_job_leaves_nothing_behind(filled: Filled) -> None:
     spec = manifest(filled, "RayJob")["spec"]
     assert spec["shutdownAfterJobFinishes"] is True

@@ -94,6 +94,17 @@ def test_ray_starts_closed_and_in_the_repository(name: str, config: Config) -> N
     assert whole["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
 
 
+@pytest.mark.parametrize("name", CLOUDS)
+def test_workers_listen_for_their_end(name: str, config: Config) -> None:
+    *_, last = config(name)["worker_start_ray_commands"]
+    cloud = name.removesuffix(".yaml")
+    assert f"-m sweeps.spot_notice --cloud {cloud} --head $RAY_HEAD_IP:6379 >" in last
+    assert "RAY_AUTH_MODE=token" in last
+    # In the background and without the terminal, or `ray up` would wait for it.
+    assert "nohup" in last
+    assert last.endswith("< /dev/null &)")
+
+
 def test_drivers_have_seats_on_a_head_of_ones_own(config: Config) -> None:
     assert f"--resources='{{\"{DRIVER_RESOURCE}\": 64}}'" in starts(config("local.yaml"))[0]
 
