@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,25 @@ def test_what_is_installed_is_this_repository_in_its_pinned_versions(name: str, 
     pips = [command for command in installs if "pip install" in command]
     assert pips
     assert all("--constraint ~/bdw/constraints.txt" in command for command in pips)
-    assert [command for command in pips if command.endswith(" ~/bdw")]
+    assert len([command for command in pips if command.endswith(" ~/bdw")]) == 1
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_ray_down_finds_ray(name: str, config: Config, tmp_path: Path) -> None:
+    """It runs `ray stop` in the shell below, and goes on without if there is no such command."""
+    (line,) = [command for command in config(name)["setup_commands"] if ".bashrc" in command]
+    ray = tmp_path / "venv" / "bin" / "ray"
+    ray.parent.mkdir(parents=True)
+    ray.write_text('#!/bin/sh\necho "ray $1 $RAY_AUTH_MODE"\n')
+    ray.chmod(0o755)
+    home = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    (tmp_path / ".bashrc").touch()
+    for _ in range(2):
+        subprocess.run(["bash", "-c", line], env=home, check=True)
+    assert len((tmp_path / ".bashrc").read_text().splitlines()) == 1
+    shell = ["bash", "--login", "-c", "-i", "source ~/.bashrc; ray stop"]
+    done = subprocess.run(shell, env=home, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.stdout.splitlines()[-1] == "ray stop token"
 
 
 @pytest.mark.parametrize("name", ALL)
