@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -40,6 +41,8 @@ from bdw.train_step import Learner
 from bdw.usefulness import planted_auroc
 from bdw.watchdog import Watchdog
 from bdw.weighters import Learns, Weighter, WeighterContext
+
+logger = logging.getLogger(__name__)
 
 
 def iterate(
@@ -233,6 +236,9 @@ class Trainer:
         require_finite(self.learner, self.progress.steps, epoch)
         self.learner.weighter.share()
         self._save()
+        reason = self._interruptions.reason()
+        if reason is not None:
+            logger.warning("%s: saved after %s", reason, self.position)
         collectives.on_first(lambda: self._copy.push(best_epoch=self._best_epoch(), at_end=False))
 
     def _reason_to_stop(self) -> str:

@@ -103,6 +103,22 @@ class Arena:
         self._cluster.remove_node(node, allow_graceful=False)
         return f"raylet of node {node.node_id[:8]}"
 
+    def drain_node(self, chance: random.Random, seconds: int) -> str:
+        """Announce that a node that trains will be taken away in so many seconds; its id."""
+        node = chance.choice([node for node in self._nodes if _training_workers(node)])
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "ray.scripts.scripts", "drain-node", "--address", self.address),
+                *("--node-id", node.node_id, "--reason", "DRAIN_NODE_REASON_PREEMPTION"),
+                *("--reason-message", "a test", "--deadline-remaining-seconds", str(seconds)),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        # It gets no more work and dies when its time is up.
+        self._nodes.remove(node)
+        return str(node.node_id)
+
     def shut_down(self) -> None:
         """Stop what was started, and nothing else."""
         self._cluster.shutdown()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -69,7 +70,7 @@ def fit_on_workers(config: RunConfig, workers: WorkersConfig, notice_board: Noti
             "mark": None if config.output.storage_path else str(mark),
         }
         while True:
-            start = console_end.position
+            console_end.starts.clear()
             try:
                 outcome = console_end.follow(
                     lambda: train_on(
@@ -85,7 +86,7 @@ def fit_on_workers(config: RunConfig, workers: WorkersConfig, notice_board: Noti
                 )
                 break
             except TrainingFailedError as error:
-                if console_end.position is None or console_end.position == start:
+                if not console_end.starts or max(console_end.starts) == console_end.starts[0]:
                     raise RunError(_why(error, group, cluster)) from error
                 progress.say(f"the workers got on and failed again; starting anew: {_last_line(error)}")
     _raise_if_not_ended(outcome)
@@ -104,6 +105,8 @@ def _work(settings: Settings) -> Outcome:
         if settings["mark"] is not None:
             collectives.on_first(lambda: _require_shared_folder(Path(settings["mark"])))
         postman = Postman(settings["mailbox"]) if first else None
+        if postman is not None:
+            logging.getLogger("bdw").addHandler(_PostsWarnings(postman))
 
         def notices() -> Notice | None:
             return announced() or (postman.notice() if postman else None)
@@ -124,6 +127,18 @@ def _work(settings: Settings) -> Outcome:
     return {}
 
 
+class _PostsWarnings(logging.Handler):
+    """Lets the console know of what the package warns of."""
+
+    def __init__(self, postman: Postman):
+        super().__init__(logging.WARNING)
+        self._postman = postman
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Called by the logger."""
+        self._postman.on_warning(f"{record.levelname.lower()}: {record.getMessage()}")
+
+
 def _raise_if_not_ended(outcome: Outcome) -> None:
     if "input_error" in outcome:
         raise InputError(outcome["input_error"])
@@ -138,8 +153,8 @@ class _ConsoleEnd:
 
     def __init__(self, progress: ConsoleProgress):
         self.mailbox = open_mailbox()
-        self.position: tuple[int, int] | None = None
-        """Where the last group of workers began."""
+        self.starts: list[tuple[int, int]] = []
+        """Where each group of workers began, in epochs and steps."""
         self._progress = progress
 
     def follow(self, train: Any, notice_board: NoticeBoard) -> Outcome:
@@ -189,7 +204,7 @@ class _ConsoleEnd:
                 case "packing":
                     packing(*contents)
                 case "position":
-                    self.position = contents[0]
+                    self.starts.append(contents[0])
                 case _:
                     progress.say(*contents)
 

@@ -76,6 +76,10 @@ class Postman(ProgressListener):
         if done == total or self._is_time("packing"):
             self._post("packing", what, done, total)
 
+    def on_warning(self, line: str) -> None:
+        """Post what would otherwise stay in the log of a machine that nobody looks at."""
+        self._post("line", line)
+
     def on_start(self, headline: str, position: tuple[int, int]) -> None:
         """Post that training begins, or goes on, and where."""
         self._post("line", headline)

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ray.autoscaler._private.util import prepare_config, validate_config
-
 from bdw.ray_train import DRIVER_RESOURCE
+from ray.autoscaler._private.util import prepare_config, validate_config
 
 CLOUDS = ["aws.yaml", "azure.yaml", "gcp.yaml"]
 ALL = [*CLOUDS, "local.yaml"]

@@ -1,0 +1,158 @@
+"""What may happen to a run on workers, on a real cluster: nothing that was done is lost, and the console says why."""
+
+from __future__ import annotations
+
+import random
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bdw import checkpoint
+from bdw.checkpoint import Position
+from bdw.mirror import Mirror
+from benchmarks.chaos import FLAGS, VICTIMS, Arena, Driver, Victim, digest, train_disturbed
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+LONG_EPOCH = ("--epochs", "1", "--max-source", "2000", "--batch-size", "4", "--checkpoint-minutes", "30")
+"""Flags of a run that saves in its only epoch, some ten seconds long, for special reasons alone."""
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 200) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "nothing happened"
+        time.sleep(0.05)
+
+
+def positions(driver: Driver) -> list[Position]:
+    return checkpoint.positions(driver.run_dir / "checkpoints")
+
+
+def is_training(driver: Driver) -> bool:
+    assert driver.is_alive(), driver.said()
+    return "source " in driver.said()
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_a_run_ends_where_an_undisturbed_one_does(
+    arena: Arena, undisturbed: str, victim: Victim, tmp_path: Path
+) -> None:
+    result, said = train_disturbed(
+        arena, tmp_path / "run", undisturbed, victim, delay=1.0, chance=random.Random(1), flags=FLAGS
+    )
+    assert result.ended, said
+    assert result.same, said
+    assert not result.killed.startswith("nothing"), said
+    assert re.search(r"continued after epoch \d", said), said
+    if victim != "driver":
+        # Whose failure is seen first, that of the killed one or of its fellow, is a matter of milliseconds.
+        assert re.search(r"worker \d (died, or its machine did|failed: )", said)
+        assert "go on from the newest checkpoint" in said
+    assert not list((tmp_path / "run" / "checkpoints").glob(".*")), "half-written checkpoints stay"
+
+
+def test_a_worker_that_hangs_is_replaced(arena: Arena, undisturbed: str, tmp_path: Path) -> None:
+    """A stopped process answers nobody, not even its own watchdog; the other's notices."""
+    driver = Driver(arena, tmp_path / "run", [*FLAGS, "--step-timeout", "5"])
+    wait_until(lambda: driver.has_trained() and len(arena.workers()) == 2)
+    arena.workers()[0].send_signal(signal.SIGSTOP)
+    assert driver.wait() == 0, driver.said()
+    assert digest(driver.run_dir) == undisturbed
+    assert re.search(r"worker \d (died, or its machine did|failed: )", driver.said())
+    assert re.search(r"continued after epoch \d", driver.said())
+
+
+def test_an_announced_pre_emption_is_used_to_save(arena: Arena, tmp_path: Path) -> None:
+    driver = Driver(arena, tmp_path / "run", [*FLAGS, *LONG_EPOCH])
+    wait_until(lambda: is_training(driver))
+    doomed = arena.drain_node(random.Random(0), seconds=8)
+    wait_until(lambda: bool(positions(driver)))
+    assert positions(driver)[0].epochs == 0
+    assert positions(driver)[0].steps > 0
+    assert driver.wait() == 0, driver.said()
+    assert f"node(s) {doomed[:8]} will be taken away" in driver.said()
+    arena.refill()
+
+
+def test_the_console_can_ask_the_workers_to_save_and_stop(arena: Arena, tmp_path: Path) -> None:
+    driver = Driver(arena, tmp_path / "run", [*FLAGS, *LONG_EPOCH])
+    wait_until(lambda: is_training(driver))
+    driver.ask_to_end()
+    assert driver.wait() == 143, driver.said()
+    (saved,) = positions(driver)
+    assert f"stopped with a checkpoint after {saved}" in driver.said()
+    driver.start_again()
+    assert driver.wait() == 0, driver.said()
+    assert f"continued after {saved}" in driver.said()
+
+
+def test_storage_may_fail_for_a_while(arena: Arena, undisturbed: str, tmp_path: Path) -> None:
+    storage = tmp_path / "storage" / "run"
+    driver = Driver(arena, tmp_path / "run", [*FLAGS, "--storage-path", str(storage)])
+    wait_until(lambda: driver.has_trained() and bool(Mirror.at(str(storage)).checkpoints()))
+    storage.rename(tmp_path / "away")
+    storage.touch()  # A file where a folder should be: every write fails.
+    wait_until(lambda: "the next checkpoint tries again" in driver.said())
+    storage.unlink()
+    (tmp_path / "away").rename(storage)
+    assert driver.wait() == 0, driver.said()
+    assert digest(driver.run_dir) == undisturbed
+    assert Mirror.at(str(storage)).checkpoints()[-1] == Position(5)
+    assert (storage / "results.parquet").read_bytes() == (driver.run_dir / "results.parquet").read_bytes()
+
+
+def test_numbers_that_blow_up_end_the_run_with_one_line(arena: Arena, tmp_path: Path) -> None:
+    driver = Driver(arena, tmp_path / "run", [*FLAGS, "--learning-rate", "1e30"])
+    assert driver.wait() == 1
+    (error,) = [line for line in driver.said().splitlines() if line.startswith("error")]
+    assert re.match(r"error: \S+ is not finite at step \d+ of epoch 1", error)
+    assert "continued after" not in driver.said(), "it was tried again"
+
+
+def test_more_workers_than_a_cluster_has_is_no_endless_wait(arena: Arena, tmp_path: Path) -> None:
+    driver = Driver(arena, tmp_path / "run", [*FLAGS, "--num-workers", "7", "--start-timeout", "2"])
+    assert driver.wait() != 0
+    said = driver.said()
+    assert "7 worker(s) want 7 CPUs and 0 GPUs; the cluster has 3 CPUs and 0 GPUs now; waiting" in said
+    assert "did not start in time" in said
+
+
+def test_fewer_workers_go_on_where_that_is_allowed(arena: Arena, tmp_path: Path) -> None:
+    """Two of three machines are left, and the run was told that two workers will do."""
+    driver = Driver(
+        arena, tmp_path / "run", [*FLAGS, "--num-workers", "3", "--min-workers", "2", "--start-timeout", "20"]
+    )
+    wait_until(lambda: driver.has_trained() and len(arena.workers()) == 3)
+    arena.kill_node(random.Random(0))
+    assert driver.wait() == 0, driver.said()
+    assert "3 worker(s)" in driver.said()
+    assert "2 worker(s)" in driver.said()
+    arena.refill()
+
+
+def test_this_machine_has_no_room_for_so_many(tmp_path: Path) -> None:
+    """Without a cluster Ray is started here, and what does not fit is refused before anything is trained."""
+    done = subprocess.run(
+        [
+            "python",
+            "-m",
+            "bdw",
+            "fit",
+            "--run-dir",
+            str(tmp_path / "run"),
+            "--num-workers",
+            "99",
+            "--gpus-per-worker",
+            "8",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "num_workers: 99 worker(s) want 99 CPUs and 792 GPUs; this machine has" in done.stderr
