@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep test test-fast lint format bench
+.PHONY: help setup sweep up down test test-fast lint format bench
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -25,6 +25,15 @@ $(STAMP): pyproject.toml constraints.txt
 
 sweep: setup ## run the main job, a Ray Tune + Optuna sweep on the embedded data; prints where the report lies
 	$(BIN)/python sweeps/stl10_pruning.py
+
+CLUSTER ?= cluster/aws.yaml
+
+up: setup ## check a cluster file and start its head, which costs money until `make down`: make up CLUSTER=cluster/aws.yaml
+	$(BIN)/python -m sweeps.cluster_file $(CLUSTER)
+	$(BIN)/ray up $(CLUSTER)
+
+down: setup ## end all machines of a cluster: make down CLUSTER=cluster/aws.yaml
+	$(BIN)/ray down $(CLUSTER)
 
 # One thread a process: the tests start several processes, and threads that wait for each other cost more than they give.
 test test-fast: export OMP_NUM_THREADS := 1

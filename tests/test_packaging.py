@@ -64,7 +64,9 @@ def test_dependencies_come_from_no_particular_host() -> None:
         assert not re.search(r"index-url|find-links|trusted-host|https?://|--hash|file:", text), name
 
 
-@pytest.mark.parametrize("target", ["setup", "sweep", "test", "test-fast", "lint", "format", "bench", "help"])
+@pytest.mark.parametrize(
+    "target", ["setup", "sweep", "up", "down", "test", "test-fast", "lint", "format", "bench", "help"]
+)
 def test_makefile_has_the_target(target: str) -> None:
     assert re.search(rf"^{target}:.*## \w", (ROOT / "Makefile").read_text(), re.MULTILINE)
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bdw.ray_train import DRIVER_RESOURCE
 from ray.autoscaler._private.util import prepare_config, validate_config
+
+from bdw.ray.cluster import DRIVER_RESOURCE
 
 CLOUDS = ["aws.yaml", "azure.yaml", "gcp.yaml"]
 ALL = [*CLOUDS, "local.yaml"]
