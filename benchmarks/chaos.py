@@ -30,6 +30,7 @@ from ray.cluster_utils import Cluster
 
 from bdw import checkpoint
 from bdw.measurements import EpochReport
+from bdw.run_directory import FREE_ON_RESUME
 from benchmarks.harness import provenance, write_result
 
 Victim = Literal["worker", "node", "driver"]
@@ -257,7 +258,7 @@ def digest(run_dir: Path) -> str:
     last = checkpoint.last(run_dir / "checkpoints")
     assert last is not None
     state = checkpoint.load(last)
-    state["config"] = {k: v for k, v in state["config"].items() if k not in ("run_dir", "resume")}
+    state["config"] = {k: v for k, v in state["config"].items() if k not in FREE_ON_RESUME}
     state["history"] = [{k: v for k, v in row.items() if k not in TIMED} for row in state["history"]]
     del state["wall_seconds"]
     found = hashlib.sha256()

@@ -23,10 +23,14 @@ from bdw.agreement import require_same
 from bdw.config import RunConfig
 from bdw.data.batches import local_part
 from bdw.encoders import Encoder
+from bdw.epoch_training import EpochProgress, epoch_totals, training_steps
 from bdw.errors import DisagreementError, RunStopped
-from bdw.interruptions import Notice
+from bdw.image_table import ImageTable
+from bdw.interruptions import Interruptions, Notice
+from bdw.measurements import Silent
 from bdw.pretext import PretextModel
 from bdw.pretext.rotation import Rotation
+from bdw.pruning import KeepMask
 from bdw.randomness import Randomness
 from bdw.train_step import Learner, SourceBatch, train_step
 from bdw.trainer import Trainer
@@ -77,7 +81,7 @@ class _QuarterWeights(BetaWeighter):
         logs = self.optimiser.parameters[:, indices].clone().requires_grad_()
         sample = super().sample(indices, generator)
         object.__setattr__(sample, "logs", logs)
-        object.__setattr__(sample, "weights", torch.sigmoid(logs[0] - 2 * logs[1] - 0.1 * indices))
+        object.__setattr__(sample, "weights", torch.sigmoid(logs[0] - 2 * logs[1] - 0.1 * (indices % 20)))
         return sample
 
 
@@ -150,6 +154,52 @@ def test_many_workers_equal_one_to_rounding(kind: str, world: int, tmp_path: Pat
     expected = _three_steps(kind, world)
     assert float(expected["weights"].max() - expected["weights"].min()) > 1e-3
     for result in _on_workers(world, tmp_path / "results", _three_steps, kind, world):
+        for name, value in expected.items():
+            torch.testing.assert_close(result[name], value, rtol=1e-9, atol=1e-12)
+
+
+def _three_epochs(workers: int) -> dict[str, Any]:
+    """Three epochs of batches of 64 with pruning after each, in float64, without batch statistics or augmentation."""
+    torch.manual_seed(0)
+    backbone = nn.Sequential(nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.Tanh(), nn.Flatten(), nn.Linear(64, 5))
+    model = PretextModel(Encoder(backbone, 1, 5, (1, 8, 8)), Rotation()).double()
+    images = torch.randint(256, (300, 1, 6, 6), dtype=torch.uint8).numpy()
+    weighter = _QuarterWeights(
+        300, learning_rate=50.0, momentum=0.9, log_bound=7.0, cdf_threshold=0.3, density_threshold=0.308,
+        dtype=torch.float64,
+    )  # fmt: skip
+    randomness = Randomness(0, collectives.rank())
+    learner = Learner(
+        model=model,
+        replicated=DistributedDataParallel(model) if collectives.size() > 1 else model,
+        optimiser=torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3),
+        weighter=weighter,
+        meta_loss=_Distance(workers),
+        randomness=randomness,
+    )
+    mask, kept, losses = KeepMask(300, 64), [], []
+    for epoch in (1, 2, 3):
+        progress = EpochProgress(mask.kept.nonzero().flatten(), 64, randomness["order"])
+        for _ in training_steps(
+            learner, ImageTable(images, torch.device("cpu")), lambda batch, _: batch.double() / 255, progress,
+            Interruptions(minutes=60), meta_every=1, epoch=epoch, epochs=3, listener=Silent(),
+        ):  # fmt: skip
+            pass
+        losses.append(epoch_totals(learner, progress).loss)
+        weighter.end_epoch()
+        weighter.freeze(mask.prune(weighter.useless(), weighter.table().mean, epoch))
+        kept.append(mask.count)
+    tables = {name: value for name, value in weighter.state_dict().items() if name in ("parameters", "buffers")}
+    return {**model.state_dict(), **tables, "losses": torch.tensor(losses), "kept": mask.kept, "counts": kept}
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_many_workers_with_small_batches_equal_one_with_a_large_one(world: int, tmp_path: Path) -> None:
+    """1 x 64 = 2 x 32 = 4 x 16, Beta table, pruning and uneven last batches included."""
+    expected = _three_epochs(world)
+    assert 64 < expected["counts"][2] < expected["counts"][0] < 300, "nothing to compare was pruned"
+    for result in _on_workers(world, tmp_path / "results", _three_epochs, world):
+        assert torch.equal(result["kept"], expected["kept"])
         for name, value in expected.items():
             torch.testing.assert_close(result[name], value, rtol=1e-9, atol=1e-12)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 import time
 import uuid
@@ -218,7 +219,8 @@ class _SayWhatFailed(UserCallback):  # type: ignore[misc]
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
         """Called when workers have failed or died, before they are started again or given up."""
         for rank, error in sorted(worker_exceptions.items()):
-            died = isinstance(error, ray.exceptions.RayActorError)
+            # Ray wraps the death of an actor in errors of several private types.
+            died = re.search(r"actor (is dead|died)", str(error)) is not None
             line = f"worker {rank} {'died, or its machine did' if died else f'failed: {_last_line(error)}'}"
             self._mailbox.post.remote(("line", (line,)))
         line = "the workers go on from the newest checkpoint, unless this was one failure too many"
