@@ -79,6 +79,7 @@ class Arena:
             },
         )
         self._nodes: list[Any] = []
+        self._doomed: list[Any] = []
         self._size = nodes
         self.refill()
 
@@ -88,7 +89,9 @@ class Arena:
         return str(self._cluster.address)
 
     def refill(self) -> None:
-        """Start nodes in the place of dead ones."""
+        """Start nodes in the place of dead and doomed ones."""
+        while self._doomed:
+            self._cluster.remove_node(self._doomed.pop(), allow_graceful=False)
         while len(self._nodes) < self._size:
             self._nodes.append(self._cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20))
         self._cluster.wait_for_nodes()
@@ -118,6 +121,7 @@ class Arena:
         )
         # It gets no more work and dies when its time is up.
         self._nodes.remove(node)
+        self._doomed.append(node)
         return str(node.node_id)
 
     def shut_down(self) -> None:

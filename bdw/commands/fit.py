@@ -26,15 +26,15 @@ def fit(config: RunConfig, workers: WorkersConfig) -> None:
     """Train, write everything that DESIGN section 6 names, and say where it lies."""
     run = RunDirectory(Path(config.output.run_dir).resolve())
     try:
-        with terminations() as notice_board:
-            if workers.num_workers is not None:
-                # Ray takes seconds to import, and most runs do without.
-                from bdw.ray.fit import fit_on_workers
-
-                fit_on_workers(config, workers, notice_board)
-                is_first = True
-            else:
+        if workers.num_workers is None:
+            with terminations() as notice_board:
                 is_first = _fit_here(config, notice_board)
+        else:
+            # Ray takes seconds to import, and most runs do without.
+            from bdw.ray.fit import fit_on_workers
+
+            fit_on_workers(config, workers)
+            is_first = True
     except KeyboardInterrupt:
         if os.environ.get("RANK", "0") == "0":
             print(f"\n{_how_to_go_on(run)}", flush=True)

@@ -22,7 +22,7 @@ from bdw.config import RunConfig, WorkersConfig
 from bdw.data import packing_bar
 from bdw.errors import InputError, RunError, RunStopped
 from bdw.headline import headline
-from bdw.interruptions import Notice, NoticeBoard
+from bdw.interruptions import Notice, NoticeBoard, terminations
 from bdw.progress import ConsoleProgress
 from bdw.ray.cluster import Cluster, running_ray
 from bdw.ray.mailbox import Postman, open_mailbox
@@ -37,11 +37,11 @@ SECONDS_BETWEEN_LOOKS = 0.2
 Settings = dict[str, Any]
 
 
-def fit_on_workers(config: RunConfig, workers: WorkersConfig, notice_board: NoticeBoard) -> None:
+def fit_on_workers(config: RunConfig, workers: WorkersConfig) -> None:
     """Train to the last epoch on the workers, and bring the run's files here if they are not.
 
-    A group that dies is started again from the newest checkpoint, as long as it gets anywhere. A notice on the board,
-    or Ctrl-C, lets the workers save and stop.
+    A group that dies is started again from the newest checkpoint, as long as it gets anywhere. SIGTERM or Ctrl-C lets
+    the workers save and stop.
 
     Raises `InputError` for what cannot work, `RunError` for what failed for good, `RunStopped` after a notice.
     """
@@ -60,7 +60,8 @@ def fit_on_workers(config: RunConfig, workers: WorkersConfig, notice_board: Noti
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(workers.start_timeout))
     progress = ConsoleProgress(measure=evaluation.measure(config.evaluation.measure))
     progress.say("starting Ray and the workers, which takes some seconds")
-    with running_ray(worker_groups=True) as cluster, _mark(run) as mark:
+    # Ray takes SIGTERM for itself when it starts, so ours comes after it.
+    with running_ray(worker_groups=True) as cluster, terminations() as notice_board, _mark(run) as mark:
         _require_room(cluster, group, workers.start_timeout, progress)
         console_end = _ConsoleEnd(progress)
         settings = {
@@ -238,12 +239,12 @@ def _require_room(cluster: Cluster, group: WorkerGroup, start_timeout: float, pr
     there = f"{cluster.cpus:g} CPUs and {cluster.gpus:g} GPUs"
     if cluster.is_ours:
         raise InputError(f"num_workers: {wanted}this machine has {there}")
-    minutes = CONTROLLER_FAILURES * start_timeout / 60
-    progress.say(f"{wanted}the cluster has {there} now; waiting up to {minutes:.0f} minutes for more")
+    patience = CONTROLLER_FAILURES * start_timeout
+    progress.say(f"{wanted}the cluster has {there} now; waiting up to {patience:.0f} s for more")
 
 
 def _why(error: TrainingFailedError, group: WorkerGroup, cluster: Cluster) -> str:
-    if "StartupTimeout" in repr(error) or "StartupTimeout" in str(error):
+    if "startup timed out" in str(error):
         there = ray.cluster_resources()
         return (
             f"num_workers: {group.num_workers} worker(s) of {group.resources_per_worker} did not start in time; the "

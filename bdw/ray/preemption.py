@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
 from bdw.interruptions import Notice
+
+LAST_CALL = 15.0
+"""Seconds before the deadline at which workers save once more what they did since the announcement."""
 
 
 def announced() -> Notice | None:
@@ -14,8 +21,18 @@ def announced() -> Notice | None:
     from ray.train.v2._internal.execution.context import get_train_context
 
     info = get_train_context().preemption_context.preemption_info
-    if info is None:
-        return None
-    nodes = ", ".join(node[:8] for node in info.preempted_node_ids)
-    # Ray starts the workers again elsewhere, so there is no reason to stop; until then they may get further.
-    return Notice(f"node(s) {nodes} will be taken away (deadline {info.deadline_ms})", stop=False)
+    return None if info is None else notice_of(info.preempted_node_ids, info.deadline_ms, now=time.time())
+
+
+def notice_of(nodes: Sequence[str], deadline_ms: int | None, *, now: float) -> Notice:
+    """What to do about these nodes (ids) going at that time (milliseconds since 1970; none or 0: not known).
+
+    Ray starts the workers again elsewhere, so there is no reason to stop, and until then they may get further. Close
+    to the deadline the notice changes, which makes it a new one.
+    """
+    names = ", ".join(node[:8] for node in nodes)
+    if not deadline_ms:
+        return Notice(f"node(s) {names} will be taken away", stop=False)
+    at = datetime.fromtimestamp(deadline_ms / 1000, UTC).strftime("%H:%M:%S UTC")
+    soon = deadline_ms / 1000 - now <= LAST_CALL
+    return Notice(f"node(s) {names} will be taken away at {at}{', in a moment' if soon else ''}", stop=False)
