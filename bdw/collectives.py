@@ -6,7 +6,7 @@ Whoever starts the processes (torchrun, Ray Train) also starts the process group
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -96,6 +96,29 @@ def computed_on(source: int, action: Callable[[], T]) -> T:
     return cast(T, _from(source, _on(source, action)))
 
 
+def first_then_others(on_first: Callable[[], T], on_others: Callable[[], T]) -> T:
+    """Run one action on rank 0, then the other on all others; the own result, or, on all, what any of them raised.
+
+    For what rank 0 prepares and the others then find; they may be on machines that lack something.
+    """
+    result = _on(0, on_first)
+    if size() == 1:
+        return cast(T, result)
+    failure: Exception | None = None
+    if rank() != 0:
+        try:
+            result = on_others()
+        except Exception as error:
+            failure = error
+    told = gather_objects(None if failure is None else (isinstance(failure, InputError), f"{failure}"))
+    if failure is not None:
+        raise failure
+    for number, failed in enumerate(told):
+        if failed is not None:
+            _raise(number, failed)
+    return cast(T, result)
+
+
 def _on(source: int, action: Callable[[], T]) -> T | None:
     if size() == 1:
         return action()
@@ -110,9 +133,13 @@ def _on(source: int, action: Callable[[], T]) -> T | None:
     if failure is not None:
         raise failure
     if told is not None:
-        is_input, message = told
-        raise InputError(message) if is_input else RuntimeError(f"worker {source} failed: {message}")
+        _raise(source, told)
     return result
+
+
+def _raise(source: int, told: tuple[bool, str]) -> NoReturn:
+    is_input, message = told
+    raise InputError(message) if is_input else RuntimeError(f"worker {source} failed: {message}")
 
 
 def _from(source: int, value: T) -> T:

@@ -357,7 +357,7 @@ class Trainer:
             device=self.device,
             progress=progress,
         )
-        return collectives.on_first(lambda: weighters.build(context)) or weighters.build(context)
+        return collectives.first_then_others(lambda: weighters.build(context), lambda: weighters.build(context))
 
     def _load(self, packing: LabelledProgress | None) -> Problem:
         """The problem; rank 0 packs what is not packed yet, then the others open it."""
@@ -372,10 +372,12 @@ class Trainer:
         def check_source(num_instances: int) -> None:
             _check_batch(config, num_instances)
 
-        loaded = collectives.on_first(
-            lambda: load(config.data, self.run.path, packing, check_target=check_target, check_source=check_source)
+        problem = collectives.first_then_others(
+            lambda: load(config.data, self.run.path, packing, check_target=check_target, check_source=check_source),
+            lambda: load(config.data, self.run.path),
         )
-        return loaded or load(config.data, self.run.path)
+        _require_same_data(problem)
+        return problem
 
     def _source_facts(self) -> dict[str, Any]:
         source = self.problem.source
@@ -431,6 +433,18 @@ def _check_batch(config: RunConfig, num_instances: int) -> None:
         raise InputError(
             f"batch_size: {batch_size} is too small for {workers} workers; allowed: at least {2 * workers}"
         )
+
+
+def _require_same_data(problem: Problem) -> None:
+    """`InputError`, on every worker, if some worker's machine has other images under the same name."""
+    everyones = collectives.gather_objects({"source": problem.source.content_key, "target": problem.target.key})
+    for number, keys in enumerate(everyones):
+        for name, key in keys.items():
+            if key != everyones[0][name]:
+                raise InputError(
+                    f"{name}: worker {number} has other images than worker 0 (content key {key}, {everyones[0][name]} "
+                    "there); allowed: the same data on all machines"
+                )
 
 
 def _snapshot(model: PretextModel) -> dict[str, Tensor]:

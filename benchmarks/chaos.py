@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
+from unittest.mock import patch
 
 import psutil
 import safetensors.torch
@@ -67,14 +70,13 @@ class Arena:
     """A Ray cluster of this machine's own: a head without CPUs and nodes with one each."""
 
     def __init__(self, folder: Path, nodes: int):
-        # Only this process's children use it, and only on this machine.
-        os.environ.update(RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0")
         self._cluster = Cluster(
             initialize_head=True,
             head_node_args={
                 "num_cpus": 0,
                 "temp_dir": str(folder),
                 "include_dashboard": True,
+                "dashboard_port": _free_port(),
                 "object_store_memory": 128 * 2**20,
             },
         )
@@ -133,12 +135,14 @@ class Arena:
 def running_arena(nodes: int) -> Iterator[Arena]:
     """An arena for the length of the block. Socket paths may not be longer than 107 bytes, hence the short folder."""
     folder = Path(tempfile.mkdtemp(prefix="ray-"))
-    arena = Arena(folder, nodes)
-    try:
-        yield arena
-    finally:
-        arena.shut_down()
-        shutil.rmtree(folder, ignore_errors=True)
+    # Only this process's children use it, and only on this machine.
+    with patch.dict(os.environ, RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0"):
+        arena = Arena(folder, nodes)
+        try:
+            yield arena
+        finally:
+            arena.shut_down()
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class Driver:
@@ -147,7 +151,15 @@ class Driver:
     def __init__(self, arena: Arena, run_dir: Path, flags: Sequence[str]):
         self.run_dir = run_dir
         self._command = [sys.executable, "-m", "bdw", "fit", "--run-dir", str(run_dir), *flags]
-        self._environment = {**os.environ, "RAY_ADDRESS": arena.address, "PYTHONPATH": str(ROOT)}
+        # As a submitted job tells its driver: all nodes see this folder. Ray's nodes on one machine would share the
+        # place where each of them unpacks an uploaded copy, and delete it under each other's workers.
+        here = {"runtime_env": {"working_dir": f"local://{ROOT}"}}
+        self._environment = {
+            **os.environ,
+            "RAY_ADDRESS": arena.address,
+            "RAY_JOB_CONFIG_JSON_ENV_VAR": json.dumps(here),
+            "PYTHONPATH": str(ROOT),
+        }
         self._log = run_dir.with_suffix(".log")
         self._process = self._start(self._command)
 
@@ -319,6 +331,12 @@ def _epochs(run_dir: Path) -> list[Mapping[str, Any]]:
     assert last is not None
     reports = [EpochReport.from_row(row) for row in checkpoint.load(last)["history"]]
     return [{"epoch": r.epoch, "steps": r.steps, "kept": r.kept, "seconds": round(r.seconds, 2)} for r in reports]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _training_workers(node: Any) -> list[psutil.Process]:

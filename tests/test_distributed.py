@@ -347,6 +347,29 @@ def test_what_one_worker_refuses_all_refuse(tmp_path: Path) -> None:
         assert "is not empty" in result["message"]
 
 
+def _lacking(config: dict[str, Any], what: str) -> dict[str, Any]:
+    """A worker whose machine lacks the data, or has other data."""
+    if collectives.rank() == 1:
+        if what == "nothing":
+            config = config | {"source": "not-here/", "cache_dir": config["cache_dir"] + "-else"}
+        else:
+            config = config | {"data_seed": 5, "cache_dir": config["cache_dir"] + "-else"}
+    return _error_of(lambda: Trainer(RunConfig.from_flat(config)))
+
+
+@pytest.mark.parametrize(("what", "says"), [("nothing", "not-here"), ("other", "source: worker 1 has other images")])
+def test_a_machine_that_lacks_the_data_stops_all_before_any_waits(what: str, says: str, tmp_path: Path) -> None:
+    config = RunConfig.from_flat(
+        {
+            "run_dir": str(tmp_path / "run"), "cache_dir": str(tmp_path / "packed"), "max_source": 64, "shots": 2,
+            "queries": 2, "device": "cpu",
+        }
+    )  # fmt: skip
+    for result in _on_workers(2, tmp_path / "results", _lacking, config.flat(), what):
+        assert result["type"] == "InputError"
+        assert says in result["message"]
+
+
 def _poisoned(config: dict[str, Any]) -> dict[str, Any]:
     trainer = Trainer(RunConfig.from_flat(config))
     if collectives.rank() == 1:

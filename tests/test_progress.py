@@ -97,6 +97,26 @@ def test_time_to_the_first_step_does_not_count() -> None:
     assert printed(console)[1].endswith("1000.0 ms/step")
 
 
+def test_a_run_that_goes_on_in_the_middle_of_an_epoch_and_leaves_out_steps_counts_right() -> None:
+    clock, console = Clock(), plain_console()
+    with ConsoleProgress(measure=ACCURACY, console=console, seconds_between_lines=0.0, clock=clock) as progress:
+        progress.on_step(step(1, 2))
+        clock.now += 4.0
+        progress.on_step(step(1, 4))
+        clock.now += 2.0
+        progress.on_step(step(2, 1))
+        clock.now += 4.0
+        progress.on_step(step(2, 3))
+    figures = [(line.split("left")[0].split()[-1], line.split("images/s")[1].strip()) for line in printed(console)]
+    # Every step took 2 s: four, two (the first says nothing), three and one are left.
+    assert figures == [
+        ("?", "? ms/step"),
+        ("0:08", "2000.0 ms/step"),
+        ("0:06", "? ms/step"),
+        ("0:02", "2000.0 ms/step"),
+    ]
+
+
 def test_an_epoch_line_leaves_out_what_was_not_measured() -> None:
     clock, console = Clock(), plain_console()
     with ConsoleProgress(measure=ACCURACY, console=console, clock=clock) as progress:
