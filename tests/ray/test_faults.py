@@ -139,7 +139,7 @@ def test_this_machine_has_no_room_for_so_many(tmp_path: Path) -> None:
     """Without a cluster Ray is started here, and what does not fit is refused before anything is trained."""
     done = subprocess.run(
         [
-            "python",
+            sys.executable,
             "-m",
             "bdw",
             "fit",
