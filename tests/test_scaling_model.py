@@ -1,0 +1,97 @@
+"""The arithmetic of docs/scaling.md against sums made by hand, and the page against the arithmetic."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import scaling, scaling_model
+from benchmarks.scaling_model import Constants
+
+RESULT = {
+    "state_bytes": {"table": 20.0, "mask": 5.0},
+    "made_bytes": {"checkpoint": 25.0, "parquet": 50.0, "handed_over": 40.0},
+    "gradient_bytes": {"net": {"training_gradient": 1000, "meta_gradient": 600, "state": 1200}},
+    "costs": [
+        {"part": part, "instances": n, "seconds": n * seconds, "peak_bytes": n * peak}
+        for part, seconds, peak in (
+            ("exchange", 4e-8, 60.0), ("catch up", 1e-8, 70.0), ("CDF", 3e-8, 30.0), ("table", 1e-8, 50.0),
+            ("digest", 2e-8, 8.0), ("order", 2e-8, 24.0), ("resume", 9e-8, 100.0),
+        )
+        for n in (1000, 2000)
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture
+def constants() -> Constants:
+    return Constants.of(RESULT)
+
+
+def test_memory_is_state_order_and_the_largest_temporaries(constants: Constants) -> None:
+    assert constants.end_of_epoch_bytes == pytest.approx(25 + 8 + 70)
+    assert constants.resume_bytes == pytest.approx(25 + 100)
+    assert scaling_model.largest_source(constants, 125e9) == pytest.approx(1e9)
+
+
+def test_the_end_of_an_epoch_sums_its_parts_and_the_rows_of_the_others(constants: Constants) -> None:
+    # 4 + 1 + 3 + 2 * 1 + 2 + 2 = 14 units of 1e-8 s; three quarters of 40 bytes at 1.25 GB/s are 2.4e-8 s.
+    assert scaling_model.end_of_epoch_seconds(constants, 1e6, 4) == pytest.approx(1e6 * (14e-8 + 2.4e-8))
+    # Without three quarters of CDF and tables (5 units), with 9 bytes of three quarters: 0.54e-8 s.
+    assert scaling_model.divided_seconds(constants, 1e6, 4) == pytest.approx(1e6 * (16.4e-8 - 3.75e-8 + 0.54e-8))
+    # All but the exchange, by four; three quarters of a bit.
+    assert scaling_model.sharded_seconds(constants, 1e6, 4) == pytest.approx(1e6 * (2.5e-8 + 0.75 / 8 / 1.25e9))
+
+
+def test_one_worker_receives_and_divides_nothing(constants: Constants) -> None:
+    end = scaling_model.end_of_epoch_seconds(constants, 1e6, 1)
+    assert end == pytest.approx(0.14)
+    assert scaling_model.divided_seconds(constants, 1e6, 1) == pytest.approx(end)
+
+
+def test_the_rate_at_which_the_end_of_the_epoch_takes_its_share_does_not_depend_on_the_source(
+    constants: Constants,
+) -> None:
+    for n in (1e6, 1e9):
+        end = scaling_model.end_of_epoch_seconds(constants, n, 8)
+        rate = scaling_model.fastest_training(end / n)
+        assert end / scaling_model.training_seconds(n, 8, rate / 8) == pytest.approx(0.05)
+
+
+def test_a_step_sends_two_gradients_around_the_ring(constants: Constants) -> None:
+    """Each worker of four sends three of the four quarters twice, of 1,000 and of 600 bytes."""
+    assert scaling_model.step_bytes(constants, "net", 4) == pytest.approx(2 * 3 * 250 + 2 * 3 * 150)
+    assert scaling_model.step_bytes(constants, "net", 1) == 0
+
+
+def test_seconds_are_the_lowest_of_large_sources_and_bytes_those_of_the_largest() -> None:
+    costs = [
+        {"part": "CDF", "instances": n, "seconds": n * each, "peak_bytes": n * peak}
+        for n, each, peak in ((1_000_000, 1e-9, 3.0), (10_000_000, 3e-9, 5.0), (30_000_000, 4e-9, 6.0))
+    ]
+    constants = Constants.of({**RESULT, "costs": costs})
+    assert constants.seconds["CDF"] == pytest.approx(3e-9)
+    assert constants.peak["CDF"] == pytest.approx(6.0)
+    assert constants.instances == 30_000_000
+
+
+def test_the_page_shows_what_the_committed_result_says() -> None:
+    page = scaling_model.PAGE.read_text(encoding="utf-8")
+    assert scaling_model.tables(scaling_model.measured()) in page, (
+        "run `python -m benchmarks.scaling_model --save` after `python -m benchmarks.scaling --save`"
+    )
+
+
+def test_the_committed_result_is_of_the_tensors_that_are() -> None:
+    result = json.loads((scaling_model.RESULTS / "scaling-cpu.json").read_text(encoding="utf-8"))
+    assert result["state_bytes"] == scaling.state_bytes(1000), "run `python -m benchmarks.scaling --save` again"
+    assert result["gradient_bytes"] == {name: scaling.gradient_bytes(name) for name in ("resnet18", "resnet34")}
+
+
+@pytest.mark.parametrize("part", scaling.PARTS)
+def test_every_part_runs(part: str, tmp_path: Path) -> None:
+    run = scaling.PARTS[part](300, tmp_path, 0)
+    for _ in range(2):
+        run()
