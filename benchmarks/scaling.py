@@ -84,8 +84,8 @@ class Cost:
     part: str
     instances: int
     seconds: float
-    """Lowest of the rounds. Of the processor, so that other users of the machine do not count, nor waiting for a disk;
-    of the clock for parts in which workers talk."""
+    """Of the processor, so that other users of the machine do not count, nor waiting for a disk or another worker; the
+    lowest of the rounds."""
     peak_bytes: float
     """Highest resident memory of a process beyond what it held before the part began; its results included."""
 
@@ -276,11 +276,10 @@ def _worker(rank: int, sender: Any, part: str, n: int, rounds: int, seed: int, f
     made = _bytes_made(part, run, folder)
     peak = _peak(run)
     seconds = []
-    clock = time.perf_counter if world > 1 else time.process_time
     for _ in range(rounds):
-        began = clock()
+        began = time.process_time()
         run()
-        seconds.append(clock() - began)
+        seconds.append(time.process_time() - began)
     sender.send((min(seconds), peak, made))
     if world > 1:
         dist.barrier()

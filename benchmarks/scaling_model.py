@@ -14,6 +14,7 @@ from typing import Any, Self
 import tyro
 
 from bdw.atomic import write_text
+from bdw.randomness import Randomness
 from benchmarks.harness import RESULTS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "scaling.md"
@@ -138,6 +139,13 @@ def step_bytes(constants: Constants, encoder: str, workers: int) -> float:
     return 2 * (1 - 1 / workers) * (sizes["training_gradient"] + sizes["meta_gradient"])
 
 
+def checkpoint_bytes(constants: Constants, instances: float, encoder: str, workers: int) -> float:
+    """Table and mask, the model, its momentum and the best model, and the random generators of every worker."""
+    sizes = constants.gradients[encoder]
+    generators = sum(state.numel() for state in Randomness(0).state_dict().values())
+    return instances * constants.checkpoint + 2 * sizes["state"] + sizes["training_gradient"] + workers * generators
+
+
 def largest_source(constants: Constants, memory: float) -> float:
     """Instances at which a worker's replica needs that memory, at the end of an epoch or on resuming."""
     return memory / max(constants.end_of_epoch_bytes, constants.resume_bytes)
@@ -199,7 +207,7 @@ def _memory_table(constants: Constants) -> str:
             _bytes(n * (constants.state + 2 * constants.order)),
             _bytes(n * constants.end_of_epoch_bytes),
             _bytes(n * constants.resume_bytes),
-            _bytes(n * constants.checkpoint),
+            _bytes(checkpoint_bytes(constants, n, "resnet18", max(WORKERS))),
             _bytes(n * constants.parquet),
         ]
         for name, n in SOURCES.items()
@@ -212,7 +220,7 @@ def _memory_table(constants: Constants) -> str:
                 "while training",
                 "end of epoch, peak",
                 "resuming, peak",
-                "checkpoint + model",
+                f"checkpoint, ResNet-18, {max(WORKERS)} GPUs",
                 "weights file",
             ],
             rows,

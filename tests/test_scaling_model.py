@@ -66,6 +66,13 @@ def test_a_step_sends_two_gradients_around_the_ring(constants: Constants) -> Non
     assert scaling_model.step_bytes(constants, "net", 1) == 0
 
 
+def test_a_checkpoint_grows_with_the_source_the_model_and_the_workers(constants: Constants) -> None:
+    """Another worker's generators are nine Mersenne twisters of 5,056 bytes each."""
+    one, two = (scaling_model.checkpoint_bytes(constants, 1e6, "net", workers) for workers in (1, 2))
+    assert two - one == 9 * 5056
+    assert one == pytest.approx(25e6 + 2 * 1200 + 1000 + 9 * 5056)
+
+
 def test_seconds_are_the_lowest_of_large_sources_and_bytes_those_of_the_largest() -> None:
     costs = [
         {"part": "CDF", "instances": n, "seconds": n * each, "peak_bytes": n * peak}
