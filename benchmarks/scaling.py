@@ -12,20 +12,21 @@ save, load    a checkpoint of table and keep mask
 export        instance_weights.parquet, with names of 21 characters
 planted       AUROC of the mean weight, for sources with planted junk
 exchange      end_epoch between two workers over gloo, without the catch-up of one worker
-resume        rank 0 reads a checkpoint and hands it to the other worker
+resume        one worker reads a checkpoint and hands it to the other
 step          weights of a batch of 32 drawn and updated: must not grow with the source
 """
 
 from __future__ import annotations
 
 import functools
+import json
 import math
 import multiprocessing
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -46,7 +47,7 @@ from bdw.pretext import PretextModel
 from bdw.pruning import KeepMask
 from bdw.usefulness import planted_auroc
 from bdw.weighters.beta import BetaWeighter
-from benchmarks.harness import provenance, write_result
+from benchmarks.harness import RESULTS, provenance, write_result
 
 GLOBAL_BATCH = 256
 LOCAL_BATCH = 32
@@ -70,7 +71,7 @@ class Arguments:
     rounds: int = 5
     """How often every part is timed; the lowest counts, for the machine may be shared."""
     parts: tuple[str, ...] = field(default_factory=lambda: (*ALONE, *IN_PAIRS))
-    """Which parts; all of them make a result that the model can use."""
+    """Which parts. A result that is kept takes the other parts from the one before it."""
     seed: int = 0
     """Of the random tables."""
     save: bool = False
@@ -370,11 +371,26 @@ def main(arguments: Arguments) -> None:
         print(f"{name}: {sizes}")
     if arguments.save:
         contents = {
-            **provenance(arguments.seed), "global_batch": GLOBAL_BATCH, "local_batch": LOCAL_BATCH,
-            "steps_in_step": STEPS, "state_bytes": held, "made_bytes": made, "gradient_bytes": gradients,
-            "costs": [vars(cost) for cost in costs],
+            **provenance(arguments.seed), "parts": list(arguments.parts), "global_batch": GLOBAL_BATCH,
+            "local_batch": LOCAL_BATCH, "steps_in_step": STEPS, "state_bytes": held, "made_bytes": made,
+            "gradient_bytes": gradients, "costs": [vars(cost) for cost in costs],
         }  # fmt: skip
+        before = RESULTS / "scaling-cpu.json"
+        if set(arguments.parts) != set(PARTS) and before.exists():
+            contents = with_other_parts(contents, json.loads(before.read_text(encoding="utf-8")))
         write_result("scaling-cpu", contents)
+
+
+def with_other_parts(result: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """That result with the parts that it lacks from the one before it; `kept` says where those come from."""
+    costs = [cost for cost in before["costs"] if cost["part"] not in result["parts"]]
+    kept = {name: before[name] for name in ("date", "hardware", "torch", "command", "git_revision")}
+    return {
+        **result,
+        "made_bytes": {**before["made_bytes"], **result["made_bytes"]},
+        "costs": [*costs, *result["costs"]],
+        "kept": {"parts": list(dict.fromkeys(cost["part"] for cost in costs)), **kept},
+    }
 
 
 if __name__ == "__main__":

@@ -97,6 +97,24 @@ def test_the_committed_result_is_of_the_tensors_that_are() -> None:
     assert result["gradient_bytes"] == {name: scaling.gradient_bytes(name) for name in ("resnet18", "resnet34")}
 
 
+def test_a_result_of_some_parts_keeps_the_others_and_says_where_they_come_from() -> None:
+    before = {
+        "date": "2026-01-01", "hardware": "old", "torch": "2", "command": "all", "git_revision": "a",
+        "made_bytes": {"checkpoint": 1.0, "handed_over": 2.0},
+        "costs": [{"part": "CDF", "seconds": 1.0}, {"part": "exchange", "seconds": 2.0}],
+    }  # fmt: skip
+    now = {
+        **before, "parts": ["exchange"], "command": "one", "made_bytes": {"handed_over": 3.0},
+        "costs": [{"part": "exchange", "seconds": 4.0}],
+    }  # fmt: skip
+    result = scaling.with_other_parts(now, before)
+    assert {cost["part"]: cost["seconds"] for cost in result["costs"]} == {"CDF": 1.0, "exchange": 4.0}
+    assert result["made_bytes"] == {"checkpoint": 1.0, "handed_over": 3.0}
+    assert result["command"] == "one"
+    assert result["kept"]["parts"] == ["CDF"]
+    assert result["kept"]["command"] == "all"
+
+
 @pytest.mark.parametrize("part", scaling.PARTS)
 def test_every_part_runs(part: str, tmp_path: Path) -> None:
     run = scaling.PARTS[part](300, tmp_path, 0)
