@@ -22,16 +22,32 @@ BEGIN, END = "<!-- tables: python -m benchmarks.scaling_model --save -->", "<!--
 
 SOURCES = {"1.28 M": 1_281_167, "100 M": 100_000_000, "1 B": 1_000_000_000}
 WORKERS = (8, 64, 512)
-THROUGHPUTS = (2_000, 10_000)
-"""Images per second and GPU of the training steps: assumptions, no GPU was measured."""
-LINK = 1.25e9
-"""Bytes per second that a worker's share of the network carries (100 Gbit/s for 8 GPUs): an assumption."""
 LARGE = 10_000_000
 """Instances from which no table fits into a cache."""
 TOLERATED = 0.05
-"""Share of an epoch's training time that the end of the epoch may add."""
+"""Share of the steps' time that what lies between two epochs may add."""
+KEPT_ON_DISK = 4
+"""Checkpoints that lie on rank 0's disk at most: the last two, the best epoch's, and the one that is being written."""
+
+# Assumptions; docs/scaling.md says where each comes from. Nothing of them was measured.
+RATES = (1_000, 10_000)
+"""Instances per second and GPU, the network and the weighter left out."""
+BATCH = 128
+"""Instances per GPU and step."""
+MACHINE_LINK = 12.5e9
+"""Bytes per second that gradients travel with from one machine of 8 GPUs to the next, and between two GPUs."""
+SMALL_LINK = 1.25e9
+"""The same for machines of one GPU."""
+FLOW = 1.25e9
+"""Bytes per second of one TCP connection: rows of the table, checkpoints on their way to the storage."""
+DISK = 125 * 2**20
+"""Bytes per second that rank 0's disk writes."""
 MEMORIES = (16e9, 64e9)
-"""Bytes of host memory per worker that the table may take at its peak: assumptions."""
+"""Bytes of host memory per worker that the table may take at its peak."""
+NOTICE = 120
+"""Seconds from a spot notice to the end of the machine."""
+IMAGE = 3 * 96 * 96
+"""Bytes of a packed image of 96 x 96 pixels."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +64,8 @@ class Constants:
 
     instances: int
     """In the largest source that was measured."""
+    fewest: int
+    """In the smallest."""
     state: float
     """Bytes held all the time."""
     seconds: Mapping[str, float]
@@ -62,6 +80,8 @@ class Constants:
     """Bytes that the worker that touched the row sends."""
     gradients: Mapping[str, Mapping[str, int]]
     """Bytes by encoder."""
+    step: float
+    """Seconds of the weighter per instance of a batch."""
 
     @classmethod
     def of(cls, result: Mapping[str, Any]) -> Self:
@@ -78,6 +98,7 @@ class Constants:
             largest[part] = cost
         return cls(
             instances=max(cost["instances"] for cost in largest.values()),
+            fewest=min(cost["instances"] for cost in result["costs"]),
             state=sum(result["state_bytes"].values()),
             seconds=seconds,
             peak={part: cost["peak_bytes"] / cost["instances"] for part, cost in largest.items()},
@@ -85,6 +106,7 @@ class Constants:
             parquet=result["made_bytes"]["parquet"],
             exchanged=result["made_bytes"]["handed_over"],
             gradients=result["gradient_bytes"],
+            step=largest["step"]["seconds"] / result["steps_in_step"] / result["local_batch"],
         )
 
     @property
@@ -110,27 +132,45 @@ ONE_TAKES_ITS_PART = ("CDF", "table")
 
 
 def end_of_epoch_seconds(constants: Constants, instances: float, workers: int) -> float:
-    """What one worker does for all instances, and the rows of the others coming through its link."""
+    """What every worker does for all instances, and the rows of the others coming in."""
     computed = sum(times * constants.seconds[part] for part, times in AFTER_AN_EPOCH.items())
-    return instances * (computed + _transferred(constants, workers) / LINK)
+    return instances * (computed + _received(constants, workers) / FLOW)
+
+
+def checkpoint_seconds(constants: Constants, instances: float, model: float = 0) -> float:
+    """Rank 0 writes table, mask and so many bytes of the model to its disk, then to the storage; the others wait."""
+    written = instances * constants.checkpoint + model
+    return instances * constants.seconds["save"] + written * (1 / DISK + 1 / FLOW)
+
+
+def between_epochs_seconds(constants: Constants, instances: float, workers: int, model: float = 0) -> float:
+    """The end of an epoch and its checkpoint."""
+    return end_of_epoch_seconds(constants, instances, workers) + checkpoint_seconds(constants, instances, model)
+
+
+def warned_seconds(constants: Constants, instances: float, workers: int) -> float:
+    """What follows on a spot notice: at most all rows are exchanged, then comes a checkpoint."""
+    exchange = constants.seconds["exchange"] + _received(constants, workers) / FLOW
+    return instances * exchange + checkpoint_seconds(constants, instances)
 
 
 def divided_seconds(constants: Constants, instances: float, workers: int) -> float:
     """The same if every worker did CDF and table for its part of the instances and handed on 9 bytes of each."""
     saved = sum(AFTER_AN_EPOCH[part] * constants.seconds[part] for part in ONE_TAKES_ITS_PART)
     others = 1 - 1 / workers
-    return end_of_epoch_seconds(constants, instances, workers) - instances * others * (saved - 9 / LINK)
+    return between_epochs_seconds(constants, instances, workers) - instances * others * (saved - 9 / FLOW)
 
 
 def sharded_seconds(constants: Constants, instances: float, workers: int) -> float:
-    """The same if a worker held and trained on its own instances only; a bit of each keep mask goes to all."""
+    """The same if a worker held, trained on and saved its own instances only, on a disk of its own."""
     computed = sum(times * constants.seconds[part] for part, times in AFTER_AN_EPOCH.items() if part != "exchange")
-    return instances * (computed / workers + (1 - 1 / workers) / 8 / LINK)
+    return (instances * computed + checkpoint_seconds(constants, instances)) / workers
 
 
-def training_seconds(instances: float, workers: int, throughput: float) -> float:
-    """An epoch's steps at that many images per second and worker."""
-    return instances / (workers * throughput)
+def steps_seconds(constants: Constants, instances: float, workers: int, rate: float, encoder: str) -> float:
+    """An epoch's steps: the GPU, the weighter, and two all-reduces that nothing overlaps with."""
+    exchanged = step_bytes(constants, encoder, workers) / MACHINE_LINK
+    return instances / workers * (1 / rate + constants.step + exchanged / BATCH)
 
 
 def step_bytes(constants: Constants, encoder: str, workers: int) -> float:
@@ -139,11 +179,16 @@ def step_bytes(constants: Constants, encoder: str, workers: int) -> float:
     return 2 * (1 - 1 / workers) * (sizes["training_gradient"] + sizes["meta_gradient"])
 
 
-def checkpoint_bytes(constants: Constants, instances: float, encoder: str, workers: int) -> float:
-    """Table and mask, the model, its momentum and the best model, and the random generators of every worker."""
+def model_bytes(constants: Constants, encoder: str, workers: int) -> float:
+    """Of a checkpoint: the model, its momentum, the best model, and the random generators of every worker."""
     sizes = constants.gradients[encoder]
     generators = sum(state.numel() for state in Randomness(0).state_dict().values())
-    return instances * constants.checkpoint + 2 * sizes["state"] + sizes["training_gradient"] + workers * generators
+    return 2 * sizes["state"] + sizes["training_gradient"] + workers * generators
+
+
+def checkpoint_bytes(constants: Constants, instances: float, encoder: str, workers: int) -> float:
+    """Table, mask and model."""
+    return instances * constants.checkpoint + model_bytes(constants, encoder, workers)
 
 
 def largest_source(constants: Constants, memory: float) -> float:
@@ -152,7 +197,7 @@ def largest_source(constants: Constants, memory: float) -> float:
 
 
 def fastest_training(seconds_per_instance: float) -> float:
-    """Images per second of all workers together at which the end of an epoch takes the tolerated share of training.
+    """Instances per second of all workers together at which so many seconds add the tolerated share to the steps.
 
     Both grow with the number of instances alike, so that this does not depend on it.
     """
@@ -160,10 +205,10 @@ def fastest_training(seconds_per_instance: float) -> float:
 
 
 def tables(constants: Constants) -> str:
-    """All tables of the page, as Markdown."""
+    """The answer and all tables of the page, as Markdown."""
     return "\n\n".join(
-        [_constants_table(constants), _memory_table(constants), _step_table(constants), _epoch_table(constants),
-         _limits_table(constants)]
+        [_answer(constants), _memory_table(constants), _step_table(constants), _epoch_table(constants),
+         _limits_table(constants), _constants_table(constants)]
     )  # fmt: skip
 
 
@@ -171,8 +216,34 @@ def _is_large(cost: Mapping[str, Any] | None) -> bool:
     return cost is not None and cost["instances"] >= LARGE
 
 
-def _transferred(constants: Constants, workers: int) -> float:
+def _received(constants: Constants, workers: int) -> float:
     return constants.exchanged * (1 - 1 / workers)
+
+
+def _answer(constants: Constants) -> str:
+    workers = max(WORKERS)
+    small, large = (_count(largest_source(constants, each)) for each in MEMORIES)
+    between = between_epochs_seconds(constants, 1, workers)
+    limit = fastest_training(between)
+    sent = step_bytes(constants, "resnet18", workers)
+    warned = NOTICE / warned_seconds(constants, 1, workers)
+    return "\n".join(
+        [
+            f"* **Shard for memory** above {small} instances with {_bytes(MEMORIES[0])} of host memory per worker, "
+            f"{large} with {_bytes(MEMORIES[1])}: a replica holds {constants.state:.0f} bytes per instance and needs "
+            f"{constants.end_of_epoch_bytes:.0f} at the end of an epoch, {constants.resume_bytes:.0f} when it resumes.",
+            f"* **Shard for time** above {_rounded(limit)} instances per second of all GPUs together "
+            f"({_rounded(limit / RATES[0])} GPUs that train {RATES[0]:,} each), whatever the source: every worker "
+            f"spends {between * 1e6:.2f} microseconds per instance between two epochs, and more workers do not make "
+            f"that less.",
+            f"* **Spot machines** that are told {NOTICE} seconds before they go save sources of up to "
+            f"{_count(warned)} instances in time.",
+            f"* **A step does not know how large the source is**: with ResNet-18 every worker sends {_bytes(sent)} "
+            f"({_seconds(sent / MACHINE_LINK)} at {_bytes(MACHINE_LINK)}/s) and spends {constants.step * 1e6:.1f} "
+            f"microseconds on the weight of an instance, be it one of {constants.fewest:,} or of "
+            f"{constants.instances:,}.",
+        ]
+    )
 
 
 def _constants_table(constants: Constants) -> str:
@@ -181,8 +252,8 @@ def _constants_table(constants: Constants) -> str:
         for part in constants.seconds
         if part not in ("step", "batches")
     ]
-    return f"**Measured, per instance** (largest source: {constants.instances:,}).\n\n" + _markdown(
-        ["part", "ns", "peak bytes", "how often"], rows
+    return f"**Measured, per instance**, at {constants.instances:,} instances.\n\n" + _markdown(
+        ["part", "processor ns", "peak bytes", "how often"], rows
     )
 
 
@@ -192,7 +263,7 @@ def _when(part: str) -> str:
         return "every epoch, every worker" + (f", {times} x" if times > 1 else "")
     return {
         "save": "every checkpoint, rank 0",
-        "load": "on resuming, rank 0 (part of resume)",
+        "load": "on resuming, one worker (part of resume)",
         "export": "once, rank 0",
         "resume": "on resuming, every worker",
         "planted": "every epoch, every worker, only for sources with planted junk",
@@ -200,6 +271,7 @@ def _when(part: str) -> str:
 
 
 def _memory_table(constants: Constants) -> str:
+    checkpoints = {name: checkpoint_bytes(constants, n, "resnet18", max(WORKERS)) for name, n in SOURCES.items()}
     rows = [
         [
             name,
@@ -207,34 +279,47 @@ def _memory_table(constants: Constants) -> str:
             _bytes(n * (constants.state + 2 * constants.order)),
             _bytes(n * constants.end_of_epoch_bytes),
             _bytes(n * constants.resume_bytes),
-            _bytes(checkpoint_bytes(constants, n, "resnet18", max(WORKERS))),
+            _bytes(checkpoints[name]),
+            _bytes(KEPT_ON_DISK * checkpoints[name]),
             _bytes(n * constants.parquet),
+            _bytes(n * IMAGE),
         ]
         for name, n in SOURCES.items()
     ]
-    return "**Memory of every worker, and files** (the same for 8, 64 and 512 GPUs: the table is replicated).\n\n" + (
-        _markdown(
-            [
-                "instances",
-                "state",
-                "while training",
-                "end of epoch, peak",
-                "resuming, peak",
-                f"checkpoint, ResNet-18, {max(WORKERS)} GPUs",
-                "weights file",
-            ],
-            rows,
-        )
+    return (
+        "**Memory of every worker, and files**, the same for 8, 64 and 512 GPUs, since the table is replicated. "
+        f"Checkpoints with ResNet-18 and {max(WORKERS)} workers; images of 96 x 96 pixels.\n\n"
+    ) + _markdown(
+        [
+            "instances",
+            "state",
+            "in training",
+            "end of epoch, peak",
+            "resuming, peak",
+            "checkpoint",
+            f"{KEPT_ON_DISK} on disk",
+            "weights file",
+            "(images)",
+        ],
+        rows,
     )
 
 
 def _step_table(constants: Constants) -> str:
-    rows = [
-        [str(workers), *(_bytes(step_bytes(constants, encoder, workers)) for encoder in constants.gradients)]
-        for workers in WORKERS
+    rows = []
+    for workers in WORKERS:
+        row = [str(workers)]
+        for encoder in constants.gradients:
+            sent = step_bytes(constants, encoder, workers)
+            row += [_bytes(sent), _seconds(sent / MACHINE_LINK), _seconds(sent / SMALL_LINK)]
+        rows.append(row)
+    head = [
+        name
+        for encoder in constants.gradients
+        for name in (encoder, f"at {_bytes(MACHINE_LINK)}/s", f"at {_bytes(SMALL_LINK)}/s")
     ]
-    return "**Traffic per step**: sent by every worker in two ring all-reduces, float32, whatever the source.\n\n" + (
-        _markdown(["GPUs", *constants.gradients], rows)
+    return "**Traffic per step**: sent by every worker in two ring all-reduces, whatever the source.\n\n" + _markdown(
+        ["GPUs", *head], rows
     )
 
 
@@ -242,31 +327,31 @@ def _epoch_table(constants: Constants) -> str:
     rows = []
     for name, n in SOURCES.items():
         for workers in WORKERS:
-            end = end_of_epoch_seconds(constants, n, workers)
-            steps = [training_seconds(n, workers, throughput) for throughput in THROUGHPUTS]
+            model = model_bytes(constants, "resnet18", workers)
+            between = between_epochs_seconds(constants, n, workers, model)
+            steps = [steps_seconds(constants, n, workers, rate, "resnet18") for rate in RATES]
             rows.append(
                 [
                     name,
                     str(workers),
-                    _bytes(n * _transferred(constants, workers)),
-                    _seconds(end),
-                    *(f"{_seconds(step)} (+{_percent(end / step)})" for step in steps),
-                    _seconds(divided_seconds(constants, n, workers)),
-                    _seconds(sharded_seconds(constants, n, workers)),
+                    _bytes(n * _received(constants, workers)),
+                    _seconds(end_of_epoch_seconds(constants, n, workers)),
+                    _seconds(checkpoint_seconds(constants, n, model)),
+                    *(f"{_seconds(step + between)} (+{_percent(between / step)})" for step in steps),
                 ]
             )
     return (
-        "**Per epoch, nothing pruned yet**: rows received by every worker, seconds between two epochs, seconds of the "
-        "steps (and what the end of the epoch adds to them), and what the end of the epoch would take if changed.\n\n"
+        f"**Time per epoch**, nothing pruned yet, ResNet-18, {BATCH} instances per GPU and step: rows received by "
+        "every worker, the end of the epoch, its checkpoint, and the whole epoch (in brackets what those two add to "
+        "the steps).\n\n"
     ) + _markdown(
         [
             "instances",
             "GPUs",
             "received",
             "end of epoch",
-            *(f"steps at {throughput:,}/s/GPU" for throughput in THROUGHPUTS),
-            "CDF and table divided",
-            "sharded",
+            "checkpoint",
+            *(f"epoch at {rate:,}/s per GPU" for rate in RATES),
         ],
         rows,
     )
@@ -275,34 +360,35 @@ def _epoch_table(constants: Constants) -> str:
 def _limits_table(constants: Constants) -> str:
     workers = max(WORKERS)
     per_instance = {
-        "as it is": end_of_epoch_seconds(constants, 1, workers),
-        "CDF and table divided over the workers": divided_seconds(constants, 1, workers),
-        f"sharded by owner, {workers} GPUs": sharded_seconds(constants, 1, workers),
+        "as it is": between_epochs_seconds(constants, 1, workers),
+        "CDF and table divided": divided_seconds(constants, 1, workers),
     }
     rows = []
     for name, seconds in per_instance.items():
         limit = fastest_training(seconds)
-        rows.append(
-            [name, f"{seconds * 1e9:.0f} ns", f"{limit:,.0f}", *(f"{limit / each:,.0f}" for each in THROUGHPUTS)]
-        )
+        rows.append([name, f"{seconds * 1e9:.0f} ns", _rounded(limit), *(_rounded(limit / rate) for rate in RATES)])
+    sharded = sharded_seconds(constants, 1, workers)
+    shares = [f"any: +{_percent(sharded * workers * rate)}" for rate in RATES]
+    rows.append(["sharded by owner", f"{sharded * 1e9:.1f} ns", "any", *shares])
     memory = [
         [_bytes(each), _count(largest_source(constants, each)), _count(each / constants.end_of_epoch_bytes)]
         for each in MEMORIES
     ]
     return (
-        f"**When to shard, by time**: the end of the epoch stays below {TOLERATED:.0%} of the steps up to these rates, "
-        "whatever the source.\n\n"
+        f"**When to shard, by time**: what lies between two epochs ({workers} workers, the model's part of the "
+        f"checkpoint left out) adds less than {_percent(TOLERATED)} to the steps up to these speeds, which are those "
+        "of whole steps.\n\n"
         + _markdown(
             [
-                "end of epoch",
+                "between two epochs",
                 "per instance",
-                "images/s of all GPUs",
-                *(f"GPUs at {throughput:,}/s" for throughput in THROUGHPUTS),
+                "instances/s of all GPUs",
+                *(f"GPUs that train {rate:,}/s" for rate in RATES),
             ],
             rows,
         )
         + "\n\n**When to shard, by memory**: the largest source whose replica fits.\n\n"
-        + _markdown(["host memory for it per worker", "resuming included", "end of epoch alone"], memory)
+        + _markdown(["host memory per worker", "resuming included", "end of epoch alone"], memory)
     )
 
 
@@ -329,12 +415,20 @@ def _count(number: float) -> str:
     return f"{_three_digits(number / 1e9)} B" if number >= 1e9 else f"{_three_digits(number / 1e6)} M"
 
 
+def _rounded(number: float) -> str:
+    """Two digits: processor seconds of one machine say no more."""
+    return f"{float(f'{number:.1e}'):,.0f}"
+
+
 def _percent(share: float) -> str:
     return f"{_three_digits(100 * share)} %"
 
 
 def _three_digits(value: float) -> str:
-    return f"{value:.0f}" if value >= 99.5 else f"{value:.1f}" if value >= 9.95 else f"{value:.2f}"
+    """At most; whole numbers without a fraction."""
+    return (
+        f"{value:.0f}" if value >= 99.5 or value == int(value) else f"{value:.1f}" if value >= 9.95 else f"{value:.2f}"
+    )
 
 
 def measured() -> Constants:
