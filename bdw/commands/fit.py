@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,16 +49,20 @@ def fit(config: RunConfig, workers: WorkersConfig) -> None:
 def _fit_here(config: RunConfig, notice_board: NoticeBoard) -> bool:
     """Train in this process, with its fellows under torchrun; whether it is the one that speaks."""
     with _process_group():
-        first = collectives.rank() == 0
-        progress = ConsoleProgress(measure=evaluation.measure(config.evaluation.measure))
-        with packing_bar() if first else contextlib.nullcontext() as bar:
-            trainer = Trainer(config, listener=progress, packing=bar, notice_board=notice_board)
-        if first:
-            print(headline(trainer), flush=True)
-        with progress if first else contextlib.nullcontext():
-            for _ in trainer.epochs():
-                pass
-    return first
+        _train(config, notice_board)
+        return collectives.rank() == 0
+
+
+def _train(config: RunConfig, notice_board: NoticeBoard) -> None:
+    first = collectives.rank() == 0
+    progress = ConsoleProgress(measure=evaluation.measure(config.evaluation.measure))
+    with packing_bar() if first else contextlib.nullcontext() as bar:
+        trainer = Trainer(config, listener=progress, packing=bar, notice_board=notice_board)
+    if first:
+        print(headline(trainer), flush=True)
+    with progress if first else contextlib.nullcontext():
+        for _ in trainer.epochs():
+            pass
 
 
 @contextlib.contextmanager
@@ -74,6 +79,9 @@ def _process_group() -> Iterator[None]:
         yield
     finally:
         dist.destroy_process_group()
+        # The model's wrapper, part of a cycle, holds the group too. If it lived until the interpreter's end, gloo's
+        # threads would let go of the last tensors there, and that aborts the process.
+        gc.collect()
 
 
 def _how_to_go_on(run: RunDirectory) -> str:
