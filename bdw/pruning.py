@@ -10,7 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bdw.config import RunConfig
+
 logger = logging.getLogger(__name__)
+
+
+def min_kept(config: RunConfig) -> int:
+    """Images that a run always keeps, however many its rule wants to prune: by default one batch."""
+    return config.weighter.min_kept or config.optimiser.batch_size
 
 
 class KeepMask:
@@ -22,10 +29,11 @@ class KeepMask:
     first epoch, and the number is 1: in a run of theirs it means "never trained on".
     """
 
-    def __init__(self, num_instances: int, min_kept: int):
+    def __init__(self, num_instances: int, min_kept: int, *, warn: bool = True):
         self.kept = torch.ones(num_instances, dtype=torch.bool)
         self.pruned_at_epoch = torch.zeros(num_instances, dtype=torch.int32)
         self.min_kept = min(min_kept, num_instances)
+        self._warn = warn
 
     @property
     def count(self) -> int:
@@ -36,7 +44,7 @@ class KeepMask:
         """Prune the useless (n,) and return the indices that went.
 
         Never leaves fewer than `min_kept`: if the rule asks for more, the instances of the highest usefulness (n,)
-        among those still kept stay, the earlier index first where it ties, and a warning says so.
+        among those still kept stay, the earlier index first where it ties, and (unless told not to) a warning says so.
         """
         doomed = torch.from_numpy(useless) & self.kept
         spared = self.min_kept - (self.count - int(doomed.sum()))
@@ -44,14 +52,15 @@ class KeepMask:
             candidates = doomed.nonzero().flatten().numpy()
             best = candidates[np.argsort(-usefulness[candidates], kind="stable")[:spared]]
             doomed[torch.from_numpy(best)] = False
-            logger.warning(
-                "epoch %d: the pruning rule wanted to leave %d of %d images; kept the %d of the highest mean weight "
-                "instead (min_kept)",
-                epoch,
-                self.min_kept - spared,
-                len(self.kept),
-                self.min_kept,
-            )
+            if self._warn:
+                logger.warning(
+                    "epoch %d: the pruning rule wanted to leave %d of %d images; kept the %d of the highest mean "
+                    "weight instead (min_kept)",
+                    epoch,
+                    self.min_kept - spared,
+                    len(self.kept),
+                    self.min_kept,
+                )
         gone = doomed.nonzero().flatten()
         self.kept[gone] = False
         self.pruned_at_epoch[gone] = epoch

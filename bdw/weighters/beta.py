@@ -95,19 +95,38 @@ class BetaWeighter(LearntWeighter):
 
     def useless(self) -> NDArray[np.bool_]:
         """CDF(lambda; a_i, b_i) > rho: more than rho of the density lies below lambda (DESIGN, "pruning rule")."""
-        a, b = self._concentrations()
-        below = scipy.special.betainc(a, b, self.cdf_threshold)
-        return np.asarray(below > self.density_threshold)
+        a, b = concentrations(self.optimiser.parameters)
+        return is_useless(share_below(a, b, self.cdf_threshold), self.density_threshold)
 
     def table(self) -> WeightTable:
         """a, b, a / (a + b), and the variance a b / ((a + b)^2 (a + b + 1)); complete after `end_epoch`."""
-        a, b = self._concentrations()
+        a, b = concentrations(self.optimiser.parameters)
         total = a + b
-        return WeightTable(a=a, b=b, mean=a / total, variance=a * b / (total**2 * (total + 1)))
+        return WeightTable(a=a, b=b, mean=mean_weight(a, b), variance=a * b / (total**2 * (total + 1)))
 
-    def _concentrations(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        a, b = self.optimiser.parameters.to(torch.float64).exp().numpy()
-        return a, b
+
+# The pruning rule by itself, because a replay asks it about thresholds that no weighter had.
+
+
+def concentrations(logs: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """a and b (n,) of (log a, log b) (2, n)."""
+    a, b = logs.to(torch.float64).exp().numpy()
+    return a, b
+
+
+def mean_weight(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """a / (a + b)."""
+    return a / (a + b)
+
+
+def share_below(a: NDArray[np.float64], b: NDArray[np.float64], cdf_threshold: float) -> NDArray[np.float64]:
+    """CDF(lambda; a_i, b_i) (n,): the share of each density that lies below `cdf_threshold` (lambda)."""
+    return np.asarray(scipy.special.betainc(a, b, cdf_threshold))
+
+
+def is_useless(shares_below: NDArray[np.float64], density_threshold: float) -> NDArray[np.bool_]:
+    """(n,) whether more than `density_threshold` (rho) of the density lies below lambda."""
+    return np.asarray(shares_below > density_threshold)
 
 
 @dataclass(frozen=True)
