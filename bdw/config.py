@@ -279,6 +279,9 @@ class OutputConfig:
     step_timeout: float = 1800.0
     """Seconds after which a training step that does not end is taken for a hang: the process ends with a trace, so that
     whoever started it can start it again."""
+    record_trajectory: bool = False
+    """`beta`: keep log a and log b of every image after every epoch (8 bytes each), from which `python -m bdw replay`
+    tells what every rho and lambda would have pruned. Best with --no-prune."""
     report: bool = True
     """Write report.html at the end."""
 

@@ -14,6 +14,8 @@ from pyarrow import ArrowException, fs
 from bdw import checkpoint
 from bdw.atomic import replacing
 from bdw.errors import InputError
+from bdw.trajectory import FOLDER as TRAJECTORY
+from bdw.trajectory import Trajectory
 
 CHECKPOINTS = "checkpoints"
 COMPLETE = "complete"
@@ -77,6 +79,7 @@ class Mirror:
         here, there = checkpoint.positions(run_dir / CHECKPOINTS), self.checkpoints()
         if here and here[-1] not in there:
             newest = here[-1].name
+            self._push_trajectory(run_dir, after=there[-1].epochs if there else 0, until=here[-1].epochs)
             for path in sorted((run_dir / CHECKPOINTS / newest).iterdir()):
                 self._push(path, f"{CHECKPOINTS}/{newest}/{path.name}")
             self._write(f"{CHECKPOINTS}/{newest}/{COMPLETE}", b"")
@@ -89,6 +92,7 @@ class Mirror:
         if not there or (here and here[-1] >= there[-1]):
             return
         self.pull_files(run_dir)
+        self.under(TRAJECTORY).pull_files(run_dir / TRAJECTORY)
         newest = there[-1].name
         selector = fs.FileSelector(f"{self.root}/{CHECKPOINTS}/{newest}")
         with replacing(run_dir / CHECKPOINTS / newest) as unfinished:
@@ -102,6 +106,13 @@ class Mirror:
         paths = [info.path for info in self.files.get_file_info(selector) if info.base_name == COMPLETE]
         found = (checkpoint.Position.of(path.split("/")[-2]) for path in paths)
         return sorted(position for position in found if position is not None)
+
+    def _push_trajectory(self, run_dir: Path, *, after: int, until: int) -> None:
+        """Copy the recorded epochs between two checkpoints, so that each travels once."""
+        recorded = Trajectory(run_dir / TRAJECTORY)
+        for epoch in recorded.epochs():
+            if after < epoch <= until:
+                self._push(recorded.path(epoch), f"{TRAJECTORY}/{recorded.path(epoch).name}")
 
     def _push(self, path: Path, name: str) -> None:
         destination = f"{self.root}/{name}"

@@ -19,6 +19,7 @@ from bdw.atomic import write_text
 from bdw.config import RunConfig
 from bdw.errors import InputError
 from bdw.measurements import EpochReport
+from bdw.trajectory import FOLDER as TRAJECTORY
 
 # May differ between the two halves of a resumed run; everything else would make it another run.
 FREE_ON_RESUME = frozenset(
@@ -26,6 +27,7 @@ FREE_ON_RESUME = frozenset(
         "run_dir",
         "resume",
         "report",
+        "record_trajectory",
         "epochs",
         "device",
         "keep_checkpoints",
@@ -50,6 +52,7 @@ class RunDirectory:
         self.config = path / "config.json"
         self.metrics = path / "metrics.csv"
         self.checkpoints = path / "checkpoints"
+        self.trajectory = path / TRAJECTORY
         self.encoder = path / "encoder.safetensors"
         self.instance_weights = path / "instance_weights.parquet"
         self.results = path / "results.parquet"

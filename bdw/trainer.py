@@ -16,7 +16,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from bdw import checkpoint, collectives, device, encoders, evaluation, meta_loss, pretext, run_state, weighters
+from bdw import (
+    checkpoint,
+    collectives,
+    device,
+    encoders,
+    evaluation,
+    meta_loss,
+    pretext,
+    run_state,
+    trajectory,
+    weighters,
+)
 from bdw.agreement import require_same
 from bdw.checkpoint import Position
 from bdw.config import RunConfig
@@ -32,12 +43,13 @@ from bdw.interruptions import Interruptions, NoticeBoard, no_notice
 from bdw.measurements import EpochReport, ProgressListener, Silent
 from bdw.patience import persistently
 from bdw.pretext import PretextModel
-from bdw.pruning import KeepMask
+from bdw.pruning import KeepMask, min_kept
 from bdw.randomness import Randomness, drawn_from
 from bdw.run_copy import RunCopy
 from bdw.run_directory import RunDirectory
 from bdw.run_results import are_written, write_results
 from bdw.train_step import Learner
+from bdw.trajectory import Trajectory
 from bdw.usefulness import planted_auroc
 from bdw.watchdog import Watchdog
 from bdw.weighters import Learns, Weighter, WeighterContext
@@ -95,13 +107,13 @@ class Trainer:
         self._copy = RunCopy(self.run, config.output)
         self._interruptions = Interruptions(config.output.checkpoint_minutes, notice_board)
         self._watchdog = Watchdog(config.output.step_timeout)
+        self._trajectory = Trajectory(self.run.trajectory)
         collectives.on_first(lambda: self._copy.claim(config))
         self.problem = problem or self._load(packing)
         num_instances = len(self.problem.source)
         _check_batch(config, num_instances)
         self.learner = self._build_learner(packing)
-        floor = config.weighter.min_kept or config.optimiser.batch_size
-        self.mask = KeepMask(num_instances, max(floor, collectives.size()))
+        self.mask = KeepMask(num_instances, max(min_kept(config), collectives.size()))
         self.images = ImageTable(self.problem.source.images, self.device)
         self.history: list[EpochReport] = []
         self.measure = evaluation.measure(config.evaluation.measure)
@@ -117,6 +129,8 @@ class Trainer:
         elif self.learner.weighter.learns is Learns.NEVER:
             # Fixed weights know before the first epoch what is useless; nothing is to be learnt about it.
             self._prune(epoch=1)
+        recording = config.output.record_trajectory
+        collectives.on_first(lambda: self._trajectory.continue_after(len(self.history), recording=recording))
         collectives.on_first(lambda: self.run.write_config(config, self._source_facts()))
 
     def epochs(self) -> Iterator[EpochReport]:
@@ -140,6 +154,7 @@ class Trainer:
         self._began = time.perf_counter()
         totals = self._train(epoch)
         self.learner.weighter.end_epoch()
+        self._record(epoch)
         if epoch > self.config.weighter.burn_in_epochs:
             self._prune(epoch)
         require_same({"weights": self.learner.weighter.state_dict(), "keep mask": self.mask.state_dict()}, epoch)
@@ -180,6 +195,22 @@ class Trainer:
 
         collectives.on_first(write)
         self._interruptions.saved()
+
+    def _record(self, epoch: int) -> None:
+        """The weights that the epoch's verdicts rest on, if they are to be kept.
+
+        Before the checkpoint, so that none is missing from a run that dies in between and continues.
+        """
+        if not self.config.output.record_trajectory:
+            return
+        logs = self.learner.weighter.state_dict()["parameters"]
+        collectives.on_first(
+            lambda: persistently(
+                lambda: self._trajectory.record(epoch, logs),
+                what=f"recording the trajectory after epoch {epoch}",
+                seconds=self.config.output.storage_patience,
+            )
+        )
 
     def _best_epoch(self) -> int | None:
         return max((report.epoch for report in self.history if report.is_best), default=None)
@@ -400,6 +431,7 @@ def check(config: RunConfig) -> None:
         if value not in known:
             raise unknown_option(field, value, known)
     weighters.check(config.weighter)
+    trajectory.check(config)
     if weighters.learns(config.weighter) is Learns.BEFORE_UPDATE and config.weighter.meta_every > 1:
         raise InputError(
             f"meta_every: {config.weighter.meta_every} cannot work with weighter {config.weighter.weighter!r}: the "

@@ -22,7 +22,7 @@ LAYERS = [
     "meta_gradient", "layer_tangents", "pruning",
     "train_step", "epoch_training",
     "evaluation",
-    "checkpoint", "mirror", "run_directory", "run_copy", "run_state", "export",
+    "trajectory", "checkpoint", "mirror", "run_directory", "run_copy", "run_state", "export",
     "run_results",
     "trainer",
     "fitting",

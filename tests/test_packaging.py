@@ -121,8 +121,8 @@ FIT_FLAGS = [
     "learning-rate", "log-bound", "lr-gamma", "lr-milestones", "max-failures", "max-iterations", "max-source",
     "max-train-per-class", "measure", "meta-every", "meta-loss", "min-kept", "min-workers", "momentum",
     "monitors", "nearest-beta", "nearest-search", "neighbours", "normalise-weights", "num-workers", "preset",
-    "pretext", "prune", "pruned-for", "queries", "report", "resume", "run-dir", "seed", "shots", "source",
-    "start-timeout", "step-timeout", "storage-path", "storage-patience", "tangent-views", "target",
+    "pretext", "prune", "pruned-for", "queries", "record-trajectory", "report", "resume", "run-dir", "seed",
+    "shots", "source", "start-timeout", "step-timeout", "storage-path", "storage-patience", "tangent-views", "target",
     "target-batch", "target-fraction", "target-updates-statistics", "validation-fraction", "ways",
     "weight-decay", "weight-gradient-clip", "weight-lr", "weight-momentum", "weighter", "weights-file",
 ]  # fmt: skip
