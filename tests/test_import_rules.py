@@ -26,6 +26,7 @@ LAYERS = [
     "run_results",
     "trainer",
     "fitting",
+    "replay",
     "headline",
     "progress",
     "ray",
