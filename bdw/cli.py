@@ -28,6 +28,10 @@ PRESET_HELP = (
     "(ResNet-18, 96x96 pixels) for any other source."
 )
 
+# What `replay` maps: the range in which sweeps search, and the paper's own values.
+CDF_THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4)
+DENSITY_THRESHOLDS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
@@ -96,6 +100,25 @@ class Pack:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Replay:
+    """Tell what every lambda and rho would have pruned, and when, from one run that was made with --record-trajectory.
+
+    Prints tables and leaves replay.csv and replay.png. Exact up to the first epoch that prunes anything.
+    """
+
+    run: Path
+    """Run directory; best of a run with --record-trajectory --no-prune."""
+    cdf_threshold: Annotated[tuple[float, ...], tyro.conf.arg(aliases=["--lambda"])] = CDF_THRESHOLDS
+    """lambda: weights below it count as useless."""
+    density_threshold: Annotated[tuple[float, ...], tyro.conf.arg(aliases=["--rho"])] = DENSITY_THRESHOLDS
+    """rho: prune once more than this share of an image's Beta density lies below lambda."""
+    burn_in_epochs: int | None = None
+    """Epochs at the start after which nothing is pruned yet; default: the run's own."""
+    out: Path | None = None
+    """Folder for replay.csv and replay.png; default: the run directory."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """Write report.html of a run or a sweep anew from the files in its directory."""
 
@@ -113,7 +136,7 @@ class Doctor:
     """Print a JSON list for machines."""
 
 
-Command = Fit | Evaluate | Pack | Report | Doctor
+Command = Fit | Evaluate | Pack | Replay | Report | Doctor
 
 
 def parse(arguments: Sequence[str]) -> Command:
@@ -129,6 +152,7 @@ def parse(arguments: Sequence[str]) -> Command:
         Annotated[Fit, subcommand("fit", default=fit_defaults)]
         | Annotated[Evaluate, subcommand("evaluate")]
         | Annotated[Pack, subcommand("pack")]
+        | Annotated[Replay, subcommand("replay")]
         | Annotated[Report, subcommand("report")]
         | Annotated[Doctor, subcommand("doctor")]
     )
@@ -201,6 +225,10 @@ def _run(command: Command) -> int:
             from bdw.commands.pack import pack
 
             pack(command)
+        case Replay():
+            from bdw.commands.replay import replay_run
+
+            replay_run(command)
         case Report():
             from bdw.commands.report import report
 

@@ -17,7 +17,7 @@ import torchvision
 from PIL import Image
 
 from bdw import cli, presets
-from bdw.cli import Doctor, Evaluate, Fit, Pack, Report
+from bdw.cli import Doctor, Evaluate, Fit, Pack, Replay, Report
 from bdw.config import RunConfig
 from bdw.errors import InputError
 from bdw.measurements import EpochReport, StepReport
@@ -94,6 +94,9 @@ def test_other_commands() -> None:
     assert cli.parse(["pack", "digits", "out", "--image-size", "8"]) == Pack(
         spec="digits", out=Path("out"), image_size=8
     )
+    assert cli.parse(["replay", "--run", "r", "--lambda", "0.1", "--rho", "0.5", "0.9"]) == Replay(
+        run=Path("r"), cdf_threshold=(0.1,), density_threshold=(0.5, 0.9)
+    )
     assert cli.parse(["report", "r"]) == Report(directory=Path("r"))
     assert cli.parse(["doctor", "--json"]) == Doctor(json=True)
 
@@ -127,7 +130,7 @@ def test_values_that_cannot_work_are_one_line_and_status_2(
         (["fit", "--epochs", "many"], "invalid literal"),
         (["fit", "--device", "tpu"], "invalid choice"),
         (["frobnicate"], "frobnicate"),
-        ([], "fit, evaluate, pack, report, doctor"),
+        ([], "fit, evaluate, pack, replay, report, doctor"),
     ],
 )
 def test_options_that_are_none_exit_with_status_2(
@@ -280,7 +283,7 @@ def test_two_workers_under_torchrun(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "report.html").is_file()
 
 
-# evaluate, pack, report, doctor
+# evaluate, pack, replay, report, doctor
 
 
 def test_evaluate_repeats_the_runs_own_test_accuracy(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -318,6 +321,40 @@ def test_evaluate_on_another_target_with_other_colours(
     assert "(3 classes; 48 labelled images to learn from; layer output)" in capsys.readouterr().out
 
 
+def test_replay_draws_the_map_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    assert fit(run, *TINY, "--no-prune", "--no-report", "--record-trajectory", "--weight-lr", "50") == 0
+    capsys.readouterr()
+    assert cli.main(["replay", "--run", str(run)]) == 0
+    output = capsys.readouterr()
+    assert output.out.startswith("replayed 1 epoch of 64 images under 49 pairs of thresholds")
+    assert output.err == ""
+    assert f"\ntable   {run / 'replay.csv'}\npicture {run / 'replay.png'}\n" in output.out
+    with Image.open(run / "replay.png") as picture:
+        assert picture.width > 1000
+    with (run / "replay.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 49
+    assert {row["junk_pruned_fraction"] for row in rows} != {""}, "the digits have planted junk"
+    # Elsewhere, if wanted; what was planted is only known of a run that is finished.
+    (run / "instance_weights.parquet").unlink()
+    grid = ["--lambda", "0.1", "0.4", "--rho", "0.5"]
+    assert cli.main(["replay", "--run", str(run), "--out", str(tmp_path / "out"), *grid, "--burn-in-epochs", "1"]) == 0
+    assert "Planted" not in capsys.readouterr().out
+    assert (tmp_path / "out" / "replay.csv").read_text().splitlines()[1:] == [
+        f"1,{cut},0.5,0,0.0,True,,," for cut in (0.1, 0.4)
+    ]
+
+
+def test_replay_says_what_a_run_lacks(run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["replay", "--run", str(run_dir)]) == 2
+    assert "trajectory holds no recorded epochs; allowed: a run made with --record-tr" in capsys.readouterr().err
+    (tmp_path / "config.json").write_text("{}")
+    assert cli.main(["replay", "--run", str(tmp_path)]) == 2
+    assert "config.json is not a run's config.json" in capsys.readouterr().err
+    assert not (run_dir / "replay.csv").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -326,6 +363,9 @@ def test_evaluate_on_another_target_with_other_colours(
         (["evaluate", "--run", "absent"], "absent/encoder.safetensors"),
         (["evaluate", "--run", "absent", "--measure", "acuracy"], "measure: 'acuracy' is not known"),
         (["evaluate", "--run", "absent", "--measure", "pretext_loss"], "needs the pretext head"),
+        (["replay", "--run", "absent"], "run: 'absent' does not exist"),
+        (["replay", "--run", "absent", "--lambda", "1.5"], "cdf_threshold (lambda): 1.5 cannot work"),
+        (["replay", "--run", "absent", "--lambda", "0.9", "--rho", "0.5"], "allowed: lambda <= rho"),
         (["report", "absent"], "'absent' does not exist"),
         (["pack", "absent.npz", "out"], "absent.npz"),
     ],

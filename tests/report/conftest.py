@@ -14,6 +14,7 @@ import pytest
 from bdw.config import RunConfig
 from bdw.data.instances import Instance, Skipped
 from bdw.data.packing import write_packed
+from bdw.replay import Outcome, Replay, Thresholds
 
 MakeRun = Callable[..., Path]
 
@@ -174,3 +175,21 @@ def _weights(source: Path, planted: bool, uniform: bool) -> pd.DataFrame:
         table["planted"] = useful.astype(np.int8)
         table["kind"] = np.load(source / "kinds.npy", allow_pickle=False)
     return table
+
+
+@pytest.fixture
+def replayed() -> Replay:
+    """200 images, 100 of them junk, over three epochs; (0.4, 0.3) is no pair."""
+
+    def outcome(pruned: list[int], first: int | None, floor: int | None = None) -> Outcome:
+        counts = np.array(pruned)
+        junk = np.minimum(counts * 3 // 4, 100)
+        at = np.zeros(200, np.int32)
+        return Outcome(counts, junk, counts - junk, at, first, floor, last_exact=first or len(pruned))
+
+    outcomes = {
+        Thresholds(0.1, 0.3): outcome([0, 20, 40], 2),
+        Thresholds(0.1, 0.9): outcome([0, 0, 0], None),
+        Thresholds(0.4, 0.9): outcome([100, 120, 196], 1, floor=3),
+    }
+    return Replay(200, 3, 100, 100, None, None, outcomes)

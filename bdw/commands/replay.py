@@ -1,0 +1,61 @@
+"""`python -m bdw replay`: what every lambda and rho would have pruned, before a sweep is paid for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bdw.atomic import replacing, write_text
+from bdw.config import RunConfig
+from bdw.errors import InputError
+from bdw.replay import grid, replay
+from bdw.report.figure import to_png
+from bdw.report.replay_map import replay_map
+from bdw.report.replay_tables import as_csv, in_words
+from bdw.report.table_files import read_table
+from bdw.run_directory import RunDirectory
+from bdw.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from bdw import cli
+
+
+def replay_run(command: cli.Replay) -> None:
+    """Write replay.csv and replay.png, by default into the run's directory, and say what they show."""
+    pairs = grid(command.cdf_threshold, command.density_threshold)
+    run = RunDirectory(command.run)
+    config = _config(run)
+    replayed = replay(
+        Trajectory(run.trajectory),
+        config,
+        pairs,
+        burn_in_epochs=command.burn_in_epochs,
+        planted=_planted(run.instance_weights),
+    )
+    folder = command.out or run.path
+    table, picture = folder / "replay.csv", folder / "replay.png"
+    write_text(table, as_csv(replayed))
+    with replacing(picture) as temporary:
+        temporary.write_bytes(to_png(replay_map(replayed)))
+    print(in_words(replayed, num_epochs=config.optimiser.epochs))
+    print(f"\ntable   {table}\npicture {picture}")
+
+
+def _config(run: RunDirectory) -> RunConfig:
+    if not run.path.is_dir():
+        raise InputError(f"run: {str(run.path)!r} does not exist; allowed: the directory of a run")
+    try:
+        return RunConfig.from_flat(run.read_config()["config"])
+    except KeyError as error:
+        raise InputError(f"run: {run.config} is not a run's config.json; allowed: the directory of a run") from error
+
+
+def _planted(path: Path) -> NDArray[np.int8] | None:
+    """What was planted, if the run is finished and says so."""
+    if not path.is_file():
+        return None
+    table = read_table(path, [])
+    return table["planted"].to_numpy(dtype=np.int8) if "planted" in table else None
