@@ -23,7 +23,7 @@ from bdw.data.packed import PackedDataset
 from bdw.data.packing import Progress, write_packed
 from bdw.data.readers import resolve
 from bdw.data.readers.base import Reader, Request, SplitName
-from bdw.data.target import assign, require_labels
+from bdw.data.target import Assignment, assign, require_labels
 from bdw.errors import InputError
 
 LabelledProgress = Callable[[str, int, int | None], None]
@@ -114,6 +114,11 @@ def load_target(
 ) -> Target:
     """The target alone, as `load` does it; `channels` is 1 or 3, None for the data set's own."""
     return _packed_target(config, work_dir, _target_parts(config, channels), progress, check_target)
+
+
+def planned_target(config: DataConfig) -> Assignment:
+    """Which target image would serve for what, from names and labels alone. InputError for what `load` would refuse."""
+    return assign(config, _target_parts(config, None))
 
 
 def _target_parts(config: DataConfig, channels: int | None) -> Mapping[SplitName, Part]:

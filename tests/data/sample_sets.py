@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.io import savemat
+
+from bdw.data.readers import visual_decathlon
 
 NUM_CLASSES = 3
 PER_CLASS = 10
@@ -167,6 +171,31 @@ def write_omniglot(root: Path) -> None:
         Image.fromarray(pictures(1, 105, 105, seed=i, colours=1)[0] > 128).save(folder / f"{i:04d}_01.png")
 
 
+def write_decathlon(root: Path, domains: Sequence[str], *, categories: int = NUM_CLASSES) -> Path:
+    """The challenge's devkit and images below `root`: 21 + 9 images of 24 x 18 pixels in every domain."""
+    base = root / "decathlon-1.0"
+    (base / "annotations").mkdir(parents=True)
+    for d, domain in enumerate(domains):
+        first = 10_000_000 * (d + 1)
+        kinds = [{"id": first + c + 1, "name": "abc"[c % 3] * (1 + c // 3)} for c in range(categories)]
+        number = first
+        for split, count in (("train", 21), ("val", 9), ("test", 4)):
+            images, annotations = [], []
+            for i, pixels in enumerate(pictures(count, 18, 24, seed=10 * d + count)):
+                number += 1
+                folder = "" if split == "test" else f"{i % categories + 1:04d}/"
+                name = f"data/{domain}/{split}/{folder}{i + 1:06d}.jpg"
+                (base / name).parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).save(base / name)
+                images.append({"id": number, "file_name": name, "width": 24, "height": 18})
+                category = kinds[i % categories]["id"]
+                annotations.append({"id": number, "image_id": number, "category_id": category, "segmentation": []})
+            hidden = split == "test"
+            contents = {"images": images, "annotations": [] if hidden else annotations[::-1], "categories": kinds}
+            (base / "annotations" / f"{domain}_{split}{'_stripped' * hidden}.json").write_text(json.dumps(contents))
+    return base
+
+
 def write_named_sets(root: Path) -> None:
     """All sets that are found by name below a data root."""
     write_stl10(root)
@@ -180,6 +209,7 @@ def write_named_sets(root: Path) -> None:
     write_flowers(root)
     write_aircraft(root)
     write_omniglot(root)
+    write_decathlon(root, visual_decathlon.DOMAINS)
 
 
 def trust_checksums(monkeypatch: pytest.MonkeyPatch) -> None:

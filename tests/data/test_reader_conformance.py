@@ -159,6 +159,8 @@ def test_missing_data_says_how_to_get_it(name: str, tmp_path: Path) -> None:
             assert "allowed: mixture:A+B" in message
         elif name in {"folder", "npz", "packed"}:
             assert f"{name}:PATH" in message
+        elif name.startswith("decathlon-"):
+            assert "decathlon-1.0-devkit.tar.gz" in message
         else:
             assert "--download --data-root" in message
             assert "torchvision" in message

@@ -5,7 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from bdw.data.readers import binary_files, digits, folder, mixture, npz, packed_directory, torchvision_sets
+from bdw.data.readers import (
+    binary_files,
+    digits,
+    folder,
+    mixture,
+    npz,
+    packed_directory,
+    torchvision_sets,
+    visual_decathlon,
+)
 from bdw.data.readers.base import Reader, Request
 from bdw.errors import InputError, unknown_option
 
@@ -17,6 +26,7 @@ _ALL: tuple[Reader, ...] = (
     *packed_directory.READERS,
     *binary_files.READERS,
     *torchvision_sets.READERS,
+    *visual_decathlon.READERS,
 )
 _READERS = {reader.name: reader for reader in _ALL}
 
