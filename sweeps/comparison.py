@@ -45,9 +45,17 @@ class Cell:
 
 
 def cells(
-    methods: Sequence[Method], base: RunConfig, rooms: Mapping[str, Room], seeds: Sequence[int], places: Places
+    methods: Sequence[Method],
+    base: RunConfig,
+    rooms: Mapping[str, Room],
+    seeds: Sequence[int],
+    places: Places,
+    *,
+    domain_fields: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Cell]:
     """All combinations, domain by domain; an episode design that a domain has no room for is cut down to fit.
+
+    `domain_fields` are what a domain wants otherwise than `base` has it (see `DataChoice`); a method's own fields win.
 
     Raises `InputError` for a target with fewer images than a batch of the pretext meta-loss.
     """
@@ -55,7 +63,8 @@ def cells(
     for seed in seeds:
         for domain, room in rooms.items():
             for method in methods:
-                config = base.replace(**method.fields, target=domain, seed=seed)
+                own = (domain_fields or {}).get(domain, {})
+                config = base.replace(**{**own, **method.fields}, target=domain, seed=seed)
                 config = config.replace(**room.largest_within(Design.of(config)).fields)
                 _require_target_batch(config, room)
                 weighter = config.weighter.weighter

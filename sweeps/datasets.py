@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bdw import presets
 from bdw.config import RunConfig
@@ -33,6 +34,8 @@ class DataChoice:
     """Name of the published settings that the sweep starts from."""
     targets: tuple[str, ...]
     """Default target domains; the search is for the first one."""
+    domain_fields: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Target -> fields of a `RunConfig` that it wants otherwise than the others, its episodes' design say."""
     data_root_holds: str | None = None
     """What must lie under --data-root; None if no data root is needed."""
     scale: Scale

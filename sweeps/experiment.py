@@ -6,12 +6,13 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import optuna
 
 from bdw import evaluation
 from bdw.config import RunConfig
 from bdw.data import load, packing_bar
-from bdw.data.problem import LabelledProgress
+from bdw.data.problem import LabelledProgress, planned_target
 from bdw.errors import InputError
 from bdw.evaluation import Measure
 from sweeps import datasets
@@ -59,8 +60,12 @@ class Experiment:
         default_name = name if choice.name == name else f"{name}-{choice.name}"
         places = Places.of(options.storage_path, options.name or f"{default_name}{smoke}")
         places.prepare()
+        configs = {target: base.replace(target=target, **choice.domain_fields.get(target, {})) for target in targets}
+        # All of them first: packing may take hours, and a target that cannot work is known from its labels.
+        for config in configs.values():
+            _require_episodes(config)
         with packing_bar() as bar:
-            rooms = {target: _room(base.replace(target=target), places, bar) for target in targets}
+            rooms = {target: _room(config, places, bar) for target, config in configs.items()}
         return Experiment(name=name, options=options, choice=choice, base=base, rooms=rooms, places=places)
 
     @property
@@ -151,6 +156,14 @@ class SearchExperiment(Experiment):
 
 def _scale(options: SweepOptions, choice: DataChoice) -> Scale:
     return choice.smoke if options.smoke else choice.scale
+
+
+def _require_episodes(config: RunConfig) -> None:
+    fewest = int(np.bincount(planned_target(config.data).shares["train"].labels).min())
+    if fewest < 2:
+        raise InputError(
+            f"targets: a class of {config.data.target!r} has {fewest} training image; allowed: at least 2 in each"
+        )
 
 
 def _room(config: RunConfig, places: Places, bar: LabelledProgress) -> Room:

@@ -122,7 +122,7 @@ def test_the_papers_methods_are_offered() -> None:
     ("arguments", "message"),
     [
         ([], "data_root: none was given; allowed: a folder that holds mnist, fashion-mnist and kmnist"),
-        (["--data-root", "."], "source: 'mnist': not found in"),
+        (["--data-root", "."], "target: 'mnist': not found in"),
         (["--methods", "BWD"], "methods: 'BWD' is not known (did you mean 'BDW'?)"),
         (["--methods", "VAE", "VAE"], "methods: 'VAE' is given twice; allowed: each once"),
         (["--methods"], "methods: none given; allowed: at least one"),
