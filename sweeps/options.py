@@ -46,12 +46,12 @@ class SweepOptions:
     def check(self) -> None:
         """Raise `InputError` for values that cannot work."""
         for name in ("max_source", "epochs", "num_workers", "concurrency"):
-            _require_at_least(name, getattr(self, name), 1)
-        _require_at_least("gpus_per_trial", self.gpus_per_trial, 0)
+            require_at_least(name, getattr(self, name), 1)
+        require_at_least("gpus_per_trial", self.gpus_per_trial, 0)
         if self.cpus_per_trial is not None and not 0 < self.cpus_per_trial < math.inf:
             raise InputError(f"cpus_per_trial: {self.cpus_per_trial} cannot work; allowed: a positive number")
         for seed in self.seeds:
-            _require_at_least("seeds", seed, 0)
+            require_at_least("seeds", seed, 0)
         require_each_once("seeds", self.seeds)
         require_each_once("targets", self.targets)
         require_some("seeds", self.seeds)
@@ -69,7 +69,7 @@ class SearchOptions(SweepOptions):
     def check(self) -> None:
         """Raise `InputError` for values that cannot work."""
         require_known(self.objective)
-        _require_at_least("samples", self.samples, 1)
+        require_at_least("samples", self.samples, 1)
         super().check()
 
 
@@ -86,6 +86,7 @@ def require_some(name: str, values: Sequence[object]) -> None:
         raise InputError(f"{name}: none given; allowed: at least one")
 
 
-def _require_at_least(name: str, value: float | None, least: int) -> None:
+def require_at_least(name: str, value: float | None, least: int) -> None:
+    """Raise `InputError` for a smaller or infinite number; None is whatever the default is."""
     if value is not None and not least <= value < math.inf:
         raise InputError(f"{name}: {value} cannot work; allowed: {least} or more")

@@ -48,32 +48,36 @@ def draw_trials(trials: pd.DataFrame, measure: Measure, baseline: str, path: Pat
     return None
 
 
-def draw_ranks(results: pd.DataFrame, folder: Path, *, measure: Measure, remark: str) -> str | None:
+def draw_ranks(results: pd.DataFrame, folder: Path, *, measure: Measure, remark: str, suffix: str = "") -> str | None:
     """critical_difference.png and .pdf, and comparison.json with the verdict in words.
+
+    `suffix` comes before the endings, where a sweep has diagrams of several measures.
 
     Returns why there is no diagram, or None if there is one; last time's files are gone in any case.
     """
-    diagrams = [folder / f"critical_difference.{ending}" for ending in ("png", "pdf")]
-    for path in (*diagrams, folder / "comparison.json"):
+    diagrams = [folder / f"critical_difference{suffix}.{ending}" for ending in ("png", "pdf")]
+    comparison_file = folder / f"comparison{suffix}.json"
+    name = diagrams[0].name
+    for path in (*diagrams, comparison_file):
         path.unlink(missing_ok=True)
     rows = results[results["metric"] == measure.name]
     domains, methods = rows["domain"].nunique(), rows["method"].nunique()
     if domains < 2 or methods < 2:
-        return f"critical_difference.png: {methods} methods on {domains} domains; a comparison needs at least 2 of each"
+        return f"{name}: {methods} methods on {domains} domains; a comparison needs at least 2 of each"
     cells = rows.groupby(["method", "domain"]).ngroups
     if cells < domains * methods:
-        return f"critical_difference.png: {domains * methods - cells} of {domains * methods} method-domain pairs failed"
+        return f"{name}: {domains * methods - cells} of {domains * methods} method-domain pairs failed"
     seeds = rows.groupby(["domain", "method"])["seed"].agg(frozenset)
     unequal = [str(domain) for domain, own in seeds.groupby(level="domain") if own.nunique() > 1]
     if unequal:
-        return f"critical_difference.png: methods completed different seeds on {', '.join(unequal)}"
+        return f"{name}: methods completed different seeds on {', '.join(unequal)}"
     try:
         comparison = compare(rows, higher_is_better=measure.higher_is_better)
     except AnalysisInputError as error:
-        return f"critical_difference.png: {error}"
+        return f"{name}: {error}"
     verdict = "\n".join(filter(None, [describe(comparison), remark]))
     contents = {"metric": measure.name, "verdict": verdict, "remark": remark, **comparison.to_dict()}
-    write_text(folder / "comparison.json", json.dumps(contents, indent=2) + "\n")
+    write_text(comparison_file, json.dumps(contents, indent=2) + "\n")
     diagram = draw_cd(comparison, title=f"{measure.label} on {domains} target domains")
     for path in diagrams:
         save_figure(diagram.figure, path)

@@ -1,0 +1,135 @@
+#!/usr/bin/env python
+"""The paper's Table 2: which way to weight one source's images serves ten target domains best?
+
+    python sweeps/visual_decathlon.py --data-root DIR --gpus-per-trial 1     the challenge in the paper's settings
+    python sweeps/visual_decathlon.py --data DIR --seeds 0 1                 the mini-decathlon: hours on two cores
+    python sweeps/visual_decathlon.py --data DIR --smoke                     only see that everything works
+
+Under --data-root lie decathlon-1.0 as the challenge unpacks and STL-10; under --data the mini-decathlon's .npz files:
+Tiny ImageNet as the source and ten small labelled sets. All methods are compared on every target with every seed,
+nothing is searched; --fine-tuning-epochs adds the fine-tuned half of the table. It leaves the table with average ranks,
+a critical-difference diagram for each measure, and a report. The same command with the same name continues a sweep that
+was stopped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# `ray job submit` runs this file with its own folder first on the path.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from rich.console import Console
+
+from bdw import evaluation
+from bdw.atomic import write_text
+from bdw.errors import unknown_option
+from bdw.ray.cluster import running_ray
+from sweeps import command_line, decathlons, table_2
+from sweeps.comparison import Cell, Method, cells, run_comparison
+from sweeps.experiment import Experiment
+from sweeps.options import SweepOptions, require_at_least, require_each_once, require_some
+from sweeps.segment import Workload
+from sweeps.study import only_driver
+from sweeps.wrap_up import score_table, wrap_up_comparison
+
+EXPERIMENT = "visual_decathlon"
+_ALL = (
+    Method("RotNet", {"weighter": "uniform"}),
+    Method("NN-Weighter", {"weighter": "nearest-neighbour"}),
+    Method("L2RW", {"weighter": "l2rw"}),
+    Method("BDW", {"weighter": "beta"}),
+    Method("DW", {"weighter": "point"}),
+)
+METHODS = {method.name: method for method in _ALL}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(SweepOptions):
+    """Compare ways to weight source images over the domains of a decathlon."""
+
+    data: str | None = None
+    """Folder of the mini-decathlon's .npz files. Default: the challenge itself, under --data-root."""
+    methods: tuple[str, ...] = tuple(METHODS)
+    """Of RotNet, NN-Weighter, L2RW, BDW and DW. Default: all."""
+    fine_tuning_epochs: int | None = None
+    """Also fine-tune the best encoder of every run, for so many epochs in each cell of the paper's grid (paper: 100);
+    minutes to hours a run. Default: logistic regression alone."""
+
+    def check(self) -> None:
+        """Raise `InputError` for values that cannot work."""
+        for value in self.methods:
+            if value not in METHODS:
+                raise unknown_option("methods", value, METHODS)
+        require_each_once("methods", self.methods)
+        require_some("methods", self.methods)
+        require_at_least("fine_tuning_epochs", self.fine_tuning_epochs, 1)
+        super().check()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the comparison to its end; raises `InputError` for what cannot work."""
+    options = command_line.parse(Options, arguments, prog=EXPERIMENT)
+    experiment = settle(options)
+    places = experiment.places
+    console = Console()
+    with only_driver(places.path):
+        comparison = experiment.open_comparison()
+        write_text(places.path / "config.json", json.dumps(experiment.described(), indent=2) + "\n")
+        methods = [METHODS[name] for name in options.methods]
+        wanted = cells(
+            methods,
+            experiment.base,
+            experiment.rooms,
+            options.seeds,
+            places,
+            domain_fields=experiment.choice.domain_fields,
+        )
+        console.print(f"sweep {places.name} in {places.path}: starting Ray", soft_wrap=True)
+        with running_ray(worker_groups=options.num_workers > 1) as cluster:
+            workload = Workload.on(cluster, options)
+            run_comparison(comparison, wanted, workload=workload, places=places, console=console)
+        report = wrap_up_comparison(
+            experiment,
+            comparison,
+            wanted,
+            title=f"Table 2 on {len(experiment.rooms)} target domains ({experiment.choice.name})",
+            console=console,
+            draw=lambda results, _complete: draw(experiment, results, wanted, console),
+        )
+        places.publish()
+    console.print(f"report: {report}", soft_wrap=True)
+
+
+def settle(options: Options) -> Experiment:
+    """The experiment; raises `InputError` that lists everything that is missing of the data."""
+    options.check()
+    choice, data_root = decathlons.choose(options.data, options.data_root)
+    decathlons.require_data(choice, data_root, options.targets)
+    experiment = Experiment.settle(EXPERIMENT, dataclasses.replace(options, data_root=data_root), choice)
+    if options.fine_tuning_epochs is None:
+        return experiment
+    fine_tuned = {"final_measures": [table_2.FINE_TUNED], "fine_tuning_epochs": options.fine_tuning_epochs}
+    return dataclasses.replace(experiment, base=experiment.base.replace(**fine_tuned))
+
+
+def draw(experiment: Experiment, results: table_2.Results, wanted: Sequence[Cell], console: Console) -> None:
+    """Table 2 and the diagram of fine-tuning; that of logistic regression is there already."""
+    choice, folder = experiment.choice, experiment.places.path
+    designs = table_2.designs_in_words(experiment.base, choice.domain_fields, wanted)
+    console.print(designs, soft_wrap=True)
+    table_2.write_tables(results, folder, [*filter(None, [choice.remark]), designs])
+    if experiment.base.evaluation.final_measures:
+        missing = table_2.draw_fine_tuned(results, folder, remark=choice.remark)
+        console.print(score_table(results, wanted, evaluation.measure(table_2.FINE_TUNED)))
+        if missing is not None:
+            console.print(f"left out: {missing}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(main, prog=EXPERIMENT))
