@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -14,17 +15,31 @@ def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` to write a file or folder to; takes `path`'s place if the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    before = temporary.with_suffix(".old.tmp")
     try:
         yield temporary
+        for written in [temporary, *temporary.rglob("*")]:
+            _flush(written)
         if path.is_dir():
-            # A folder cannot be renamed over another one; a crash between the two lines leaves no half-written one.
-            shutil.rmtree(path)
+            # A folder cannot be renamed over another one; a crash between the two lines leaves none, but both on disk.
+            path.rename(before)
         temporary.replace(path)
+        _flush(path.parent)
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        else:
-            temporary.unlink(missing_ok=True)
+        for left in (temporary, before):
+            if left.is_dir():
+                shutil.rmtree(left)
+            else:
+                left.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Have the disk hold what was written; otherwise a power cut may keep the new name and lose the contents."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -66,12 +66,20 @@ def superseded(positions: Iterable[Position], *, keep: int, best_epoch: int | No
 
 
 def delete_superseded(folder: Path, *, keep: int, best_epoch: int | None) -> None:
-    """Delete what may go; what cannot be deleted is logged and stays."""
-    for position in superseded(positions(folder), keep=keep, best_epoch=best_epoch):
+    """Delete what may go, and what a killed process left half-written; what cannot be deleted is logged and stays."""
+    old = superseded(positions(folder), keep=keep, best_epoch=best_epoch)
+    for path in [*(folder / position.name for position in old), *folder.glob(".epoch_*.tmp")]:
         try:
-            shutil.rmtree(folder / position.name)
+            shutil.rmtree(path)
         except OSError as error:
-            logger.warning("could not delete the old checkpoint %s: %s", folder / position.name, error)
+            logger.warning("could not delete the old checkpoint %s: %s", path, error)
+
+
+def set_aside(path: Path) -> None:
+    """Rename a damaged checkpoint, so that nobody takes it for one any more; it stays for whoever wants to look."""
+    aside = path.with_name(f"damaged_{path.name}")
+    shutil.rmtree(aside, ignore_errors=True)
+    path.rename(aside)
 
 
 def positions(folder: Path) -> list[Position]:
@@ -86,12 +94,23 @@ def last(folder: Path) -> Path | None:
     return folder / found[-1].name if found else None
 
 
+class DamagedError(InputError):
+    """A checkpoint that holds nothing which could be continued."""
+
+
 def load(path: Path) -> dict[str, Any]:
-    """The state saved at that path; `InputError` if it cannot be read or is of another version."""
+    """The state saved at that path.
+
+    Raises `DamagedError` if it makes no sense, `InputError` if it is of another version, `OSError` if the disk fails.
+    """
     try:
         state: dict[str, Any] = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise DamagedError(f"checkpoint {path} cannot be read: it has no state.pt") from error
+    except OSError:
+        raise
     except Exception as error:  # torch raises half a dozen types for a damaged file
-        raise InputError(f"checkpoint {path} cannot be read: {error}") from error
+        raise DamagedError(f"checkpoint {path} cannot be read: {str(error).partition(chr(10))[0]}") from error
     if state.get("version") != VERSION:
         raise InputError(f"checkpoint {path} has version {state.get('version')}; allowed: {VERSION}")
     return state

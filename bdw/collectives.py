@@ -6,6 +6,7 @@ Whoever starts the processes (torchrun, Ray Train) also starts the process group
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any, NoReturn, TypeVar, cast
 
 import torch
@@ -15,6 +16,11 @@ from torch import Tensor
 from bdw.errors import InputError
 
 T = TypeVar("T")
+
+
+TIMEOUT = timedelta(hours=24)
+"""Of one exchange. A worker that dies is noticed at once and one that hangs in a step by its own watchdog; a long
+measure on rank 0, for which the others wait, is neither."""
 
 
 def is_distributed() -> bool:
@@ -117,6 +123,11 @@ def first_then_others(on_first: Callable[[], T], on_others: Callable[[], T]) -> 
         if failed is not None:
             _raise(number, failed)
     return cast(T, result)
+
+
+def on_all(action: Callable[[], T]) -> T:
+    """Run on every worker; the own result, or, on all, what any of them raised."""
+    return first_then_others(action, action)
 
 
 def _on(source: int, action: Callable[[], T]) -> T | None:

@@ -17,6 +17,8 @@ from typing import Any, Literal, Self
 
 from bdw.errors import InputError, unknown_option
 
+YEAR = 366 * 24 * 3600  # seconds
+
 
 def _require(condition: bool, name: str, value: object, allowed: str) -> None:
     if not condition:
@@ -291,6 +293,7 @@ class OutputConfig:
         for name, unit in (("checkpoint_minutes", "minutes"), ("step_timeout", "seconds")):
             value = getattr(self, name)
             _require(_is_finite_positive(value), name, value, f"a positive number of {unit}")
+        _require(self.step_timeout <= YEAR, "step_timeout", self.step_timeout, f"up to a year, {YEAR} seconds")
         _require(0 <= self.storage_patience < math.inf, "storage_patience", self.storage_patience, "0 or more seconds")
 
 

@@ -61,9 +61,13 @@ class Interruptions:
         self._last = self._clock()
         self._answered = self._notice
 
-    def reason(self) -> str | None:
-        """Why this worker wants to stop, if it does."""
-        return self._notice.reason if self._notice is not None else None
+    def reason_to_save(self) -> str | None:
+        """What this worker's notice says, if it has one."""
+        return None if self._notice is None else self._notice.reason
+
+    def reason_to_stop(self) -> str | None:
+        """The same if the notice asks to stop."""
+        return None if self._notice is None or not self._notice.stop else self._notice.reason
 
 
 @contextmanager

@@ -6,8 +6,11 @@ leaves nothing that could be taken for a checkpoint.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pyarrow import ArrowException, fs
 
@@ -35,8 +38,9 @@ class Mirror:
 
         Raises `InputError` if the address cannot be understood.
         """
+        address = absolute(uri)
         try:
-            files, root = fs.FileSystem.from_uri(uri if "://" in uri else Path(uri).absolute().as_uri())
+            files, root = fs.FileSystem.from_uri(address if "://" in address else Path(address).as_uri())
         except (ArrowException, ValueError, OSError) as error:
             raise InputError(f"storage_path: {uri!r} cannot be used: {_first_line(error)}") from error
         return cls(files, root.rstrip("/"))
@@ -44,6 +48,17 @@ class Mirror:
     def under(self, name: str) -> Mirror:
         """The copy of a sub-folder."""
         return Mirror(self.files, f"{self.root}/{name}")
+
+    def require_apart_from(self, folder: Path) -> None:
+        """`InputError` if the copy would lie in the folder that it is of, or the other way round: one would take the
+        other's files for its own."""
+        if not isinstance(self.files, fs.LocalFileSystem):
+            return
+        copy, original = Path(self.root).resolve(), folder.resolve()
+        if copy.is_relative_to(original) or original.is_relative_to(copy):
+            raise InputError(
+                f"storage_path: {copy} and the run's own folder {original} lie in each other; allowed: a folder apart"
+            )
 
     def require_writable(self) -> None:
         """Write and delete an empty file. Raises `InputError` if the storage does not let us."""
@@ -58,6 +73,13 @@ class Mirror:
         info = self.files.get_file_info(f"{self.root}/{name}")
         return int(info.size) if info.type == fs.FileType.File else -1
 
+    def read_text(self, name: str) -> str | None:
+        """What is in a file of the copy; None if there is none."""
+        if self.size_of(name) < 0:
+            return None
+        with self.files.open_input_stream(f"{self.root}/{name}") as stream:
+            return bytes(stream.read()).decode("utf-8")
+
     def push_files(self, folder: Path) -> None:
         """Copy the files that lie directly in a folder; hidden ones and sub-folders stay."""
         for path in sorted(folder.iterdir()):
@@ -65,9 +87,9 @@ class Mirror:
                 self._push(path, path.name)
 
     def pull_files(self, folder: Path) -> None:
-        """Copy the files that lie directly in the copy into a folder."""
+        """Copy the files that lie directly in the copy into a folder, but hidden ones."""
         for info in self.files.get_file_info(fs.FileSelector(self.root, allow_not_found=True)):
-            if info.type == fs.FileType.File:
+            if info.type == fs.FileType.File and not info.base_name.startswith("."):
                 self._pull(info.base_name, folder / info.base_name)
 
     def push_run(self, run_dir: Path, *, best_epoch: int | None = None) -> None:
@@ -83,7 +105,9 @@ class Mirror:
             for path in sorted((run_dir / CHECKPOINTS / newest).iterdir()):
                 self._push(path, f"{CHECKPOINTS}/{newest}/{path.name}")
             self._write(f"{CHECKPOINTS}/{newest}/{COMPLETE}", b"")
-            for old in checkpoint.superseded([*there, here[-1]], keep=1, best_epoch=best_epoch):
+            half_copied = [position for position in self._folders() if position < here[-1] and position not in there]
+            superseded = checkpoint.superseded([*there, here[-1]], keep=1, best_epoch=best_epoch)
+            for old in [*half_copied, *superseded]:
                 self.files.delete_dir(f"{self.root}/{CHECKPOINTS}/{old.name}")
 
     def pull_run(self, run_dir: Path) -> None:
@@ -107,6 +131,12 @@ class Mirror:
         found = (checkpoint.Position.of(path.split("/")[-2]) for path in paths)
         return sorted(position for position in found if position is not None)
 
+    def _folders(self) -> list[checkpoint.Position]:
+        """Positions of the copy's checkpoints, the half-copied ones included."""
+        selector = fs.FileSelector(f"{self.root}/{CHECKPOINTS}", allow_not_found=True)
+        found = (checkpoint.Position.of(info.base_name) for info in self.files.get_file_info(selector))
+        return [position for position in found if position is not None]
+
     def _push_trajectory(self, run_dir: Path, *, after: int, until: int) -> None:
         """Copy the recorded epochs between two checkpoints, so that each travels once."""
         recorded = Trajectory(run_dir / TRAJECTORY)
@@ -115,9 +145,7 @@ class Mirror:
                 self._push(recorded.path(epoch), f"{TRAJECTORY}/{recorded.path(epoch).name}")
 
     def _push(self, path: Path, name: str) -> None:
-        destination = f"{self.root}/{name}"
-        self.files.create_dir(destination.rpartition("/")[0], recursive=True)
-        with path.open("rb") as file, self.files.open_output_stream(destination) as stream:
+        with path.open("rb") as file, self._replacing(name) as stream:
             while chunk := file.read(_CHUNK):
                 stream.write(chunk)
 
@@ -131,10 +159,27 @@ class Mirror:
                 file.write(chunk)
 
     def _write(self, name: str, content: bytes) -> None:
-        destination = f"{self.root}/{name}"
-        self.files.create_dir(destination.rpartition("/")[0], recursive=True)
-        with self.files.open_output_stream(destination) as stream:
+        with self._replacing(name) as stream:
             stream.write(content)
+
+    @contextmanager
+    def _replacing(self, name: str) -> Iterator[Any]:
+        """A stream into a file of the copy, which keeps its old contents until the new ones are whole."""
+        folder, _, base_name = f"{self.root}/{name}".rpartition("/")
+        self.files.create_dir(folder, recursive=True)
+        if not isinstance(self.files, fs.LocalFileSystem):
+            # An object appears only when all of it was sent, and renaming one would copy it.
+            with self.files.open_output_stream(f"{folder}/{base_name}") as stream:
+                yield stream
+            return
+        with self.files.open_output_stream(f"{folder}/.{base_name}.tmp") as stream:
+            yield stream
+        self.files.move(f"{folder}/.{base_name}.tmp", f"{folder}/{base_name}")
+
+
+def absolute(address: str) -> str:
+    """The address as it is understood on every machine: a path made absolute, with `~` for the user's home."""
+    return address if "://" in address else str(Path(address).expanduser().absolute())
 
 
 def _first_line(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,13 @@ from bdw.config import RunConfig
 from bdw.epoch_training import EpochProgress
 from bdw.errors import InputError
 from bdw.measurements import EpochReport
+from bdw.patience import persistently
 from bdw.run_directory import differences
 
 if TYPE_CHECKING:
     from bdw.trainer import Trainer
+
+logger = logging.getLogger(__name__)
 
 
 def capture(trainer: Trainer) -> dict[str, Any]:
@@ -58,20 +62,37 @@ def restore(trainer: Trainer, state: dict[str, Any], name: str) -> None:
     trainer.best_model = state["best_model"]
 
 
-def newest(folder: Path) -> tuple[dict[str, Any], str] | None:
+def newest(folder: Path, *, patience: float) -> tuple[dict[str, Any], str] | None:
     """The state of the newest checkpoint in that folder on any worker's machine, and its name; None if there is none.
 
-    Called on every worker. Machines need not share the folder: the one that is furthest tells the others. Raises
-    `InputError` on all of them if it cannot be read.
+    Called on every worker. Machines need not share the folder: the one that is furthest tells the others. A damaged
+    checkpoint is set aside, with a warning, for the one before it; a disk that fails is tried again for `patience`
+    seconds. Raises `InputError`, on all workers, if all are damaged or one is of another version.
     """
-    mine = checkpoint.last(folder)
-    position = None if mine is None else checkpoint.Position.of(mine.name)
-    everyones = collectives.gather_objects(position)
-    furthest = max((found for found in everyones if found is not None), default=None)
-    if furthest is None:
-        return None
-    path = folder / furthest.name
-    return collectives.computed_on(everyones.index(furthest), lambda: checkpoint.load(path)), path.name
+    everyones = collectives.gather_objects(checkpoint.positions(folder))
+    damaged = ""
+    for position in sorted({position for theirs in everyones for position in theirs}, reverse=True):
+        owner = next(rank for rank, theirs in enumerate(everyones) if position in theirs)
+        path = folder / position.name
+        state, why = collectives.computed_on(owner, lambda path=path: _loaded(path, patience))  # type: ignore[misc]
+        if state is not None:
+            if damaged and collectives.rank() == 0:
+                logger.warning("%s; going on from %s", damaged, path.name)
+            return state, path.name
+        damaged = damaged or why
+    if damaged:
+        raise InputError(f"{damaged}, and there is no older one that can")
+    return None
+
+
+def _loaded(path: Path, patience: float) -> tuple[dict[str, Any] | None, str]:
+    """The state, or why there is none; a damaged checkpoint is set aside."""
+    try:
+        state = persistently(lambda: checkpoint.load(path), what=f"reading the checkpoint {path}", seconds=patience)
+    except checkpoint.DamagedError as error:
+        checkpoint.set_aside(path)
+        return None, f"{error}"
+    return state, ""
 
 
 def _check(state: dict[str, Any], trainer: Trainer, name: str) -> None:
@@ -80,11 +101,11 @@ def _check(state: dict[str, Any], trainer: Trainer, name: str) -> None:
     if different:
         raise InputError(f"checkpoint {name} is of another run, --resume cannot continue it: {'; '.join(different)}")
     keys = {"source": trainer.problem.source.content_key, "target": trainer.problem.target.key}
-    for name, key in keys.items():
-        if state[name] != key:
+    for images, key in keys.items():
+        if state[images] != key:
             raise InputError(
-                f"{name}: checkpoint {name} was trained on other images (content key {state[name]}, now {key}); "
-                f"allowed: the same {name}"
+                f"{images}: checkpoint {name} was trained on other images (content key {state[images]}, now {key}); "
+                f"allowed: the same {images}"
             )
     if len(state["history"]) > config.optimiser.epochs:
         raise InputError(f"epochs: {config.optimiser.epochs} is less than the {len(state['history'])} already trained")

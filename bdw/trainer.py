@@ -6,7 +6,7 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.parallel import DistributedDataParallel
 
 from bdw import (
     checkpoint,
@@ -45,6 +44,7 @@ from bdw.patience import persistently
 from bdw.pretext import PretextModel
 from bdw.pruning import KeepMask, min_kept
 from bdw.randomness import Randomness, drawn_from
+from bdw.replication import replicated
 from bdw.run_copy import RunCopy
 from bdw.run_directory import RunDirectory
 from bdw.run_results import are_written, write_results
@@ -98,13 +98,16 @@ class Trainer:
         listener: ProgressListener | None = None,
         packing: LabelledProgress | None = None,
         notice_board: NoticeBoard = no_notice,
+        storage_is_known: bool = False,
     ):
+        """As `iterate`; `storage_is_known`: whoever started this worker has made sure of the `storage_path`, so that it
+        is waited for if it fails now."""
         self.config = config
         self.run = RunDirectory(Path(config.output.run_dir).resolve())
         self.listener = listener or Silent()
         check(config)
-        self.device = device.choose(config.optimiser.device)
-        self._copy = RunCopy(self.run, config.output)
+        self.device = collectives.on_all(lambda: device.choose(config.optimiser.device))
+        self._copy = collectives.on_all(lambda: RunCopy(self.run, config.output, is_known=storage_is_known))
         self._interruptions = Interruptions(config.output.checkpoint_minutes, notice_board)
         self._watchdog = Watchdog(config.output.step_timeout)
         self._trajectory = Trajectory(self.run.trajectory)
@@ -121,7 +124,11 @@ class Trainer:
         self.best_model: dict[str, Tensor] = {}
         self.progress: EpochProgress | None = None
         self._wall_seconds, self._began = 0.0, time.perf_counter()
-        found = run_state.newest(self.run.checkpoints) if config.output.resume else None
+        found = (
+            run_state.newest(self.run.checkpoints, patience=config.output.storage_patience)
+            if config.output.resume
+            else None
+        )
         if found is not None:
             state, name = found
             run_state.restore(self, state, name)
@@ -131,12 +138,12 @@ class Trainer:
             self._prune(epoch=1)
         recording = config.output.record_trajectory
         collectives.on_first(lambda: self._trajectory.continue_after(len(self.history), recording=recording))
-        collectives.on_first(lambda: self.run.write_config(config, self._source_facts()))
+        self._write(lambda: self.run.write_config(config, self._source_facts()), "config.json")
 
     def epochs(self) -> Iterator[EpochReport]:
         """The epochs that are still to be trained; see `iterate`."""
         if len(self.history) == self.config.optimiser.epochs:
-            collectives.on_first(self._finish)
+            self._write(self._finish, "the run's files")
             collectives.on_first(lambda: self._copy.push(best_epoch=self._best_epoch(), at_end=True))
         for epoch in range(len(self.history) + 1, self.config.optimiser.epochs + 1):
             yield self._epoch(epoch)
@@ -172,7 +179,7 @@ class Trainer:
         if epoch % every == 0 or last_epoch or collectives.from_first(self._interruptions.minutes_are_up()):
             self._save()
         # Rank 0 writes, and no worker goes on before it has.
-        collectives.on_first(self._finish if last_epoch else lambda: self.run.write_metrics(self.history))
+        self._write(self._finish if last_epoch else lambda: self.run.write_metrics(self.history), "the run's files")
         collectives.on_first(lambda: self._copy.push(best_epoch=self._best_epoch(), at_end=last_epoch))
         if collectives.rank() == 0:
             self.listener.on_epoch(report)
@@ -181,20 +188,20 @@ class Trainer:
 
     def _save(self) -> None:
         """A checkpoint of this moment, and deletion of those that it makes superfluous."""
-        state, position, output = run_state.capture(self), self.position, self.config.output
+        state, position, folder = run_state.capture(self), self.position, self.run.checkpoints
+        keep, best_epoch = self.config.output.keep_checkpoints, self._best_epoch()
 
-        def write() -> None:
-            persistently(
-                lambda: checkpoint.save(self.run.checkpoints, position, state),
-                what=f"writing the checkpoint after {position}",
-                seconds=output.storage_patience,
-            )
-            checkpoint.delete_superseded(
-                self.run.checkpoints, keep=output.keep_checkpoints, best_epoch=self._best_epoch()
-            )
+        def save() -> None:
+            checkpoint.save(folder, position, state)
+            checkpoint.delete_superseded(folder, keep=keep, best_epoch=best_epoch)
 
-        collectives.on_first(write)
+        self._write(save, f"the checkpoint after {position}")
         self._interruptions.saved()
+
+    def _write(self, action: Callable[[], object], what: str) -> None:
+        """Let rank 0 write, patiently, while the others wait."""
+        patience = self.config.output.storage_patience
+        collectives.on_first(lambda: persistently(action, what=f"writing {what}", seconds=patience))
 
     def _record(self, epoch: int) -> None:
         """The weights that the epoch's verdicts rest on, if they are to be kept.
@@ -204,13 +211,7 @@ class Trainer:
         if not self.config.output.record_trajectory:
             return
         logs = self.learner.weighter.state_dict()["parameters"]
-        collectives.on_first(
-            lambda: persistently(
-                lambda: self._trajectory.record(epoch, logs),
-                what=f"recording the trajectory after epoch {epoch}",
-                seconds=self.config.output.storage_patience,
-            )
-        )
+        self._write(lambda: self._trajectory.record(epoch, logs), f"the trajectory of epoch {epoch}")
 
     def _best_epoch(self) -> int | None:
         return max((report.epoch for report in self.history if report.is_best), default=None)
@@ -256,7 +257,7 @@ class Trainer:
                     self._watchdog.rest()
                     self._save_within(epoch)
                 if agreed.stop:
-                    raise RunStopped(self._reason_to_stop(), str(self.position))
+                    raise RunStopped(_of_any_worker(self._interruptions.reason_to_stop()), str(self.position))
                 self._watchdog.pat()
         require_finite(self.learner, self.progress.steps, epoch)
         return epoch_totals(self.learner, self.progress)
@@ -267,14 +268,10 @@ class Trainer:
         require_finite(self.learner, self.progress.steps, epoch)
         self.learner.weighter.share()
         self._save()
-        reason = self._interruptions.reason()
+        reason = self._interruptions.reason_to_save()
         if reason is not None:
             logger.warning("%s: saved after %s", reason, self.position)
         collectives.on_first(lambda: self._copy.push(best_epoch=self._best_epoch(), at_end=False))
-
-    def _reason_to_stop(self) -> str:
-        """The reason of the first worker that has one, so that all say the same."""
-        return next(reason for reason in collectives.gather_objects(self._interruptions.reason()) if reason)
 
     def _report(self, epoch: int, totals: EpochTotals, scores: Mapping[str, float], is_best: bool) -> EpochReport:
         before = self.history[-1] if self.history else None
@@ -369,7 +366,7 @@ class Trainer:
         )
         return Learner(
             model=model,
-            replicated=DistributedDataParallel(model) if collectives.size() > 1 else model,
+            replicated=replicated(model, torch.zeros(2, *encoder.image_shape, device=self.device)),
             optimiser=optimiser,
             weighter=weighter,
             meta_loss=meta_loss.build(config.meta, target, task) if weighter.learns is not Learns.NEVER else None,
@@ -447,6 +444,11 @@ def check(config: RunConfig) -> None:
     _measures(config)
     with torch.device("meta"):
         check_layer(encoders.build(config.model.encoder, 3, config.data.crop_size), config.evaluation.layer)
+
+
+def _of_any_worker(reason: str | None) -> str:
+    """The reason of the first worker that has one, so that all say the same."""
+    return next(told for told in collectives.gather_objects(reason) if told)
 
 
 def _measures(config: RunConfig) -> list[Measure]:

@@ -69,6 +69,20 @@ def test_a_failed_write_leaves_the_old_one_and_no_trace(tmp_path: Path, monkeypa
     assert _names(tmp_path) == ["epoch_0001"]
 
 
+def test_what_a_killed_process_left_half_written_goes(tmp_path: Path) -> None:
+    (tmp_path / ".epoch_0001.0123abcd.tmp").mkdir()
+    checkpoint.save(tmp_path, Position(1), {})
+    checkpoint.delete_superseded(tmp_path, keep=1, best_epoch=None)
+    assert _names(tmp_path) == ["epoch_0001"]
+
+
+def test_a_checkpoint_takes_the_place_of_another_of_the_same_position(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, Position(1), {"value": 1})
+    path = checkpoint.save(tmp_path, Position(1), {"value": 2})
+    assert checkpoint.load(path)["value"] == 2
+    assert _names(tmp_path) == ["epoch_0001"]
+
+
 def test_a_failed_deletion_warns_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

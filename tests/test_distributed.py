@@ -26,12 +26,13 @@ from bdw.encoders import Encoder
 from bdw.epoch_training import EpochProgress, epoch_totals, training_steps
 from bdw.errors import DisagreementError, RunStopped
 from bdw.image_table import ImageTable
-from bdw.interruptions import Interruptions, Notice
+from bdw.interruptions import Interruptions, Notice, no_notice
 from bdw.measurements import Silent
 from bdw.pretext import PretextModel
 from bdw.pretext.rotation import Rotation
 from bdw.pruning import KeepMask
 from bdw.randomness import Randomness
+from bdw.replication import replicated
 from bdw.train_step import Learner, SourceBatch, train_step
 from bdw.trainer import Trainer
 from bdw.weighters import Weighter, WeightSample
@@ -131,7 +132,7 @@ def _three_steps(kind: str, workers: int) -> dict[str, Tensor]:
     weighter = WEIGHTERS[kind]()
     learner = Learner(
         model=model,
-        replicated=DistributedDataParallel(model) if collectives.size() > 1 else model,
+        replicated=replicated(model, images[:2]),
         optimiser=torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3),
         weighter=weighter,
         meta_loss=_Distance(workers),
@@ -163,7 +164,7 @@ def _three_epochs(workers: int) -> dict[str, Any]:
     torch.manual_seed(0)
     backbone = nn.Sequential(nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.Tanh(), nn.Flatten(), nn.Linear(64, 5))
     model = PretextModel(Encoder(backbone, 1, 5, (1, 8, 8)), Rotation()).double()
-    images = torch.randint(256, (300, 1, 6, 6), dtype=torch.uint8).numpy()
+    images = torch.randint(256, (300, 1, 6, 6), dtype=torch.uint8)
     weighter = _QuarterWeights(
         300, learning_rate=50.0, momentum=0.9, log_bound=7.0, cdf_threshold=0.3, density_threshold=0.308,
         dtype=torch.float64,
@@ -171,7 +172,7 @@ def _three_epochs(workers: int) -> dict[str, Any]:
     randomness = Randomness(0, collectives.rank())
     learner = Learner(
         model=model,
-        replicated=DistributedDataParallel(model) if collectives.size() > 1 else model,
+        replicated=replicated(model, images[:2].double()),
         optimiser=torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3),
         weighter=weighter,
         meta_loss=_Distance(workers),
@@ -181,7 +182,7 @@ def _three_epochs(workers: int) -> dict[str, Any]:
     for epoch in (1, 2, 3):
         progress = EpochProgress(mask.kept.nonzero().flatten(), 64, randomness["order"])
         for _ in training_steps(
-            learner, ImageTable(images, torch.device("cpu")), lambda batch, _: batch.double() / 255, progress,
+            learner, ImageTable(images.numpy(), torch.device("cpu")), lambda batch, _: batch.double() / 255, progress,
             Interruptions(minutes=60), meta_every=1, epoch=epoch, epochs=3, listener=Silent(),
         ):  # fmt: skip
             pass
@@ -309,6 +310,54 @@ def test_two_workers_stopped_in_the_middle_of_epochs_end_where_undisturbed_ones_
         assert all(torch.equal(first[name], second[name]) for name in first)
     for stop in ("first stop", "second stop"):
         assert all(torch.equal(mine[stop][name], theirs[stop][name]) for name in mine[stop])
+
+
+def _part(config: dict[str, Any], steps: int | None) -> dict[str, Any]:
+    """What a group of processes leaves that is stopped after so many steps, or that goes on to the end."""
+    trainer = Trainer(RunConfig.from_flat(config), notice_board=no_notice if steps is None else _StopsAfter(steps))
+    try:
+        list(trainer.epochs())
+    except RunStopped:
+        assert steps is not None
+    return _state(trainer)
+
+
+def test_three_workers_in_new_processes_end_where_undisturbed_ones_do(
+    stoppable: tuple[RunConfig, RunConfig], tmp_path: Path
+) -> None:
+    """Three gradients add up differently in another order, and a process must not find its order in its first step."""
+    config, parts = (settings.replace(encoder="resnet18") for settings in stoppable)
+    (whole, *_) = _on_workers(3, tmp_path / "whole", _part, config.replace(epochs=1).flat(), None)
+    (stopped, *_) = _on_workers(3, tmp_path / "stopped", _part, parts.replace(epochs=1).flat(), 2)
+    assert stopped["position"].tolist() == [0, 2]
+    (resumed, *_) = _on_workers(3, tmp_path / "resumed", _part, parts.replace(epochs=1).flat(), None)
+    assert resumed.keys() == whole.keys()
+    assert [name for name in whole if not torch.equal(resumed[name], whole[name])] == []
+
+
+@pytest.mark.parametrize("weighter", ["beta", "point"])
+def test_workers_agree_on_weights_that_most_steps_only_use(
+    weighter: str, stoppable: tuple[RunConfig, RunConfig], tmp_path: Path
+) -> None:
+    """A step that learns nothing still brings the rows that it uses up to date, on one worker."""
+    config = stoppable[0].replace(meta_every=2, weighter=weighter, prune=False, batch_size=16).flat()
+    first, second = _on_workers(2, tmp_path / "results", _train, config)
+    assert len(first["history"]) == 3
+    assert torch.equal(first["weights"], second["weights"])
+
+
+def _on_one_machine(config: dict[str, Any], field: str, value: str) -> dict[str, Any]:
+    return _refused(config | {field: value} if collectives.rank() == 1 else config)
+
+
+@pytest.mark.parametrize(("field", "value"), [("device", "cuda"), ("storage_path", "nonsense://x")])
+def test_what_one_machine_alone_cannot_do_stops_all(field: str, value: str, tmp_path: Path) -> None:
+    if field == "device" and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    config = RunConfig.from_flat({"run_dir": str(tmp_path / "run"), "device": "cpu"}).flat()
+    for result in _on_workers(2, tmp_path / "results", _on_one_machine, config, field, value):
+        assert result["type"] == "InputError"
+        assert result["message"].startswith(f"{field}: '{value}'")
 
 
 def test_one_worker_goes_on_in_the_middle_of_an_epoch_of_two(

@@ -17,7 +17,7 @@ LAYERS = [
     "errors", "config", "presets", "atomic", "patience", "device", "randomness", "collectives", "agreement",
     "interruptions", "watchdog", "measurements", "usefulness",
     "data", "encoders", "image_table",
-    "pretext", "meta_loss",
+    "pretext", "replication", "meta_loss",
     "weights_file", "lazy_momentum", "weighters",
     "meta_gradient", "layer_tangents", "pruning",
     "train_step", "epoch_training",

@@ -36,7 +36,14 @@ def test_a_notice_is_answered_once_and_a_changed_one_again() -> None:
 def test_a_notice_to_stop_is_a_wish_until_it_is_granted() -> None:
     interruptions = Interruptions(minutes=60, notice_board=lambda: Notice("enough", stop=True))
     assert interruptions.wishes() == interruptions.wishes() == (True, True)
-    assert interruptions.reason() == "enough"
+    assert interruptions.reason_to_stop() == interruptions.reason_to_save() == "enough"
+
+
+def test_who_only_has_to_save_gives_no_reason_to_stop() -> None:
+    interruptions = Interruptions(minutes=60, notice_board=lambda: Notice("the node goes", stop=False))
+    assert interruptions.wishes() == (True, False)
+    assert interruptions.reason_to_save() == "the node goes"
+    assert interruptions.reason_to_stop() is None
 
 
 def test_the_first_sigterm_is_a_notice_and_the_second_is_final() -> None:

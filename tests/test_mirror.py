@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,25 @@ def test_a_half_copied_checkpoint_is_none(tmp_path: Path, copy: Mirror) -> None:
     (tmp_path / f"storage/run/checkpoints/epoch_0002/{COMPLETE}").unlink()
     copy.pull_run(tmp_path / "there")
     assert not (tmp_path / "there").exists()
+
+
+def test_what_was_half_copied_goes_with_the_next_checkpoint(tmp_path: Path, copy: Mirror) -> None:
+    run = write_run(tmp_path / "run", 1)
+    copy.push_run(run)
+    (tmp_path / f"storage/run/checkpoints/epoch_0001/{COMPLETE}").unlink()
+    copy.push_run(write_run(run, 2))
+    assert [path.name for path in (tmp_path / "storage/run/checkpoints").iterdir()] == ["epoch_0002"]
+
+
+def test_a_file_of_the_copy_keeps_its_contents_until_the_new_ones_are_whole(tmp_path: Path, copy: Mirror) -> None:
+    copy.push_files(write_run(tmp_path / "run", 1))
+    with contextlib.suppress(ConnectionError), copy._replacing("metrics.csv") as stream:
+        stream.write(b"half")
+        raise ConnectionError
+    assert copy.read_text("metrics.csv") == "1 epochs"
+    copy.pull_files(tmp_path / "there")
+    assert [path.name for path in (tmp_path / "there").iterdir()] == ["metrics.csv"]
+    assert copy.read_text("nothing.csv") is None
 
 
 def test_an_interrupted_pull_is_done_again(tmp_path: Path, copy: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,7 @@ from bdw.interruptions import Notice
 from bdw.measurements import EpochReport, Silent, StepReport
 from bdw.mirror import Mirror
 from bdw.randomness import Randomness, drawn_from
+from bdw.run_directory import RunDirectory
 from bdw.trainer import Trainer, iterate
 from bdw.weighters import WeighterContext, WeightSample
 from bdw.weighters.beta import BetaWeighter
@@ -248,6 +249,139 @@ def test_another_machine_goes_on_from_the_copy(config: RunConfig, problem: Probl
         Trainer(copied.replace(run_dir=str(tmp_path / "three")), problem=problem)
     with pytest.raises(InputError, match=r"holds another run.*: seed was 0 and is 1"):
         Trainer(elsewhere.replace(run_dir=str(tmp_path / "four"), seed=1), problem=problem)
+
+
+def test_a_copy_of_another_run_does_not_take_this_ones_place(
+    config: RunConfig, problem: Problem, tmp_path: Path
+) -> None:
+    copied = config.replace(run_dir=str(tmp_path / "one"), storage_path=str(tmp_path / "storage"))
+    _run(copied, problem)
+    mine = config.replace(run_dir=str(tmp_path / "mine"), seed=1)
+    reports = iterate(mine, problem=problem)
+    next(reports)
+    reports.close()
+    metrics = (tmp_path / "mine" / "metrics.csv").read_bytes()
+    with pytest.raises(InputError, match=r"storage_path: .*storage holds another run.*: seed was 0 and is 1"):
+        Trainer(mine.replace(storage_path=copied.output.storage_path, resume=True), problem=problem)
+    assert (tmp_path / "mine" / "metrics.csv").read_bytes() == metrics
+    assert checkpoint.positions(tmp_path / "mine" / "checkpoints") == [checkpoint.Position(1)]
+
+
+@pytest.mark.parametrize("storage", ["run", "run/copy", "."])
+def test_a_copy_lies_apart_from_its_run(config: RunConfig, problem: Problem, tmp_path: Path, storage: str) -> None:
+    with pytest.raises(InputError, match=r"storage_path: .* lie in each other; allowed: a folder apart"):
+        Trainer(config.replace(storage_path=str(tmp_path / storage)), problem=problem)
+
+
+def test_storage_that_worked_when_the_run_began_is_waited_for(
+    config: RunConfig,
+    problem: Problem,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A group of workers that is started again must not give up where one that goes on would not."""
+    monkeypatch.setattr(patience, "FIRST_PAUSE", 0.001)
+    storage = tmp_path / "storage"
+    storage.touch()  # A file where a folder should be.
+    checkpoints = Mirror.checkpoints
+
+    def comes_back(mirror: Mirror) -> list[checkpoint.Position]:
+        if storage.is_file():
+            storage.unlink()
+            raise OSError("no route to host")
+        return checkpoints(mirror)
+
+    monkeypatch.setattr(Mirror, "checkpoints", comes_back)
+    trainer = Trainer(config.replace(storage_path=str(storage)), problem=problem, storage_is_known=True)
+    assert len(list(trainer.epochs())) == 3
+    assert "failed (no route to host); trying again" in caplog.text
+
+
+def test_a_damaged_checkpoint_is_set_aside_for_the_one_before_it(
+    config: RunConfig, problem: Problem, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = _run(config, problem)
+    parts = config.replace(run_dir=config.output.run_dir + "-parts", resume=True)
+    reports = iterate(parts, problem=problem)
+    next(reports), next(reports)
+    reports.close()
+    folder = Path(parts.output.run_dir) / "checkpoints"
+    state = folder / "epoch_0002" / "state.pt"
+    state.write_bytes(state.read_bytes()[:1000])
+    resumed = Trainer(parts, problem=problem)
+    assert [report.epoch for report in resumed.history] == [1]
+    assert "epoch_0002 cannot be read" in caplog.text
+    assert "going on from epoch_0001" in caplog.text
+    assert (folder / "damaged_epoch_0002").is_dir()
+    list(resumed.epochs())
+    _assert_same_end(resumed, whole)
+
+
+def test_where_all_checkpoints_are_damaged_nothing_is_begun_anew(config: RunConfig, problem: Problem) -> None:
+    reports = iterate(config, problem=problem)
+    next(reports)
+    reports.close()
+    (Path(config.output.run_dir) / "checkpoints" / "epoch_0001" / "state.pt").unlink()
+    with pytest.raises(InputError, match=r"epoch_0001 cannot be read: it has no state\.pt, and there is no older one"):
+        Trainer(config.replace(resume=True), problem=problem)
+
+
+def test_the_watchdog_sleeps_while_a_checkpoint_is_written(
+    config: RunConfig, problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It watches every step, but a slow disk between two steps is no hang."""
+    events: list[str] = []
+
+    class Recorder:
+        def __enter__(self) -> None:
+            events.append("watch")
+
+        def __exit__(self, *_: object) -> None:
+            events.append("rest")
+
+        def pat(self) -> None:
+            events.append("watch")
+
+        def rest(self) -> None:
+            events.append("rest")
+
+    save = checkpoint.save
+    monkeypatch.setattr(checkpoint, "save", lambda *arguments: (events.append("save"), save(*arguments))[1])
+    trainer = Trainer(config.replace(checkpoint_minutes=1e-9, epochs=1), problem=problem)
+    trainer._watchdog = Recorder()  # type: ignore[assignment]
+    list(trainer.epochs())
+    assert events == ["watch", *["rest", "save", "watch"] * 4, "rest", "save"]
+
+
+def test_what_no_run_could_continue_from_is_never_saved(config: RunConfig, problem: Problem) -> None:
+    """The last step before a notice ruined a parameter, which no loss has shown yet."""
+
+    def ruin() -> Notice | None:
+        with torch.no_grad():
+            next(iter(trainer.learner.model.parameters())).fill_(math.nan)
+        return Notice("the node goes", stop=False)
+
+    trainer = Trainer(config, problem=problem, notice_board=ruin)
+    with pytest.raises(NonFiniteError, match="a parameter is not finite at step 1 of epoch 1"):
+        list(trainer.epochs())
+    assert checkpoint.positions(Path(config.output.run_dir) / "checkpoints") == []
+
+
+def test_metrics_that_cannot_be_written_for_a_while_are_written_in_the_end(
+    config: RunConfig, problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "FIRST_PAUSE", 0.001)
+    write, calls = RunDirectory.write_metrics, itertools.count()
+
+    def fails_at_first(run: RunDirectory, history: list[EpochReport]) -> None:
+        if next(calls) % 2 == 0:
+            raise OSError(5, "Input/output error")
+        write(run, history)
+
+    monkeypatch.setattr(RunDirectory, "write_metrics", fails_at_first)
+    assert len(list(iterate(config, problem=problem))) == 3
+    assert len((Path(config.output.run_dir) / "metrics.csv").read_text().splitlines()) == 4
 
 
 def test_storage_that_cannot_be_written_is_refused_before_training(

@@ -19,6 +19,7 @@ from bdw.headline import headline
 from bdw.interruptions import NoticeBoard, terminations
 from bdw.progress import ConsoleProgress
 from bdw.report import write_run_report
+from bdw.run_copy import RunCopy
 from bdw.run_directory import RunDirectory
 from bdw.trainer import Trainer
 
@@ -43,6 +44,7 @@ def fit(config: RunConfig, workers: WorkersConfig) -> None:
     if is_first:
         if config.output.report:
             write_run_report(run.path)
+            RunCopy(run, config.output).push_files()
         print(_closing_lines(run, config.output.report), flush=True)
 
 
@@ -74,7 +76,8 @@ def _process_group() -> Iterator[None]:
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     # Weights and reports are exchanged as CPU tensors even where gradients travel between GPUs.
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(backend, timeout=collectives.TIMEOUT)
     try:
         yield
     finally:

@@ -40,7 +40,9 @@ class Cluster:
 
     def room(self, cpus: float, gpus: float) -> int:
         """How many that take so much fit on the machines that run now; 0 on a cluster that has yet to start some."""
-        return int(min(self.cpus // cpus, self.gpus // gpus if gpus else math.inf))
+        # 2 // 0.1 is 19 in floating point.
+        fits = [math.floor(there / each + 1e-9) for there, each in ((self.cpus, cpus), (self.gpus, gpus)) if each]
+        return min(fits)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from bdw.data import packing_bar
 from bdw.errors import InputError, RunError, RunStopped
 from bdw.headline import headline
 from bdw.interruptions import Notice, NoticeBoard, terminations
+from bdw.mirror import absolute
 from bdw.progress import ConsoleProgress
 from bdw.ray.cluster import Cluster, running_ray
 from bdw.ray.mailbox import Postman, open_mailbox
@@ -43,7 +44,8 @@ def fit_on_workers(config: RunConfig, workers: WorkersConfig) -> None:
     A group that dies is started again from the newest checkpoint, as long as it gets anywhere. SIGTERM or Ctrl-C lets
     the workers save and stop.
 
-    Raises `InputError` for what cannot work, `RunError` for what failed for good, `RunStopped` after a notice.
+    Raises `InputError` for what cannot work, `RunError` for what failed for good, `RunStopped` after a notice and
+    `KeyboardInterrupt` after Ctrl-C, both with a checkpoint.
     """
     assert workers.num_workers is not None
     group = WorkerGroup(
@@ -53,7 +55,8 @@ def fit_on_workers(config: RunConfig, workers: WorkersConfig) -> None:
         gpus_per_worker=workers.gpus_per_worker,
     )
     run = RunDirectory(Path(config.output.run_dir).resolve())
-    config = config.replace(run_dir=str(run.path))
+    storage = config.output.storage_path
+    config = config.replace(run_dir=str(run.path), storage_path=storage and absolute(storage))
     check(config)
     copy = RunCopy(run, config.output)
     copy.claim(config)
@@ -91,8 +94,13 @@ def fit_on_workers(config: RunConfig, workers: WorkersConfig) -> None:
                 if not console_end.starts or max(console_end.starts) == console_end.starts[0]:
                     raise RunError(_why(error, group, cluster)) from error
                 progress.say(f"the workers got on and failed again; starting anew: {_last_line(error)}")
-    _raise_if_not_ended(outcome)
-    copy.bring_back(resume=True)
+    if "input_error" in outcome:
+        raise InputError(outcome["input_error"])
+    if "run_error" in outcome:
+        raise RunError(outcome["run_error"])
+    copy.bring_back()
+    if "stopped" in outcome:
+        raise KeyboardInterrupt if console_end.was_interrupted else RunStopped(*outcome["stopped"])
 
 
 def _work(settings: Settings) -> Outcome:
@@ -111,10 +119,15 @@ def _work(settings: Settings) -> Outcome:
             logging.getLogger("bdw").addHandler(_PostsWarnings(postman))
 
         def notices() -> Notice | None:
-            return announced() or (postman.notice() if postman else None)
+            # Who asked for the run to stop comes first: a machine that goes may be announced for a long time.
+            return (postman.notice() if postman else None) or announced()
 
         trainer = Trainer(
-            config, listener=postman, packing=postman.on_packing if postman else None, notice_board=notices
+            config,
+            listener=postman,
+            packing=postman.on_packing if postman else None,
+            notice_board=notices,
+            storage_is_known=True,
         )
         if postman is not None:
             postman.on_start(headline(trainer), trainer.position)
@@ -141,15 +154,6 @@ class _PostsWarnings(logging.Handler):
         self._postman.on_warning(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
-def _raise_if_not_ended(outcome: Outcome) -> None:
-    if "input_error" in outcome:
-        raise InputError(outcome["input_error"])
-    if "run_error" in outcome:
-        raise RunError(outcome["run_error"])
-    if "stopped" in outcome:
-        raise RunStopped(*outcome["stopped"])
-
-
 class _ConsoleEnd:
     """This end of the mailbox: shows what the workers post while the group is trained on in another thread."""
 
@@ -157,6 +161,7 @@ class _ConsoleEnd:
         self.mailbox = open_mailbox()
         self.starts: list[tuple[int, int]] = []
         """Where each group of workers began, in epochs and steps."""
+        self.was_interrupted = False
         self._progress = progress
 
     def follow(self, train: Any, notice_board: NoticeBoard) -> Outcome:
@@ -183,6 +188,7 @@ class _ConsoleEnd:
                 except KeyboardInterrupt:
                     if asked:
                         raise
+                    self.was_interrupted = True
                     reason = "interrupted (Ctrl-C)"
                 if reason is not None and not asked:
                     asked = True

@@ -90,7 +90,7 @@ def run_epochs(plan: TrialPlan, report: Report) -> list[Row]:
         the rows of results.parquet, on rank 0; [] on others.
     """
     torch.set_num_threads(max(1, round(plan.cpus_per_worker)))
-    config = on_this_machine(plan.config)
+    config = collectives.on_all(lambda: on_this_machine(plan.config))
     # Rank 0's files decide: all workers must report equally often.
     finished = collectives.computed_on(0, lambda: _finished_rows(config))
 
@@ -108,7 +108,7 @@ def run_epochs(plan: TrialPlan, report: Report) -> list[Row]:
         hand_out(row)
     if not finished:
         # The checkpoint knows what was done; metrics.csv may lag behind it after a crash.
-        trainer = Trainer(config, notice_board=announced if plan.num_workers > 1 else no_notice)
+        trainer = Trainer(config, notice_board=announced if plan.num_workers > 1 else no_notice, storage_is_known=True)
         for epoch in trainer.history:
             hand_out(epoch.row())
         for epoch in trainer.epochs():
@@ -122,7 +122,7 @@ def run_epochs(plan: TrialPlan, report: Report) -> list[Row]:
 def _finished_rows(config: RunConfig) -> list[Row]:
     """The rows of a run that lacks nothing, so that its data need not be opened; [] for any other."""
     run = RunDirectory(Path(config.output.run_dir))
-    RunCopy(run, config.output).bring_back(resume=True)
+    RunCopy(run, config.output, is_known=True).bring_back()
     rows = read_metrics(run.metrics)
     return rows if len(rows) == config.optimiser.epochs and are_written(run, int(rows[-1]["instances_seen"])) else []
 

@@ -9,12 +9,11 @@ from typing import Any
 from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchConfig, TorchTrainer
 
+from bdw import collectives
+
 Outcome = dict[str, Any]
 """What the first worker returns: JSON types only."""
 
-COLLECTIVE_TIMEOUT = 24 * 3600
-"""Seconds. A worker that dies is noticed at once and one that hangs in a step by its own watchdog; a long measure on
-rank 0, for which the others wait, is neither."""
 CONTROLLER_FAILURES = 3
 """How often a group that does not come to life is tried; Ray's default is to try for ever."""
 
@@ -60,7 +59,7 @@ def train_on(
     trainer = TorchTrainer(
         work,
         train_loop_config=settings,
-        torch_config=TorchConfig(backend=group.backend, timeout_s=COLLECTIVE_TIMEOUT),
+        torch_config=TorchConfig(backend=group.backend, timeout_s=int(collectives.TIMEOUT.total_seconds())),
         scaling_config=ScalingConfig(
             num_workers=workers, use_gpu=group.gpus_per_worker > 0, resources_per_worker=group.resources_per_worker
         ),

@@ -78,8 +78,7 @@ class BetaWeighter(LearntWeighter):
 
     def sample(self, indices: Tensor, generator: torch.Generator) -> WeightSample:
         """w_i ~ Beta(a_i, b_i) (k,), with the graph back to (log a_i, log b_i)."""
-        self.optimiser.catch_up(indices)
-        logs = self.optimiser.parameters.index_select(1, indices).to(torch.float64).requires_grad_()
+        logs = self._up_to_date(indices).requires_grad_()
         a, b = logs.exp()
         with drawn_from(generator):
             weights = torch.distributions.Beta(a, b, validate_args=False).rsample()
@@ -91,7 +90,7 @@ class BetaWeighter(LearntWeighter):
         (gradients,) = torch.autograd.grad(sample.weights, sample.logs, gradient.to(sample.weights))
         # Close to weights 0 and 1 the implicit derivative of a very skewed Beta can be 0/0 in floating point; such a
         # sample cannot be moved, so its derivative is 0.
-        self._step(sample.indices, torch.nan_to_num(gradients, nan=0.0, posinf=0.0, neginf=0.0))
+        self.optimiser.step(sample.indices, torch.nan_to_num(gradients, nan=0.0, posinf=0.0, neginf=0.0))
 
     def useless(self) -> NDArray[np.bool_]:
         """CDF(lambda; a_i, b_i) > rho: more than rho of the density lies below lambda (DESIGN, "pruning rule")."""

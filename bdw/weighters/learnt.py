@@ -13,7 +13,8 @@ from bdw.weighters import Learns
 
 
 class LearntWeighter:
-    """A table of quantities behind `optimiser`, which rows this worker stepped this epoch, and which are pruned."""
+    """A table of quantities behind `optimiser`; which rows this worker wrote to since the last exchange; which are
+    pruned."""
 
     learns = Learns.AFTER_UPDATE
 
@@ -56,7 +57,11 @@ class LearntWeighter:
         self._touched.copy_(state["touched"])
         self._frozen.copy_(state["frozen"])
 
-    def _step(self, rows: Tensor, gradients: Tensor) -> None:
-        """One momentum step in which these rows have gradients (p, len(rows))."""
-        self.optimiser.step(rows, gradients)
+    def _up_to_date(self, rows: Tensor) -> Tensor:
+        """The quantities (p, len(rows)) of these rows as they are now, in float64.
+
+        Catching up rounds, so a row counts as touched whether or not a step follows: the others must have it as it is.
+        """
+        self.optimiser.catch_up(rows)
         self._touched[rows] = True
+        return self.optimiser.parameters.index_select(1, rows).to(torch.float64)

@@ -44,6 +44,7 @@ class PointWeighter(LearntWeighter):
         )
         self.gradient_clip = gradient_clip
         self.threshold = threshold
+        self._had_gradient = torch.zeros(num_instances, dtype=torch.bool)  # on this worker, since the last exchange
         self._judged = torch.zeros(num_instances, dtype=torch.bool)
 
     @classmethod
@@ -61,18 +62,19 @@ class PointWeighter(LearntWeighter):
     def sample(self, indices: Tensor, generator: torch.Generator) -> WeightSample:
         """The weights (k,) as they are now; nothing is drawn."""
         del generator
-        self.optimiser.catch_up(indices)
-        return WeightSample(indices, self.optimiser.parameters[0, indices].to(torch.float64))
+        return WeightSample(indices, self._up_to_date(indices)[0])
 
     def update(self, sample: WeightSample, gradient: Tensor) -> None:
         """One momentum step on the batch's weights; the norm that is limited is that of all workers' parts together."""
+        self._had_gradient[sample.indices] = True
         gradient = gradient.to(torch.float64)
         norm = collectives.total(gradient.square().sum()).sqrt()
-        self._step(sample.indices, (gradient * (self.gradient_clip / norm).clamp(max=1)).unsqueeze(0))
+        self.optimiser.step(sample.indices, (gradient * (self.gradient_clip / norm).clamp(max=1)).unsqueeze(0))
 
     def share(self) -> None:
         """As every learnt weighter, and remember who has been judged."""
-        self._judged[collectives.gather_rows(self._touched.nonzero().flatten())] = True
+        self._judged[collectives.gather_rows(self._had_gradient.nonzero().flatten())] = True
+        self._had_gradient.zero_()
         super().share()
 
     def useless(self) -> NDArray[np.bool_]:
