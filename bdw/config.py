@@ -271,7 +271,8 @@ class OutputConfig:
     checkpoint_minutes: float = 30.0
     """Save in the middle of an epoch, too, when the last checkpoint is so many minutes old."""
     keep_checkpoints: int = 2
-    """Last checkpoints to keep; the best epoch's is kept besides."""
+    """Last checkpoints to keep, those in the middle of an epoch included; the best epoch's, if it was saved, is kept
+    besides."""
     storage_path: str | None = None
     """Folder, s3://bucket/path or gs://bucket/path that gets a copy of the run directory with every checkpoint, from
     which --resume continues on another machine. Default: no copy."""
