@@ -33,7 +33,7 @@ class SweepOptions:
     gpus_per_trial: float = 0.0
     """GPUs of a trial, over its workers; fractions let trials share one."""
     concurrency: int | None = None
-    """Trials side by side. Default: as many as fit on the machines that run now; give a number where a cluster grows."""
+    """Trials side by side. Default: as many as fit on the machines that run now; say how many where a cluster grows."""
     storage_path: str | None = None
     """Folder, s3://bucket/path or gs://bucket/path. Default: runs/sweeps here."""
     name: str | None = None
