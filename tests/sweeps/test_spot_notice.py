@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -180,9 +181,11 @@ def test_no_address(head: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 
 
 @pytest.mark.slow
-def test_ray_hears_of_it() -> None:
+def test_ray_hears_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """A node of a real Ray, busy with work, counts as draining from then on, and Ray knows until when."""
-    # A process connects to one Ray only, and this one has that of other tests.
+    # A process connects to one Ray only, and this one has that of other tests, which asks for a token.
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         node, until, asked_at = pool.submit(_drained_while_working).result()
     assert until.keys() == {node}
@@ -201,23 +204,25 @@ def _drained_while_working() -> tuple[str, dict[str, float], float]:
             return True
 
     folder = tempfile.mkdtemp(prefix="ray-")  # Short: socket paths may not be longer than 107 bytes.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_AUTH_MODE", "disabled")
-        head = {"num_cpus": 0, "include_dashboard": False, "temp_dir": folder}
-        cluster = Cluster(initialize_head=True, head_node_args=head)
-        try:
-            worker = cluster.add_node(num_cpus=1, resources={"worker": 1})
-            cluster.wait_for_nodes()
-            ray.init(cluster.address, log_to_driver=False, logging_level="error")
-            work = Work.remote()
-            assert ray.get(work.is_going_on.remote())
-            assert worker.node_id in spot_notice.raylets()
-            before = time.time()
-            command = spot_notice.drain_command(cluster.address, worker.node_id, 600)
-            subprocess.run(command, check=True, capture_output=True)
-            draining = {node: milliseconds / 1000 for node, milliseconds in state.get_draining_nodes().items()}
-            return worker.node_id, draining, before
-        finally:
-            ray.shutdown()
-            cluster.shutdown()
-            shutil.rmtree(folder, ignore_errors=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # Ray tries the dashboard's port even where there is none, and another Ray may have the usual one.
+    head = {"num_cpus": 0, "include_dashboard": False, "dashboard_port": port, "temp_dir": folder}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        worker = cluster.add_node(num_cpus=1, resources={"worker": 1})
+        cluster.wait_for_nodes()
+        ray.init(cluster.address, log_to_driver=False, logging_level="error")
+        work = Work.remote()
+        assert ray.get(work.is_going_on.remote())
+        assert worker.node_id in spot_notice.raylets()
+        before = time.time()
+        command = spot_notice.drain_command(cluster.address, worker.node_id, 600)
+        subprocess.run(command, check=True, capture_output=True)
+        draining = {node: milliseconds / 1000 for node, milliseconds in state.get_draining_nodes().items()}
+        return worker.node_id, draining, before
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
