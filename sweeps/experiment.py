@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import optuna
 
-from bdw import evaluation
+from bdw import evaluation, pretext
 from bdw.config import RunConfig
 from bdw.data import load, packing_bar
 from bdw.data.problem import LabelledProgress, planned_target
@@ -121,7 +121,7 @@ class SearchExperiment(Experiment):
         first = room.largest_within(Design.of(settled.base))
         return cls(
             **{**vars(settled), "options": options},
-            space=Space(searched(first, room)),
+            space=Space(searched(first, room), pretext.build(settled.base.model.pretext).num_views),
             num_trials=options.samples or _scale(options, choice).samples,
         )
 

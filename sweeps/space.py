@@ -1,4 +1,7 @@
-"""What is searched: eta, rho, lambda, the meta-loss and the meta-batch design; the paper's eight cells come first."""
+"""What is searched: eta, rho, lambda, the meta-loss, the meta-batch's design and what learning the weights may save.
+
+The paper's eight cells come first.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from sweeps.designs import Design
 
 META_LOSSES = ("prototype", "pretext", "prototype+0.5*pretext")
 ETA, RHO, LAMBDA = "weight_lr", "density_threshold", "cdf_threshold"
+INTERVAL, VIEWS = "meta_every", "tangent_views"
+INTERVALS = (1, 2, 4)
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,8 @@ class Space:
 
     designs: tuple[Design, ...]
     """The first one is the paper's, or as much of it as the target has room for."""
+    num_views: int
+    """Views that the pretext task makes of an image; the tangent pass may see fewer."""
 
     def draw(self, trial: optuna.Trial) -> dict[str, Any]:
         """One point of the space."""
@@ -33,11 +40,16 @@ class Space:
         }
         if "prototype" in drawn["meta_loss"]:  # The pretext meta-loss draws no episodes.
             drawn["design"] = trial.suggest_categorical("design", [str(design) for design in self.designs])
+        drawn[INTERVAL] = trial.suggest_categorical(INTERVAL, INTERVALS)
+        if self.num_views > 1:
+            drawn[VIEWS] = trial.suggest_int(VIEWS, 1, self.num_views)
         return drawn
 
     def paper_cells(self) -> list[dict[str, Any]]:
         """Table 3: eta in {10, 1} x rho in {0.5, 0.9} x lambda in {0.1, 0.25}."""
-        fixed = {"meta_loss": "prototype", "design": str(self.designs[0])}
+        fixed = {"meta_loss": "prototype", "design": str(self.designs[0]), INTERVAL: 1}
+        if self.num_views > 1:
+            fixed[VIEWS] = self.num_views
         return [
             {ETA: eta, RHO: rho, LAMBDA: cdf_threshold, **fixed}
             for eta, rho, cdf_threshold in itertools.product((10.0, 1.0), (0.5, 0.9), (0.1, 0.25))
@@ -60,5 +72,7 @@ def describe(parameters: Mapping[str, Any]) -> str:
         f"lambda {parameters[LAMBDA]:.2g}",
         str(parameters["meta_loss"]),
         str(parameters.get("design", "")),
+        f"every {parameters[INTERVAL]} steps" if parameters.get(INTERVAL, 1) > 1 else "",
+        f"{parameters[VIEWS]} view(s)" if VIEWS in parameters else "",
     )
     return " ".join(word for word in words if word)

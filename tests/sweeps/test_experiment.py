@@ -43,7 +43,7 @@ def experiment(
         base=base,
         rooms=rooms,
         places=places,
-        space=Space((Design(2, 5, 5),)),
+        space=Space((Design(2, 5, 5),), num_views=4),
         num_trials=8,
     )
 
