@@ -130,6 +130,11 @@ class SearchExperiment(Experiment):
         """What the search optimises."""
         return objective(self.options.objective, self.measure)
 
+    @property
+    def stops_early(self) -> bool:
+        """Whether trials may be stopped before their last epoch, for which they must be comparable by one number."""
+        return self.options.early_stopping and self.objective.is_single
+
     def open_search(self) -> optuna.Study:
         """The search's study; raises `InputError` if the name belongs to another experiment."""
         seed = self.options.seeds[0]

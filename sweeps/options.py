@@ -64,7 +64,9 @@ class SearchOptions(SweepOptions):
     samples: int | None = None
     """Trials of the search, the paper's eight cells among them. Default: as many as suit the data."""
     objective: str = "accuracy"
-    """accuracy (stops bad trials early), or accuracy-seconds or accuracy-instances (a front of trade-offs)."""
+    """accuracy, or accuracy-seconds or accuracy-instances (a front of trade-offs, which stops no trial early)."""
+    early_stopping: bool = True
+    """Stop a trial that is in the worse half of those that came as far. The paper's cells are never stopped."""
 
     def check(self) -> None:
         """Raise `InputError` for values that cannot work."""

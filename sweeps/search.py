@@ -66,7 +66,7 @@ def run_search(experiment: SearchExperiment, study: optuna.Study, workload: Work
         measure=experiment.measure,
         last_epoch=last_epoch,
         console=console,
-        scheduler=_early_stopping(study, last_epoch, experiment.measure) if experiment.objective.is_single else None,
+        scheduler=_early_stopping(study, last_epoch, experiment.measure) if experiment.stops_early else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -84,3 +85,17 @@ def test_a_target_with_fewer_images_than_a_batch_of_the_pretext_meta_loss_is_ref
 
 def test_kinds_of_the_source_are_counted() -> None:
     assert room("s", "t").source_kinds == {"a": 1, "b": 2}
+
+
+@pytest.mark.parametrize(
+    ("options", "stops"),
+    [
+        (SearchOptions(), True),
+        (SearchOptions(early_stopping=False), False),
+        (SearchOptions(objective="accuracy-seconds"), False),
+    ],
+)
+def test_trials_are_stopped_early_only_where_one_number_compares_them(
+    tmp_path: Path, options: SearchOptions, stops: bool
+) -> None:
+    assert dataclasses.replace(experiment(tmp_path, "/data"), options=options).stops_early is stops
