@@ -27,6 +27,7 @@ RECORDED = (
     "best_validation_score",
     "wall_seconds",
     "instances_seen",
+    "target_instances_seen",
     "kept_fraction",
     "planted_auroc",
     "results",

@@ -26,6 +26,7 @@ MEASURED = {
     "validation_score": "best_validation_score",
     "wall_seconds": "wall_seconds",
     "instances_seen": "instances_seen",
+    "target_instances_seen": "target_instances_seen",
     "kept_fraction": "kept_fraction",
     "planted_auroc": "planted_auroc",
     "epoch": "epoch",

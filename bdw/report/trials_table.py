@@ -21,6 +21,7 @@ NO_METHOD = "unknown"
 _COSTS: dict[str, tuple[str, Callable[[float], str]]] = {
     "wall_seconds": ("time", seconds),
     "instances_seen": ("instances seen", count),
+    "target_instances_seen": ("target images seen", count),
     "kept_fraction": ("kept", percent),
     "planted_auroc": ("AUROC", ratio),
     "epoch": ("epochs", count),
