@@ -23,6 +23,7 @@ from analysis.results_table import domain_means, metric_direction, numbers, rows
 COST_LABELS = {
     "wall_seconds": "wall-clock time (s)",
     "instances_seen": "source instances seen (number)",
+    "target_instances_seen": "target images seen (number)",
     "kept_fraction": "share of the source kept (0 to 1)",
 }
 """Axis labels, with units, for the cost columns of the results table."""

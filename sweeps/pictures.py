@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -25,27 +26,35 @@ def draw_trials(trials: pd.DataFrame, measure: Measure, baseline: str, path: Pat
     complete = trials[(trials["state"] == "complete") & trials["validation_score"].notna()]
     if len(complete) < 2:
         return f"{path.name}: {len(complete)} complete trials; a picture needs at least 2"
-    is_baseline = complete["method"] == baseline
+    points = complete.assign(
+        label=complete["trial"].where(complete["method"] != baseline, baseline), value=complete["validation_score"]
+    )
+    points = points.groupby("label", sort=False, as_index=False)[["value", *COSTS]].mean()
+    draw_against_costs(points, COSTS, measure, baseline, path)
+    return None
+
+
+def draw_against_costs(points: pd.DataFrame, costs: Sequence[str], measure: Measure, baseline: str, path: Path) -> None:
+    """Validation scores against two costs, side by side, each with its Pareto front.
+
+    Args:
+        points: a row a point: `label`, `value` (a score as the measure has it), and the costs.
+        costs: two columns of it.
+        measure: of the scores.
+        baseline: the label of the point to compare with, if there is one.
+        path: of the picture; what was there is replaced.
+    """
     figure = new_figure(6.9, 2.9)
-    for i, cost in enumerate(COSTS):
-        points = pd.DataFrame(
-            {
-                "label": complete["trial"].where(~is_baseline, baseline),
-                "value": measure.factor * complete["validation_score"],
-                "cost": complete[cost],
-            }
-        )
-        points = points.groupby("label", sort=False, as_index=False).mean()
+    for i, cost in enumerate(costs):
         draw_pareto(
-            points,
+            points.assign(value=measure.factor * points["value"], cost=points[cost]),
             higher_is_better=measure.higher_is_better,
             value_label=f"validation {measure.heading}",
             cost_label=COST_LABELS[cost],
-            baseline=baseline if is_baseline.any() else (),
+            baseline=baseline if (points["label"] == baseline).any() else (),
             ax=figure.add_axes((0.075 + 0.5 * i, 0.16, 0.405, 0.72)),
         )
     save_figure(figure, path)
-    return None
 
 
 def draw_ranks(results: pd.DataFrame, folder: Path, *, measure: Measure, remark: str, suffix: str = "") -> str | None:

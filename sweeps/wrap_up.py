@@ -47,7 +47,7 @@ def wrap_up(
             rows.append(row)
     write_trials(folder / "trials.csv", rows)
     missing = [draw_trials(pd.DataFrame(rows), experiment.measure, baseline, folder / "pareto.png")]
-    missing.append(_write_comparison(experiment, comparison, cells, console)[1])
+    missing.append(_compare(experiment, _write_results(experiment, comparison, cells), cells, console))
     _say_left_out(missing, console)
     best = best_trial(study)
     if best is not None:
@@ -63,10 +63,12 @@ def wrap_up_comparison(
     title: str,
     console: Console,
     draw: Callable[[pd.DataFrame, Sequence[Cell]], None],
+    ranked: bool = True,
 ) -> Path:
     """The same where nothing was searched: all trials are the comparison's.
 
-    `draw` gets the long results table and the complete cells, and adds the experiment's own tables and figures.
+    `draw` gets the long results table and the complete cells, and adds the experiment's own tables and figures. Unless
+    `ranked`, these are all: no table by method and domain, no average ranks.
 
     Returns:
         the report's path.
@@ -83,23 +85,25 @@ def wrap_up_comparison(
     if not complete:
         write_sweep_report(folder, title=title)
         raise InputError(f"comparison: none of {len(cells)} runs is complete; why stands in {folder / 'trials.csv'}")
-    table, missing = _write_comparison(experiment, comparison, cells, console)
+    table = _write_results(experiment, comparison, cells)
+    missing = _compare(experiment, table, cells, console) if ranked else None
     draw(table, complete)
     _say_left_out([missing], console)
     return write_sweep_report(folder, title=title)
 
 
-def _write_comparison(
-    experiment: Experiment, comparison: optuna.Study, cells: Sequence[Cell], console: Console
-) -> tuple[pd.DataFrame, str | None]:
-    """results.parquet, the diagram and the table in the terminal; the long table, and why there is no diagram if so."""
-    folder = experiment.places.path
+def _write_results(experiment: Experiment, comparison: optuna.Study, cells: Sequence[Cell]) -> pd.DataFrame:
+    """results.parquet; returns the long table in it."""
     results = comparison_rows(comparison, cells)
-    write_results(folder / "results.parquet", results)
-    table = pd.DataFrame(results, columns=RESULT_COLUMNS)
-    missing = draw_ranks(table, folder, measure=experiment.measure, remark=experiment.choice.remark)
+    write_results(experiment.places.path / "results.parquet", results)
+    return pd.DataFrame(results, columns=RESULT_COLUMNS)
+
+
+def _compare(experiment: Experiment, table: pd.DataFrame, cells: Sequence[Cell], console: Console) -> str | None:
+    """The diagram and the table in the terminal; returns why there is no diagram, if so."""
+    missing = draw_ranks(table, experiment.places.path, measure=experiment.measure, remark=experiment.choice.remark)
     console.print(score_table(table, cells, experiment.measure))
-    return table, missing
+    return missing
 
 
 def _say_left_out(missing: Sequence[str | None], console: Console) -> None:

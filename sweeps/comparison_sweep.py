@@ -1,0 +1,45 @@
+"""A sweep that searches nothing, from its cells to its page: what the entries that only compare have in common."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+from rich.console import Console
+
+from bdw.atomic import write_text
+from bdw.ray.cluster import running_ray
+from sweeps.comparison import Cell, run_comparison
+from sweeps.experiment import Experiment
+from sweeps.segment import Workload
+from sweeps.study import only_driver
+from sweeps.wrap_up import wrap_up_comparison
+
+
+def compare_and_report(
+    experiment: Experiment,
+    wanted: Sequence[Cell],
+    *,
+    title: str,
+    draw: Callable[[pd.DataFrame, Sequence[Cell]], None],
+    ranked: bool = True,
+    console: Console,
+) -> None:
+    """Run the cells that the study lacks, write everything and say where the report is.
+
+    For `draw` and `ranked` see `wrap_up_comparison`. Raises `InputError` for what cannot work, and if nothing did.
+    """
+    places, options = experiment.places, experiment.options
+    with only_driver(places.path):
+        comparison = experiment.open_comparison()
+        write_text(places.path / "config.json", json.dumps(experiment.described(), indent=2) + "\n")
+        console.print(f"sweep {places.name} in {places.path}: starting Ray", soft_wrap=True)
+        with running_ray(worker_groups=options.num_workers > 1) as cluster:
+            workload = Workload.on(cluster, options)
+            run_comparison(comparison, wanted, workload=workload, places=places, console=console)
+        report = wrap_up_comparison(
+            experiment, comparison, wanted, title=title, draw=draw, ranked=ranked, console=console
+        )
+        places.publish()
+    console.print(f"report: {report}", soft_wrap=True)
