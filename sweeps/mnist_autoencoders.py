@@ -11,7 +11,6 @@ The same command with the same name continues a sweep that was stopped.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,17 +21,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from rich.console import Console
 
-from bdw.atomic import write_text
 from bdw.errors import unknown_option
-from bdw.ray.cluster import running_ray
 from sweeps import command_line, table_1
-from sweeps.comparison import Cell, Method, cells, run_comparison
+from sweeps.comparison import Cell, Method, cells
+from sweeps.comparison_sweep import compare_and_report
 from sweeps.datasets import DataChoice, Scale
 from sweeps.experiment import Experiment
 from sweeps.options import SweepOptions, require_each_once, require_some
-from sweeps.segment import Workload
-from sweeps.study import only_driver
-from sweeps.wrap_up import wrap_up_comparison
 
 EXPERIMENT = "mnist_autoencoders"
 DATA = DataChoice(
@@ -78,27 +73,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the comparison to its end; raises `InputError` for what cannot work."""
     options = command_line.parse(Options, arguments, prog=EXPERIMENT)
     experiment = Experiment.settle(EXPERIMENT, options, DATA)
-    places = experiment.places
+    methods = [METHODS[name] for name in options.methods]
     console = Console()
-    with only_driver(places.path):
-        comparison = experiment.open_comparison()
-        write_text(places.path / "config.json", json.dumps(experiment.described(), indent=2) + "\n")
-        methods = [METHODS[name] for name in options.methods]
-        wanted = cells(methods, experiment.base, experiment.rooms, options.seeds, places)
-        console.print(f"sweep {places.name} in {places.path}: starting Ray", soft_wrap=True)
-        with running_ray(worker_groups=options.num_workers > 1) as cluster:
-            workload = Workload.on(cluster, options)
-            run_comparison(comparison, wanted, workload=workload, places=places, console=console)
-        report = wrap_up_comparison(
-            experiment,
-            comparison,
-            wanted,
-            title="Auto-encoders on mixed MNIST, Fashion-MNIST and KMNIST",
-            console=console,
-            draw=lambda results, complete: draw(experiment, results, complete, console),
-        )
-        places.publish()
-    console.print(f"report: {report}", soft_wrap=True)
+    compare_and_report(
+        experiment,
+        cells(methods, experiment.base, experiment.rooms, options.seeds, experiment.places),
+        title="Auto-encoders on mixed MNIST, Fashion-MNIST and KMNIST",
+        draw=lambda results, complete: draw(experiment, results, complete, console),
+        console=console,
+    )
 
 
 def draw(experiment: Experiment, results: table_1.Results, complete: Sequence[Cell], console: Console) -> None:

@@ -15,7 +15,6 @@ was stopped.
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,16 +26,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from rich.console import Console
 
 from bdw import evaluation
-from bdw.atomic import write_text
 from bdw.errors import unknown_option
-from bdw.ray.cluster import running_ray
 from sweeps import command_line, decathlons, table_2
-from sweeps.comparison import Cell, Method, cells, run_comparison
+from sweeps.comparison import Cell, Method, cells
+from sweeps.comparison_sweep import compare_and_report
 from sweeps.experiment import Experiment
 from sweeps.options import SweepOptions, require_at_least, require_each_once, require_some
-from sweeps.segment import Workload
-from sweeps.study import only_driver
-from sweeps.wrap_up import score_table, wrap_up_comparison
+from sweeps.wrap_up import score_table
 
 EXPERIMENT = "visual_decathlon"
 _ALL = (
@@ -76,34 +72,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the comparison to its end; raises `InputError` for what cannot work."""
     options = command_line.parse(Options, arguments, prog=EXPERIMENT)
     experiment = settle(options)
-    places = experiment.places
+    methods = [METHODS[name] for name in options.methods]
+    fields = experiment.choice.domain_fields
+    wanted = cells(methods, experiment.base, experiment.rooms, options.seeds, experiment.places, domain_fields=fields)
     console = Console()
-    with only_driver(places.path):
-        comparison = experiment.open_comparison()
-        write_text(places.path / "config.json", json.dumps(experiment.described(), indent=2) + "\n")
-        methods = [METHODS[name] for name in options.methods]
-        wanted = cells(
-            methods,
-            experiment.base,
-            experiment.rooms,
-            options.seeds,
-            places,
-            domain_fields=experiment.choice.domain_fields,
-        )
-        console.print(f"sweep {places.name} in {places.path}: starting Ray", soft_wrap=True)
-        with running_ray(worker_groups=options.num_workers > 1) as cluster:
-            workload = Workload.on(cluster, options)
-            run_comparison(comparison, wanted, workload=workload, places=places, console=console)
-        report = wrap_up_comparison(
-            experiment,
-            comparison,
-            wanted,
-            title=f"Table 2 on {len(experiment.rooms)} target domains ({experiment.choice.name})",
-            console=console,
-            draw=lambda results, _complete: draw(experiment, results, wanted, console),
-        )
-        places.publish()
-    console.print(f"report: {report}", soft_wrap=True)
+    compare_and_report(
+        experiment,
+        wanted,
+        title=f"Table 2 on {len(experiment.rooms)} target domains ({experiment.choice.name})",
+        draw=lambda results, _complete: draw(experiment, results, wanted, console),
+        console=console,
+    )
 
 
 def settle(options: Options) -> Experiment:
