@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -30,10 +31,10 @@ COSTS = {"wall_seconds": "front_by_seconds", "target_instances_seen": "front_by_
 """Cost -> column that says whether no other design is both cheaper and better on validation."""
 SIZES = ("ways", "shots", "queries", "meta_every")
 CAPTION = (
-    "Validation {label} on {target}, mean over {seeds}, against what a run costs: wall-clock seconds of all it does "
-    "(other trials ran beside it), and target images that passed the meta-loss. K, N and Q are an episode's ways, "
-    "shots and queries; weights are learnt at every step, or at every so many. On the front are the designs that no "
-    "other one beats in both: up and to the left is better."
+    "Validation {label} on {target}, mean over {seeds} with its standard error, against what a run costs: wall-clock "
+    "seconds of all it does (other trials ran beside it), and target images that passed the meta-loss. K, N and Q are "
+    "an episode's ways, shots and queries; weights are learnt at every step, or at every so many. On the front are the "
+    "designs that no other one beats in both: up and to the left is better, but differences within the bars say little."
 )
 
 
@@ -57,6 +58,7 @@ def write(experiment: Experiment, cells: Sequence[Cell], *, baseline: str, conso
         for name in rows["method"][rows["num_seeds"] < num_seeds]:
             console.print(f"left out of the picture: {name} on {target}, which lacks seeds", soft_wrap=True)
         whole = rows[rows["num_seeds"] == num_seeds].rename(columns={"method": "label", "validation_mean": "value"})
+        whole = whole.assign(error=whole["validation_sd"] / np.sqrt(whole["num_seeds"]))
         picture = folder / f"accuracy_against_cost_{re.sub(r'[^A-Za-z0-9.]+', '-', str(target))}.png"
         draw_against_costs(whole, tuple(COSTS), measure, baseline, picture)
         caption = CAPTION.format(label=measure.label, target=target, seeds=plural(int(num_seeds), "seed"))
@@ -131,7 +133,9 @@ def terminal_table(summary: Summary, target: str, measure: Measure) -> Table:
         pad_edge=False,
     )
     for heading in _HEADINGS:
-        table.add_column(heading, justify="left" if heading == "design" else "right", no_wrap=True)
+        # Two short lines, so that nothing is cut off at 80 columns.
+        justify: Literal["left", "right"] = "left" if heading == "design" else "right"
+        table.add_column(heading.replace(" ", "\n"), justify=justify, no_wrap=True)
     for cells in _rows(summary, measure):
         table.add_row(*cells)
     return table

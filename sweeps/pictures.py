@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.axes import Axes
 
 from analysis import COST_LABELS, AnalysisInputError, compare, describe, draw_cd, draw_pareto, save_figure
-from analysis.figure_style import new_figure
+from analysis.figure_style import LIGHT_GREY, new_figure
 from bdw.atomic import write_text
 from bdw.evaluation import Measure
 
@@ -38,7 +39,8 @@ def draw_against_costs(points: pd.DataFrame, costs: Sequence[str], measure: Meas
     """Validation scores against two costs, side by side, each with its Pareto front.
 
     Args:
-        points: a row a point: `label`, `value` (a score as the measure has it), and the costs.
+        points: a row a point: `label`, `value` (a score as the measure has it), and the costs; `error`, if there is
+            such a column, is drawn as a bar that reaches so far up and down from the value.
         costs: two columns of it.
         measure: of the scores.
         baseline: the label of the point to compare with, if there is one.
@@ -46,15 +48,31 @@ def draw_against_costs(points: pd.DataFrame, costs: Sequence[str], measure: Meas
     """
     figure = new_figure(6.9, 2.9)
     for i, cost in enumerate(costs):
+        ax = figure.add_axes((0.075 + 0.5 * i, 0.16, 0.405, 0.72))
+        if "error" in points:
+            _draw_errors(ax, points, cost, measure)
         draw_pareto(
             points.assign(value=measure.factor * points["value"], cost=points[cost]),
             higher_is_better=measure.higher_is_better,
             value_label=f"validation {measure.heading}",
             cost_label=COST_LABELS[cost],
             baseline=baseline if (points["label"] == baseline).any() else (),
-            ax=figure.add_axes((0.075 + 0.5 * i, 0.16, 0.405, 0.72)),
+            ax=ax,
         )
     save_figure(figure, path)
+
+
+def _draw_errors(ax: Axes, points: pd.DataFrame, cost: str, measure: Measure) -> None:
+    known = points[points["error"].notna()]
+    ax.errorbar(
+        known[cost],
+        measure.factor * known["value"],
+        yerr=measure.factor * known["error"],
+        fmt="none",
+        ecolor=LIGHT_GREY,
+        elinewidth=0.6,
+        zorder=1,
+    )
 
 
 def draw_ranks(results: pd.DataFrame, folder: Path, *, measure: Measure, remark: str, suffix: str = "") -> str | None:
