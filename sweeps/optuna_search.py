@@ -81,7 +81,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
                     trial.set_user_attr(key, value)
                 self._live[trial_id] = trial
                 self._open -= 1
-                return config
+                return {**config, "number": trial.number}
             trial.set_user_attr(DUPLICATE_OF, same)
             self._fail(trial, f"the same parameters as trial {same}")
         self._open = 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import heapq
 import math
+import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from ray import tune
 from ray.tune.experiment import Trial
@@ -20,28 +22,84 @@ from bdw.evaluation import Measure
 from bdw.progress import clock_time
 
 ENDED = ("complete", "pruned", "failed")
-ENDED_SHOWN = 8
+MOST_ROWS = 20
+OTHER_LINES = 5
+"""Of the terminal's height, for all that is not a trial: headings, what is left out, the summary, the prompt."""
+SECONDS_BETWEEN_TABLES = 0.25
 SECONDS_BETWEEN_LINES = 5.0
+COLUMNS: tuple[tuple[str, Literal["left", "right"]], ...] = (
+    ("trial", "right"),
+    ("method", "left"),
+    ("target", "left"),
+    ("settings", "left"),
+    ("epoch", "right"),
+    ("{measure}", "right"),
+    ("kept", "right"),
+    ("images/s", "right"),
+    ("left", "right"),
+)
 
 
 @dataclass
 class _Line:
     """What is known of a trial."""
 
+    number: str
+    """Of the study's trial."""
     title: str
+    method: str
+    target: str
     epoch: int = 0
     score: float = math.nan
     kept: float = math.nan
+    images_per_second: float = math.nan
+    seconds_per_epoch: float = math.nan
+    """Since the run began, epochs of an earlier attempt and evaluations included."""
+    heard_at: float = math.nan
+    """When the last epoch was reported, by the clock."""
     state: str = "starting"
 
-    def cells(self, last_epoch: int, measure: Measure) -> tuple[str, str, str, str, str]:
-        score = "" if math.isnan(self.score) else measure.shown(self.score)
-        kept = "" if math.isnan(self.kept) else f"{100 * self.kept:.0f} %"
-        return self.title, f"{self.epoch}/{last_epoch}", score, kept, self.state
+    @classmethod
+    def of(cls, trial: Trial) -> _Line:
+        labels = trial.config["labels"]
+        number = str(trial.config.get("number", ""))
+        return cls(number, labels["title"], str(labels.get("method", "")), str(labels.get("domain", "")))
+
+    def hear(self, row: Mapping[str, Any], now: float) -> None:
+        """Take in an epoch's row."""
+        self.epoch = row["epoch"]
+        self.score, self.kept = row["validation_score"], row["kept_fraction"]
+        self.images_per_second = row.get("images_per_second", math.nan)
+        self.seconds_per_epoch = row.get("wall_seconds", math.nan) / self.epoch
+        self.heard_at, self.state = now, "running"
+
+    def seconds_left(self, last_epoch: int, now: float) -> float:
+        """At the pace so far; NaN before the first epoch."""
+        if not math.isfinite(self.seconds_per_epoch):
+            return math.nan
+        return max(0.0, self.seconds_per_epoch * (last_epoch - self.epoch) - (now - self.heard_at))
+
+    def cells(self, last_epoch: int, measure: Measure, now: float) -> tuple[str, ...]:
+        """What stands under `COLUMNS`."""
+        left = self.seconds_left(last_epoch, now)
+        return (
+            self.number,
+            self.method,
+            self.target,
+            self.title.removeprefix(f"{self.method} on {self.target}, "),  # Said already.
+            f"{self.epoch}/{last_epoch}",
+            "" if math.isnan(self.score) else measure.shown(self.score),
+            "" if math.isnan(self.kept) else f"{100 * self.kept:.0f} %",
+            "" if math.isnan(self.images_per_second) else f"{self.images_per_second:,.0f}",
+            "" if math.isnan(left) else clock_time(left),
+        )
 
 
 class SweepProgress(tune.Callback):  # type: ignore[misc]
     """Listens to Tune and shows the trials; a context manager, so that the terminal is left as it was.
+
+    On a terminal a table of the running trials stands in one place, never higher than the terminal, above a line that
+    counts all of them; only failures leave lines of their own. Elsewhere every epoch prints a line.
 
     Args:
         stage: What these trials are for, in a word.
@@ -67,10 +125,10 @@ class SweepProgress(tune.Callback):  # type: ignore[misc]
         self._console = console
         self._clock = clock
         terminal = console.is_terminal and not console.is_dumb_terminal
-        self._live = Live(console=console, refresh_per_second=4, transient=True) if terminal else None
+        self._live = Live(console=console, auto_refresh=False, transient=True) if terminal else None
         self._lines: dict[str, _Line] = {}
-        self._epochs_run = 0
         self._began = self._last_line = clock()
+        self._last_table = -math.inf
 
     def __enter__(self) -> Self:
         """Start the clock and, on a terminal, the table."""
@@ -89,93 +147,115 @@ class SweepProgress(tune.Callback):  # type: ignore[misc]
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Called by Tune when a trial gets its resources."""
-        self._lines.setdefault(trial.trial_id, _Line(trial.config["labels"]["title"]))
+        self._line(trial)
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: Mapping[str, Any], **info: Any
     ) -> None:
         """Called by Tune after every report."""
-        line = self._lines.setdefault(trial.trial_id, _Line(trial.config["labels"]["title"]))
+        line = self._line(trial)
         if result.get("failure"):
             line.state = "failed"
             self._print(f"{self._stage}  {line.title}  {result['failure']}")
         elif result.get("ended"):
             line.state = "complete"
         elif result.get("epoch", 0) > line.epoch:
-            line.epoch = result["epoch"]
-            line.score, line.kept = result["validation_score"], result["kept_fraction"]
-            line.state = "running"
-            self._epochs_run += 1
+            line.hear(result, self._clock())
             if self._live is None:
                 self._print(self._epoch_line(line))
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Called by Tune when a trial has ended or was stopped."""
-        line = self._lines[trial.trial_id]
+        line = self._line(trial)
         if line.state in ("running", "starting"):
             line.state = "pruned"
-            self._print(f"{self._stage}  {line.title}  stopped early after epoch {line.epoch}")
+            if self._live is None:
+                self._print(f"{self._stage}  {line.title}  stopped early after epoch {line.epoch}")
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Called by Tune when a trial has failed for good."""
-        line = self._lines.setdefault(trial.trial_id, _Line(trial.config["labels"]["title"]))
+        line = self._line(trial)
         line.state = "failed"
         self._print(f"{self._stage}  {line.title}  crashed; the reason will stand in trials.csv")
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Called by Tune several times a second."""
         now = self._clock()
+        if self._live is not None:
+            if now - self._last_table >= SECONDS_BETWEEN_TABLES:
+                self._live.update(self._table(now), refresh=True)
+                self._last_table = now
+            return
         # A sweep of days would drown a job's log in signs of life.
         patience = max(SECONDS_BETWEEN_LINES, (now - self._began) / 200)
-        if self._live is not None:
-            self._live.update(Group(self._table(), Text(self._summary())))
-        elif now - self._last_line >= patience:
+        if now - self._last_line >= patience:
             self._print(self._summary())
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its callbacks for a restore that has no use here.
         return {}
 
+    def _line(self, trial: Trial) -> _Line:
+        if trial.trial_id not in self._lines:
+            self._lines[trial.trial_id] = _Line.of(trial)
+        return self._lines[trial.trial_id]
+
+    def _running(self) -> list[_Line]:
+        return [line for line in self._lines.values() if line.state not in ENDED]
+
     def _epoch_line(self, line: _Line) -> str:
-        title, epoch, score, kept, _ = line.cells(self._last_epoch, self._measure)
-        return f"{self._stage}  {title}  epoch {epoch}  {self._measure.label} {score or 'not measured'}  kept {kept}"
+        *_, epoch, score, kept, speed, left = line.cells(self._last_epoch, self._measure, self._clock())
+        parts = [f"epoch {epoch}", f"{self._measure.label} {score or 'not measured'}", f"kept {kept}"]
+        parts += [f"{speed} images/s"] if speed else []
+        parts += [f"{left} left"] if left and line.epoch < self._last_epoch else []
+        return "  ".join([self._stage, line.title, *parts])
 
     def _summary(self) -> str:
-        counts = {
-            state: sum(line.state == state for line in self._lines.values())
-            for state in ("complete", "pruned", "failed")
-        }
-        running = len(self._lines) - sum(counts.values())
-        parts = [f"{number} {state}" for state, number in counts.items() if number or state == "complete"]
+        now = self._clock()
+        if not self._lines:
+            return f"{self._stage}  the first trial is starting  {clock_time(now - self._began)}"
+        counts = {state: sum(line.state == state for line in self._lines.values()) for state in ENDED}
+        ended = [f"{number} {state}" for state, number in counts.items() if number or state == "complete"]
+        parts = [f"{', '.join(ended)} of {self._num_trials}", f"{len(self._running())} running"]
+        waiting = self._num_trials - len(self._lines)
+        parts += [f"{waiting} waiting"] if waiting > 0 else []
         best = math.nan
         for line in self._lines.values():
             best = line.score if self._measure.better(line.score, best) else best
-        told = "" if math.isnan(best) else f"  best {self._measure.label} {self._measure.shown(best)}"
-        seconds_left = self._seconds_left()
-        left = f"  at most {clock_time(seconds_left)} left" if running and math.isfinite(seconds_left) else ""
-        if not self._lines:
-            return f"{self._stage}  the first trial is starting  {clock_time(self._clock() - self._began)}"
-        return (
-            f"{self._stage}  {', '.join(parts)} of {self._num_trials}  {running} running{told}  "
-            f"{clock_time(self._clock() - self._began)} since the start{left}"
-        )
+        parts += [] if math.isnan(best) else [f"best {self._measure.label} {self._measure.shown(best)}"]
+        parts.append(f"{clock_time(now - self._began)} since the start")
+        seconds_left = self._seconds_left(now)
+        parts += [f"about {clock_time(seconds_left)} left"] if math.isfinite(seconds_left) else []
+        return "  ".join([self._stage, *parts])
 
-    def _seconds_left(self) -> float:
-        """Epochs that may still come, at the pace so far; early stopping only makes it less."""
-        if self._epochs_run == 0:
-            return math.inf
-        ended = [line for line in self._lines.values() if line.state in ENDED]
-        running = sum(line.epoch for line in self._lines.values()) - sum(line.epoch for line in ended)
-        to_come = (self._num_trials - len(ended)) * self._last_epoch - running
-        return (self._clock() - self._began) * to_come / self._epochs_run
+    def _seconds_left(self, now: float) -> float:
+        """Until the last trial ends, with as many side by side as run now and none stopped early; NaN if unknown."""
+        paces = [line.seconds_per_epoch for line in self._lines.values()]
+        known = [pace for pace in paces if math.isfinite(pace)]
+        running = self._running()
+        waiting = max(0, self._num_trials - len(self._lines))
+        if not known or not (running or waiting):
+            return math.nan
+        whole = statistics.fmean(known) * self._last_epoch
+        lefts = (line.seconds_left(self._last_epoch, now) for line in running)
+        ends = [whole if math.isnan(left) else left for left in lefts] or [0.0]
+        heapq.heapify(ends)
+        for _ in range(waiting):
+            heapq.heapreplace(ends, ends[0] + whole)  # Whoever waits takes the place that is free first.
+        return max(ends)
 
-    def _table(self) -> Table:
-        table = Table("trial", "epoch", self._measure.label, "kept", "state", box=None, pad_edge=False)
-        lines = list(self._lines.values())
-        ended = [line for line in lines if line.state in ENDED]
-        for line in [*ended[-ENDED_SHOWN:], *(line for line in lines if line not in ended)]:
-            table.add_row(*line.cells(self._last_epoch, self._measure), style="dim" if line in ended else "")
-        return table
+    def _table(self, now: float) -> Group:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for heading, justify in COLUMNS:
+            # Names give way when the terminal is narrow; numbers do not.
+            table.add_column(heading.format(measure=self._measure.label), justify=justify, no_wrap=justify == "right")
+        running = self._running()
+        room = max(1, min(MOST_ROWS, self._console.size.height - OTHER_LINES))
+        for line in running[:room]:
+            cells = line.cells(self._last_epoch, self._measure, now)
+            table.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in cells))
+        more = [Text(f"and {len(running) - room} more running", style="dim")] if len(running) > room else []
+        return Group(table, *more, Text(self._summary()))
 
     def _print(self, line: str) -> None:
         self._console.print(Text(line), soft_wrap=True)
