@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bdw.errors import InputError
+from sweeps import tracking
 from sweeps.objective import require_known
 
 
@@ -40,6 +41,9 @@ class SweepOptions:
     """Of the sweep; the same name continues it. Default: made of the experiment and the data."""
     study_storage: str | None = None
     """SQLAlchemy URL of a database for the Optuna study. Default: a journal file in the sweep's folder."""
+    log_to: tuple[str, ...] = ()
+    """wandb and mlflow (extras of the same names) hear of every epoch, too. TensorBoard's files lie below ray/tune in
+    the sweep's folder anyway; naming tensorboard insists on them."""
     smoke: bool = False
     """Only see that everything works: very few images, epochs and trials."""
 
@@ -55,6 +59,8 @@ class SweepOptions:
         require_each_once("seeds", self.seeds)
         require_each_once("targets", self.targets)
         require_some("seeds", self.seeds)
+        require_each_once("log_to", self.log_to)
+        tracking.require_usable(self.log_to)
 
 
 @dataclass(frozen=True, kw_only=True)

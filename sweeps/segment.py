@@ -16,6 +16,7 @@ from bdw.errors import InputError
 from bdw.evaluation import Measure
 from bdw.ray.cluster import Cluster
 from bdw.ray.trial import DRIVER_CPU, ReleaseWorkers, TrialPlan, run_trial, trial_resources
+from sweeps import tracking
 from sweeps.options import SweepOptions
 from sweeps.optuna_search import Reasons, StudySearcher
 from sweeps.places import Places
@@ -24,13 +25,15 @@ from sweeps.progress import SweepProgress
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Workload:
-    """How a trial is spread over the cluster."""
+    """How a trial is spread over the cluster, and who hears of it."""
 
     num_workers: int
     cpus_per_trial: float
     gpus_per_trial: float
     concurrency: int
     has_driver_resource: bool
+    log_to: tuple[str, ...] = ()
+    """Trackers besides TensorBoard (see `tracking`)."""
     remarks: tuple[str, ...] = ()
     """What whoever waits for the trials should know; a line each."""
 
@@ -50,7 +53,7 @@ class Workload:
             )
         fit = max(1, room)
         wanted = options.concurrency or fit
-        remarks = []
+        remarks = [] if tracking.is_installed(tracking.TENSORBOARD) else [tracking.NO_TENSORBOARD]
         if room == 0:
             remarks.append(
                 f"the cluster has no room for a trial yet: a trial wants {cpus:g} CPUs and {options.gpus_per_trial:g} "
@@ -68,6 +71,7 @@ class Workload:
             # More would wait for each other's workers for ever on a machine that cannot grow.
             concurrency=min(wanted, fit) if cluster.is_ours else wanted,
             has_driver_resource=cluster.has_driver_resource,
+            log_to=options.log_to,
             remarks=tuple(remarks),
         )
 
@@ -143,7 +147,13 @@ def run_segment(
                 name=f"{stage}-{segment:03d}",
                 storage_path=str(tune_dir),
                 failure_config=tune.FailureConfig(max_failures=1),
-                callbacks=[progress, Reasons(searcher), ReleaseWorkers(), Publish(places)],
+                callbacks=[
+                    progress,
+                    Reasons(searcher),
+                    ReleaseWorkers(),
+                    Publish(places),
+                    *tracking.loggers(workload.log_to, places),
+                ],
                 verbose=0,
             ),
         ).fit()
