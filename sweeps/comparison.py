@@ -97,6 +97,7 @@ def run_comparison(
         cell = todo.pop()
         labels = {
             "run": cell.run,
+            "run_dir": places.found_at(cell.run),
             "title": f"{cell.method} on {cell.domain}, seed {cell.seed}",
             "method": cell.method,
             "domain": cell.domain,

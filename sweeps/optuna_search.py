@@ -8,7 +8,8 @@ scheduler stopped it before, and FAIL with a reason otherwise.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import optuna
@@ -17,9 +18,11 @@ from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.search import Searcher
 
+from bdw.errors import InputError
 from sweeps.objective import Objective
 from sweeps.results import DUPLICATE_OF
-from sweeps.study import SETTLED
+from sweeps.storage import told_clearly
+from sweeps.study import CRASHED, SETTLED
 
 # Figures of the last report that become attributes of the Optuna trial.
 RECORDED = (
@@ -62,6 +65,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._open = max(0, num_new)
         self._live: dict[str, optuna.Trial] = {}
         self._crashed: dict[str, optuna.Trial] = {}
+        self._last_rows: dict[str, Mapping[str, Any]] = {}
+        self._trouble: InputError | None = None
 
     @property
     def num_open(self) -> int:
@@ -70,8 +75,12 @@ class StudySearcher(Searcher):  # type: ignore[misc]
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial's config, or `Searcher.FINISHED`."""
-        if self._open == 0:
+        if self._open == 0 or self._trouble is not None:
             return str(Searcher.FINISHED)
+        with self._remembering_trouble():
+            return self._suggest(trial_id)
+
+    def _suggest(self, trial_id: str) -> dict[str, Any] | str:
         for _ in range(MAX_REDRAWS):
             trial = self._study.ask()
             config = dict(self._propose(trial))
@@ -89,7 +98,9 @@ class StudySearcher(Searcher):  # type: ignore[misc]
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """Store the epoch's value as an intermediate value."""
-        self._report_epoch(self._live[trial_id], result)
+        self._last_rows[trial_id] = result
+        with self._remembering_trouble():
+            self._report_epoch(self._live[trial_id], result)
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
         """Tell the study how the trial ended."""
@@ -99,18 +110,39 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         if error:
             self._crashed[trial_id] = trial  # Tune says why only afterwards, to its callbacks: see `Reasons`.
             return
-        self._tell(trial, result or {})
+        self._last_rows.pop(trial_id, None)
+        with self._remembering_trouble():
+            self._tell(trial, result or {})
 
     def explain_crash(self, trial_id: str, reason: str) -> None:
-        """Tell a trial that crashed as failed, for this reason."""
+        """Tell a trial that crashed as failed, for this reason; it will be tried again when the sweep is started."""
         trial = self._crashed.pop(trial_id, None)
-        if trial is not None:
-            self._fail(trial, reason)
+        last = self._last_rows.pop(trial_id, {})
+        # Without its storage the study learns of it when it is opened again: it was running then.
+        if trial is not None and self._trouble is None:
+            with self._remembering_trouble():
+                self._record(trial, last)
+                trial.set_user_attr(CRASHED, True)
+                self._fail(trial, reason)
 
     def close(self) -> None:
-        """Tell crashed trials whose reason never came. Call it after `Tuner.fit`."""
+        """Tell crashed trials whose reason never came. Call it after `Tuner.fit`.
+
+        Raises `InputError` if the study's storage was lost on the way: Tune takes that for a failure of the trials.
+        """
         for trial_id in list(self._crashed):
             self.explain_crash(trial_id, "crashed; the reason stands in Ray's logs")
+        if self._trouble is not None:
+            raise self._trouble
+
+    @contextmanager
+    def _remembering_trouble(self) -> Iterator[None]:
+        try:
+            with told_clearly():
+                yield
+        except InputError as error:
+            self._trouble = error
+            raise
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
         """Accept only a Tuner without a metric or a parameter space of its own."""
@@ -133,18 +165,17 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         return None
 
     def _report_epoch(self, trial: optuna.Trial, result: Mapping[str, Any]) -> None:
-        if not self._objective.is_single or "epoch" not in result:
+        if "epoch" not in result:
             return
-        (value,) = self._objective.values(result)
-        step = int(result["epoch"])
-        reported = self._study._storage.get_trial(trial._trial_id).intermediate_values
-        if math.isfinite(value) and step not in reported:  # A trial that was retried repeats its first epochs.
-            trial.report(value, step=step)
+        score, step = self._objective.values(result)[0], int(result["epoch"])
+        storage = self._study._storage
+        reported = storage.get_trial(trial._trial_id).intermediate_values
+        if math.isfinite(score) and step not in reported:  # A trial that was retried repeats its first epochs.
+            # `Trial.report` does the same, but refuses where there are several objectives.
+            storage.set_trial_intermediate_value(trial._trial_id, step, score)
 
     def _tell(self, trial: optuna.Trial, result: Mapping[str, Any]) -> None:
-        for key in RECORDED:
-            if key in result:
-                trial.set_user_attr(key, result[key])
+        self._record(trial, result)
         values = self._objective.values(result)
         if result.get("failure"):
             self._fail(trial, str(result["failure"]))
@@ -164,6 +195,11 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             self._report_epoch(trial, result)
             trial.set_user_attr("pruned_at_epoch", int(result["epoch"]))
             self._study.tell(trial, state=TrialState.PRUNED)
+
+    def _record(self, trial: optuna.Trial, result: Mapping[str, Any]) -> None:
+        for key in RECORDED:
+            if key in result:
+                trial.set_user_attr(key, result[key])
 
     def _fail(self, trial: optuna.Trial, reason: str) -> None:
         trial.set_user_attr("reason", reason)

@@ -81,6 +81,10 @@ class Places:
         """Where the run's copy is kept, if machines share no file system."""
         return f"{self.copy_at}/runs/{run}" if self.copy_at else None
 
+    def found_at(self, run: str) -> str:
+        """Where whoever looks at the study finds the run's files."""
+        return self.run_copy(run) or self.run_dir(run)
+
     def prepare(self) -> None:
         """Make the directory, and bring the study back from its copy if that is further.
 

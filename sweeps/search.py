@@ -41,6 +41,7 @@ def run_search(experiment: SearchExperiment, study: optuna.Study, workload: Work
         run = places.run_name(config, METHOD, experiment.rooms[config.data.target].contents)
         labels = {
             "run": run,
+            "run_dir": places.found_at(run),
             "title": describe(parameters),
             "method": METHOD,
             "domain": config.data.target,

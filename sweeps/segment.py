@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,7 @@ def run_segment(
     """Run the searcher's trials to their ends.
 
     Tune is always started afresh: what is done is in the study, and a trial finds its checkpoint in its run directory.
+    Raises `InputError` if the study's storage is lost on the way.
     """
     if searcher.num_open == 0:
         return
@@ -130,7 +132,7 @@ def run_segment(
         last_epoch=last_epoch,
         console=console,
     )
-    with progress:
+    with progress, contextlib.closing(searcher):
         tune.Tuner(
             tune.with_resources(run_trial, workload.resources()),
             tune_config=tune.TuneConfig(
@@ -157,7 +159,6 @@ def run_segment(
                 verbose=0,
             ),
         ).fit()
-    searcher.close()
 
 
 class Publish(tune.Callback):  # type: ignore[misc]

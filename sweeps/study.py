@@ -12,13 +12,16 @@ from typing import Any, Literal
 
 import numpy as np
 import optuna
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from bdw.errors import InputError
+from sweeps.storage import open_database, open_journal, told_clearly
 
 Direction = Literal["minimize", "maximize"]
+
+CRASHED = "crashed"
+"""User attribute of a trial that failed without a word of its own: an exception, or its process or machine died."""
 
 # States that need no more work. A failed trial is not among them: what it should have found out is still unknown.
 SETTLED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -43,13 +46,11 @@ def only_driver(sweep_dir: Path) -> Iterator[None]:
 
 
 def open_storage(journal: Path, url: str | None = None) -> BaseStorage:
-    """The journal file, or the database at an SQLAlchemy URL (`sqlite:///study.db`, `postgresql://...`)."""
-    if url is None:
-        return JournalStorage(JournalFileBackend(str(journal)))
-    try:
-        return RDBStorage(url)
-    except Exception as error:  # SQLAlchemy's and the drivers' errors have no common base.
-        raise InputError(f"study_storage: {url!r} cannot be opened: {str(error).splitlines()[0]}") from error
+    """The journal file, or the database at an SQLAlchemy URL (`sqlite:///study.db`, `postgresql://...`).
+
+    Raises `InputError` if it cannot be opened.
+    """
+    return open_journal(journal) if url is None else open_database(url)
 
 
 def open_study(
@@ -71,43 +72,49 @@ def open_study(
             seed would repeat its first proposals.
 
     Raises:
-        InputError: The name belongs to another experiment; says which settings differ.
+        InputError: The name belongs to another experiment (says which settings differ), or the storage is gone.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(storage=storage, study_name=name, directions=list(directions), load_if_exists=True)
-    wanted = json.loads(json.dumps(dict(experiment)))
-    stored = study.user_attrs.get("experiment")
-    if stored is not None and stored != wanted:
-        raise InputError(
-            f"name: {name!r} holds another experiment ({_difference(stored, wanted)}); choose another name"
-        )
-    if stored is None:
-        study.set_user_attr("experiment", wanted)
-    segment = study.user_attrs.get("segments", 0)
-    study.set_user_attr("segments", segment + 1)
+    with told_clearly():
+        study = optuna.create_study(storage=storage, study_name=name, directions=list(directions), load_if_exists=True)
+        wanted = json.loads(json.dumps(dict(experiment)))
+        stored = study.user_attrs.get("experiment")
+        if stored is not None and stored != wanted:
+            raise InputError(
+                f"name: {name!r} holds another experiment ({_difference(stored, wanted)}); choose another name"
+            )
+        if stored is None:
+            study.set_user_attr("experiment", wanted)
+        segment = study.user_attrs.get("segments", 0)
+        study.set_user_attr("segments", segment + 1)
     study.sampler = _sampler(int(np.random.SeedSequence([seed, segment]).generate_state(1)[0]))
     return study
 
 
 def requeue_unfinished(study: optuna.Study, *, enqueue: bool = True) -> int:
-    """Queue the parameters of trials that a dead driver left running again and fail these; returns how many.
+    """Fail the trials that a dead driver left running, and queue them again; returns how many are continued.
 
-    A trial's run directory follows from its parameters, so the new trial continues from the old one's checkpoint.
+    So are trials that crashed, once each: a machine that died is no reason to lose what was tried. A trial's run
+    directory follows from its parameters, so that the new trial continues from the old one's checkpoint.
     Without `enqueue` they are only failed, for a caller that knows by itself what is still to do.
     """
-    unfinished = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    queued = {trial.user_attrs.get("continues") for trial in waiting}
-    for trial in unfinished:
+    trials = study.get_trials(deepcopy=False)
+    continued = {trial.user_attrs.get("continues") for trial in trials}
+    crashes = {trial.number for trial in trials if trial.user_attrs.get(CRASHED)}
+    unfinished = [trial for trial in trials if trial.state == TrialState.RUNNING]
+    crashed = [trials[number] for number in crashes if trials[number].user_attrs.get("continues") not in crashes]
+    lost = [*unfinished, *(trial for trial in crashed if trial.number not in continued)]
+    for trial in sorted(lost, key=lambda trial: trial.number):
         # Queued first: a kill in between must leave a trial twice rather than never.
-        if enqueue and trial.number not in queued:
+        if enqueue and trial.number not in continued:
             kept = {key: trial.user_attrs[key] for key in ("origin",) if key in trial.user_attrs}
             parameters = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
             study.enqueue_trial(parameters, user_attrs={**kept, "continues": trial.number})
-        # The study's own methods cannot annotate a trial that another process asked for.
-        study._storage.set_trial_user_attr(trial._trial_id, "reason", "the driver ended before the trial did")
-        study.tell(trial.number, state=TrialState.FAIL)
-    return len(unfinished)
+        if trial.state == TrialState.RUNNING:
+            # The study's own methods cannot annotate a trial that another process asked for.
+            study._storage.set_trial_user_attr(trial._trial_id, "reason", "the driver ended before the trial did")
+            study.tell(trial.number, state=TrialState.FAIL)
+    return len(lost) if enqueue else len(unfinished)
 
 
 def settled_trials(study: optuna.Study) -> list[FrozenTrial]:

@@ -122,6 +122,38 @@ def test_crash_fails_with_the_reason_that_comes_later(reopen: Open) -> None:
     assert reasons == ["ValueError: no", "crashed; the reason stands in Ray's logs"]
 
 
+def test_a_crashed_trial_keeps_what_it_cost_and_is_continued_once(reopen: Open) -> None:
+    def crash() -> optuna.Study:
+        study = reopen()
+        requeue_unfinished(study)
+        searcher = searcher_for(study)
+        searcher.suggest("a")
+        searcher.on_trial_result("a", row(1, 0.2))
+        searcher.on_trial_complete("a", error=True)
+        searcher.explain_crash("a", "ActorDiedError: its machine went away")
+        return study
+
+    first = only_trial(crash())
+    assert first.state == TrialState.FAIL
+    assert {"epoch": 1, "wall_seconds": 1.5, "instances_seen": 100, "crashed": True}.items() <= first.user_attrs.items()
+    study = reopen()
+    assert requeue_unfinished(study) == 1
+    assert requeue_unfinished(study) == 0
+    second = crash().get_trials()[-1]
+    assert second.user_attrs["continues"] == 0
+    assert second.params == first.params
+    # Twice is a reason to try something else.
+    assert requeue_unfinished(reopen()) == 0
+    assert crash().get_trials()[-1].params != first.params
+
+
+def test_own_failures_are_not_tried_again(reopen: Open) -> None:
+    searcher = searcher_for(reopen())
+    searcher.suggest("a")
+    searcher.on_trial_complete("a", row(1, failure="NonFiniteError: loss is not finite"))
+    assert requeue_unfinished(reopen()) == 0
+
+
 def test_nothing_is_left_running_and_the_budget_holds(reopen: Open) -> None:
     searcher = searcher_for(reopen(), num_new=3)
     for i, last in enumerate((row(3, ended=True), row(1), row(1, failure="x"))):
@@ -139,6 +171,7 @@ def test_several_objectives(reopen: Open) -> None:
     searcher.on_trial_complete("a", row(3, 0.6, ended=True))
     study = reopen(optimised="accuracy-seconds")
     assert only_trial(study).values == [0.6, 4.5]
+    assert only_trial(study).intermediate_values == {1: 0.5, 3: 0.6}
     assert len(study.best_trials) == 1
 
 
@@ -243,9 +276,21 @@ def test_a_second_driver_is_refused(tmp_path: Path) -> None:
         pass
 
 
-def test_a_storage_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"study_storage: 'nonsense' cannot be opened"):
-        open_storage(tmp_path / "unused", "nonsense")
+def test_a_storage_that_goes_away_ends_the_search_with_one_line(reopen: Open, tmp_path: Path) -> None:
+    searcher = searcher_for(reopen())
+    searcher.suggest("a")
+    searcher.suggest("b")
+    (tmp_path / "study.journal").rename(tmp_path / "away")
+    (tmp_path / "study.journal").mkdir()
+    with pytest.raises(InputError, match="study: its storage is locked or gone: Is a directory"):
+        searcher.on_trial_result("a", row(1))
+    assert searcher.suggest("c") == Searcher.FINISHED
+    searcher.on_trial_complete("b", error=True)
+    with pytest.raises(InputError, match="study: its storage is locked or gone"):
+        searcher.close()
+    (tmp_path / "study.journal").rmdir()
+    (tmp_path / "away").rename(tmp_path / "study.journal")
+    assert requeue_unfinished(reopen()) == 2
 
 
 def test_a_database_works_like_the_journal(tmp_path: Path) -> None:

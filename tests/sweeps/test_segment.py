@@ -106,6 +106,7 @@ def test_true_states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert complete.state == TrialState.COMPLETE
     assert complete.user_attrs["epoch"] == EPOCHS
     assert {row["metric"] for row in complete.user_attrs["results"]} >= {"accuracy"}
+    assert complete.user_attrs.keys() >= {"run", "method", "wall_seconds", "instances_seen"}
     assert pruned.state == TrialState.PRUNED
     assert list(pruned.intermediate_values) == [1]
     assert not_finite.state == TrialState.FAIL

@@ -1,0 +1,90 @@
+"""Where studies are kept: opened, mended after a kill, and a clear line for one that is locked, damaged or gone."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from optuna.exceptions import StorageInternalError
+from optuna.storages import JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages.journal._file import get_lock_file
+
+from bdw.errors import InputError
+
+OPENING_ATTEMPTS = 3
+LOCK_TIMEOUT = 60
+"""Seconds to wait for others that write to an SQLite file; its own default of 5 is short for several drivers."""
+
+
+def open_journal(path: Path) -> JournalStorage:
+    """The journal file, made if it is not there. Raises `InputError` if it cannot be read or written."""
+    try:
+        if path.exists():
+            mend(path)
+        return JournalStorage(JournalFileBackend(str(path)))
+    except OSError as error:
+        raise InputError(f"study: {path} cannot be opened: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, AssertionError) as error:  # Optuna, on lines not its own.
+        raise InputError(
+            f"study: {path} is damaged ({_first_line(error)}); allowed: a journal that Optuna wrote, or another name"
+        ) from error
+
+
+def open_database(url: str) -> RDBStorage:
+    """The database at an SQLAlchemy URL. Raises `InputError` if it cannot be reached, used or written."""
+    options = {"connect_args": {"timeout": LOCK_TIMEOUT}} if url.startswith("sqlite") else {}
+    for attempt in range(1, OPENING_ATTEMPTS + 1):
+        try:
+            return RDBStorage(url, engine_kwargs=options)
+        except Exception as error:  # SQLAlchemy's and the drivers' errors have no common base.
+            # Two processes that open a new database at once may both try to make its tables.
+            if attempt == OPENING_ATTEMPTS or "already exists" not in str(error):
+                raise InputError(f"study_storage: {url!r} cannot be opened: {_reason(error)}") from error
+            time.sleep(0.2 * attempt)
+    raise AssertionError("unreachable")
+
+
+@contextmanager
+def told_clearly(what: str = "study") -> Iterator[None]:
+    """`InputError` instead of what a storage raises that went away or stays locked while the block uses it."""
+    try:
+        yield
+    except StorageInternalError as error:
+        raise InputError(f"{what}: its storage is locked or gone: {_reason(error)}") from error
+    except OSError as error:
+        raise InputError(f"{what}: its storage is locked or gone: {error.strerror or error}") from error
+
+
+def mend(journal: Path) -> None:
+    """Cut off what a process that was killed, or whose disk was full, left of its last line.
+
+    Whoever writes next would continue that line, and nobody could read the journal any more.
+    """
+    with journal.open("rb") as file:
+        if _ends_in_a_line(file):
+            return
+    with get_lock_file(JournalFileSymlinkLock(str(journal))), journal.open("r+b") as file:
+        if not _ends_in_a_line(file):  # Nobody is in the middle of a line while we hold the lock.
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)
+
+
+def _ends_in_a_line(file: BinaryIO) -> bool:
+    if file.seek(0, os.SEEK_END) == 0:
+        return True
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what a driver said: Optuna wraps it in a guess about invalid data."""
+    return _first_line(error.__cause__ or error)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0].strip() or type(error).__name__
