@@ -6,6 +6,7 @@ leaves nothing that could be taken for a checkpoint.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,6 +81,10 @@ class Mirror:
         with self.files.open_input_stream(f"{self.root}/{name}") as stream:
             return bytes(stream.read()).decode("utf-8")
 
+    def write_text(self, name: str, text: str) -> None:
+        """Put that into a file of the copy. Raises `OSError` if the storage does not let us."""
+        self._write(name, text.encode("utf-8"))
+
     def push_files(self, folder: Path) -> None:
         """Copy the files that lie directly in a folder; hidden ones and sub-folders stay."""
         for path in sorted(folder.iterdir()):
@@ -121,7 +126,7 @@ class Mirror:
         selector = fs.FileSelector(f"{self.root}/{CHECKPOINTS}/{newest}")
         with replacing(run_dir / CHECKPOINTS / newest) as unfinished:
             for info in self.files.get_file_info(selector):
-                if info.base_name != COMPLETE:
+                if info.base_name != COMPLETE and not info.base_name.startswith("."):
                     self._pull(f"{CHECKPOINTS}/{newest}/{info.base_name}", unfinished / info.base_name)
 
     def checkpoints(self) -> list[checkpoint.Position]:
@@ -172,9 +177,15 @@ class Mirror:
             with self.files.open_output_stream(f"{folder}/{base_name}") as stream:
                 yield stream
             return
-        with self.files.open_output_stream(f"{folder}/.{base_name}.tmp") as stream:
-            yield stream
-        self.files.move(f"{folder}/.{base_name}.tmp", f"{folder}/{base_name}")
+        # Several processes may write the same file: each under a name of its own, and the last one's stays.
+        temporary = f"{folder}/.{base_name}.{uuid.uuid4().hex[:8]}.tmp"
+        try:
+            with self.files.open_output_stream(temporary) as stream:
+                yield stream
+            self.files.move(temporary, f"{folder}/{base_name}")
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
 
 
 def absolute(address: str) -> str:

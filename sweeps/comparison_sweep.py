@@ -13,7 +13,6 @@ from bdw.ray.cluster import running_ray
 from sweeps.comparison import Cell, run_comparison
 from sweeps.experiment import Experiment
 from sweeps.segment import Workload
-from sweeps.study import only_driver
 from sweeps.wrap_up import wrap_up_comparison
 
 
@@ -31,7 +30,7 @@ def compare_and_report(
     For `draw` and `ranked` see `wrap_up_comparison`. Raises `InputError` for what cannot work, and if nothing did.
     """
     places, options = experiment.places, experiment.options
-    with only_driver(places.path):
+    with experiment.only_driver(console.print):
         comparison = experiment.open_comparison()
         write_text(places.path / "config.json", json.dumps(experiment.described(), indent=2) + "\n")
         console.print(f"sweep {places.name} in {places.path}: starting Ray", soft_wrap=True)

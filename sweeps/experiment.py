@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,14 +17,16 @@ from bdw.data import load, packing_bar
 from bdw.data.problem import LabelledProgress, planned_target
 from bdw.errors import InputError
 from bdw.evaluation import Measure
-from sweeps import datasets
+from bdw.mirror import Mirror
+from sweeps import datasets, lease
+from sweeps.claim import CopyRegister, Register, StudyRegister
 from sweeps.datasets import DataChoice, Scale
 from sweeps.designs import Design, Room, searched
 from sweeps.objective import Objective, objective, score_alone
 from sweeps.options import SearchOptions, SweepOptions
 from sweeps.places import Places, portable
 from sweeps.space import Space
-from sweeps.study import open_storage, open_study
+from sweeps.study import only_driver, open_storage, open_study
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +77,21 @@ class Experiment:
         """What validation and test scores are."""
         return evaluation.measure(self.base.evaluation.measure)
 
+    @contextmanager
+    def only_driver(self, say: Callable[[str], None]) -> Iterator[None]:
+        """Hold the sweep while the block runs, its folder on this machine and its study wherever that is kept.
+
+        `say` gets a line for whoever waits. Raises `InputError` if another driver holds one of them.
+        """
+        with only_driver(self.places.path), lease.held(self._register(), name=self.places.name, say=say):
+            self.places.fetch()  # Another driver may have gone on until we held the lease.
+            yield
+
     def open_comparison(self) -> optuna.Study:
         """The comparison's study; raises `InputError` if the name belongs to another experiment."""
         return open_study(
             self._storage(),
-            f"{self.places.name}-comparison",
+            self._comparison_name,
             directions=score_alone(self.measure).directions,
             experiment=self.settings(),
             seed=self.options.seeds[0],
@@ -98,6 +112,16 @@ class Experiment:
             "targets": list(self.rooms),
             "settings": self.settings(),
         }
+
+    @property
+    def _comparison_name(self) -> str:
+        return f"{self.places.name}-comparison"
+
+    def _register(self) -> Register:
+        if self.places.copy_at is not None and self.options.study_storage is None:
+            return CopyRegister(Mirror.at(self.places.copy_at))
+        # Every experiment compares, so that this study stands for its search, too.
+        return StudyRegister(self._storage(), self._comparison_name, score_alone(self.measure).directions)
 
     def _storage(self) -> optuna.storages.BaseStorage:
         return open_storage(self.places.journal, self.options.study_storage)

@@ -86,7 +86,7 @@ class Places:
         return self.run_copy(run) or self.run_dir(run)
 
     def prepare(self) -> None:
-        """Make the directory, and bring the study back from its copy if that is further.
+        """Make the directory, and bring the study back.
 
         Raises `InputError` if the directory or the storage cannot be written.
         """
@@ -97,8 +97,13 @@ class Places:
         if not os.access(self.path, os.W_OK):
             raise InputError(f"storage_path: cannot write to {self.path}")
         if self.copy_at is not None:
+            Mirror.at(self.copy_at).require_writable()
+            self.fetch()
+
+    def fetch(self) -> None:
+        """Bring the study back from its copy if that is further."""
+        if self.copy_at is not None:
             copy = Mirror.at(self.copy_at)
-            copy.require_writable()
             # A journal only grows: the longer one is the later one.
             if copy.size_of(self.journal.name) > (self.journal.stat().st_size if self.journal.is_file() else -1):
                 copy.pull_files(self.path)

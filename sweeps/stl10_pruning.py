@@ -35,7 +35,6 @@ from sweeps.options import SearchOptions
 from sweeps.search import PAPER, best_trial, run_search
 from sweeps.segment import Workload
 from sweeps.space import fields_of
-from sweeps.study import only_driver
 from sweeps.wrap_up import require_complete_trial, wrap_up
 
 EXPERIMENT = "stl10_pruning"
@@ -57,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     places = experiment.places
     title = f"Pruning sweep on {options.data}"
     console = Console()
-    with only_driver(places.path):
+    with experiment.only_driver(console.print):
         study, comparison = experiment.open_search(), experiment.open_comparison()
         write_text(places.path / "config.json", json.dumps(experiment.described(), indent=2) + "\n")
         console.print(f"sweep {places.name} in {places.path}: starting Ray", soft_wrap=True)

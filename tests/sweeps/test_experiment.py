@@ -62,6 +62,28 @@ def test_a_study_of_other_data_is_refused(tmp_path: Path) -> None:
             both(experiment(tmp_path, "/data", **changed))
 
 
+@pytest.mark.parametrize("options", [{}, {"study_storage": "sqlite:///{}/study.db"}])
+def test_two_folders_do_not_make_two_drivers_of_one_study(tmp_path: Path, options: dict[str, str]) -> None:
+    shared = {name: value.format(tmp_path) for name, value in options.items()}
+    copy = None if shared else f"file://{tmp_path}/storage/sweep"
+
+    def on_machine(name: str) -> SearchExperiment:
+        found = experiment(tmp_path / name, "/data")
+        places = dataclasses.replace(found.places, copy_at=copy)
+        return dataclasses.replace(found, options=SearchOptions(**shared), places=places)
+
+    first, second = on_machine("one"), on_machine("two")
+    with first.only_driver(print):
+        both(first)
+        with pytest.raises(InputError, match="is being run by another process"), first.only_driver(print):
+            pass
+        with pytest.raises(InputError, match=r"is being run by process \d+ on"), second.only_driver(print):
+            pass
+        first.places.publish()
+    with second.only_driver(print):
+        assert second.open_search().user_attrs["segments"] == 2, "not the study that the first one left"
+
+
 def test_runs_on_other_data_are_other_runs(tmp_path: Path) -> None:
     def runs(found: SearchExperiment) -> list[str]:
         plain = [Method("RotNet", {"weighter": "uniform"})]
