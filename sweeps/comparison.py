@@ -103,6 +103,7 @@ def run_comparison(
             "domain": cell.domain,
             "seed": cell.seed,
             "git_revision": revision,
+            **workload.labels,
         }
         return {"plan": dataclasses.asdict(workload.plan(places, cell.config, cell.run)), "labels": labels}
 

@@ -27,6 +27,8 @@ MEASURED = {
     "wall_seconds": "wall_seconds",
     "instances_seen": "instances_seen",
     "target_instances_seen": "target_instances_seen",
+    "cpus": "cpus",
+    "gpus": "gpus",
     "kept_fraction": "kept_fraction",
     "planted_auroc": "planted_auroc",
     "epoch": "epoch",

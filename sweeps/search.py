@@ -47,6 +47,7 @@ def run_search(experiment: SearchExperiment, study: optuna.Study, workload: Work
             "domain": config.data.target,
             "seed": config.optimiser.seed,
             "git_revision": revision,
+            **workload.labels,
             "spared": trial.user_attrs.get("origin") == PAPER,  # The published grid is to be complete.
         }
         return {"plan": dataclasses.asdict(workload.plan(places, config, run)), "labels": labels}

@@ -92,6 +92,11 @@ class Workload:
             train_dir=places.train_dir,
         )
 
+    @property
+    def labels(self) -> dict[str, float]:
+        """What a trial reserves, to be stored with it."""
+        return {"cpus": self.cpus_per_trial, "gpus": self.gpus_per_trial}
+
     def resources(self) -> tune.PlacementGroupFactory:
         """What Tune reserves for a trial."""
         like_all = TrialPlan(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from bdw.errors import InputError
 from bdw.evaluation import Measure
 from bdw.export import RESULT_COLUMNS
 from bdw.report import write_sweep_report
+from bdw.report.sweep_cost import SweepCost
 from sweeps.comparison import Cell, comparison_rows, complete_cells
 from sweeps.experiment import Experiment
 from sweeps.pictures import draw_ranks, draw_trials
@@ -42,9 +43,10 @@ def wrap_up(
     """
     folder = experiment.places.path
     rows = search_rows(experiment, study)
-    for row in trial_rows(comparison, experiment.measure.name, prefix="comparison-"):
-        if row["method"] == baseline and row["domain"] == experiment.base.data.target:
-            rows.append(row)
+    compared = trial_rows(comparison, experiment.measure.name, prefix="comparison-")
+    _say_cost([*rows, *compared], console)
+    domain = experiment.base.data.target
+    rows += [row for row in compared if (row["method"], row["domain"]) == (baseline, domain)]
     write_trials(folder / "trials.csv", rows)
     missing = [draw_trials(pd.DataFrame(rows), experiment.measure, baseline, folder / "pareto.png")]
     missing.append(_compare(experiment, _write_results(experiment, comparison, cells), cells, console))
@@ -80,6 +82,7 @@ def wrap_up_comparison(
     rows = trial_rows(comparison, experiment.measure.name)
     if not rows:
         raise InputError("comparison: no run was started, so that there is nothing to compare")
+    _say_cost(rows, console)
     write_trials(folder / "trials.csv", rows)
     complete = complete_cells(comparison, cells)
     if not complete:
@@ -104,6 +107,10 @@ def _compare(experiment: Experiment, table: pd.DataFrame, cells: Sequence[Cell],
     missing = draw_ranks(table, experiment.places.path, measure=experiment.measure, remark=experiment.choice.remark)
     console.print(score_table(table, cells, experiment.measure))
     return missing
+
+
+def _say_cost(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
+    console.print(str(SweepCost.of(pd.DataFrame(list(rows)))), soft_wrap=True)
 
 
 def _say_left_out(missing: Sequence[str | None], console: Console) -> None:

@@ -12,6 +12,7 @@ from bdw.errors import InputError
 from bdw.report.page import Block, Headline, Page, Section, Table, Text, picture_file, write_page
 from bdw.report.run_files import RunFiles, read_run
 from bdw.report.run_report import settings_table
+from bdw.report.sweep_cost import SweepCost
 from bdw.report.table_files import column, read_json_object, read_table
 from bdw.report.trials_table import (
     NO_METHOD,
@@ -98,6 +99,11 @@ def _headlines(trials: pd.DataFrame) -> list[Headline]:
         Headline("Trials", f"{len(trials):,}", ", ".join(f"{number_of} {state}" for state, number_of in states.items()))
     )
     found.append(Headline("Time", seconds(column(trials, "wall_seconds").sum()), "over the trials listed"))
+    cost = SweepCost.of(trials)
+    if cost.gpu_hours > 0:
+        found.append(Headline("GPU-hours", f"{cost.gpu_hours:.2f}", "reserved while the trials trained"))
+    elif cost.cpu_hours > 0:
+        found.append(Headline("CPU-hours", f"{cost.cpu_hours:.2f}", "reserved while the trials trained"))
     seen = column(trials, "instances_seen").sum()
     found.append(Headline("Instances seen", count(seen), "source images, over the trials listed"))
     return found
