@@ -7,16 +7,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from optuna.exceptions import StorageInternalError
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.storages.journal._file import get_lock_file
+from sqlalchemy import event
+from sqlalchemy.exc import IntegrityError
 
 from bdw.errors import InputError
 
-OPENING_ATTEMPTS = 3
+OPENING_ATTEMPTS = 5
 LOCK_TIMEOUT = 60
 """Seconds to wait for others that write to an SQLite file; its own default of 5 is short for several drivers."""
 
@@ -40,13 +42,17 @@ def open_database(url: str) -> RDBStorage:
     options = {"connect_args": {"timeout": LOCK_TIMEOUT}} if url.startswith("sqlite") else {}
     for attempt in range(1, OPENING_ATTEMPTS + 1):
         try:
-            return RDBStorage(url, engine_kwargs=options)
+            storage = RDBStorage(url, engine_kwargs=options)
+            break
         except Exception as error:  # SQLAlchemy's and the drivers' errors have no common base.
-            # Two processes that open a new database at once may both try to make its tables.
-            if attempt == OPENING_ATTEMPTS or "already exists" not in str(error):
+            # Processes that open a new database at once may all try to make its tables and their first rows.
+            is_race = isinstance(error, IntegrityError) or "already exists" in str(error)
+            if attempt == OPENING_ATTEMPTS or not is_race:
                 raise InputError(f"study_storage: {url!r} cannot be opened: {_reason(error)}") from error
             time.sleep(0.2 * attempt)
-    raise AssertionError("unreachable")
+    if url.startswith("sqlite"):
+        _lock_before_reading(storage)
+    return storage
 
 
 @contextmanager
@@ -72,6 +78,24 @@ def mend(journal: Path) -> None:
         if not _ends_in_a_line(file):  # Nobody is in the middle of a line while we hold the lock.
             file.seek(0)
             file.truncate(file.read().rfind(b"\n") + 1)
+
+
+def _lock_before_reading(storage: RDBStorage) -> None:
+    """Let an SQLite file be locked from a transaction's first read on.
+
+    It knows no SELECT ... FOR UPDATE, on which Optuna relies: two processes would take the same waiting trial. The
+    recipe is that of SQLAlchemy's manual ("Serializable isolation / Savepoints / Transactional DDL").
+    """
+
+    def leave_it_to_us(connection: Any, record: object) -> None:
+        connection.isolation_level = None
+
+    def begin(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    event.listen(storage.engine, "connect", leave_it_to_us)
+    event.listen(storage.engine, "begin", begin)
+    storage.engine.dispose()  # Connections that were made before.
 
 
 def _ends_in_a_line(file: BinaryIO) -> bool:

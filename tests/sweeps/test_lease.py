@@ -142,7 +142,9 @@ def test_a_copy_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_killed_one_here_is_followed_at_once(tmp_path: Path, kind: str) -> None:
-    process = multiprocessing.get_context("spawn").Process(target=claim_and_die, args=(tmp_path, kind))
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload([__name__])
+    process = server.Process(target=claim_and_die, args=(tmp_path, kind))
     process.start()
     process.join()
     assert process.exitcode == 9
@@ -161,9 +163,12 @@ def claim_and_die(folder: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_of_those_who_start_together_one_drives(tmp_path: Path, kind: str) -> None:
     """Each takes the others for machines far away, of whose processes it knows nothing."""
-    spawn = multiprocessing.get_context("spawn")
-    start, outcomes, done = spawn.Barrier(3), spawn.Queue(), spawn.Event()
-    processes = [spawn.Process(target=race, args=(tmp_path, kind, n, start, outcomes, done)) for n in range(3)]
+    server = multiprocessing.get_context("forkserver")  # Imports once for all.
+    server.set_forkserver_preload([__name__])
+    start, outcomes, done = server.Barrier(3), server.Queue(), server.Event()
+    processes = [
+        server.Process(target=race, args=(tmp_path, kind, n, start, outcomes, done), daemon=True) for n in range(3)
+    ]
     for process in processes:
         process.start()
     found = [outcomes.get(timeout=120) for _ in processes]
