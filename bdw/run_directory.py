@@ -6,6 +6,7 @@ import csv
 import importlib.metadata
 import io
 import json
+import os
 import platform
 import re
 import subprocess
@@ -41,6 +42,7 @@ FREE_ON_RESUME = frozenset(
         "download",
     }
 )
+REVISION_VARIABLE = "BDW_GIT_REVISION"
 _REPORTED_PACKAGES = ("bdw", "torch", "torchvision", "numpy", "scipy", "scikit-learn")
 
 
@@ -132,12 +134,17 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def git_revision() -> str | None:
-    """The commit that this code was checked out from, `-dirty` if changed since; none outside a checkout."""
+    """The commit that this code was checked out from, `-dirty` if changed since.
+
+    A copy that was uploaded to a cluster has no history: whoever sends one says in the environment variable
+    `REVISION_VARIABLE` what it is a copy of. None where neither is known.
+    """
+    told = os.environ.get(REVISION_VARIABLE) or None
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip() or None
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip() or told
     except (OSError, subprocess.SubprocessError):
-        return None
+        return told
 
 
 def _version(package: str) -> str | None:

@@ -26,6 +26,7 @@ from typing import Annotated
 import tyro
 
 from bdw.errors import InputError, unknown_option
+from bdw.run_directory import REVISION_VARIABLE, git_revision
 from sweeps import command_line, job_server
 from sweeps.job_server import Details, JobServer, JobServerError
 from sweeps.options import SweepOptions
@@ -89,7 +90,8 @@ def main(arguments: Sequence[str] | None = None, *, connect: Callable[[str], Job
     hints = f"follow it: {to_follow}; stop it: {to_stop}"
     try:
         # No pip, no uv: each would copy the cluster's environment, gigabytes of it, once more on every machine.
-        job_server.submit(server, entrypoint=entrypoint, submission_id=job, runtime_env={"working_dir": str(ROOT)})
+        environment = {"working_dir": str(ROOT), **_revision()}
+        job_server.submit(server, entrypoint=entrypoint, submission_id=job, runtime_env=environment)
         say(f"job {job}: `{entrypoint}` at {address}")
         if not options.wait:
             say(hints)
@@ -187,6 +189,12 @@ class EndOfLog:
 def say(line: str) -> None:
     """Ours, besides the job's own output on stdout."""
     print(f"{PROG}: {line}", file=sys.stderr, flush=True)
+
+
+def _revision() -> dict[str, dict[str, str]]:
+    """What the uploaded copy, which has no history, is a copy of."""
+    revision = git_revision()
+    return {"env_vars": {REVISION_VARIABLE: revision}} if revision else {}
 
 
 def _is_script(path: Path) -> bool:

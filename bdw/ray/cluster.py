@@ -15,6 +15,7 @@ from typing import Any
 import ray
 
 from bdw.errors import InputError
+from bdw.run_directory import REVISION_VARIABLE, git_revision
 
 ROOT = Path(__file__).resolve().parents[2]
 DRIVER_RESOURCE = "trial_driver"
@@ -89,7 +90,9 @@ def _job_environment() -> dict[str, Any]:
     """Ship this checkout to the workers, unless the job was submitted with a working directory of its own."""
     submitted = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")).get("runtime_env") or {}
     given = submitted.get("env_vars", {})  # Ray refuses a variable that job and driver both set.
-    environment: dict[str, Any] = {"env_vars": {k: v for k, v in WORKER_VARIABLES.items() if k not in given}}
+    revision = git_revision()
+    wanted = WORKER_VARIABLES | ({REVISION_VARIABLE: revision} if revision else {})
+    environment: dict[str, Any] = {"env_vars": {k: v for k, v in wanted.items() if k not in given}}
     # Where the package is installed there is no checkout to ship, and the cluster must have it installed, too.
     if "working_dir" not in submitted and (ROOT / "pyproject.toml").is_file():
         environment["working_dir"] = str(ROOT)

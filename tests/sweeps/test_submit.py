@@ -14,6 +14,7 @@ import ray
 from ray.job_submission import JobStatus
 
 from bdw.errors import InputError
+from bdw.run_directory import git_revision
 from sweeps import submit
 from sweeps.upload import Upload
 
@@ -80,7 +81,7 @@ def test_the_checkout_goes_along_and_nothing_is_installed(capsys: pytest.Capture
     options = ["--name", "with space", "--smoke", "--storage-path", "s3://bucket/path"]
     assert run(server, "--address", "http://head:8265/", SCRIPT, "--", *options) == 0
     (job,) = server.jobs
-    assert job["runtime_env"] == {"working_dir": str(ROOT)}
+    assert job["runtime_env"] == {"working_dir": str(ROOT), "env_vars": {"BDW_GIT_REVISION": git_revision()}}
     assert shlex.split(job["entrypoint"]) == ["python", SCRIPT, *options]
     assert job["submission_id"].startswith("stl10_pruning-")
     assert server.addresses == ["http://head:8265"]
@@ -88,6 +89,13 @@ def test_the_checkout_goes_along_and_nothing_is_installed(capsys: pytest.Capture
     assert said.out == "printed by the job\n"
     assert f"{Upload.of(ROOT).in_words()} to upload from {ROOT}" in said.err
     assert "storage-path" not in said.err.split("job ")[0]
+
+
+def test_what_is_no_checkout_tells_no_revision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submit, "git_revision", lambda: None)
+    server = FakeServer()
+    assert run(server, SCRIPT) == 0
+    assert server.jobs[0]["runtime_env"] == {"working_dir": str(ROOT)}
 
 
 @pytest.mark.parametrize("given", [SCRIPT, str(ROOT / SCRIPT), "stl10_pruning.py"])
