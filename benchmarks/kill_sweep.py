@@ -76,14 +76,8 @@ class Driver:
         self._folder = folder
         self._command = [
             *(sys.executable, "-m", "benchmarks.grid_sweep", "--storage-path", str(folder), "--name", NAME),
-            *(
-                "--samples",
-                str(arguments.trials),
-                "--epochs",
-                str(arguments.epochs),
-                "--max-source",
-                str(arguments.max_source),
-            ),
+            *("--samples", str(arguments.trials), "--epochs", str(arguments.epochs)),
+            *("--max-source", str(arguments.max_source)),
             *("--targets", "digits", "--concurrency", str(arguments.concurrency)),
             # Trials share CPUs, so that there are some side by side on any machine.
             *("--cpus-per-trial", str((os.cpu_count() or 1) / arguments.concurrency)),
