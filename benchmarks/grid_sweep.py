@@ -20,7 +20,7 @@ from sweeps.experiment import SearchExperiment
 from sweeps.options import SearchOptions
 from sweeps.search import run_search
 from sweeps.segment import Workload
-from sweeps.space import ETA, LAMBDA, RHO, Space
+from sweeps.space import Space
 
 EXPERIMENT = "grid_sweep"
 ETAS, RHOS, LAMBDAS = (100.0, 10.0, 1.0, 0.1), (0.5, 0.7, 0.9), (0.1, 0.25)
@@ -35,12 +35,8 @@ class Grid(Space):
 
     def paper_cells(self) -> list[dict[str, Any]]:
         """The cells."""
-        fixed = {"meta_loss": "prototype", "design": str(self.designs[0])}
-        points = itertools.product(LAMBDAS, RHOS, ETAS)
-        return [
-            {ETA: eta, RHO: rho, LAMBDA: threshold, **fixed}
-            for threshold, rho, eta in itertools.islice(points, self.size)
-        ]
+        points = ((eta, rho, cdf_threshold) for cdf_threshold, rho, eta in itertools.product(LAMBDAS, RHOS, ETAS))
+        return self.cells(itertools.islice(points, self.size))
 
 
 def main() -> None:
@@ -49,7 +45,7 @@ def main() -> None:
     found = SearchExperiment.settle(EXPERIMENT, options, datasets.choose("digits"))
     experiment = dataclasses.replace(
         found,
-        space=Grid(found.space.designs, found.num_trials),
+        space=Grid(**vars(found.space), size=found.num_trials),
         # All checkpoints stay, so that one can see whether any was written a second time.
         base=found.base.replace(keep_checkpoints=found.base.optimiser.epochs),
     )

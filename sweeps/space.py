@@ -6,7 +6,7 @@ The paper's eight cells come first.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,13 +47,14 @@ class Space:
 
     def paper_cells(self) -> list[dict[str, Any]]:
         """Table 3: eta in {10, 1} x rho in {0.5, 0.9} x lambda in {0.1, 0.25}."""
+        return self.cells(itertools.product((10.0, 1.0), (0.5, 0.9), (0.1, 0.25)))
+
+    def cells(self, points: Iterable[tuple[float, float, float]]) -> list[dict[str, Any]]:
+        """Points of the space with these (eta, rho, lambda) and all else as in the paper."""
         fixed = {"meta_loss": "prototype", "design": str(self.designs[0]), INTERVAL: 1}
         if self.num_views > 1:
             fixed[VIEWS] = self.num_views
-        return [
-            {ETA: eta, RHO: rho, LAMBDA: cdf_threshold, **fixed}
-            for eta, rho, cdf_threshold in itertools.product((10.0, 1.0), (0.5, 0.9), (0.1, 0.25))
-        ]
+        return [{ETA: eta, RHO: rho, LAMBDA: cdf_threshold, **fixed} for eta, rho, cdf_threshold in points]
 
 
 def fields_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
