@@ -299,7 +299,7 @@ def main(arguments: Arguments) -> None:
         length = train_undisturbed(arena, folder / "peace")
         expected = digest(folder / "peace")
         print(f"undisturbed: {length:.1f} s from the first checkpoint to the end, digest {expected[:16]}", flush=True)
-        log = []
+        log: list[dict[str, Any]] = []
         while len(log) < arguments.runs:
             victim, delay = VICTIMS[len(log) % len(VICTIMS)], chance.uniform(0, 0.9 * length)
             result, said = train_disturbed(arena, folder / "run", expected, victim, delay, chance)

@@ -129,7 +129,7 @@ class Driver:
     def _remember(self) -> list[psutil.Process]:
         """All processes below the driver that lives now; once it is dead they have another parent, or none."""
         try:
-            below = psutil.Process(self._process.pid).children(recursive=True)
+            below: list[psutil.Process] = psutil.Process(self._process.pid).children(recursive=True)
         except psutil.NoSuchProcess:
             return []
         known = set(self._started)

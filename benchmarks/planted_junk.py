@@ -10,6 +10,7 @@ import statistics
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import tyro
@@ -39,7 +40,7 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     """Run everything, print AUROCs by epoch, and keep them if asked to."""
     torch.set_num_threads(1)
-    runs = []
+    runs: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         base = RunConfig.from_flat(
             {"prune": False, "epochs": arguments.epochs, "weight_lr": arguments.weight_lr, "device": "cpu"}

@@ -270,7 +270,7 @@ def _context() -> multiprocessing.context.ForkServerContext:
 
 def _worker(rank: int, sender: Any, part: str, n: int, rounds: int, seed: int, folder: Path, world: int) -> None:
     if world > 1:
-        store = dist.FileStore(str(folder / "store"), world)
+        store = dist.FileStore(str(folder / "store"), world)  # type: ignore[attr-defined]
         dist.init_process_group("gloo", store=store, rank=rank, world_size=world, timeout=PATIENCE)
     run = PARTS[part](n, folder, seed)
     run()  # code and workspaces that are loaded once are no part of it
@@ -310,7 +310,7 @@ def _bytes_made(part: str, run: Run, folder: Path) -> dict[str, int]:
         handed_over += tensor.numel() * tensor.element_size()
         return all_gather(parts, tensor)
 
-    dist.all_gather = count
+    dist.all_gather = count  # type: ignore[assignment]
     try:
         run()
     finally:
@@ -375,9 +375,9 @@ def main(arguments: Arguments) -> None:
             "local_batch": LOCAL_BATCH, "steps_in_step": STEPS, "state_bytes": held, "made_bytes": made,
             "gradient_bytes": gradients, "costs": [vars(cost) for cost in costs],
         }  # fmt: skip
-        before = RESULTS / "scaling-cpu.json"
-        if set(arguments.parts) != set(PARTS) and before.exists():
-            contents = with_other_parts(contents, json.loads(before.read_text(encoding="utf-8")))
+        earlier = RESULTS / "scaling-cpu.json"
+        if set(arguments.parts) != set(PARTS) and earlier.exists():
+            contents = with_other_parts(contents, json.loads(earlier.read_text(encoding="utf-8")))
         write_result("scaling-cpu", contents)
 
 

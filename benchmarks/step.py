@@ -172,7 +172,7 @@ def main(arguments: Arguments) -> None:
     chosen = (arguments.threads, arguments.seed)
     variants = {part: prepare(arguments.setting, part, *chosen) for part in PARTS}
     seconds = interleaved_seconds(variants, arguments.rounds)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for part in PARTS:
         median, low, high = ratio(seconds, part, "plain")
         memory = peak_megabytes(prepare, arguments.setting, part, *chosen) if arguments.memory else math.nan
