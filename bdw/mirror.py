@@ -188,6 +188,12 @@ class Mirror:
             raise
 
 
+def below(address: str, name: str) -> str:
+    """The address of a sub-folder; what stands behind a `?` (an S3 server's own endpoint, say) stays behind."""
+    path, mark, options = address.partition("?")
+    return f"{path.rstrip('/')}/{name}{mark}{options}"
+
+
 def absolute(address: str) -> str:
     """The address as it is understood on every machine: a path made absolute, with `~` for the user's home."""
     return address if "://" in address else str(Path(address).expanduser().absolute())

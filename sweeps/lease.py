@@ -45,6 +45,10 @@ def held(register: Register, *, name: str, say: Callable[[str], None], timing: T
     timing = timing or Timing()
     claim = _claim(register, name, say, timing)
     heart = _Heart(register, claim, timing.beat)
+    interrupts = signal.getsignal(signal.SIGINT)
+    if interrupts in (signal.SIG_IGN, signal.SIG_DFL):
+        # A shell has what it starts in the background ignore SIGINT, and the heart could not break the block off.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     heart.start()
     try:
         yield claim
@@ -57,6 +61,8 @@ def held(register: Register, *, name: str, say: Callable[[str], None], timing: T
         ) from None
     finally:
         heart.stop()
+        if interrupts is not None:  # None: not set from Python, and not changed by us.
+            signal.signal(signal.SIGINT, interrupts)
         with suppress(InputError):  # Without its storage nobody can read the claim either; it is stale soon.
             found = register.read()
             if found is not None and found.owner == claim.owner:

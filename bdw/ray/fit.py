@@ -23,7 +23,7 @@ from bdw.data import packing_bar
 from bdw.errors import InputError, RunError, RunStopped
 from bdw.headline import headline
 from bdw.interruptions import Notice, NoticeBoard, terminations
-from bdw.mirror import absolute
+from bdw.mirror import absolute, below
 from bdw.progress import ConsoleProgress
 from bdw.ray.cluster import Cluster, running_ray
 from bdw.ray.mailbox import Postman, open_mailbox
@@ -285,7 +285,7 @@ def _require_shared_folder(mark: Path) -> None:
 
 def _ray_files(config: RunConfig) -> str:
     assert config.output.storage_path is not None
-    return f"{config.output.storage_path.rstrip('/')}/ray"
+    return below(config.output.storage_path, "ray")
 
 
 def _last_line(error: BaseException) -> str:

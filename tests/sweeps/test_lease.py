@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -108,10 +109,25 @@ def test_whoever_wakes_up_when_the_other_is_done_stops_too(register: Register) -
         lose(register, None)
 
 
+@pytest.mark.parametrize("disposition", [signal.SIG_IGN, signal.SIG_DFL])
+def test_whoever_was_started_in_the_background_stops_too(tmp_path: Path, disposition: signal.Handlers) -> None:
+    """A shell has what it starts in the background ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, disposition)
+    try:
+        with pytest.raises(InputError, match="'sweep' was taken over by process 1 on far-away"):
+            lose(register_at(tmp_path, "journal"), elsewhere())
+        assert signal.getsignal(signal.SIGINT) == disposition
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def lose(register: Register, to: Claim | None) -> None:
-    with holding(register):
+    # Right after a sign of life there is time until the next one, which would overwrite the other's claim.
+    slow = Timing(settle=0.05, beat=1.0, patience=6.0)
+    with held(register, name="sweep", say=quietly, timing=slow) as claim:
+        wait_until(lambda: found(register).beats > claim.beats)
         register.write(to)
-        time.sleep(60)
+        time.sleep(20)
 
 
 def test_ctrl_c_is_ctrl_c(register: Register) -> None:
