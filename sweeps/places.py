@@ -13,7 +13,7 @@ from typing import Any
 
 from bdw.config import RunConfig
 from bdw.errors import InputError
-from bdw.mirror import Mirror
+from bdw.mirror import Mirror, below
 from bdw.run_directory import FREE_ON_RESUME
 
 CACHE = "~/.cache/bdw/sweeps"
@@ -41,7 +41,7 @@ class Places:
             raise InputError(f"name: {name!r} cannot be a folder's name; allowed: letters, digits, '.', '_' and '-'")
         storage_path = storage_path or _default_storage()
         if "://" in storage_path:
-            return cls(name, f"{CACHE}/{_digest(storage_path)}/{name}", f"{storage_path.rstrip('/')}/{name}")
+            return cls(name, f"{CACHE}/{_digest(storage_path)}/{name}", below(storage_path, name))
         return cls(name, str(Path(storage_path).expanduser().absolute() / name), None)
 
     @property
@@ -57,7 +57,7 @@ class Places:
     @property
     def train_dir(self) -> str:
         """Where Ray Train keeps its own files: seen by all machines."""
-        return f"{self.copy_at or self.directory}/ray/train"
+        return below(self.copy_at or self.directory, "ray/train")
 
     @property
     def data_cache(self) -> str:
@@ -79,7 +79,7 @@ class Places:
 
     def run_copy(self, run: str) -> str | None:
         """Where the run's copy is kept, if machines share no file system."""
-        return f"{self.copy_at}/runs/{run}" if self.copy_at else None
+        return below(self.copy_at, f"runs/{run}") if self.copy_at else None
 
     def found_at(self, run: str) -> str:
         """Where whoever looks at the study finds the run's files."""

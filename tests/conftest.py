@@ -48,3 +48,25 @@ def local_ray() -> Iterator[None]:
         yield
         ray.shutdown()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def s3_address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a folder in an object store that speaks S3's language, on this machine."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a-key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        client = boto3.client("s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1")
+        client.create_bucket(Bucket="bucket")
+        client.close()
+        # moto remembers, as long as this process lives.
+        yield f"s3://bucket/runs/{secrets.token_hex(4)}?scheme=http&endpoint_override={host}:{port}&region=us-east-1"
+    finally:
+        server.stop()

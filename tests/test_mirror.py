@@ -9,7 +9,7 @@ import pytest
 
 from bdw.checkpoint import Position
 from bdw.errors import InputError
-from bdw.mirror import COMPLETE, Mirror
+from bdw.mirror import COMPLETE, Mirror, below
 
 
 @pytest.fixture
@@ -132,6 +132,28 @@ def test_plain_paths_work_too(tmp_path: Path) -> None:
     copy.require_writable()
     copy.push_files(write_run(tmp_path / "run", 1))
     assert (tmp_path / "plain/run/metrics.csv").is_file()
+
+
+def test_an_object_store_keeps_a_run(tmp_path: Path, s3_address: str) -> None:
+    copy = Mirror.at(s3_address)
+    copy.require_writable()
+    run = tmp_path / "here"
+    for epoch in (1, 2, 3):
+        copy.push_run(write_run(run, epoch), best_epoch=1)
+    assert copy.checkpoints() == [Position(1), Position(3)]
+    assert copy.read_text("metrics.csv") == "3 epochs"
+    assert copy.read_text("nothing.csv") is None
+    copy.pull_run(tmp_path / "there")
+    assert (tmp_path / "there/checkpoints/epoch_0003/state.pt").read_text() == "state 3"
+    assert Mirror.at(below(s3_address, "other")).checkpoints() == []
+    with pytest.raises(InputError, match="storage_path: cannot write to missing/runs"):
+        Mirror.at(s3_address.replace("//bucket", "//missing")).require_writable()
+
+
+def test_what_lies_below_an_address() -> None:
+    assert below("s3://bucket/runs/", "ray") == "s3://bucket/runs/ray"
+    assert below("s3://bucket/runs?region=x&scheme=http", "ray") == "s3://bucket/runs/ray?region=x&scheme=http"
+    assert below("/a/path", "ray") == "/a/path/ray"
 
 
 def test_addresses_that_cannot_work(tmp_path: Path) -> None:

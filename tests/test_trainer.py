@@ -384,6 +384,17 @@ def test_metrics_that_cannot_be_written_for_a_while_are_written_in_the_end(
     assert len((Path(config.output.run_dir) / "metrics.csv").read_text().splitlines()) == 4
 
 
+def test_another_machine_goes_on_from_an_object_store(
+    config: RunConfig, problem: Problem, tmp_path: Path, s3_address: str
+) -> None:
+    whole = _run(config, problem)
+    copied = config.replace(run_dir=str(tmp_path / "one"), storage_path=s3_address)
+    reports = iterate(copied, problem=problem)
+    next(reports)
+    reports.close()
+    _assert_same_end(_run(copied.replace(run_dir=str(tmp_path / "two"), resume=True), problem), whole)
+
+
 def test_storage_that_cannot_be_written_is_refused_before_training(
     config: RunConfig, problem: Problem, tmp_path: Path
 ) -> None:
