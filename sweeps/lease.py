@@ -45,10 +45,9 @@ def held(register: Register, *, name: str, say: Callable[[str], None], timing: T
     timing = timing or Timing()
     claim = _claim(register, name, say, timing)
     heart = _Heart(register, claim, timing.beat)
-    interrupts = signal.getsignal(signal.SIGINT)
-    if interrupts in (signal.SIG_IGN, signal.SIG_DFL):
-        # A shell has what it starts in the background ignore SIGINT, and the heart could not break the block off.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A shell has what it starts in the background ignore SIGINT, and Ray Train leaves a handler of its own behind; with
+    # either the heart could not break the block off.
+    interrupts = signal.signal(signal.SIGINT, signal.default_int_handler)
     heart.start()
     try:
         yield claim
