@@ -103,14 +103,15 @@ class Mirror:
         The checkpoint comes last, because whoever pulls takes it as the sign that the rest is there.
         """
         self.push_files(run_dir)
-        here, there = checkpoint.positions(run_dir / CHECKPOINTS), self.checkpoints()
+        here, listed = checkpoint.positions(run_dir / CHECKPOINTS), self._listed()
+        there = _complete(listed)
         if here and here[-1] not in there:
             newest = here[-1].name
             self._push_trajectory(run_dir, after=there[-1].epochs if there else 0, until=here[-1].epochs)
             for path in sorted((run_dir / CHECKPOINTS / newest).iterdir()):
                 self._push(path, f"{CHECKPOINTS}/{newest}/{path.name}")
             self._write(f"{CHECKPOINTS}/{newest}/{COMPLETE}", b"")
-            half_copied = [position for position in self._folders() if position < here[-1] and position not in there]
+            half_copied = [position for position, complete in listed.items() if position < here[-1] and not complete]
             superseded = checkpoint.superseded([*there, here[-1]], keep=1, best_epoch=best_epoch)
             for old in [*half_copied, *superseded]:
                 self.files.delete_dir(f"{self.root}/{CHECKPOINTS}/{old.name}")
@@ -131,16 +132,17 @@ class Mirror:
 
     def checkpoints(self) -> list[checkpoint.Position]:
         """Positions of the copy's complete checkpoints, the newest last."""
-        selector = fs.FileSelector(f"{self.root}/{CHECKPOINTS}", recursive=True, allow_not_found=True)
-        paths = [info.path for info in self.files.get_file_info(selector) if info.base_name == COMPLETE]
-        found = (checkpoint.Position.of(path.split("/")[-2]) for path in paths)
-        return sorted(position for position in found if position is not None)
+        return _complete(self._listed())
 
-    def _folders(self) -> list[checkpoint.Position]:
-        """Positions of the copy's checkpoints, the half-copied ones included."""
-        selector = fs.FileSelector(f"{self.root}/{CHECKPOINTS}", allow_not_found=True)
-        found = (checkpoint.Position.of(info.base_name) for info in self.files.get_file_info(selector))
-        return [position for position in found if position is not None]
+    def _listed(self) -> dict[checkpoint.Position, bool]:
+        """Every checkpoint of the copy, and whether it is complete."""
+        root = f"{self.root}/{CHECKPOINTS}"
+        found: dict[checkpoint.Position, bool] = {}
+        for info in self.files.get_file_info(fs.FileSelector(root, recursive=True, allow_not_found=True)):
+            position = checkpoint.Position.of(info.path.removeprefix(f"{root}/").split("/")[0])
+            if position is not None:
+                found[position] = found.get(position, False) or info.base_name == COMPLETE
+        return found
 
     def _push_trajectory(self, run_dir: Path, *, after: int, until: int) -> None:
         """Copy the recorded epochs between two checkpoints, so that each travels once."""
@@ -197,6 +199,10 @@ def below(address: str, name: str) -> str:
 def absolute(address: str) -> str:
     """The address as it is understood on every machine: a path made absolute, with `~` for the user's home."""
     return address if "://" in address else str(Path(address).expanduser().absolute())
+
+
+def _complete(listed: dict[checkpoint.Position, bool]) -> list[checkpoint.Position]:
+    return sorted(position for position, complete in listed.items() if complete)
 
 
 def _first_line(error: Exception) -> str:

@@ -35,6 +35,7 @@ from bdw import checkpoint
 from bdw.measurements import EpochReport
 from bdw.run_directory import FREE_ON_RESUME
 from benchmarks.harness import provenance, write_result
+from benchmarks.processes import title, wait_until
 
 Victim = Literal["worker", "node", "driver"]
 NOBODY = "nobody, since the run had ended"
@@ -43,6 +44,8 @@ ROOT = Path(__file__).resolve().parents[1]
 TIMED = ("seconds", "wall_seconds", "images_per_second")
 PATIENCE = 300.0
 """Seconds for a run to begin, or to end."""
+PAUSE = 0.05
+"""Seconds between two looks."""
 
 
 @dataclass(frozen=True)
@@ -218,7 +221,7 @@ class Disturbance:
 def train_undisturbed(arena: Arena, run_dir: Path, flags: Sequence[str] = FLAGS) -> float:
     """Train in peace; seconds from the first checkpoint to the end. `RuntimeError` with its output if that fails."""
     driver = Driver(arena, run_dir, flags)
-    _wait_until(lambda: driver.has_trained() or not driver.is_alive())
+    wait_until(lambda: driver.has_trained() or not driver.is_alive(), seconds=PATIENCE, pause=PAUSE)
     began = time.monotonic()
     if driver.wait() != 0:
         raise RuntimeError(f"the undisturbed run failed:\n{driver.said()}")
@@ -237,9 +240,9 @@ def train_disturbed(
     """Train, kill the victim `delay` seconds after the first checkpoint, wait for the end; and all that was printed."""
     began = time.monotonic()
     driver = Driver(arena, run_dir, flags)
-    _wait_until(lambda: driver.has_trained() or not driver.is_alive())
+    wait_until(lambda: driver.has_trained() or not driver.is_alive(), seconds=PATIENCE, pause=PAUSE)
     time.sleep(delay)
-    _wait_until(lambda: bool(arena.workers()) or not driver.is_alive())
+    wait_until(lambda: bool(arena.workers()) or not driver.is_alive(), seconds=PATIENCE, pause=PAUSE)
     newest = checkpoint.positions(run_dir / "checkpoints")
     if not driver.is_alive():
         killed = NOBODY
@@ -351,23 +354,8 @@ def _training_workers(node: Any) -> list[psutil.Process]:
             children = psutil.Process(raylet.process.pid).children()
         except psutil.NoSuchProcess:
             continue
-        found += [child for child in children if "RayTrainWorker" in _title(child)]
+        found += [child for child in children if "RayTrainWorker" in title(child)]
     return found
-
-
-def _title(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except (psutil.NoSuchProcess, psutil.ZombieProcess):
-        return ""
-
-
-def _wait_until(condition: Any) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"nothing happened for {PATIENCE:.0f} s")
-        time.sleep(0.05)
 
 
 def _pieces(value: Any) -> Iterator[bytes]:

@@ -29,6 +29,7 @@ from optuna.trial import FrozenTrial, TrialState
 from benchmarks.chaos import TIMED
 from benchmarks.grid_sweep import LARGEST
 from benchmarks.harness import provenance, write_result
+from benchmarks.processes import title, wait_until
 from sweeps.study import open_storage
 
 Victim = Literal["driver", "trial", "head", "starting driver"]
@@ -38,6 +39,8 @@ ROOT = Path(__file__).resolve().parents[1]
 NAME = "grid"
 PATIENCE = 600.0
 """Seconds for a driver to begin, or to end."""
+PAUSE = 0.3
+"""Seconds between two looks, each of which costs the sweep some CPU time."""
 NOTHING = "nothing: the sweep had ended"
 MOST_STARTS = 10
 """Of a driver after the last kill; one or two should do."""
@@ -50,9 +53,9 @@ class Arguments:
     trials: int = LARGEST
     """Of the grid."""
     kills: int = 20
-    epochs: int = 3
+    epochs: int = 5
     """Of each trial."""
-    max_source: int = 1500
+    max_source: int = 4000
     """Images of an epoch: so many that work is left at the last kill."""
     concurrency: int = 2
     """Trials side by side."""
@@ -110,7 +113,7 @@ class Driver:
 
     def parts(self, kind: str) -> list[psutil.Process]:
         """Ray's processes of that kind, of the driver that lives now."""
-        return [process for process in self._remember() if PROCESS_NAMES[kind] in _title(process)]
+        return [process for process in self._remember() if PROCESS_NAMES[kind] in title(process)]
 
     def said(self) -> str:
         """What all its lives have printed."""
@@ -196,7 +199,7 @@ def sweep_in_peace(folder: Path, arguments: Arguments) -> tuple[float, float]:
     """Seconds until the first trial's process is there, and from then to the end. `RuntimeError` if that fails."""
     with driving(folder, arguments) as driver:
         began = time.monotonic()
-        _wait_until(lambda: bool(driver.parts("trial")) or not driver.is_alive())
+        _wait_for_trials(driver, seconds=PATIENCE)
         at_work = time.monotonic()
         if driver.wait() != 0 or len(complete_trials(folder)) < arguments.trials:
             raise RuntimeError(f"the undisturbed sweep failed:\n{driver.said()}")
@@ -218,15 +221,19 @@ def sweep_with_kills(
     with driving(folder, arguments) as driver:
         for number in range(arguments.kills):
             victim = VICTIMS[number % len(VICTIMS)]
-            is_starting = victim == "starting driver"
-            if is_starting:
+            if victim == "starting driver":
                 driver.kill()
                 driver.start()
                 starts += 1
+                # A start that is quicker than the first one is over when a trial's process is there.
+                began, seconds = time.monotonic(), chance.uniform(0, start)
+                with suppress(TimeoutError):
+                    _wait_for_trials(driver, seconds=seconds)
+                delay = time.monotonic() - began
             else:
-                _wait_until(lambda: bool(driver.parts("trial")) or not driver.is_alive())
-            delay = chance.uniform(0, start if is_starting else 0.8 * work / arguments.kills)
-            time.sleep(delay)
+                _wait_for_trials(driver, seconds=PATIENCE)
+                delay = chance.uniform(0, 0.8 * work / arguments.kills)
+                time.sleep(delay)
             killed = _kill(driver, victim, chance)
             checkpoints.append(saved_checkpoints(folder))
             state = _unfinished(folder)
@@ -247,6 +254,11 @@ def sweep_with_kills(
     return kills, _outcome(folder, arguments.trials, peace, checkpoints, unsaved, starts), said
 
 
+def _wait_for_trials(driver: Driver, *, seconds: float) -> None:
+    """Until a trial's process is there or the driver has ended; `TimeoutError` after so many seconds."""
+    wait_until(lambda: bool(driver.parts("trial")) or not driver.is_alive(), seconds=seconds, pause=PAUSE)
+
+
 def _kill(driver: Driver, victim: Victim, chance: random.Random) -> str:
     """Kill it, and wait for what dies of it; what was killed, in words."""
     if victim in ("driver", "starting driver"):
@@ -255,7 +267,7 @@ def _kill(driver: Driver, victim: Victim, chance: random.Random) -> str:
         driver.kill()
         return "the driver" if victim == "driver" else "the driver while it started"
     # A driver that has just lost a trial's process starts another one.
-    _wait_until(lambda: bool(driver.parts(victim)) or not driver.is_alive())
+    wait_until(lambda: bool(driver.parts(victim)) or not driver.is_alive(), seconds=PATIENCE, pause=PAUSE)
     processes = driver.parts(victim)
     if not processes:
         return NOTHING
@@ -377,21 +389,6 @@ def main(arguments: Arguments) -> None:
 
 def _print(line: str) -> None:
     print(line, flush=True)
-
-
-def _title(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except (psutil.NoSuchProcess, psutil.ZombieProcess):
-        return ""
-
-
-def _wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"nothing happened for {PATIENCE:.0f} s")
-        time.sleep(0.3)  # Every look at the processes costs the sweep some CPU time.
 
 
 if __name__ == "__main__":

@@ -104,8 +104,7 @@ def _headlines(trials: pd.DataFrame) -> list[Headline]:
         found.append(Headline("GPU-hours", f"{cost.gpu_hours:.2f}", "reserved while the trials trained"))
     elif cost.cpu_hours > 0:
         found.append(Headline("CPU-hours", f"{cost.cpu_hours:.2f}", "reserved while the trials trained"))
-    seen = column(trials, "instances_seen").sum()
-    found.append(Headline("Instances seen", count(seen), "source images, over the trials listed"))
+    found.append(Headline("Instances seen", count(cost.instances), "source images, over the trials listed"))
     return found
 
 

@@ -237,3 +237,30 @@ def recording_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[RecordingServe
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@pytest.fixture
+def refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[Callable[[list[str]], None], list[str], str], str]:
+    """Call it with an entry's main, arguments and name: the one line with which these are refused, with status 2."""
+    from sweeps import command_line
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def refuse(main: Callable[[list[str]], None], arguments: list[str], name: str) -> str:
+        assert command_line.run(lambda: main(arguments), prog=name) == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"{name}: ")
+        assert said.count("\n") == 1
+        return said
+
+    return refuse
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """A shell of a user with a home of their own and nothing set, such as what other tests' Rays have."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "TUNE_", "PYTHONPATH"))}
+    return {**kept, "HOME": str(tmp_path / "home"), "COLUMNS": "120"}

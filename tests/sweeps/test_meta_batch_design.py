@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +16,7 @@ from rich.console import Console
 from bdw.config import RunConfig
 from bdw.errors import InputError
 from bdw.evaluation import measure
-from sweeps import command_line, datasets, design_table
+from sweeps import datasets, design_table
 from sweeps.comparison import Cell
 from sweeps.designs import Design, Room
 from sweeps.experiment import Experiment
@@ -141,25 +141,13 @@ def test_tables_pictures_and_the_reports_list(tmp_path: Path) -> None:
         (["--data", "digit"], "data: 'digit' is not known (did you mean 'digits'?)"),
     ],
 )
-def test_bad_input_is_one_line_and_status_2(
-    arguments: list[str],
-    message: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert command_line.run(lambda: main(arguments), prog="meta_batch_design") == 2
-    said = capsys.readouterr().err
-    assert message in said
-    assert said.count("\n") == 1
+def test_bad_input_is_one_line_and_status_2(arguments: list[str], message: str, refused: Callable[..., str]) -> None:
+    assert message in refused(main, arguments, "meta_batch_design")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_smoke(tmp_path: Path) -> None:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "TUNE_", "PYTHONPATH"))}
-    environment = {**kept, "HOME": str(tmp_path / "home"), "COLUMNS": "120"}
+def test_smoke(tmp_path: Path, environment: dict[str, str]) -> None:
     command = [SCRIPT, "--smoke", "--storage-path", str(tmp_path), "--name", "small", "--seeds", "0", "1"]
 
     def run(*more: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -33,9 +32,7 @@ def data_root(tmp_path: Path) -> Path:
     return root
 
 
-def test_smoke(tmp_path: Path, data_root: Path) -> None:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "TUNE_", "PYTHONPATH"))}
-    environment = {**kept, "HOME": str(tmp_path / "home"), "COLUMNS": "120"}
+def test_smoke(tmp_path: Path, data_root: Path, environment: dict[str, str]) -> None:
     command = [sys.executable, SCRIPT, "--data-root", str(data_root), "--smoke", "--storage-path", str(tmp_path)]
     command += ["--name", "small", "--targets", "mnist", "kmnist", "--methods", "Oracle", "VAE", "BDW", "L2RW"]
 

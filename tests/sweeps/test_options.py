@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,20 +48,8 @@ def test_values_that_cannot_work(changed: dict[str, object], message: str) -> No
         (["--storage-path", "nonsense://x"], "storage_path: 'nonsense://x/stl10_pruning-digits' cannot be used"),
     ],
 )
-def test_bad_input_is_one_line_and_status_2(
-    arguments: list[str],
-    message: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert command_line.run(lambda: main(arguments), prog="stl10_pruning") == 2
-    said = capsys.readouterr().err
-    assert message in said
-    assert said.startswith("stl10_pruning: ")
-    assert said.count("\n") == 1
+def test_bad_input_is_one_line_and_status_2(arguments: list[str], message: str, refused: Callable[..., str]) -> None:
+    assert message in refused(main, arguments, "stl10_pruning")
 
 
 def test_a_name_of_another_experiment(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -20,13 +19,6 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = str(ROOT / "sweeps" / "stl10_pruning.py")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-
-
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """A shell of a user with a home of their own and nothing set."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "TUNE_", "PYTHONPATH"))}
-    return {**kept, "HOME": str(tmp_path / "home"), "COLUMNS": "120"}
 
 
 def start(arguments: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:

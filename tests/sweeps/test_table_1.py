@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 
 from bdw import presets
-from sweeps import command_line, table_1
+from sweeps import table_1
 from sweeps.designs import Room
 from sweeps.mnist_autoencoders import METHODS, PAPERS, main
 
@@ -130,15 +131,5 @@ def test_the_papers_methods_are_offered() -> None:
         (["--samples", "3"], "Unrecognized options: --samples"),
     ],
 )
-def test_bad_input_is_one_line_and_status_2(
-    arguments: list[str],
-    message: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert command_line.run(lambda: main(arguments), prog="mnist_autoencoders") == 2
-    said = capsys.readouterr().err
-    assert message in said
-    assert said.count("\n") == 1
+def test_bad_input_is_one_line_and_status_2(arguments: list[str], message: str, refused: Callable[..., str]) -> None:
+    assert message in refused(main, arguments, "mnist_autoencoders")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from bdw.errors import InputError
-from sweeps import command_line, decathlons
+from sweeps import decathlons
 from sweeps.comparison import Cell, cells
 from sweeps.designs import Design
 from sweeps.visual_decathlon import METHODS, Options, main, settle
@@ -73,9 +73,7 @@ def planned(options: Options) -> dict[str, Cell]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_smoke_of_the_mini_decathlon(tmp_path: Path, mini: Path) -> None:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "TUNE_", "PYTHONPATH"))}
-    environment = {**kept, "HOME": str(tmp_path / "home"), "COLUMNS": "120"}
+def test_smoke_of_the_mini_decathlon(tmp_path: Path, mini: Path, environment: dict[str, str]) -> None:
     command = [sys.executable, SCRIPT, "--data", str(mini), "--smoke", "--storage-path", str(tmp_path)]
     command += ["--name", "small", "--targets", "cifar10", "dtd", "--fine-tuning-epochs", "1"]
 
@@ -168,15 +166,5 @@ def test_a_class_without_room_for_an_episode_is_refused_before_anything_is_packe
         (["--fine-tuning-epochs", "0"], "fine_tuning_epochs: 0 cannot work; allowed: 1 or more"),
     ],
 )
-def test_bad_input_is_one_line_and_status_2(
-    arguments: list[str],
-    message: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert command_line.run(lambda: main(arguments), prog="visual_decathlon") == 2
-    said = capsys.readouterr().err
-    assert message in said
-    assert said.count("\n") == 1
+def test_bad_input_is_one_line_and_status_2(arguments: list[str], message: str, refused: Callable[..., str]) -> None:
+    assert message in refused(main, arguments, "visual_decathlon")
