@@ -17,20 +17,13 @@ from bdw.errors import InputError
 from bdw.run_directory import git_revision
 from bdw.weighters import Learns
 from sweeps.designs import Design, Room
+from sweeps.methods import Method
 from sweeps.objective import score_alone
 from sweeps.optuna_search import StudySearcher
 from sweeps.places import Places
 from sweeps.results import result_rows
 from sweeps.segment import Workload, run_segment
 from sweeps.study import requeue_unfinished
-
-
-@dataclass(frozen=True)
-class Method:
-    """A way to pre-train: a name for tables and the config's fields that make it."""
-
-    name: str
-    fields: Mapping[str, Any]
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,11 @@ from rich.console import Console
 
 from bdw.errors import InputError
 from sweeps import command_line, datasets, design_table
-from sweeps.comparison import Cell, Method, cells
+from sweeps.comparison import Cell, cells
 from sweeps.comparison_sweep import compare_and_report
 from sweeps.designs import Design, Room
 from sweeps.experiment import Experiment
+from sweeps.methods import Method
 from sweeps.options import SweepOptions, require_at_least, require_each_once
 
 EXPERIMENT = "meta_batch_design"

@@ -23,11 +23,12 @@ from rich.console import Console
 
 from bdw.errors import unknown_option
 from sweeps import command_line, table_1
-from sweeps.comparison import Cell, Method, cells
+from sweeps.comparison import Cell, cells
 from sweeps.comparison_sweep import compare_and_report
 from sweeps.datasets import DataChoice, Scale
 from sweeps.experiment import Experiment
-from sweeps.options import SweepOptions, require_each_once, require_some
+from sweeps.methods import Method, chosen
+from sweeps.options import SweepOptions
 
 EXPERIMENT = "mnist_autoencoders"
 DATA = DataChoice(
@@ -56,16 +57,15 @@ class Options(SweepOptions):
     """Compare ways to weight source images in the training of auto-encoders."""
 
     methods: tuple[str, ...] = PAPERS
-    """Of Oracle, VAE, DW, BDW, L2RW and NN-Weighter. Default: those of the paper's table."""
+    """Of Oracle, VAE, DW, BDW, L2RW and NN-Weighter, also with settings of weighting, as in 'BDW eta=100'. Default:
+    those of the paper's table."""
 
     def check(self) -> None:
         """Raise `InputError` for values that cannot work."""
-        for name, values, known in (("methods", self.methods, METHODS), ("targets", self.targets, DATA.targets)):
-            for value in values:
-                if value not in known:
-                    raise unknown_option(name, value, known)
-        require_each_once("methods", self.methods)
-        require_some("methods", self.methods)
+        chosen(self.methods, METHODS)
+        for target in self.targets:
+            if target not in DATA.targets:
+                raise unknown_option("targets", target, DATA.targets)
         super().check()
 
 
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the comparison to its end; raises `InputError` for what cannot work."""
     options = command_line.parse(Options, arguments, prog=EXPERIMENT)
     experiment = Experiment.settle(EXPERIMENT, options, DATA)
-    methods = [METHODS[name] for name in options.methods]
+    methods = chosen(options.methods, METHODS)
     console = Console()
     compare_and_report(
         experiment,

@@ -29,8 +29,9 @@ from bdw.atomic import write_text
 from bdw.errors import InputError
 from bdw.ray.cluster import running_ray
 from sweeps import command_line, datasets
-from sweeps.comparison import Method, cells, run_comparison
+from sweeps.comparison import cells, run_comparison
 from sweeps.experiment import SearchExperiment
+from sweeps.methods import Method
 from sweeps.options import SearchOptions
 from sweeps.search import PAPER, best_trial, run_search
 from sweeps.segment import Workload

@@ -26,12 +26,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from rich.console import Console
 
 from bdw import evaluation
-from bdw.errors import unknown_option
 from sweeps import command_line, decathlons, table_2
-from sweeps.comparison import Cell, Method, cells
+from sweeps.comparison import Cell, cells
 from sweeps.comparison_sweep import compare_and_report
 from sweeps.experiment import Experiment
-from sweeps.options import SweepOptions, require_at_least, require_each_once, require_some
+from sweeps.methods import Method, chosen
+from sweeps.options import SweepOptions, require_at_least
 from sweeps.wrap_up import score_table
 
 EXPERIMENT = "visual_decathlon"
@@ -52,18 +52,14 @@ class Options(SweepOptions):
     data: str | None = None
     """Folder of the mini-decathlon's .npz files. Default: the challenge itself, under --data-root."""
     methods: tuple[str, ...] = tuple(METHODS)
-    """Of RotNet, NN-Weighter, L2RW, BDW and DW. Default: all."""
+    """Of RotNet, NN-Weighter, L2RW, BDW and DW, also with settings of weighting, as in 'BDW eta=100'. Default: all."""
     fine_tuning_epochs: int | None = None
     """Also fine-tune the best encoder of every run, for so many epochs in each cell of the paper's grid (paper: 100);
     minutes to hours a run. Default: logistic regression alone."""
 
     def check(self) -> None:
         """Raise `InputError` for values that cannot work."""
-        for value in self.methods:
-            if value not in METHODS:
-                raise unknown_option("methods", value, METHODS)
-        require_each_once("methods", self.methods)
-        require_some("methods", self.methods)
+        chosen(self.methods, METHODS)
         require_at_least("fine_tuning_epochs", self.fine_tuning_epochs, 1)
         super().check()
 
@@ -72,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the comparison to its end; raises `InputError` for what cannot work."""
     options = command_line.parse(Options, arguments, prog=EXPERIMENT)
     experiment = settle(options)
-    methods = [METHODS[name] for name in options.methods]
+    methods = chosen(options.methods, METHODS)
     fields = experiment.choice.domain_fields
     wanted = cells(methods, experiment.base, experiment.rooms, options.seeds, experiment.places, domain_fields=fields)
     console = Console()

@@ -13,9 +13,10 @@ import pytest
 from bdw.config import RunConfig
 from bdw.errors import InputError
 from sweeps import datasets
-from sweeps.comparison import Method, cells
+from sweeps.comparison import cells
 from sweeps.designs import Design, Room
 from sweeps.experiment import SearchExperiment
+from sweeps.methods import Method
 from sweeps.options import SearchOptions
 from sweeps.places import Places
 from sweeps.space import Space

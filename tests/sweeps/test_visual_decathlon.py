@@ -18,6 +18,7 @@ from bdw.errors import InputError
 from sweeps import decathlons
 from sweeps.comparison import Cell, cells
 from sweeps.designs import Design
+from sweeps.methods import chosen
 from sweeps.visual_decathlon import METHODS, Options, main, settle
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,7 +66,7 @@ def write_challenge(root: Path, domains: dict[str, tuple[int, int]]) -> None:
 def planned(options: Options) -> dict[str, Cell]:
     """The cells of the first method, by domain."""
     found = settle(options)
-    methods = [METHODS[name] for name in options.methods]
+    methods = chosen(options.methods, METHODS)
     fields = found.choice.domain_fields
     wanted = cells(methods, found.base, found.rooms, options.seeds, found.places, domain_fields=fields)
     return {cell.domain: cell for cell in wanted if cell.method == options.methods[0]}
@@ -161,6 +162,7 @@ def test_a_class_without_room_for_an_episode_is_refused_before_anything_is_packe
         (["--data-root", "."], "data_root: no decathlon-1.0/annotations in '.'"),
         (["--data", ".", "--targets", "dtd"], "missing: imagenet-mini-train.npz, dtd-train.npz, dtd-test.npz"),
         (["--methods", "BWD"], "methods: 'BWD' is not known (did you mean 'BDW'?)"),
+        (["--methods", "BDW eta"], "methods: 'eta' is no setting; allowed: NAME=VALUE, as in 'BDW eta=100'"),
         (["--methods", "DW", "DW"], "methods: 'DW' is given twice; allowed: each once"),
         (["--seeds", "1", "1"], "seeds: 1 is given twice; allowed: each once"),
         (["--fine-tuning-epochs", "0"], "fine_tuning_epochs: 0 cannot work; allowed: 1 or more"),
