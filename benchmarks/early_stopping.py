@@ -82,7 +82,7 @@ def _search(arguments: Arguments, seed: int, flag: str) -> dict[str, Any]:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         subprocess.run(command, cwd=ROOT, check=True, env=environment, stdout=subprocess.DEVNULL)
         study = optuna.load_study(study_name="search", storage=open_storage(Path(folder) / "search" / "study.journal"))
-    trials = study.get_trials(states=SETTLED)
+        trials = study.get_trials(states=SETTLED)
     began = min(trial.datetime_start for trial in trials if trial.datetime_start is not None)
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     finished = sorted((_since(began, trial), float(trial.values[0])) for trial in complete)
