@@ -103,7 +103,7 @@ class RunDirectory:
         before = self.read_config() if config.output.resume and self.config.exists() else {"created": now}
         contents = {
             "config": config.flat(),
-            "versions": {"python": platform.python_version()} | {p: _version(p) for p in _REPORTED_PACKAGES},
+            "versions": versions(),
             "git_revision": git_revision(),
             "created": before["created"],
             "resumed": [*before.get("resumed", []), *([now] if "config" in before else [])],
@@ -145,6 +145,11 @@ def git_revision() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip() or told
     except (OSError, subprocess.SubprocessError):
         return told
+
+
+def versions() -> dict[str, str | None]:
+    """Of Python and of the packages that results depend on; None for one that is not installed."""
+    return {"python": platform.python_version()} | {package: _version(package) for package in _REPORTED_PACKAGES}
 
 
 def _version(package: str) -> str | None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tyro
 
 from bdw.errors import InputError
+from bdw.report.command_line import changed_options
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -42,6 +45,13 @@ def run(main: Callable[[], None], *, prog: str) -> int:
         print(f"{prog}: stopped; the same command continues where it was", file=sys.stderr)
         return INTERRUPTED
     return 0
+
+
+def repeated(options: Any, *, prog: str) -> str:
+    """The shell command that gives these options again, defaults left out."""
+    values = dataclasses.asdict(options)
+    words = changed_options(values, dataclasses.asdict(type(options)()))
+    return shlex.join(["python", f"sweeps/{prog}.py", *words])
 
 
 def _one_line(boxed: str) -> str:

@@ -18,7 +18,8 @@ from bdw.data.problem import LabelledProgress, planned_target
 from bdw.errors import InputError
 from bdw.evaluation import Measure
 from bdw.mirror import Mirror
-from sweeps import datasets, lease
+from bdw.run_directory import git_revision, versions
+from sweeps import command_line, datasets, lease
 from sweeps.claim import CopyRegister, Register, StudyRegister
 from sweeps.datasets import DataChoice, Scale
 from sweeps.designs import Design, Room, searched
@@ -26,6 +27,7 @@ from sweeps.objective import Objective, objective, score_alone
 from sweeps.options import SearchOptions, SweepOptions
 from sweeps.places import Places, portable
 from sweeps.space import Space
+from sweeps.storage import without_password
 from sweeps.study import only_driver, open_storage, open_study
 
 
@@ -106,9 +108,15 @@ class Experiment:
         }
 
     def described(self) -> dict[str, Any]:
-        """Everything that was asked for and settled, for the sweep's config.json."""
+        """Everything that was asked for and settled, and how to ask for it again, for the sweep's config.json."""
+        options = self.options
+        if options.study_storage is not None:
+            options = dataclasses.replace(options, study_storage=without_password(options.study_storage))
         return {
-            "options": dataclasses.asdict(self.options),
+            "command": command_line.repeated(options, prog=self.name),
+            "git_revision": git_revision(),
+            "versions": versions(),
+            "options": dataclasses.asdict(options),
             "targets": list(self.rooms),
             "settings": self.settings(),
         }

@@ -13,8 +13,8 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.storages.journal._file import get_lock_file
-from sqlalchemy import event
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import event, make_url
+from sqlalchemy.exc import ArgumentError, IntegrityError
 
 from bdw.errors import InputError
 
@@ -48,11 +48,21 @@ def open_database(url: str) -> RDBStorage:
             # Processes that open a new database at once may all try to make its tables and their first rows.
             is_race = isinstance(error, IntegrityError) or "already exists" in str(error)
             if attempt == OPENING_ATTEMPTS or not is_race:
-                raise InputError(f"study_storage: {url!r} cannot be opened: {_reason(error)}") from error
+                raise InputError(
+                    f"study_storage: {without_password(url)!r} cannot be opened: {_reason(error)}"
+                ) from error
             time.sleep(0.2 * attempt)
     if url.startswith("sqlite"):
         _lock_before_reading(storage)
     return storage
+
+
+def without_password(url: str) -> str:
+    """The database's address as anybody may see it."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return url  # No address, and so no password in it.
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The command that repeats a run: `python -m bdw fit` with every option that its source's preset has otherwise."""
+"""The command that repeats something: every option that its defaults have otherwise, as a shell reads it back."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ NOT_REPEATED = frozenset({"resume"})
 def fit_command(config: Mapping[str, Any]) -> str:
     """The shell command for a flat config (as in `config.json`); what the command line fills in itself is left out."""
     defaults = presets.build(presets.default_for(config.get("source"))).flat()
-    words = ["python", "-m", "bdw", "fit"]
-    for name, value in config.items():
-        if name in NOT_REPEATED or (name in defaults and defaults[name] == value):
-            continue
-        words.extend(_option(name.replace("_", "-"), value))
-    return shlex.join(words)
+    own = {name: value for name, value in config.items() if name not in NOT_REPEATED}
+    return shlex.join(["python", "-m", "bdw", "fit", *changed_options(own, defaults)])
+
+
+def changed_options(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
+    """Words of a command line, for those values that are not as in `defaults`."""
+    changed = {name: value for name, value in values.items() if name not in defaults or defaults[name] != value}
+    return [word for name, value in changed.items() for word in _option(name.replace("_", "-"), value)]
 
 
 def _option(name: str, value: Any) -> list[str]:

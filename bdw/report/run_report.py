@@ -49,6 +49,18 @@ def settings_table(config: Mapping[str, Any]) -> Table:
     return Table(("setting", "value"), rows)
 
 
+def repeat_blocks(command: str, description: Mapping[str, Any]) -> list[Block]:
+    """A command and what it was run with: git revision, when, and versions, as config.json has them."""
+    facts = [("git revision", str(description.get("git_revision") or UNKNOWN))]
+    facts += [("created", str(description["created"]))] if description.get("created") else []
+    facts += [(str(name), _setting(version)) for name, version in (description.get("versions") or {}).items()]
+    return [
+        Code(command),
+        Text("Settings that the command does not name have their defaults. It was run with:"),
+        Table(("what", "version"), tuple(facts)),
+    ]
+
+
 def best_epoch(run: RunFiles) -> int | None:
     """The epoch with the best validation score, the first of equals; None if it was never measured."""
     scores = column(run.metrics, "validation_score")
@@ -158,15 +170,7 @@ def _skipped_blocks(skipped: tuple[tuple[str, str], ...]) -> list[Block]:
 
 
 def _repeat_blocks(run: RunFiles) -> list[Block]:
-    versions = run.description.get("versions") or {}
-    facts = [("git revision", str(run.description.get("git_revision") or UNKNOWN))]
-    facts += [("created", str(run.description["created"]))] if run.description.get("created") else []
-    facts += [(str(name), _setting(version)) for name, version in versions.items()]
-    return [
-        Code(fit_command(run.config)),
-        Text("Settings that the command does not name have their defaults. The run was made with:"),
-        Table(("what", "version"), tuple(facts)),
-    ]
+    return repeat_blocks(fit_command(run.config), run.description)
 
 
 def _setting(value: object) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from bdw.errors import InputError
 from bdw.report.page import Block, Headline, Page, Section, Table, Text, picture_file, write_page
 from bdw.report.run_files import RunFiles, read_run
-from bdw.report.run_report import settings_table
+from bdw.report.run_report import repeat_blocks, settings_table
 from bdw.report.sweep_cost import SweepCost
 from bdw.report.table_files import column, read_json_object, read_table
 from bdw.report.trials_table import (
@@ -30,6 +30,8 @@ from bdw.report.wording import count, number, percent, plural, seconds
 
 FIGURES = "figures.json"
 """An experiment's list of its own figures, next to them."""
+REPEATED = frozenset({"command", "git_revision", "versions"})
+"""Parts of config.json that have a section of their own."""
 RESULT_COLUMNS = ("method", "domain", "metric", "value")
 PARETO_CAPTION = (
     "Every complete trial by its cost and its accuracy. On the front are the trials that no other one beats in both: "
@@ -59,8 +61,11 @@ def write_sweep_report(sweep_dir: Path, title: str) -> Path:
         results = read_table(sweep_dir / "results.parquet", RESULT_COLUMNS)
         sections.append(Section("Results by domain", [_results_table(results)]))
     if (sweep_dir / "config.json").is_file():
-        settings = settings_table(flattened(read_json_object(sweep_dir / "config.json")))
-        sections.append(Section("Settings of the sweep", [settings], folded=True))
+        description = read_json_object(sweep_dir / "config.json")
+        if isinstance(description.get("command"), str):
+            sections.append(Section("How to repeat this sweep", repeat_blocks(description["command"], description)))
+        settings = {name: value for name, value in description.items() if name not in REPEATED}
+        sections.append(Section("Settings of the sweep", [settings_table(flattened(settings))], folded=True))
     return write_page(Page(title, _summary(trials), _headlines(trials), sections), sweep_dir / "report.html")
 
 

@@ -80,7 +80,13 @@ def make_sweep(make_run: MakeRun) -> Callable[..., Path]:
         make_run(path / "trials" / "t0", uniform=True)
         trials().to_csv(path / "trials.csv", index=False)
         results(["beta", "uniform"], run="trials/t1").to_parquet(path / "results.parquet")
-        (path / "config.json").write_text(json.dumps({"name": "demo", "study": {"sampler": "tpe"}, "epochs": 4}))
+        described = {
+            "command": "python sweeps/demo.py --seeds 0 1",
+            "git_revision": "0123abc",
+            "versions": {"python": "3.11.9"},
+            "settings": {"study": {"sampler": "tpe"}, "epochs": 4},
+        }
+        (path / "config.json").write_text(json.dumps(described))
         return path
 
     return make

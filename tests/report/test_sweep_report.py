@@ -69,9 +69,12 @@ def test_sections_and_the_best_run(page: str) -> None:
         "Planted junk",
         "The images",
         "Results by domain",
+        "How to repeat this sweep",
         "Settings of the sweep",
     ]
     assert "study.sampler" in page
+    assert "python sweeps/demo.py --seeds 0 1" in page
+    assert "0123abc" in page
 
 
 def test_a_best_trial_without_learnt_weights_is_passed_over(tmp_path: Path, make_sweep: MakeSweep) -> None:
@@ -91,7 +94,13 @@ def test_a_best_trial_without_learnt_weights_is_passed_over(tmp_path: Path, make
 def test_a_deleted_best_run_costs_only_its_pictures(tmp_path: Path, make_sweep: MakeSweep) -> None:
     sweep = make_sweep(tmp_path / "sweep")
     shutil.rmtree(sweep / "trials")
-    assert _titles(_write(sweep)) == ["Methods compared", "All trials", "Results by domain", "Settings of the sweep"]
+    assert _titles(_write(sweep)) == [
+        "Methods compared",
+        "All trials",
+        "Results by domain",
+        "How to repeat this sweep",
+        "Settings of the sweep",
+    ]
 
 
 def test_pictures_and_verdict_are_shown_where_there_are_any(tmp_path: Path, make_sweep: MakeSweep) -> None:

@@ -122,3 +122,14 @@ def test_trials_are_stopped_early_only_where_one_number_compares_them(
     tmp_path: Path, options: SearchOptions, stops: bool
 ) -> None:
     assert dataclasses.replace(experiment(tmp_path, "/data"), options=options).stops_early is stops
+
+
+def test_it_says_how_to_repeat_it_and_no_password(tmp_path: Path) -> None:
+    found = experiment(tmp_path, "/data")
+    options = SearchOptions(study_storage="postgresql://me:secret@host/db", seeds=(0, 1), early_stopping=False)
+    described = dataclasses.replace(found, options=options).described()
+    assert described["command"] == (
+        "python sweeps/kind.py --seeds 0 1 --study-storage 'postgresql://me:***@host/db' --no-early-stopping"
+    )
+    assert "secret" not in str(described)
+    assert described["versions"]["bdw"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,22 @@ from bdw.errors import InputError
 from sweeps import command_line, datasets
 from sweeps.options import SearchOptions
 from sweeps.stl10_pruning import Options, main
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [],
+        ["--data", "tiny-imagenet", "--data-root", "a folder/it's", "--targets", "cifar10", "dtd", "--smoke"],
+        ["--seeds", "3", "4", "--gpus-per-trial", "0.5", "--no-early-stopping", "--objective", "accuracy-seconds"],
+    ],
+)
+def test_the_command_that_repeats_it_gives_the_same_options(given: list[str]) -> None:
+    options = command_line.parse(Options, given, prog="stl10_pruning")
+    python, script, *words = shlex.split(command_line.repeated(options, prog="stl10_pruning"))
+    assert [python, script] == ["python", "sweeps/stl10_pruning.py"]
+    assert sorted(words) == sorted(given)
+    assert command_line.parse(Options, words, prog="stl10_pruning") == options
 
 
 @pytest.mark.parametrize(

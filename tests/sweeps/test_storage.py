@@ -97,3 +97,9 @@ def test_a_database_that_cannot_be_opened_is_one_line(tmp_path: Path, url: str, 
     with pytest.raises(InputError, match=rf"study_storage: '{url}' cannot be opened: .*{said}") as caught:
         open_storage(tmp_path / "unused", url)
     assert "\n" not in str(caught.value)
+
+
+def test_a_password_is_never_shown(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'oracle9://me:\*\*\*@host/db'") as caught:
+        open_storage(tmp_path / "unused", "oracle9://me:secret@host/db")
+    assert "secret" not in str(caught.value)
