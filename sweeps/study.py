@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import fcntl
 import json
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from bdw.errors import InputError
+from sweeps.sampler import CONTINUES, RepeatableTPE
 from sweeps.storage import open_database, open_journal, told_clearly
 
 Direction = Literal["minimize", "maximize"]
@@ -61,15 +60,14 @@ def open_study(
     experiment: Mapping[str, Any],
     seed: int,
 ) -> optuna.Study:
-    """The study of that name, new or continued, with a sampler seed of its own for this segment.
+    """The study of that name, new or continued.
 
     Args:
         storage: Where studies are kept.
         name: Names the study within the storage.
         directions: `maximize` or `minimize` for each objective.
         experiment: What must be the same for results to be comparable (JSON types); stored with the study.
-        seed: Of the samplers. Every segment draws from another stream, since a sampler that starts again with the same
-            seed would repeat its first proposals.
+        seed: Of the sampler.
 
     Raises:
         InputError: The name belongs to another experiment (says which settings differ), or the storage is gone.
@@ -85,9 +83,7 @@ def open_study(
             )
         if stored is None:
             study.set_user_attr("experiment", wanted)
-        segment = study.user_attrs.get("segments", 0)
-        study.set_user_attr("segments", segment + 1)
-    study.sampler = _sampler(int(np.random.SeedSequence([seed, segment]).generate_state(1)[0]))
+    study.sampler = RepeatableTPE(seed)
     return study
 
 
@@ -99,17 +95,17 @@ def requeue_unfinished(study: optuna.Study, *, enqueue: bool = True) -> int:
     Without `enqueue` they are only failed, for a caller that knows by itself what is still to do.
     """
     trials = study.get_trials(deepcopy=False)
-    continued = {trial.user_attrs.get("continues") for trial in trials}
+    continued = {trial.user_attrs.get(CONTINUES) for trial in trials}
     crashes = {trial.number for trial in trials if trial.user_attrs.get(CRASHED)}
     unfinished = [trial for trial in trials if trial.state == TrialState.RUNNING]
-    crashed = [trials[number] for number in crashes if trials[number].user_attrs.get("continues") not in crashes]
+    crashed = [trials[number] for number in crashes if trials[number].user_attrs.get(CONTINUES) not in crashes]
     lost = [*unfinished, *(trial for trial in crashed if trial.number not in continued)]
     for trial in sorted(lost, key=lambda trial: trial.number):
         # Queued first: a kill in between must leave a trial twice rather than never.
         if enqueue and trial.number not in continued:
             kept = {key: trial.user_attrs[key] for key in ("origin",) if key in trial.user_attrs}
             parameters = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
-            study.enqueue_trial(parameters, user_attrs={**kept, "continues": trial.number})
+            study.enqueue_trial(parameters, user_attrs={**kept, CONTINUES: trial.number})
         if trial.state == TrialState.RUNNING:
             # The study's own methods cannot annotate a trial that another process asked for.
             study._storage.set_trial_user_attr(trial._trial_id, "reason", "the driver ended before the trial did")
@@ -120,18 +116,6 @@ def requeue_unfinished(study: optuna.Study, *, enqueue: bool = True) -> int:
 def settled_trials(study: optuna.Study) -> list[FrozenTrial]:
     """The trials that are done, complete or stopped early, by number."""
     return study.get_trials(deepcopy=False, states=SETTLED)
-
-
-def _sampler(seed: int) -> optuna.samplers.BaseSampler:
-    with warnings.catch_warnings():
-        # Multivariate and group have been "experimental" since Optuna 2; a test of ours would see them change.
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.samplers.TPESampler(
-            seed=seed,
-            multivariate=True,
-            group=True,
-            constant_liar=True,  # Trials that run now count as bad, so that parallel proposals keep their distance.
-        )
 
 
 def _difference(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:

@@ -251,7 +251,7 @@ def test_a_requeued_trial_stays_a_paper_cell(reopen: Open) -> None:
     assert study.get_trials()[1].user_attrs["origin"] == "paper"
 
 
-def test_every_segment_draws_from_another_stream(reopen: Open) -> None:
+def test_a_driver_that_starts_again_draws_something_else(reopen: Open) -> None:
     first, second = (searcher_for(reopen()).suggest("a") for _ in range(2))
     assert isinstance(first, dict)
     assert isinstance(second, dict)

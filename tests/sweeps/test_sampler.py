@@ -1,0 +1,72 @@
+"""What is proposed depends on the study and the seed, however often the driver was killed."""
+
+from __future__ import annotations
+
+import random
+import statistics
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from sweeps.study import open_storage, open_study, requeue_unfinished
+
+NUM_TRIALS = 30
+"""Ten of which TPE draws at random."""
+
+
+def reopened(folder: Path, seed: int = 7) -> optuna.Study:
+    return open_study(open_storage(folder / "journal"), "s", directions=["maximize"], experiment={}, seed=seed)
+
+
+def drawn(trial: optuna.Trial, *, at_most: int = 3) -> dict[str, Any]:
+    """So many of the parameters, the third one in half of the cases only."""
+    trial.suggest_float("x", 0.1, 100, log=True)
+    if at_most > 1:
+        kind = trial.suggest_categorical("kind", ["a", "b"])
+        if kind == "a" and at_most > 2:
+            trial.suggest_int("n", 1, 9)
+    return trial.params
+
+
+def value(params: dict[str, Any]) -> float:
+    return -((params["x"] - 3) ** 2) + params.get("n", 5)
+
+
+def search(folder: Path, kills: random.Random | None, seed: int = 7) -> list[tuple[dict[str, Any], float]]:
+    """One trial after the other; with `kills` the driver dies in half of them, with all or some parameters drawn."""
+    folder.mkdir()
+    study = reopened(folder, seed)
+    study.enqueue_trial({"x": 5.0})
+    while True:
+        complete = study.get_trials(states=(TrialState.COMPLETE,))
+        if len(complete) == NUM_TRIALS:
+            return [(trial.params, trial.values[0]) for trial in complete]
+        trial = study.ask()
+        if kills is not None and kills.random() < 0.5:
+            drawn(trial, at_most=kills.randint(1, 3))
+            study = reopened(folder, seed)
+            requeue_unfinished(study)
+            continue
+        study.tell(trial, value(drawn(trial)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_kills_change_no_proposal(tmp_path: Path, seed: int) -> None:
+    peace = search(tmp_path / "peace", None)
+    assert search(tmp_path / "kills", random.Random(seed)) == peace
+    assert len({params["x"] for params, _ in peace}) == NUM_TRIALS
+
+
+def test_another_seed_proposes_something_else(tmp_path: Path) -> None:
+    one, other = search(tmp_path / "one", None), search(tmp_path / "other", None, seed=8)
+    assert one[0][0]["x"] == other[0][0]["x"] == 5.0
+    assert not {params["x"] for params, _ in one[1:]} & {params["x"] for params, _ in other[1:]}
+
+
+def test_it_learns_from_what_it_was_told(tmp_path: Path) -> None:
+    values = [found for _, found in search(tmp_path / "search", None)]
+    # Ten are drawn at random; the best there is, is 9.
+    assert statistics.median(values[-10:]) > max(4, statistics.median(values[:10]))
