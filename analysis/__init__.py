@@ -1,38 +1,53 @@
 """Statistics and figures of results tables: files are the only interface to what made them.
 
 `compare` scores, `draw_cd` the result, `draw_pareto` accuracy against cost. `python -m analysis compare` does the first
-two.
+two. `wilcoxon_holm` tests pairs, `compare_with_control` methods against one of them.
 """
 
 from analysis.comparison import Comparison, compare, compare_ranks
+from analysis.control import ControlComparison, compare_with_control
 from analysis.critical_difference_diagram import CriticalDifferenceArtists, draw_cd
 from analysis.errors import AnalysisInputError
 from analysis.figure_style import save_figure
+from analysis.holm import holm
+from analysis.missing import Dropped
 from analysis.paper_tables import paper_table
 from analysis.pareto import COST_LABELS, ParetoArtists, draw_pareto, pareto_front, pareto_points
 from analysis.results_table import read_results
 from analysis.score_dots import ScoreDots, draw_scores
 from analysis.score_summary import order_of, summarise
-from analysis.verdict import describe
+from analysis.signed_rank import SignedRank, signed_rank
+from analysis.verdict import describe, describe_control, describe_pairs
+from analysis.wilcoxon_holm import WilcoxonHolm, wilcoxon_holm
 
 __all__ = [
     "COST_LABELS",
     "AnalysisInputError",
     "Comparison",
+    "ControlComparison",
     "CriticalDifferenceArtists",
+    "Dropped",
     "ParetoArtists",
     "ScoreDots",
+    "SignedRank",
+    "WilcoxonHolm",
     "compare",
     "compare_ranks",
+    "compare_with_control",
     "describe",
+    "describe_control",
+    "describe_pairs",
     "draw_cd",
     "draw_pareto",
     "draw_scores",
+    "holm",
     "order_of",
     "paper_table",
     "pareto_front",
     "pareto_points",
     "read_results",
     "save_figure",
+    "signed_rank",
     "summarise",
+    "wilcoxon_holm",
 ]

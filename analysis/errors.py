@@ -51,6 +51,10 @@ class ConstantScoresError(AnalysisInputError):
     """Scores in which all methods tie on every domain: ranks then say nothing, and Friedman's statistic is 0/0."""
 
 
+class NoCriticalDifferenceError(AnalysisInputError):
+    """One critical difference was asked for where none is valid for all pairs."""
+
+
 class OptionError(AnalysisInputError):
     """An argument outside its allowed range."""
 

@@ -16,7 +16,7 @@ def critical_difference(num_methods: int, num_domains: int, alpha: float = 0.05)
     many degrees of freedom, divided by sqrt(2) (Demsar 2006, equation in section 3.2.2; his Table 5 lists q_alpha).
     """
     quantile = float(stats.studentized_range.ppf(1 - alpha, num_methods, np.inf)) / math.sqrt(2)
-    return quantile * _standard_error(num_methods, num_domains)
+    return quantile * rank_standard_error(num_methods, num_domains)
 
 
 def pairwise_p_values(average_ranks: pd.Series[float], num_domains: int) -> pd.DataFrame:
@@ -32,7 +32,7 @@ def pairwise_p_values(average_ranks: pd.Series[float], num_domains: int) -> pd.D
     """
     ranks = average_ranks.to_numpy(dtype=float)
     k = len(ranks)
-    distances = np.abs(ranks[:, None] - ranks[None, :]) / _standard_error(k, num_domains) * math.sqrt(2)
+    distances = np.abs(ranks[:, None] - ranks[None, :]) / rank_standard_error(k, num_domains) * math.sqrt(2)
     # Each p-value is a numerical integral, and average ranks are multiples of 1/(2N): most distances repeat.
     unique, where = np.unique(distances, return_inverse=True)
     tails = np.clip(stats.studentized_range.sf(unique, k, np.inf), 0.0, 1.0)
@@ -68,5 +68,6 @@ def cliques(average_ranks: pd.Series[float], critical_difference: float) -> tupl
     return tuple(found)
 
 
-def _standard_error(num_methods: int, num_domains: int) -> float:
+def rank_standard_error(num_methods: int, num_domains: int) -> float:
+    """Return the standard error sqrt(k(k+1)/(6N)) of the difference of two average ranks without ties."""
     return math.sqrt(num_methods * (num_methods + 1) / (6 * num_domains))

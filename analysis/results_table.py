@@ -156,7 +156,7 @@ def metric_direction(rows: pd.DataFrame) -> bool:
     return present == {"true"}
 
 
-def domain_means(rows: pd.DataFrame, column: str = "value") -> pd.DataFrame:
+def domain_means(rows: pd.DataFrame, column: str = "value", *, allow_missing: bool = False) -> pd.DataFrame:
     """Average the seeds of each (domain, method).
 
     Seeds are repeats of one measurement: they never count as domains.
@@ -164,19 +164,22 @@ def domain_means(rows: pd.DataFrame, column: str = "value") -> pd.DataFrame:
     Args:
         rows: rows of one metric, as `rows_of_metric` returns them.
         column: what to average.
+        allow_missing: whether a method may have no row on a domain.
 
     Returns:
-        wide DataFrame of floats, index = domains, columns = methods, both in order of first appearance.
+        wide DataFrame of floats, index = domains, columns = methods, both in order of first appearance; NaN where a
+        method was not run.
 
     Raises:
-        MissingCellsError: some method was not run on some domain.
+        MissingCellsError: some method was not run on some domain, and that is not allowed.
     """
     # fsum is exact, so that methods with the same values in another order of seeds tie, as they must.
     means = rows.groupby(["domain", "method"], sort=False)[column].agg(
         lambda values: math.fsum(values.tolist()) / len(values)
     )
     wide = means.unstack("method").reindex(index=rows["domain"].unique(), columns=rows["method"].unique())
-    require_complete(wide)
+    if not allow_missing:
+        require_complete(wide)
     return wide.astype(float)
 
 

@@ -1,4 +1,4 @@
-"""From whatever scores a caller has to the one shape that ranks are taken of: domains x methods, complete, finite."""
+"""From whatever scores a caller has to the one shape that ranks are taken of: domains x methods, finite."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from analysis.errors import (
     NotFiniteError,
     NotNumericError,
     OptionError,
-    TooFewError,
     listing,
     shown,
 )
-from analysis.results_table import domain_means, is_long, metric_direction, require_complete, rows_of_metric
+from analysis.missing import Dropped, MissingPolicy, resolve_missing
+from analysis.results_table import domain_means, is_long, metric_direction, rows_of_metric
 
 
 def score_table(scores: pd.DataFrame, *, higher_is_better: bool, metric: str | None = None) -> pd.DataFrame:
-    """Check scores and bring them into wide form.
+    """Check scores and bring them into wide form, no cell missing.
 
     Args:
         scores: wide table (index = domains, columns = methods) or long results table (columns method, domain, seed,
@@ -36,6 +36,25 @@ def score_table(scores: pd.DataFrame, *, higher_is_better: bool, metric: str | N
     Raises:
         AnalysisInputError: one of its subclasses, by what is wrong.
     """
+    return score_table_without(scores, higher_is_better=higher_is_better, metric=metric, missing="error")[0]
+
+
+def score_table_without(
+    scores: pd.DataFrame, *, higher_is_better: bool, metric: str | None = None, missing: MissingPolicy
+) -> tuple[pd.DataFrame, tuple[Dropped, ...]]:
+    """Check scores and bring them into wide form, missing cells dealt with as `resolve_missing` says.
+
+    Returns:
+        the table as `score_table` returns it, with NaN for gaps if the policy keeps them, and what was dropped.
+
+    Raises:
+        AnalysisInputError: one of its subclasses, by what is wrong.
+    """
+    wide = _with_gaps(scores, higher_is_better=higher_is_better, metric=metric)
+    return resolve_missing(wide, missing)
+
+
+def _with_gaps(scores: pd.DataFrame, *, higher_is_better: bool, metric: str | None) -> pd.DataFrame:
     if not isinstance(scores, pd.DataFrame):
         raise AnalysisInputError(f"scores: {type(scores).__name__}; allowed: a pandas DataFrame, wide or long")
     if not isinstance(higher_is_better, (bool, np.bool_)):
@@ -47,17 +66,10 @@ def score_table(scores: pd.DataFrame, *, higher_is_better: bool, metric: str | N
                 f"higher_is_better: {bool(higher_is_better)} was asked for, but the table says "
                 f"{not higher_is_better}; allowed: the table's own direction"
             )
-        wide = domain_means(rows)
-    else:
-        if metric is not None:
-            raise OptionError(
-                f"metric: {metric!r} with a wide table; allowed: None, since a wide table names no metric"
-            )
-        wide = _checked_wide(scores)
-    for what, names in (("methods", list(wide.columns)), ("domains", list(wide.index))):
-        if len(names) < 2:
-            raise TooFewError(f"{what}: {len(names)} ({listing(names) or 'none'}); allowed: at least 2")
-    return wide
+        return domain_means(rows, allow_missing=True)
+    if metric is not None:
+        raise OptionError(f"metric: {metric!r} with a wide table; allowed: None, since a wide table names no metric")
+    return _checked_wide(scores)
 
 
 def _checked_wide(scores: pd.DataFrame) -> pd.DataFrame:
@@ -71,8 +83,7 @@ def _checked_wide(scores: pd.DataFrame) -> pd.DataFrame:
     for method in wide.columns:
         for domain, value in wide[method].items():
             _require_number(value, method, domain)
-    require_complete(wide)
-    return wide.astype(float)
+    return wide.where(wide.notna(), np.nan).astype(float)
 
 
 def _require_number(value: object, method: Hashable, domain: Hashable) -> None:

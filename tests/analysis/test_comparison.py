@@ -97,18 +97,36 @@ def test_the_papers_figure_2(ranks: list[float], chi_square: float) -> None:
     assert comparison.differs("BDW", "RotNet")
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_agrees_with_scikit_posthocs_and_scipy_without_ties(seed: int) -> None:
-    table = random_table(seed, num_domains=4 + seed, num_methods=3 + seed % 6)
-    comparison = compare(table, higher_is_better=True)
-    oracle = scikit_posthocs.posthoc_nemenyi_friedman(table)
-    ours = comparison.nemenyi_p_values.loc[table.columns, table.columns]
-    np.testing.assert_allclose(ours, oracle, atol=1e-10, rtol=0)
-    friedman = stats.friedmanchisquare(*table.to_numpy().T)
-    assert comparison.friedman_statistic == pytest.approx(friedman.statistic, abs=1e-10)
-    assert comparison.friedman_p_value == pytest.approx(friedman.pvalue, abs=1e-12)
-    without_ties = compare_ranks(comparison.average_ranks, num_domains=len(table))
-    assert without_ties.friedman_statistic == pytest.approx(comparison.friedman_statistic, abs=1e-10)
+@pytest.mark.parametrize("num_tables", [50, pytest.param(1000, marks=pytest.mark.slow)])
+def test_agrees_with_scikit_posthocs_and_scipy_without_ties(num_tables: int) -> None:
+    for seed in range(num_tables):
+        table = random_table(seed, num_domains=3 + seed % 29, num_methods=3 + seed % 7)
+        comparison = compare(table, higher_is_better=True)
+        oracle = scikit_posthocs.posthoc_nemenyi_friedman(table)
+        ours = comparison.nemenyi_p_values.loc[table.columns, table.columns]
+        np.testing.assert_allclose(ours, oracle, atol=1e-10, rtol=0)
+        friedman = stats.friedmanchisquare(*table.to_numpy().T)
+        assert comparison.friedman_statistic == pytest.approx(friedman.statistic, abs=1e-10)
+        assert comparison.friedman_p_value == pytest.approx(friedman.pvalue, abs=1e-12)
+        without_ties = compare_ranks(comparison.average_ranks, num_domains=len(table))
+        assert without_ties.friedman_statistic == pytest.approx(comparison.friedman_statistic, abs=1e-10)
+
+
+def test_nemenyis_p_values_are_those_of_r() -> None:
+    # R's PMCMRplus::frdAllPairsNemenyiTest, as frozen in the tests of scikit-posthocs (tests/test_posthocs.py).
+    table = pd.DataFrame([[4, 3, 4, 4, 5, 6, 3], [1, 2, 3, 5, 6, 7, 7], [1, 2, 6, 4, 1, 5, 1]], columns=list("abcdefg"))
+    r = [
+        [0.9999999],
+        [0.8414506, 0.8833015],
+        [0.9177741, 0.9449086, 0.9999962],
+        [0.9177741, 0.9449086, 0.9999962, 1.0000000],
+        [0.2147827, 0.2597539, 0.9449086, 0.8833015, 0.8833015],
+        [0.9976902, 0.9991770, 0.9888953, 0.9976902, 0.9976902, 0.5511935],
+    ]
+    p_values = compare(table, higher_is_better=True).nemenyi_p_values
+    for method, row in zip("bcdefg", r, strict=True):
+        for other, p_value in zip("abcdef", row, strict=False):
+            assert p_values.at[method, other] == pytest.approx(p_value, abs=2e-7)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -180,12 +198,51 @@ def test_chooses_the_metric_of_a_long_table() -> None:
     pd.testing.assert_series_equal(by_accuracy.average_ranks, by_loss.average_ranks)
 
 
-def test_two_methods_come_back_in_the_same_record() -> None:
-    comparison = compare(random_table(1, num_methods=2), higher_is_better=True)
-    assert len(comparison.methods) == 2
-    # Without ties this is the sign test's chi-square: (wins - losses)^2 / N.
-    difference = random_table(1, num_methods=2).diff(axis=1).iloc[:, 1]
+def test_two_methods_are_decided_by_wilcoxon() -> None:
+    table = random_table(1, num_methods=2)
+    comparison = compare(table, higher_is_better=True)
+    assert comparison.test == "wilcoxon"
+    assert comparison.num_methods == 2
+    oracle = stats.wilcoxon(table["m0"], table["m1"], method="exact")
+    assert comparison.statistic == oracle.statistic
+    assert comparison.p_value == pytest.approx(oracle.pvalue, abs=1e-12)
+    # Friedman's fields stay: without ties this is the sign test's chi-square, (wins - losses)^2 / N.
+    difference = table.diff(axis=1).iloc[:, 1]
     assert comparison.friedman_statistic == pytest.approx(np.sign(difference).sum() ** 2 / 10)
+
+
+def test_of_two_methods_wilcoxon_alone_says_who_differs() -> None:
+    # Ahead on 7 of 10 domains only, but where it is behind, then by little: signs say nothing, sizes do.
+    table = pd.DataFrame({"a": [-0.1, -0.2, -0.3, 4, 5, 6, 7, 8, 9, 10], "b": [0.0] * 10})
+    comparison = compare(table, higher_is_better=True)
+    assert comparison.friedman_p_value is not None
+    assert comparison.friedman_p_value > 0.05 > comparison.p_value
+    assert comparison.is_significant
+    assert comparison.differs("a", "b")
+    assert not comparison.differs("a", "a")
+    assert comparison.cliques == ()
+    alike = compare(random_table(1, num_methods=2), higher_is_better=True)
+    assert not alike.differs("m0", "m1")
+    assert alike.cliques == (alike.methods,)
+    losses = compare(-table, higher_is_better=False)
+    assert losses.p_value == comparison.p_value
+    assert losses.methods == comparison.methods
+
+
+def test_names_the_test_that_decided() -> None:
+    comparison = compare(random_table(0), higher_is_better=True)
+    assert comparison.test == "friedman"
+    assert comparison.num_methods == 5
+    assert comparison.statistic == comparison.friedman_statistic
+    assert comparison.p_value == comparison.friedman_p_value
+    assert comparison.domain_counts.to_dict() == dict.fromkeys(comparison.methods, 10)
+    assert compare_ranks({"a": 1.0, "b": 2.0}, num_domains=9).test == "friedman"
+
+
+def test_who_was_not_compared_is_refused() -> None:
+    comparison = compare(random_table(0), higher_is_better=True)
+    with pytest.raises(OptionError, match="method: 'x' was not compared; allowed: "):
+        comparison.differs("m0", "x")
 
 
 def test_dictionary_is_json_and_complete() -> None:
@@ -206,6 +263,8 @@ LONG = long_table()
 BAD_TABLES = [
     (with_cell(None), MissingCellsError, r"1 of 50 .*\(m2, d3\)"),
     (with_cell(float("nan")), MissingCellsError, r"\(m2, d3\)"),
+    (with_cell(pd.NA), MissingCellsError, r"\(m2, d3\)"),
+    (with_cell(float("-inf")), NotFiniteError, r"-inf in cell \(m2, d3\); allowed: finite"),
     (with_cell(float("inf")), NotFiniteError, r"inf in cell \(m2, d3\); allowed: finite"),
     (with_cell("0.7"), NotNumericError, r"'0.7' in cell \(m2, d3\); allowed: numbers"),
     (with_cell(True), NotNumericError, r"True in cell"),
