@@ -6,6 +6,7 @@ two. `wilcoxon_holm` tests pairs, `compare_with_control` methods against one of 
 
 from analysis.comparison import Comparison, compare, compare_ranks
 from analysis.control import ControlComparison, compare_with_control
+from analysis.control_diagram import ControlArtists, draw_control
 from analysis.critical_difference_diagram import CriticalDifferenceArtists, draw_cd
 from analysis.errors import AnalysisInputError
 from analysis.figure_style import save_figure
@@ -24,6 +25,7 @@ __all__ = [
     "COST_LABELS",
     "AnalysisInputError",
     "Comparison",
+    "ControlArtists",
     "ControlComparison",
     "CriticalDifferenceArtists",
     "Dropped",
@@ -38,6 +40,7 @@ __all__ = [
     "describe_control",
     "describe_pairs",
     "draw_cd",
+    "draw_control",
     "draw_pareto",
     "draw_scores",
     "holm",
