@@ -4,6 +4,7 @@
 two. `wilcoxon_holm` tests pairs, `compare_with_control` methods against one of them.
 """
 
+from analysis.bayesian_signed_rank import PosteriorOfPair, bayesian_signed_rank, bayesian_signed_rank_of_all_pairs
 from analysis.comparison import Comparison, compare, compare_ranks
 from analysis.control import ControlComparison, compare_with_control
 from analysis.control_diagram import ControlArtists, draw_control
@@ -30,9 +31,12 @@ __all__ = [
     "CriticalDifferenceArtists",
     "Dropped",
     "ParetoArtists",
+    "PosteriorOfPair",
     "ScoreDots",
     "SignedRank",
     "WilcoxonHolm",
+    "bayesian_signed_rank",
+    "bayesian_signed_rank_of_all_pairs",
     "compare",
     "compare_ranks",
     "compare_with_control",
