@@ -9,6 +9,7 @@ from analysis.comparison import Comparison, compare, compare_ranks
 from analysis.control import ControlComparison, compare_with_control
 from analysis.control_diagram import ControlArtists, draw_control
 from analysis.critical_difference_diagram import CriticalDifferenceArtists, draw_cd
+from analysis.effect_size import effect_sizes
 from analysis.errors import AnalysisInputError
 from analysis.figure_style import save_figure
 from analysis.holm import holm
@@ -47,6 +48,7 @@ __all__ = [
     "draw_control",
     "draw_pareto",
     "draw_scores",
+    "effect_sizes",
     "holm",
     "order_of",
     "paper_table",
