@@ -16,6 +16,7 @@ from analysis.holm import holm
 from analysis.missing import Dropped
 from analysis.paper_tables import paper_table
 from analysis.pareto import COST_LABELS, ParetoArtists, draw_pareto, pareto_front, pareto_points
+from analysis.pool_sensitivity import PairSensitivity, pool_sensitivity
 from analysis.results_table import read_results
 from analysis.score_dots import ScoreDots, draw_scores
 from analysis.score_summary import order_of, summarise
@@ -31,6 +32,7 @@ __all__ = [
     "ControlComparison",
     "CriticalDifferenceArtists",
     "Dropped",
+    "PairSensitivity",
     "ParetoArtists",
     "PosteriorOfPair",
     "ScoreDots",
@@ -54,6 +56,7 @@ __all__ = [
     "paper_table",
     "pareto_front",
     "pareto_points",
+    "pool_sensitivity",
     "read_results",
     "save_figure",
     "signed_rank",
