@@ -17,6 +17,7 @@ from analysis.missing import Dropped
 from analysis.paper_tables import paper_table
 from analysis.pareto import COST_LABELS, ParetoArtists, draw_pareto, pareto_front, pareto_points
 from analysis.pool_sensitivity import PairSensitivity, pool_sensitivity
+from analysis.power import DetectableDifference, DomainsNeeded, Power, detectable_difference, domains_needed, power
 from analysis.results_table import read_results
 from analysis.score_dots import ScoreDots, draw_scores
 from analysis.score_summary import order_of, summarise
@@ -31,10 +32,13 @@ __all__ = [
     "ControlArtists",
     "ControlComparison",
     "CriticalDifferenceArtists",
+    "DetectableDifference",
+    "DomainsNeeded",
     "Dropped",
     "PairSensitivity",
     "ParetoArtists",
     "PosteriorOfPair",
+    "Power",
     "ScoreDots",
     "SignedRank",
     "WilcoxonHolm",
@@ -46,6 +50,8 @@ __all__ = [
     "describe",
     "describe_control",
     "describe_pairs",
+    "detectable_difference",
+    "domains_needed",
     "draw_cd",
     "draw_control",
     "draw_pareto",
@@ -57,6 +63,7 @@ __all__ = [
     "pareto_front",
     "pareto_points",
     "pool_sensitivity",
+    "power",
     "read_results",
     "save_figure",
     "signed_rank",
