@@ -21,7 +21,10 @@ from analysis.power import DetectableDifference, DomainsNeeded, Power, detectabl
 from analysis.results_table import read_results
 from analysis.score_dots import ScoreDots, draw_scores
 from analysis.score_summary import order_of, summarise
+from analysis.score_tables import score_tables
 from analysis.signed_rank import SignedRank, signed_rank
+from analysis.tables_1_to_3 import table_1, table_2, table_3
+from analysis.text_table import TextTable
 from analysis.verdict import describe, describe_control, describe_pairs
 from analysis.wilcoxon_holm import WilcoxonHolm, wilcoxon_holm
 
@@ -41,6 +44,7 @@ __all__ = [
     "Power",
     "ScoreDots",
     "SignedRank",
+    "TextTable",
     "WilcoxonHolm",
     "bayesian_signed_rank",
     "bayesian_signed_rank_of_all_pairs",
@@ -66,7 +70,11 @@ __all__ = [
     "power",
     "read_results",
     "save_figure",
+    "score_tables",
     "signed_rank",
     "summarise",
+    "table_1",
+    "table_2",
+    "table_3",
     "wilcoxon_holm",
 ]
