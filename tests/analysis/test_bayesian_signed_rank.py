@@ -1,7 +1,6 @@
 import itertools
 from typing import Any
 
-import baycomp
 import numpy as np
 import pandas as pd
 import pytest
@@ -74,20 +73,35 @@ def test_agrees_with_direct_loops(seed: int) -> None:
     )
 
 
-@pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("rope", [0.0, 0.3])
-def test_agrees_with_baycomp(seed: int, rope: float) -> None:
+# baycomp 1.0.3 (the authors of the test wrote it), SignedRankTest.probs with 20 x 50,000 samples: the first method is
+# better, equivalent, the second is better. Frozen: its package installs a top-level `tests`, which would hide ours.
+BAYCOMP = [
+    (0, 0.0, (0.9655, 0.0000, 0.0345)),
+    (0, 0.3, (0.8530, 0.1083, 0.0387)),
+    (1, 0.0, (0.9463, 0.0000, 0.0537)),
+    (1, 0.3, (0.9547, 0.0248, 0.0205)),
+    (2, 0.0, (0.7968, 0.0000, 0.2032)),
+    (2, 0.3, (0.7140, 0.0629, 0.2231)),
+    (3, 0.0, (0.6612, 0.0000, 0.3388)),
+    (3, 0.3, (0.4904, 0.1852, 0.3244)),
+    (4, 0.0, (0.7032, 0.0000, 0.2968)),
+    (4, 0.3, (0.6518, 0.0659, 0.2823)),
+    (5, 0.0, (0.9439, 0.0000, 0.0561)),
+    (5, 0.3, (0.9144, 0.0446, 0.0410)),
+]
+
+
+@pytest.mark.parametrize(("seed", "rope", "expected"), BAYCOMP)
+def test_agrees_with_baycomp(seed: int, rope: float, expected: tuple[float, float, float]) -> None:
     generator = np.random.default_rng(seed)
     a, b = generator.normal(0.25, 1, size=12), generator.normal(size=12)
     found = bayesian_signed_rank(
         pd.DataFrame({"a": a, "b": b}), "a", "b", higher_is_better=True, rope=rope, num_samples=SAMPLES
     )
-    oracle = baycomp.SignedRankTest.probs(b, a, rope, nsamples=SAMPLES, random_state=seed)
-    expected = (oracle[1], 0.0, oracle[0]) if rope == 0 else (oracle[2], oracle[1], oracle[0])
     shares = (found.first_is_better, found.equivalent, found.second_is_better)
     assert sum(shares) == pytest.approx(1)
     for share, other in zip(shares, expected, strict=True):
-        assert abs(share - other) <= 5 * np.sqrt(2 * max(other * (1 - other), 1e-5) / SAMPLES)
+        assert abs(share - other) <= 5 * np.sqrt(max(other * (1 - other), 1e-5) / SAMPLES) + 2e-3
 
 
 def test_equal_methods_are_equivalent() -> None:
