@@ -11,13 +11,14 @@ from analysis.control_diagram import ControlArtists, draw_control
 from analysis.critical_difference_diagram import CriticalDifferenceArtists, draw_cd
 from analysis.effect_size import effect_sizes
 from analysis.errors import AnalysisInputError
-from analysis.figure_style import save_figure
+from analysis.figure_style import COLUMN_WIDTH, FULL_WIDTH, save_figure
 from analysis.holm import holm
 from analysis.missing import Dropped
 from analysis.paper_tables import paper_table
 from analysis.pareto import COST_LABELS, ParetoArtists, draw_pareto, pareto_front, pareto_points
 from analysis.pool_sensitivity import PairSensitivity, pool_sensitivity
 from analysis.power import DetectableDifference, DomainsNeeded, Power, detectable_difference, domains_needed, power
+from analysis.rank_heat_map import RankHeatMapArtists, draw_rank_heat_map
 from analysis.results_table import read_results
 from analysis.score_dots import ScoreDots, draw_scores
 from analysis.score_summary import order_of, summarise
@@ -29,7 +30,9 @@ from analysis.verdict import describe, describe_control, describe_pairs
 from analysis.wilcoxon_holm import WilcoxonHolm, wilcoxon_holm
 
 __all__ = [
+    "COLUMN_WIDTH",
     "COST_LABELS",
+    "FULL_WIDTH",
     "AnalysisInputError",
     "Comparison",
     "ControlArtists",
@@ -42,6 +45,7 @@ __all__ = [
     "ParetoArtists",
     "PosteriorOfPair",
     "Power",
+    "RankHeatMapArtists",
     "ScoreDots",
     "SignedRank",
     "TextTable",
@@ -59,6 +63,7 @@ __all__ = [
     "draw_cd",
     "draw_control",
     "draw_pareto",
+    "draw_rank_heat_map",
     "draw_scores",
     "effect_sizes",
     "holm",

@@ -16,7 +16,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from analysis.errors import ColumnsError, NotFiniteError, NotNumericError, OptionError, listing, shown
-from analysis.figure_style import BLUE, COLUMN_WIDTH, GREY, LIGHT_GREY, VERMILLION, new_figure
+from analysis.figure_style import BLUE, COLUMN_WIDTH, GREY, VERMILLION, figure_of, new_figure, style_axes
 from analysis.label_placement import Label, place_labels
 from analysis.results_table import domain_means, metric_direction, numbers, rows_of_metric
 
@@ -135,9 +135,7 @@ def draw_pareto(
         raise OptionError(f"baseline: {listing(unknown)} not among the points; allowed: {listing(points['label'])}")
     if ax is None:
         ax = new_figure(COLUMN_WIDTH, 2.6).add_axes((0.17, 0.16, 0.79, 0.73))
-    figure = ax.get_figure(root=True)
-    if figure is None:
-        raise OptionError("ax: belongs to no figure; allowed: axes of a figure")
+    figure = figure_of(ax)
 
     is_front = pareto_front(points["value"], points["cost"], higher_is_better=higher_is_better)
     is_baseline = points["label"].isin(baselines)
@@ -229,15 +227,10 @@ def _checked(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def _style_axes(ax: Axes, value_label: str, cost_label: str, *, largest_cost: float) -> None:
+    style_axes(ax, cost_label, value_label, font_size=_FONT_SIZE)
     # Room around the points for their labels.
     ax.margins(x=0.12, y=0.18)
-    ax.set_xlabel(cost_label, fontsize=_FONT_SIZE)
-    ax.set_ylabel(value_label, fontsize=_FONT_SIZE)
-    ax.tick_params(labelsize=_FONT_SIZE, color=GREY)
     ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.yaxis.set_major_locator(MaxNLocator(6))
     if largest_cost >= 1e5:
         ax.xaxis.set_major_formatter(EngFormatter(sep=" "))
-    ax.grid(color=LIGHT_GREY, linewidth=0.3)
-    ax.set_axisbelow(True)
-    ax.spines[["top", "right"]].set_visible(False)

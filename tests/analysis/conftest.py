@@ -1,45 +1,61 @@
-"""What several tests of figures check."""
+"""What tests of several figures need: names that make trouble, and whether texts can be read."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from itertools import combinations
 
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.transforms import Bbox
 
 from analysis.rank_diagram import RankDiagramArtists
 
-
-def rendered(figure: Figure, texts: tuple[Text, ...]) -> list[Bbox]:
-    canvas = figure.canvas
-    assert isinstance(canvas, FigureCanvasAgg)
-    figure.draw_without_rendering()
-    return [text.get_window_extent(canvas.get_renderer()) for text in texts]
+AssertLegible = Callable[..., None]
 
 
-def all_texts(drawn: RankDiagramArtists) -> tuple[Text, ...]:
-    extra = tuple(text for text in (drawn.banner, drawn.note, drawn.title) if text is not None)
-    return (*drawn.labels, *drawn.rank_values, *drawn.tick_labels, drawn.ruler_label, *extra)
+@pytest.fixture(scope="session")
+def long_names() -> list[str]:
+    return [
+        "BetaDataWeighter, eta=10, rho=0.9, lambda=0.25, twenty-way five-shot",
+        "a",
+        "NearestNeighbourWeighterWithAVeryLongNameWithoutAnyPlaceToBreak",
+        # No number of braces that mathematics would allow.
+        "$x_{1^2$ is not mathematics",
+        "trial_00017_of_study_stl10_pruning_on_gpu",
+    ]
 
 
-def check_legible(drawn: RankDiagramArtists) -> None:
-    boxes = rendered(drawn.figure, all_texts(drawn))
-    for one, other in combinations(boxes, 2):
-        # Line heights include the depth of letters that are not there: half a pixel may be shared.
-        assert (
-            one.x1 <= other.x0 + 0.5 or other.x1 <= one.x0 + 0.5 or one.y1 <= other.y0 + 0.5 or other.y1 <= one.y0 + 0.5
-        )
-    frame = drawn.axes.get_window_extent()
-    for box in boxes:
-        assert frame.x0 - 1 <= box.x0
-        assert box.x1 <= frame.x1 + 1
-        assert frame.y0 - 1 <= box.y0
-        assert box.y1 <= frame.y1 + 1
+@pytest.fixture(scope="session")
+def assert_legible() -> AssertLegible:
+    """Draws the figure; no text may overlap another one or stick out of the figure, or of the axes `within` it."""
+
+    def check(figure: Figure, texts: Sequence[Text], *, within: Axes | None = None) -> None:
+        canvas = figure.canvas
+        assert isinstance(canvas, FigureCanvasAgg)
+        canvas.draw()
+        boxes = [text.get_window_extent(canvas.get_renderer()) for text in texts]
+        for (one, a), (other, b) in combinations(zip(boxes, texts, strict=True), 2):
+            # Line heights include the depth of letters that are not there: a pixel may be shared.
+            apart = one.x1 <= other.x0 + 1 or other.x1 <= one.x0 + 1 or one.y1 <= other.y0 + 1 or other.y1 <= one.y0 + 1
+            assert apart, f"{a.get_text()!r} and {b.get_text()!r} overlap"
+        frame = (figure.bbox if within is None else within.get_window_extent()).padded(1)
+        for box, text in zip(boxes, texts, strict=True):
+            inside = frame.contains(box.x0, box.y0) and frame.contains(box.x1, box.y1)
+            assert inside, f"{text.get_text()!r} sticks out"
+
+    return check
 
 
-@pytest.fixture
-def assert_legible() -> Callable[[RankDiagramArtists], None]:
-    """Checks that the rendered texts of a diagram of ranks neither overlap nor leave its axes."""
-    return check_legible
+@pytest.fixture(scope="session")
+def assert_diagram_legible(assert_legible: AssertLegible) -> Callable[[RankDiagramArtists], None]:
+    """The same of all texts of a diagram of ranks, which may not leave its axes."""
+
+    def check(drawn: RankDiagramArtists) -> None:
+        extra = (text for text in (drawn.banner, drawn.note, drawn.title) if text is not None)
+        texts = (*drawn.labels, *drawn.rank_values, *drawn.tick_labels, drawn.ruler_label, *extra)
+        assert_legible(drawn.figure, texts, within=drawn.axes)
+
+    return check

@@ -35,7 +35,7 @@ def spread_out(num_methods: int, *, effect: float = 1.0, long: bool = False) -> 
 @pytest.mark.parametrize("long", [False, True], ids=["short names", "long names"])
 @pytest.mark.parametrize("num_methods", [3, 4, 13, 30])
 def test_one_of_everything_and_no_overlap(
-    num_methods: int, long: bool, best: Literal["left", "right"], assert_legible: Legible
+    num_methods: int, long: bool, best: Literal["left", "right"], assert_diagram_legible: Legible
 ) -> None:
     compared = spread_out(num_methods, long=long)
     drawn = draw_control(compared, best=best)
@@ -43,7 +43,7 @@ def test_one_of_everything_and_no_overlap(
     assert drawn.figure.get_size_inches()[0] == pytest.approx(3.3)
     bold = [label.get_text().split() for label in drawn.labels if label.get_fontweight() == "bold"]
     assert ["".join(words) for words in bold] == ["".join(compared.control.split())]
-    assert_legible(drawn)
+    assert_diagram_legible(drawn)
 
 
 @pytest.mark.parametrize("best", ["left", "right"])
@@ -75,7 +75,7 @@ def test_an_interval_past_the_scale_is_cut_at_its_end() -> None:
     assert drawn.band.get_x() + drawn.band.get_width() == pytest.approx(end)
 
 
-def test_no_reader_can_overlook_that_nothing_was_shown(assert_legible: Legible) -> None:
+def test_no_reader_can_overlook_that_nothing_was_shown(assert_diagram_legible: Legible) -> None:
     compared = spread_out(5, effect=0)
     assert not compared.comparison.is_significant
     drawn = draw_control(compared, title="A title")
@@ -83,14 +83,14 @@ def test_no_reader_can_overlook_that_nothing_was_shown(assert_legible: Legible) 
     assert drawn.banner.get_text().startswith("Friedman p = ")
     assert drawn.banner.get_text().endswith(": no difference shown")
     assert sum(marker.get_markerfacecolor() == "white" for marker in drawn.markers) == 4
-    assert_legible(drawn)
+    assert_diagram_legible(drawn)
 
 
-def test_fills_given_axes(tmp_path: Path, assert_legible: Legible) -> None:
+def test_fills_given_axes(tmp_path: Path, assert_diagram_legible: Legible) -> None:
     figure = Figure(figsize=(3.3, 1.2), dpi=150)
     FigureCanvasAgg(figure)
     ax = figure.subplots()
     drawn = draw_control(spread_out(8), ax)
     assert drawn.axes is ax
-    assert_legible(drawn)
+    assert_diagram_legible(drawn)
     assert b"/FontFile2" in save_figure(figure, tmp_path / "control.pdf").read_bytes()

@@ -35,7 +35,7 @@ def spread_out(num_methods: int, *, num_domains: int = 10, effect: float = 1.0, 
 @pytest.mark.parametrize("long", [False, True], ids=["short names", "long names"])
 @pytest.mark.parametrize("num_methods", [2, 3, 4, 7, 13, 30])
 def test_one_of_everything_and_no_overlap(
-    num_methods: int, long: bool, best: Literal["left", "right"], assert_legible: Legible
+    num_methods: int, long: bool, best: Literal["left", "right"], assert_diagram_legible: Legible
 ) -> None:
     comparison = spread_out(num_methods, long=long)
     drawn = draw_cd(comparison, best=best)
@@ -46,7 +46,7 @@ def test_one_of_everything_and_no_overlap(
     shown = ["".join(label.get_text().split()) for label in drawn.labels]
     assert shown == ["".join(method.split()) for method in comparison.methods]
     assert [value.get_text() for value in drawn.rank_values] == [f"{rank:.2f}" for rank in comparison.average_ranks]
-    assert_legible(drawn)
+    assert_diagram_legible(drawn)
 
 
 def test_lengths_tell_the_truth() -> None:
@@ -90,15 +90,15 @@ def test_no_leader_crosses_another(best: Literal["left", "right"]) -> None:
         assert not (low < corner[0] < high and corner[1] < other_corner[1] < top[1])
 
 
-def test_ties_of_thirty_methods_do_not_overlap(assert_legible: Legible) -> None:
+def test_ties_of_thirty_methods_do_not_overlap(assert_diagram_legible: Legible) -> None:
     generator = np.random.default_rng(0)
     values = generator.integers(0, 2, size=(10, 30)) + np.repeat([0, 3, 6], 10)
     comparison = compare(pd.DataFrame(values, columns=[f"method {i}" for i in range(30)]), higher_is_better=True)
     assert comparison.average_ranks.nunique() < 30
-    assert_legible(draw_cd(comparison))
+    assert_diagram_legible(draw_cd(comparison))
 
 
-def test_two_methods_name_the_test_that_decided(assert_legible: Legible) -> None:
+def test_two_methods_name_the_test_that_decided(assert_diagram_legible: Legible) -> None:
     apart = compare(pd.DataFrame({"a": np.arange(9.0), "b": np.arange(9.0) ** 2 + 1}), higher_is_better=True)
     assert apart.is_significant
     drawn = draw_cd(apart)
@@ -106,21 +106,21 @@ def test_two_methods_name_the_test_that_decided(assert_legible: Legible) -> None
     assert drawn.note is not None
     assert drawn.note.get_text() == "Two methods: Wilcoxon p = 0.0039 decides, not CD"
     assert drawn.bars == ()
-    assert_legible(drawn)
+    assert_diagram_legible(drawn)
     alike = spread_out(2, num_domains=8, effect=0)
     drawn = draw_cd(alike)
     assert drawn.note is None
     assert drawn.banner is not None
     assert drawn.banner.get_text() == f"Wilcoxon p = {alike.p_value:.2g}: no difference shown"
     assert len(drawn.bars) == 1
-    assert_legible(drawn)
+    assert_diagram_legible(drawn)
 
 
 def test_a_rejecting_test_gets_no_banner() -> None:
     assert draw_cd(spread_out(5, effect=3)).banner is None
 
 
-def test_no_reader_can_overlook_that_nothing_was_shown(assert_legible: Legible) -> None:
+def test_no_reader_can_overlook_that_nothing_was_shown(assert_diagram_legible: Legible) -> None:
     comparison = spread_out(5, num_domains=4, effect=0)
     assert not comparison.is_significant
     drawn = draw_cd(comparison, title="A title")
@@ -131,7 +131,7 @@ def test_no_reader_can_overlook_that_nothing_was_shown(assert_legible: Legible) 
     # It is the only thing in colour.
     coloured = drawn.banner.get_color()
     assert coloured not in {bar.get_color() for bar in drawn.bars} | {line.get_color() for line in drawn.leaders}
-    assert_legible(drawn)
+    assert_diagram_legible(drawn)
 
 
 def test_a_ruler_longer_than_the_scale_says_so() -> None:
@@ -140,7 +140,7 @@ def test_a_ruler_longer_than_the_scale_says_so() -> None:
     assert max(drawn.ruler.get_xdata()) == max(drawn.scale.get_xdata())
 
 
-def test_fills_given_axes_and_shrinks_where_they_are_small(assert_legible: Legible) -> None:
+def test_fills_given_axes_and_shrinks_where_they_are_small(assert_diagram_legible: Legible) -> None:
     figure = Figure(figsize=(3.3, 3.0), dpi=150)
     FigureCanvasAgg(figure)
     upper, lower = figure.subplots(2, 1)
@@ -148,14 +148,14 @@ def test_fills_given_axes_and_shrinks_where_they_are_small(assert_legible: Legib
         drawn = draw_cd(comparison, ax)
         assert drawn.axes is ax
         assert drawn.figure is figure
-        assert_legible(drawn)
+        assert_diagram_legible(drawn)
 
 
-def test_tied_methods_share_a_place_but_not_a_row(assert_legible: Legible) -> None:
+def test_tied_methods_share_a_place_but_not_a_row(assert_diagram_legible: Legible) -> None:
     comparison = compare_ranks({"a": 2.0, "b": 2.0, "c": 2.0}, num_domains=5)
     drawn = draw_cd(comparison)
     assert len({marker.get_xdata()[0] for marker in drawn.markers}) == 1
-    assert_legible(drawn)
+    assert_diagram_legible(drawn)
 
 
 def test_vector_files_embed_fonts_and_repeat_byte_for_byte(tmp_path: Path) -> None:
