@@ -6,6 +6,12 @@ two. `wilcoxon_holm` tests pairs, `compare_with_control` methods against one of 
 
 from analysis.bayesian_signed_rank import PosteriorOfPair, bayesian_signed_rank, bayesian_signed_rank_of_all_pairs
 from analysis.comparison import Comparison, compare, compare_ranks
+from analysis.comparison_matrix import (
+    ComparisonMatrixArtists,
+    PairwiseComparison,
+    compare_pairs,
+    draw_comparison_matrix,
+)
 from analysis.control import ControlComparison, compare_with_control
 from analysis.control_diagram import ControlArtists, draw_control
 from analysis.critical_difference_diagram import CriticalDifferenceArtists, draw_cd
@@ -35,6 +41,7 @@ __all__ = [
     "FULL_WIDTH",
     "AnalysisInputError",
     "Comparison",
+    "ComparisonMatrixArtists",
     "ControlArtists",
     "ControlComparison",
     "CriticalDifferenceArtists",
@@ -42,6 +49,7 @@ __all__ = [
     "DomainsNeeded",
     "Dropped",
     "PairSensitivity",
+    "PairwiseComparison",
     "ParetoArtists",
     "PosteriorOfPair",
     "Power",
@@ -53,6 +61,7 @@ __all__ = [
     "bayesian_signed_rank",
     "bayesian_signed_rank_of_all_pairs",
     "compare",
+    "compare_pairs",
     "compare_ranks",
     "compare_with_control",
     "describe",
@@ -61,6 +70,7 @@ __all__ = [
     "detectable_difference",
     "domains_needed",
     "draw_cd",
+    "draw_comparison_matrix",
     "draw_control",
     "draw_pareto",
     "draw_rank_heat_map",

@@ -40,7 +40,7 @@ _ROW_NAME_ROOM = ((0.32, 1.0), (0.42, 1.0), (0.42, 0.8))
 _MAX_COLUMN_NAME_SHARE = 0.55
 """Of the width, for names that stand upright."""
 _MOST_LINES_ON_TOP = 3
-_MAX_CELL_WIDTH = 90.0
+_MAX_CELL_WIDTH = 130.0
 """Points: a table of one or two columns does not fill the page."""
 
 
@@ -70,6 +70,10 @@ class GridContents:
     """Row -> what stands above it; "" for a gap, behind which texts have a size of their own."""
     title: str = ""
     note: str = ""
+    short_texts: Sequence[Sequence[str]] | None = None
+    """(n, m), to be written where `texts` would not be readable in the first block."""
+    short_note: str = ""
+    """Takes the place of `note` then."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,9 +152,13 @@ class _Layout:
         self.cell_width = min((width - self.gap - self.left) / num_columns, _MAX_CELL_WIDTH)
         self.right = self.left + num_columns * self.cell_width
         self._place_column_names()
+        self.texts, note = contents.texts, contents.note
         self._size_cells()
+        if self.text_sizes[0] == 0 and contents.short_texts is not None:
+            self.texts, note = contents.short_texts, contents.short_note
+            self._size_cells()
         self.title = wrap(contents.title, font_size, width - 2 * self.gap, bold=True)
-        self.note = wrap(contents.note, self.small, width - 2 * self.gap)
+        self.note = wrap(note, self.small, width - 2 * self.gap)
         self._stack()
 
     def stretch(self, height: float) -> None:
@@ -203,7 +211,7 @@ class _Layout:
         texts = [
             (text, bold is not None and bool(bold[row, column]))
             for row in rows
-            for column, text in enumerate(self.contents.texts[row])
+            for column, text in enumerate(self.texts[row])
             if text
         ]
         if not texts:
@@ -278,7 +286,7 @@ def _draw(ax: Axes, contents: GridContents, at: _Layout) -> CellGrid:
             fontweight="bold" if contents.bold is not None and contents.bold[row, column] else "normal",
             zorder=2,
         )
-        for row, line in enumerate(contents.texts)
+        for row, line in enumerate(at.texts)
         for column, text in enumerate(line)
         if text and at.text_sizes[row] > 0
     }

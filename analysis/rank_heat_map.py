@@ -17,6 +17,7 @@ from analysis.cell_grid import ColourScale, GridContents, draw_cell_grid
 from analysis.errors import OptionError, listing, shown
 from analysis.figure_style import COLUMN_WIDTH, require_width
 from analysis.friedman import rank_domains
+from analysis.number_format import formatted
 from analysis.score_table import score_table
 
 # Even to the eye and to colour-blind eyes; dark, the eye-catcher, is the best rank.
@@ -88,7 +89,7 @@ def draw_rank_heat_map(
 
     texts = [[f"{rank:g}" for rank in row] for row in ranks.to_numpy().tolist()]
     if with_scores:
-        written = [[_formatted(score, score_format) for score in row] for row in table.to_numpy().tolist()]
+        written = [[formatted(score, score_format) for score in row] for row in table.to_numpy().tolist()]
         texts = [
             [f"{rank}\n{score}" for rank, score in zip(*pair, strict=True)] for pair in zip(texts, written, strict=True)
         ]
@@ -143,12 +144,3 @@ def _grouped(domains: list[str], groups: Mapping[str, Sequence[str]] | None) -> 
         if wrong:
             raise OptionError(f"groups: {listing(wrong)} {what}; allowed: each of {listing(domains)} once")
     return ordered, headings
-
-
-def _formatted(score: float, specification: str) -> str:
-    try:
-        return format(score, specification)
-    except ValueError as error:
-        raise OptionError(
-            f"score_format: {specification!r}; allowed: a format specification of numbers such as '.1f'"
-        ) from error
