@@ -19,6 +19,7 @@ from analysis.effect_size import effect_sizes
 from analysis.errors import AnalysisInputError
 from analysis.figure_style import COLUMN_WIDTH, FULL_WIDTH, save_figure
 from analysis.holm import holm
+from analysis.hypervolume import ReferencePoint, hypervolume
 from analysis.missing import Dropped
 from analysis.paper_tables import paper_table
 from analysis.pareto import COST_LABELS, ParetoArtists, draw_pareto, pareto_front, pareto_points
@@ -54,6 +55,7 @@ __all__ = [
     "PosteriorOfPair",
     "Power",
     "RankHeatMapArtists",
+    "ReferencePoint",
     "ScoreDots",
     "SignedRank",
     "TextTable",
@@ -77,6 +79,7 @@ __all__ = [
     "draw_scores",
     "effect_sizes",
     "holm",
+    "hypervolume",
     "order_of",
     "paper_table",
     "pareto_front",

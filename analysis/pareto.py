@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.collections import PathCollection
+from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
@@ -16,7 +16,8 @@ from matplotlib.text import Text
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from analysis.errors import ColumnsError, NotFiniteError, NotNumericError, OptionError, listing, shown
-from analysis.figure_style import BLUE, COLUMN_WIDTH, GREY, VERMILLION, figure_of, new_figure, style_axes
+from analysis.figure_style import BLUE, COLUMN_WIDTH, GREY, SKY, VERMILLION, figure_of, new_figure, style_axes
+from analysis.hypervolume import ReferencePoint, dominated_steps, hypervolume, require_reference, worst_corner
 from analysis.label_placement import Label, place_labels
 from analysis.results_table import domain_means, metric_direction, numbers, rows_of_metric
 
@@ -48,6 +49,14 @@ class ParetoArtists:
     unlabelled: tuple[str, ...]
     """Names that should have been written but found no free place."""
     legend: Legend
+    hypervolume: float | None = None
+    """In units of value times cost; None unless the dominated area was asked for."""
+    reference: ReferencePoint | None = None
+    """The corner up to which the area was measured."""
+    area: PolyCollection | None = None
+    """The dominated area, shaded."""
+    area_label: Text | None = None
+    """The hyper-volume and its reference point in digits, above the axes."""
 
 
 def pareto_front(value: pd.Series[float], cost: pd.Series[float], *, higher_is_better: bool) -> pd.Series[bool]:
@@ -107,6 +116,8 @@ def draw_pareto(
     cost_label: str,
     baseline: str | Collection[str] = (),
     label_all: bool = False,
+    shade_hypervolume: bool = False,
+    reference: tuple[float, float] | None = None,
     ax: Axes | None = None,
 ) -> ParetoArtists:
     """Draw value against cost with the Pareto front marked.
@@ -120,21 +131,31 @@ def draw_pareto(
         cost_label: of the horizontal axis, with its unit; `COST_LABELS` has those of the results table.
         baseline: name or names of the points to compare with, drawn as diamonds.
         label_all: write every point's name, not only those of the front and the baselines.
+        shade_hypervolume: shade what the front dominates, and write its area and the reference point above.
+        reference: cost and value of the corner up to which that area reaches. None: the highest cost and the worst
+            value among the points; give one where areas of several figures are to be compared.
         ax: axes to draw into, laid out for their present size. None makes a figure of one column's width.
 
     Returns:
         the artists. Labels overlap neither each other nor points; one without a free place is listed in `unlabelled`.
 
     Raises:
-        AnalysisInputError: absent columns, no points, scores that are not finite numbers, an unknown baseline.
+        AnalysisInputError: absent columns, no points, scores that are not finite numbers, an unknown baseline, a
+            reference that is not two finite numbers.
     """
     points = _checked(points)
     baselines = {baseline} if isinstance(baseline, str) else set(baseline)
     unknown = sorted(baselines - set(points["label"]))
     if unknown:
         raise OptionError(f"baseline: {listing(unknown)} not among the points; allowed: {listing(points['label'])}")
+    corner = None
+    if shade_hypervolume:
+        worst = worst_corner(points["value"], points["cost"], higher_is_better=higher_is_better)
+        corner = worst if reference is None else require_reference(reference)
     if ax is None:
-        ax = new_figure(COLUMN_WIDTH, 2.6).add_axes((0.17, 0.16, 0.79, 0.73))
+        height = 2.6 if corner is None else 2.8
+        # The margins in inches are the same; two lines above the legend say what is shaded.
+        ax = new_figure(COLUMN_WIDTH, height).add_axes((0.17, 0.416 / height, 0.79, 1.9 / height))
     figure = figure_of(ax)
 
     is_front = pareto_front(points["value"], points["cost"], higher_is_better=higher_is_better)
@@ -166,7 +187,8 @@ def draw_pareto(
     }
     if "front" in markers:
         markers["front"].set_label("Pareto front")
-    _style_axes(ax, value_label, cost_label, largest_cost=max(points["cost"].tolist()))
+    area = None if corner is None else _draw_area(ax, points, corner, higher_is_better=higher_is_better)
+    _style_axes(ax, value_label, cost_label, points)
     legend = ax.legend(
         loc="lower left",
         bbox_to_anchor=(0, 1),
@@ -177,6 +199,10 @@ def draw_pareto(
         handletextpad=0.1,
         columnspacing=1.0,
     )
+    size, area_label = None, None
+    if corner is not None:
+        size = hypervolume(points["value"], points["cost"], higher_is_better=higher_is_better, reference=corner)
+        area_label = _write_area(ax, size, corner, is_default=reference is None)
     others = points[~is_front & ~is_baseline] if label_all else points.iloc[:0]
     wanted = [
         Label(*where, reach)
@@ -199,6 +225,37 @@ def draw_pareto(
         labels=labels,
         unlabelled=unlabelled,
         legend=legend,
+        hypervolume=size,
+        reference=corner,
+        area=area,
+        area_label=area_label,
+    )
+
+
+def _draw_area(ax: Axes, points: pd.DataFrame, corner: ReferencePoint, *, higher_is_better: bool) -> PolyCollection:
+    steps = dominated_steps(points["value"], points["cost"], higher_is_better=higher_is_better, reference=corner)
+    strips = [
+        [(start, corner.value), (start, best), (end, best), (end, corner.value)] for start, end, best in steps.tolist()
+    ]
+    area = PolyCollection(strips, facecolors=SKY, alpha=0.25, edgecolors="none", zorder=0.5)
+    # The corner belongs into the picture even where no point is near it.
+    ax.update_datalim([corner])
+    ax.add_collection(area, autolim=False)
+    return area
+
+
+def _write_area(ax: Axes, size: float, corner: ReferencePoint, *, is_default: bool) -> Text:
+    reference = f"reference: ({corner.cost:.4g}, {corner.value:.4g})"
+    return ax.annotate(
+        f"shaded: hyper-volume {size:.4g}\n{reference}{', the worst seen' if is_default else ''}",
+        (0, 1),
+        xycoords="axes fraction",
+        # Above the legend, which is one line high.
+        xytext=(2, 2.1 * _FONT_SIZE),
+        textcoords="offset points",
+        fontsize=_FONT_SIZE,
+        va="bottom",
+        parse_math=False,
     )
 
 
@@ -226,11 +283,12 @@ def _checked(points: pd.DataFrame) -> pd.DataFrame:
     return points
 
 
-def _style_axes(ax: Axes, value_label: str, cost_label: str, *, largest_cost: float) -> None:
+def _style_axes(ax: Axes, value_label: str, cost_label: str, points: pd.DataFrame) -> None:
     style_axes(ax, cost_label, value_label, font_size=_FONT_SIZE)
     # Room around the points for their labels.
     ax.margins(x=0.12, y=0.18)
     ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.yaxis.set_major_locator(MaxNLocator(6))
-    if largest_cost >= 1e5:
-        ax.xaxis.set_major_formatter(EngFormatter(sep=" "))
+    for axis, column, longest in ((ax.xaxis, "cost", 1e5), (ax.yaxis, "value", 1e4)):
+        if points[column].abs().max() >= longest:
+            axis.set_major_formatter(EngFormatter(sep=" "))
