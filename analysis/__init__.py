@@ -15,6 +15,7 @@ from analysis.comparison_matrix import (
 from analysis.control import ControlComparison, compare_with_control
 from analysis.control_diagram import ControlArtists, draw_control
 from analysis.critical_difference_diagram import CriticalDifferenceArtists, draw_cd
+from analysis.domain_dots import DomainDotsArtists, draw_domain_dots
 from analysis.effect_size import effect_sizes
 from analysis.errors import AnalysisInputError
 from analysis.figure_style import COLUMN_WIDTH, FULL_WIDTH, save_figure
@@ -47,6 +48,7 @@ __all__ = [
     "ControlComparison",
     "CriticalDifferenceArtists",
     "DetectableDifference",
+    "DomainDotsArtists",
     "DomainsNeeded",
     "Dropped",
     "PairSensitivity",
@@ -74,6 +76,7 @@ __all__ = [
     "draw_cd",
     "draw_comparison_matrix",
     "draw_control",
+    "draw_domain_dots",
     "draw_pareto",
     "draw_rank_heat_map",
     "draw_scores",

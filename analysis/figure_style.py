@@ -31,7 +31,11 @@ ORANGE = "#e69f00"
 SKY = "#56b4e9"
 
 _COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, BLACK, ORANGE, SKY)
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
+# With the factor that makes them look equally large.
+_MARKERS = (
+    *(("o", 1.0), ("s", 0.95), ("^", 1.1), ("D", 0.9), ("v", 1.1)),
+    *(("P", 1.2), ("X", 1.2), ("<", 1.1), (">", 1.1), ("*", 1.5)),
+)
 _DASHES: tuple[tuple[float, ...], ...] = ((), (4, 1.5), (1, 1.2), (5, 1.5, 1, 1.5))
 
 
@@ -40,6 +44,8 @@ class SeriesStyle(NamedTuple):
 
     colour: str
     marker: str
+    marker_scale: float
+    """Times the size that a circle would have."""
     dashes: tuple[float, ...]
     """Lengths of strokes and gaps in line widths; empty for a solid line."""
 
@@ -55,7 +61,7 @@ def series_style(position: int) -> SeriesStyle:
     """
     return SeriesStyle(
         _COLOURS[position % len(_COLOURS)],
-        _MARKERS[position % len(_MARKERS)],
+        *_MARKERS[position % len(_MARKERS)],
         _DASHES[position // len(_COLOURS) % len(_DASHES)],
     )
 

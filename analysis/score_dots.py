@@ -63,7 +63,7 @@ def draw_scores(summary: pd.DataFrame, *, value_label: str, published: pd.DataFr
                 markersize=4,
                 label="published",
             )
-        panel.set_title(domain, fontsize=_FONT_SIZE + 0.5, color=BLACK)
+        panel.set_title(domain, fontsize=_FONT_SIZE + 0.5, color=BLACK, parse_math=False)
         panel.xaxis.set_major_locator(MaxNLocator(4))
         panel.tick_params(labelsize=_FONT_SIZE - 0.5, length=2)
         panel.grid(True, color=LIGHT_GREY, linewidth=0.4)
@@ -71,9 +71,9 @@ def draw_scores(summary: pd.DataFrame, *, value_label: str, published: pd.DataFr
         panel.margins(x=0.12)
         for side in ("top", "right"):
             panel.spines[side].set_visible(False)
-    found[0].set_yticks(range(len(methods)), methods, fontsize=_FONT_SIZE)
+    found[0].set_yticks(range(len(methods)), methods, fontsize=_FONT_SIZE, parse_math=False)
     found[0].set_ylim(len(methods) - 0.5, -0.5)
-    figure.supxlabel(value_label, fontsize=_FONT_SIZE, y=0.02)
+    figure.supxlabel(value_label, fontsize=_FONT_SIZE, y=0.02, parse_math=False)
     handles, labels = found[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="upper center", ncols=2, frameon=False, fontsize=_FONT_SIZE - 0.5)
     return ScoreDots(figure=figure, panels=tuple(found))

@@ -57,3 +57,10 @@ def test_a_single_seed_has_no_error_bar(results: pd.DataFrame) -> None:
     assert several[:, 0].tolist() == pytest.approx([3 - math.sqrt(7), 3 + math.sqrt(7)])
     assert len(single) == 0
     drawn.figure.canvas.draw()
+
+
+def test_names_are_never_mathematics(results: pd.DataFrame) -> None:
+    odd = results.replace({"method": {"a": "$x_{1^2$"}, "domain": {"x": "$y_{$"}})
+    drawn = draw_scores(summarise(odd, "loss"), value_label="$loss_{$")
+    drawn.figure.canvas.draw()
+    assert drawn.panels[0].get_title() == "$y_{$"
