@@ -21,11 +21,13 @@ from analysis.errors import AnalysisInputError
 from analysis.figure_style import COLUMN_WIDTH, FULL_WIDTH, save_figure
 from analysis.holm import holm
 from analysis.hypervolume import ReferencePoint, hypervolume
+from analysis.kept_shares import read_kept_shares
 from analysis.missing import Dropped
 from analysis.paper_tables import paper_table
 from analysis.pareto import COST_LABELS, ParetoArtists, draw_pareto, pareto_front, pareto_points
 from analysis.pool_sensitivity import PairSensitivity, pool_sensitivity
 from analysis.power import DetectableDifference, DomainsNeeded, Power, detectable_difference, domains_needed, power
+from analysis.pruning_curves import PruningCurvesArtists, draw_pruning_curves
 from analysis.rank_heat_map import RankHeatMapArtists, draw_rank_heat_map
 from analysis.results_table import read_results
 from analysis.score_dots import ScoreDots, draw_scores
@@ -56,6 +58,7 @@ __all__ = [
     "ParetoArtists",
     "PosteriorOfPair",
     "Power",
+    "PruningCurvesArtists",
     "RankHeatMapArtists",
     "ReferencePoint",
     "ScoreDots",
@@ -78,6 +81,7 @@ __all__ = [
     "draw_control",
     "draw_domain_dots",
     "draw_pareto",
+    "draw_pruning_curves",
     "draw_rank_heat_map",
     "draw_scores",
     "effect_sizes",
@@ -89,6 +93,7 @@ __all__ = [
     "pareto_points",
     "pool_sensitivity",
     "power",
+    "read_kept_shares",
     "read_results",
     "save_figure",
     "score_tables",

@@ -20,6 +20,8 @@ _HANDLE_GAP = 0.4
 _COLUMN_GAP = 1.2
 _ROW_GAP = 0.25
 _PADDING = 0.3
+_SINGLE_LINE = 1.1
+"""Height of an entry of one line; several lines take as much as anywhere."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,7 @@ def lay_out_legend(names: Sequence[str], *, width: float, font_size: float) -> L
     )
     wrapped = [wrap(name, font_size, available - extra) for name in names] if num_columns == 1 else names
     height = max(
-        sum(text_height(name, font_size) for name in part) + (len(part) - 1) * _ROW_GAP * font_size
+        sum(_entry_height(name, font_size) for name in part) + (len(part) - 1) * _ROW_GAP * font_size
         for part in _columns(wrapped, num_columns)
     )
     return LegendLayout(
@@ -102,3 +104,7 @@ def draw_legend(ax: Axes, handles: Sequence[Artist], layout: LegendLayout, *, le
 def _columns(names: Sequence[str], num_columns: int) -> list[list[str]]:
     """The names by column, as matplotlib deals them out."""
     return [[names[i] for i in part] for part in np.array_split(np.arange(len(names)), num_columns)]
+
+
+def _entry_height(name: str, font_size: float) -> float:
+    return text_height(name, font_size) if "\n" in name else _SINGLE_LINE * font_size
