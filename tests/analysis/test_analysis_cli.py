@@ -33,10 +33,15 @@ def test_writes_everything_and_says_what_it_means(
     out = tmp_path / "new" / "out"
     arguments = ["compare", str(results), "--metric", "accuracy", "--out", str(out), "--alpha", "0.1", "--title", "T"]
     assert main(arguments) == 0
-    assert sorted(path.name for path in out.iterdir()) == ["cd.pdf", "cd.png", "comparison.json", "ranks.csv"]
+    figures = [f"{name}.{kind}" for name in ("cd", "pairs", "ranks_by_domain", "scores") for kind in ("pdf", "png")]
+    texts = ["comparison.json", "pairs.csv", "ranks.csv", "scores.md", "scores.tex"]
+    assert sorted(path.name for path in out.iterdir()) == sorted([*figures, *texts])
     printed = capsys.readouterr().out
     assert "BDW ranks best (average rank 1.00; 3 methods over 8 domains)." in printed
     assert "BDW differs from RotNet" in printed
+    assert "BDW beats L2RW" in printed, "Wilcoxon's signed ranks"
+    assert "L2RW and RotNet: no difference shown among all methods. A difference is shown without BDW." in printed
+    assert "With 8 domains and 3 methods a method must win on" in printed
     read = json.loads((out / "comparison.json").read_text())
     assert read["metric"] == "accuracy"
     assert read["alpha"] == 0.1
@@ -44,10 +49,20 @@ def test_writes_everything_and_says_what_it_means(
     table = pd.read_parquet(results)
     expected = compare(table[table["metric"] == "accuracy"], higher_is_better=True, alpha=0.1)
     assert read["friedman_statistic"] == expected.friedman_statistic
+    assert read["verdict"] in printed
+    assert "| BDW |" in (out / "scores.md").read_text()
+    assert r"\begin{tabular}" in (out / "scores.tex").read_text()
+    pairs = pd.read_csv(out / "pairs.csv")
+    assert list(zip(pairs["first"], pairs["second"], strict=True)) == [
+        ("BDW", "L2RW"), ("BDW", "RotNet"), ("L2RW", "RotNet"),
+    ]  # fmt: skip
+    assert (pairs["mean_difference_low"] > 0).all()
+    assert "probability_equivalent" not in pairs
     ranks = pd.read_csv(out / "ranks.csv")
     assert ranks["method"].tolist() == ["BDW", "L2RW", "RotNet"]
     assert ranks["average_rank"].tolist() == expected.average_ranks.tolist()
-    assert ranks.columns[2:].tolist() == [f"nemenyi_p_against_{method}" for method in expected.methods]
+    assert ranks["num_domains"].tolist() == [8, 8, 8]
+    assert ranks.columns[3:].tolist() == [f"nemenyi_p_against_{method}" for method in expected.methods]
 
 
 def test_a_loss_is_ranked_the_other_way_round(results: Path, tmp_path: Path) -> None:
@@ -55,11 +70,76 @@ def test_a_loss_is_ranked_the_other_way_round(results: Path, tmp_path: Path) -> 
     assert json.loads((tmp_path / "comparison.json").read_text())["methods"] == ["BDW", "L2RW", "RotNet"]
 
 
+def test_a_control_and_a_region_of_equivalence(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [
+        "--metric",
+        "accuracy",
+        "--out",
+        str(tmp_path),
+        "--control",
+        "RotNet",
+        "--rope",
+        "0.02",
+        "--best",
+        "right",
+    ]
+    assert main(["compare", str(results), *options]) == 0
+    assert "Against RotNet (average rank 3.00), Bonferroni-Dunn" in capsys.readouterr().out
+    assert (tmp_path / "control.png").is_file()
+    assert json.loads((tmp_path / "comparison.json").read_text())["control"]["control"] == "RotNet"
+    pairs = pd.read_csv(tmp_path / "pairs.csv")
+    probabilities = pairs[["probability_first_is_better", "probability_equivalent", "probability_second_is_better"]]
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    assert (probabilities["probability_first_is_better"] > 0.9).all()
+
+
+@pytest.fixture
+def gaps(results: Path) -> Path:
+    """Without L2RW on one domain and BDW on another."""
+    table = pd.read_parquet(results)
+    gap = ((table["method"] == "L2RW") & (table["domain"] == "d1")) | (
+        (table["method"] == "BDW") & (table["domain"] == "d2")
+    )
+    table[(table["metric"] == "accuracy") & ~gap].to_csv(results.with_name("gaps.csv"), index=False)
+    return results.with_name("gaps.csv")
+
+
+def test_gaps_are_an_error_until_somebody_says_what_to_do(
+    gaps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["compare", str(gaps), "--out", str(tmp_path / "out")]
+    assert main(command) == 2
+    assert "2 of 24 (method, domain) cells are missing: (L2RW, d1), (BDW, d2)" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert main([*command, "--missing", "drop-domains"]) == 0
+    printed = capsys.readouterr().out
+    assert "Left out: domain d1 (no score of L2RW), domain d2 (no score of BDW)." in printed
+    assert "3 methods over 6 domains" in printed
+    assert "d1" not in (tmp_path / "out" / "scores.md").read_text()
+
+
+def test_gaps_under_skillings_and_macks_test_leave_pairs_and_no_diagram(
+    gaps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", str(gaps), "--out", str(tmp_path / "out"), "--missing", "skillings-mack"]) == 0
+    printed = capsys.readouterr().out
+    assert "Skillings-Mack: chi-square" in printed
+    assert "left out: diagrams and effect sizes" in printed
+    found = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert found == ["comparison.json", "ranks.csv", "scores.md", "scores.tex"]
+    assert "–" in (tmp_path / "out" / "scores.md").read_text()
+    assert json.loads((tmp_path / "out" / "comparison.json").read_text())["critical_difference"] is None
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--metric", "f1", "--out", "OUT"], "metric: 'f1' is not in the table; present: accuracy, loss"),
         (["--out", "OUT"], "metric: none was chosen, but exactly one must be; present: accuracy, loss"),
+        (["--metric", "loss", "--out", "OUT", "--control", "X"], "control: 'X' was not compared; allowed: BDW, L2RW"),
+        (["--metric", "loss", "--out", "OUT", "--rope", "-1"], "rope: -1.0; allowed:"),
         (["--metric", "loss", "--out", "OUT", "--alpha", "2"], "alpha: 2.0; allowed: between 0 and 1"),
         (["--metric", "loss", "--out", "results.parquet"], "out: results.parquet cannot be made"),
     ],

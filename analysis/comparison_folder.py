@@ -1,0 +1,209 @@
+"""Everything that is to be said of one metric of a results table, in words and as files of one folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.bayesian_signed_rank import bayesian_signed_rank_of_all_pairs
+from analysis.comparison import Comparison, compare
+from analysis.comparison_matrix import compare_pairs, draw_comparison_matrix
+from analysis.control import compare_with_control
+from analysis.control_diagram import draw_control
+from analysis.critical_difference_diagram import draw_cd
+from analysis.domain_dots import draw_domain_dots
+from analysis.effect_size import effect_sizes
+from analysis.errors import OptionError
+from analysis.figure_style import save_figure
+from analysis.missing import MissingPolicy
+from analysis.pool_sensitivity import pool_sensitivity
+from analysis.power import detectable_difference
+from analysis.rank_heat_map import draw_rank_heat_map
+from analysis.results_table import metric_direction
+from analysis.score_tables import score_tables
+from analysis.verdict import describe, describe_control, describe_pairs
+from analysis.wilcoxon_holm import wilcoxon_holm
+
+LEFT_OUT = "left out:"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What a reader asks for beside the metric."""
+
+    alpha: float = 0.05
+    missing: MissingPolicy = "error"
+    control: str | None = None
+    """A method that all others are compared with."""
+    rope: float | None = None
+    """Largest difference of no practical interest, in the metric's unit: asks for Bayesian probabilities."""
+    best: Literal["left", "right"] = "left"
+    """Side of the diagrams."""
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What `write_comparison` found and where it left it."""
+
+    lines: tuple[str, ...]
+    """In plain words."""
+    paths: tuple[Path, ...]
+
+
+def write_comparison(rows: pd.DataFrame, out: Path, wishes: Wishes, *, source: str) -> Written:
+    """Compare, draw and tabulate; nothing is written before all that can be wrong with the input was seen.
+
+    Leaves cd.pdf and .png (control.pdf and .png with a control), ranks_by_domain, scores and pairs as figures of both
+    kinds, scores.md and scores.tex, pairs.csv, ranks.csv and comparison.json. With gaps under Skillings and Mack's
+    test there is no critical difference and no table of complete domains: then only what gaps allow.
+
+    Args:
+        rows: long results table of one metric (see `rows_of_metric`).
+        out: folder, made if absent.
+        wishes: what is asked for.
+        source: where the rows come from, for the record.
+
+    Raises:
+        AnalysisInputError: as `compare`; an unknown control; a folder that cannot be made.
+    """
+    higher_is_better = metric_direction(rows)
+    comparison = compare(rows, higher_is_better=higher_is_better, alpha=wishes.alpha, missing=wishes.missing)
+    record: dict[str, Any] = {"metric": str(rows["metric"].iloc[0]), "results": source, **comparison.to_dict()}
+    lines = describe(comparison).splitlines()
+    files: list[_File] = []
+    kept = _kept_rows(rows, comparison)
+    if comparison.critical_difference is None:
+        pairs = wilcoxon_holm(rows, higher_is_better=higher_is_better, alpha=wishes.alpha, missing="common domains")
+        lines += [
+            *describe_pairs(pairs).splitlines(),
+            f"{LEFT_OUT} diagrams and effect sizes, which need every method on every domain.",
+        ]
+    else:
+        pairs = wilcoxon_holm(kept, higher_is_better=higher_is_better, alpha=wishes.alpha)
+        lines += describe_pairs(pairs).splitlines()
+        lines += _control(comparison, wishes, record, files)
+        files += _figures(kept, comparison, wishes)
+        lines += _robustness(kept, comparison, record)
+        files.append(_table("pairs.csv", _pair_table(kept, comparison, wishes, pairs.adjusted_p_values)))
+    files.append(_table("ranks.csv", _rank_table(comparison)))
+    table = score_tables(
+        kept, higher_is_better=higher_is_better, average_rank=comparison.critical_difference is not None
+    )
+    files += [_text("scores.md", table.to_markdown), _text("scores.tex", table.to_latex)]
+    record |= {"wilcoxon_holm": pairs.to_dict(), "verdict": "\n".join(lines)}
+    files.append(_text("comparison.json", lambda: json.dumps(record, indent=2) + "\n"))
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OptionError(f"out: {out} cannot be made ({error.strerror}); allowed: a directory, new or old") from error
+    return Written(tuple(lines), tuple(path for write in files for path in write(out)))
+
+
+_File = Callable[[Path], list[Path]]
+"""Writes into a folder and returns the paths."""
+
+
+def _kept_rows(rows: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
+    """Without what the comparison dropped."""
+    names = {what: [one.name for one in comparison.dropped if one.what == what] for what in ("domain", "method")}
+    dropped = pd.concat([rows[what].astype(str).isin(those) for what, those in names.items()], axis=1).any(axis=1)
+    return rows[~dropped]
+
+
+def _control(comparison: Comparison, wishes: Wishes, record: dict[str, Any], files: list[_File]) -> list[str]:
+    if wishes.control is None:
+        return []
+    against = compare_with_control(comparison, wishes.control)
+    record["control"] = against.to_dict()
+    files.append(_figure("control", lambda: draw_control(against, title=wishes.title, best=wishes.best).figure))
+    return describe_control(against).splitlines()
+
+
+def _figures(rows: pd.DataFrame, comparison: Comparison, wishes: Wishes) -> list[_File]:
+    higher_is_better = bool(comparison.higher_is_better)
+    metric = str(rows["metric"].iloc[0])
+    pairs = compare_pairs(rows, higher_is_better=higher_is_better, alpha=wishes.alpha, against=wishes.control)
+    order = list(comparison.methods)
+    return [
+        _figure("cd", lambda: draw_cd(comparison, title=wishes.title, best=wishes.best).figure),
+        _figure(
+            "ranks_by_domain",
+            lambda: draw_rank_heat_map(rows, higher_is_better=higher_is_better, title=wishes.title).figure,
+        ),
+        _figure("pairs", lambda: draw_comparison_matrix(pairs, title=wishes.title).figure),
+        _figure("scores", lambda: draw_domain_dots(rows, value_label=metric, methods=order).figure),
+    ]
+
+
+def _robustness(rows: pd.DataFrame, comparison: Comparison, record: dict[str, Any]) -> list[str]:
+    """Whose verdicts hang on the choice of methods, and what so many domains could show at all."""
+    pool = pool_sensitivity(rows, higher_is_better=bool(comparison.higher_is_better), alpha=comparison.alpha)
+    record["pool_sensitivity"] = [
+        {
+            "methods": [pair.first, pair.second],
+            "differs": pair.differs,
+            "flipped_by": list(pair.flipped_by),
+            "num_pools": pair.num_pools,
+            "num_pools_with_difference": pair.num_pools_with_difference,
+        }
+        for pair in pool
+    ]
+    unstable = [pair for pair in pool if pair.flipped_by]
+    detectable = detectable_difference(
+        num_domains=comparison.num_domains, num_methods=comparison.num_methods, alpha=comparison.alpha
+    )
+    record["power"] = detectable.in_words()
+    words = [pair.in_words() for pair in unstable] or ["No verdict on a pair hangs on a single other method."]
+    return [*(words if comparison.num_methods > 2 else []), detectable.in_words()]
+
+
+def _pair_table(rows: pd.DataFrame, comparison: Comparison, wishes: Wishes, adjusted: pd.DataFrame) -> pd.DataFrame:
+    """A row a pair: effect sizes with intervals, adjusted p-values and, with a region of equivalence, probabilities."""
+    higher_is_better = bool(comparison.higher_is_better)
+    table = effect_sizes(rows, higher_is_better=higher_is_better)
+    pairs = list(zip(table["first"], table["second"], strict=True))
+    table["wilcoxon_holm_p"] = [float(adjusted.at[pair]) for pair in pairs]  # type: ignore[arg-type]
+    table["nemenyi_p"] = [float(comparison.nemenyi_p_values.at[pair]) for pair in pairs]  # type: ignore[arg-type]
+    if wishes.rope is not None:
+        found = bayesian_signed_rank_of_all_pairs(rows, higher_is_better=higher_is_better, rope=wishes.rope)
+        by_pair = {(one.first, one.second): one for one in found}
+        for name in ("first_is_better", "equivalent", "second_is_better"):
+            table[f"probability_{name}"] = [getattr(by_pair[pair], name) for pair in pairs]
+    return table
+
+
+def _rank_table(comparison: Comparison) -> pd.DataFrame:
+    """One row a method, best first: its average rank, over how many domains, and Nemenyi's p-value against each."""
+    p_values = comparison.nemenyi_p_values.add_prefix("nemenyi_p_against_")
+    table = comparison.average_ranks.to_frame().assign(num_domains=comparison.domain_counts)
+    return table.join(p_values).rename_axis("method").reset_index()
+
+
+def _figure(name: str, draw: Callable[[], Figure]) -> _File:
+    def write(folder: Path) -> list[Path]:
+        figure = draw()
+        return [save_figure(figure, folder / f"{name}.{kind}") for kind in ("pdf", "png")]
+
+    return write
+
+
+def _table(name: str, table: pd.DataFrame) -> _File:
+    return _text(name, lambda: table.to_csv(index=False))
+
+
+def _text(name: str, contents: Callable[[], str]) -> _File:
+    def write(folder: Path) -> list[Path]:
+        temporary = folder / f".{name}.{os.getpid()}.tmp"
+        temporary.write_text(contents(), encoding="utf-8")
+        temporary.replace(folder / name)
+        return [folder / name]
+
+    return write
