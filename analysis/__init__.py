@@ -21,6 +21,7 @@ from analysis.errors import AnalysisInputError
 from analysis.figure_style import COLUMN_WIDTH, FULL_WIDTH, save_figure
 from analysis.holm import holm
 from analysis.hypervolume import ReferencePoint, hypervolume
+from analysis.instance_weights import read_instance_weights
 from analysis.kept_shares import read_kept_shares
 from analysis.missing import Dropped
 from analysis.paper_tables import paper_table
@@ -36,6 +37,7 @@ from analysis.score_tables import score_tables
 from analysis.signed_rank import SignedRank, signed_rank
 from analysis.tables_1_to_3 import table_1, table_2, table_3
 from analysis.text_table import TextTable
+from analysis.usefulness_density import UsefulnessDensityArtists, draw_usefulness_density
 from analysis.verdict import describe, describe_control, describe_pairs
 from analysis.wilcoxon_holm import WilcoxonHolm, wilcoxon_holm
 
@@ -64,6 +66,7 @@ __all__ = [
     "ScoreDots",
     "SignedRank",
     "TextTable",
+    "UsefulnessDensityArtists",
     "WilcoxonHolm",
     "bayesian_signed_rank",
     "bayesian_signed_rank_of_all_pairs",
@@ -84,6 +87,7 @@ __all__ = [
     "draw_pruning_curves",
     "draw_rank_heat_map",
     "draw_scores",
+    "draw_usefulness_density",
     "effect_sizes",
     "holm",
     "hypervolume",
@@ -93,6 +97,7 @@ __all__ = [
     "pareto_points",
     "pool_sensitivity",
     "power",
+    "read_instance_weights",
     "read_kept_shares",
     "read_results",
     "save_figure",
