@@ -21,6 +21,8 @@ from analysis.errors import AnalysisInputError
 from analysis.figure_style import COLUMN_WIDTH, FULL_WIDTH, save_figure
 from analysis.holm import holm
 from analysis.hypervolume import ReferencePoint, hypervolume
+from analysis.importance import Importance, parameter_importance
+from analysis.importance_bars import ImportanceArtists, draw_importance
 from analysis.instance_weights import read_instance_weights
 from analysis.kept_shares import read_kept_shares
 from analysis.missing import Dropped
@@ -55,6 +57,8 @@ __all__ = [
     "DomainDotsArtists",
     "DomainsNeeded",
     "Dropped",
+    "Importance",
+    "ImportanceArtists",
     "PairSensitivity",
     "PairwiseComparison",
     "ParetoArtists",
@@ -83,6 +87,7 @@ __all__ = [
     "draw_comparison_matrix",
     "draw_control",
     "draw_domain_dots",
+    "draw_importance",
     "draw_pareto",
     "draw_pruning_curves",
     "draw_rank_heat_map",
@@ -93,6 +98,7 @@ __all__ = [
     "hypervolume",
     "order_of",
     "paper_table",
+    "parameter_importance",
     "pareto_front",
     "pareto_points",
     "pool_sensitivity",
