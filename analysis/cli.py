@@ -10,8 +10,8 @@ from typing import NoReturn, get_args
 
 from analysis.comparison_folder import Wishes, write_comparison
 from analysis.errors import AnalysisInputError
-from analysis.missing import MissingPolicy
 from analysis.results_table import metric_direction, read_results, rows_of_metric
+from analysis.statistics.missing import MissingPolicy
 
 BAD_INPUT = 2
 """Exit status where the input, not the program, is at fault."""

@@ -12,24 +12,25 @@ from typing import Any, Literal
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.bayesian_signed_rank import bayesian_signed_rank_of_all_pairs
-from analysis.comparison import Comparison, compare
-from analysis.comparison_matrix import compare_pairs, draw_comparison_matrix
-from analysis.control import compare_with_control
-from analysis.control_diagram import draw_control
-from analysis.critical_difference_diagram import draw_cd
-from analysis.domain_dots import draw_domain_dots
-from analysis.effect_size import effect_sizes
 from analysis.errors import OptionError
-from analysis.figure_style import save_figure
-from analysis.missing import MissingPolicy
-from analysis.pool_sensitivity import pool_sensitivity
-from analysis.power import detectable_difference
-from analysis.rank_heat_map import draw_rank_heat_map
+from analysis.figures.comparison_matrix import draw_comparison_matrix
+from analysis.figures.control_diagram import draw_control
+from analysis.figures.critical_difference_diagram import draw_cd
+from analysis.figures.domain_dots import draw_domain_dots
+from analysis.figures.figure_style import save_figure
+from analysis.figures.rank_heat_map import draw_rank_heat_map
 from analysis.results_table import metric_direction
-from analysis.score_tables import score_tables
+from analysis.statistics.bayesian_signed_rank import bayesian_signed_rank_of_all_pairs
+from analysis.statistics.comparison import Comparison, compare
+from analysis.statistics.control import compare_with_control
+from analysis.statistics.effect_size import effect_sizes
+from analysis.statistics.missing import MissingPolicy
+from analysis.statistics.pairwise import compare_pairs
+from analysis.statistics.pool_sensitivity import pool_sensitivity
+from analysis.statistics.power import detectable_difference
+from analysis.statistics.wilcoxon_holm import wilcoxon_holm
+from analysis.tables.score_tables import score_tables
 from analysis.verdict import describe, describe_control, describe_pairs
-from analysis.wilcoxon_holm import wilcoxon_holm
 
 LEFT_OUT = "left out:"
 

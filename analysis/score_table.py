@@ -17,8 +17,8 @@ from analysis.errors import (
     listing,
     shown,
 )
-from analysis.missing import Dropped, MissingPolicy, resolve_missing
 from analysis.results_table import domain_means, is_long, metric_direction, rows_of_metric
+from analysis.statistics.missing import Dropped, MissingPolicy, resolve_missing
 
 
 def score_table(scores: pd.DataFrame, *, higher_is_better: bool, metric: str | None = None) -> pd.DataFrame:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from itertools import combinations
 
-from analysis.comparison import TEST_NAMES, Comparison
-from analysis.control import ControlComparison
 from analysis.errors import listing
-from analysis.missing import Dropped
-from analysis.wilcoxon_holm import WilcoxonHolm
+from analysis.statistics.comparison import TEST_NAMES, Comparison
+from analysis.statistics.control import ControlComparison
+from analysis.statistics.missing import Dropped
+from analysis.statistics.wilcoxon_holm import WilcoxonHolm
 
 
 def describe(comparison: Comparison) -> str:

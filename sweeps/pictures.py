@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis import COST_LABELS, AnalysisInputError, compare, describe, draw_cd, draw_pareto, save_figure
-from analysis.figure_style import LIGHT_GREY, new_figure
+from analysis.figures.figure_style import LIGHT_GREY, new_figure
 from bdw.atomic import write_text
 from bdw.evaluation import Measure
 

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from analysis.rank_diagram import RankDiagramArtists
+from analysis.figures.rank_diagram import RankDiagramArtists
 
 AssertLegible = Callable[..., None]
 

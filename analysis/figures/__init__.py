@@ -1,0 +1,1 @@
+"""Figures: each takes scores or a record of `analysis.statistics`, draws into axes and returns its artists."""

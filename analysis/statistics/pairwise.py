@@ -1,0 +1,108 @@
+"""Every pair of methods in numbers: the multi-comparison matrix of Ismail-Fawaz et al. 2023 (arXiv 2305.11921).
+
+What it says of two methods depends on these two alone, not on which others are in the table, as ranks do.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from analysis.errors import OptionError, listing, shown
+from analysis.options import require_share
+from analysis.score_table import score_table
+from analysis.statistics.signed_rank import signed_rank
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PairwiseComparison:
+    """What `compare_pairs` found. In all tables a row is compared with a column."""
+
+    mean_scores: pd.Series[float]
+    """(k,) by method, best first, by name where they tie."""
+    mean_differences: pd.DataFrame
+    """Mean over domains of row minus column, in the unit of the scores."""
+    wins: pd.DataFrame
+    """On how many domains the row is better."""
+    ties: pd.DataFrame
+    losses: pd.DataFrame
+    p_values: pd.DataFrame
+    """Two-sided Wilcoxon signed-rank tests over the domains, each pair by itself: not corrected for their number. 1 for
+    a method against itself."""
+    num_domains: int
+    alpha: float
+    against: str | None
+    """The control, the only column; None where all are compared with all."""
+    higher_is_better: bool
+
+    @property
+    def differs(self) -> pd.DataFrame:
+        """Whether p is below alpha."""
+        return self.p_values < self.alpha
+
+
+def compare_pairs(
+    scores: pd.DataFrame,
+    *,
+    higher_is_better: bool,
+    metric: str | None = None,
+    alpha: float = 0.05,
+    against: str | None = None,
+) -> PairwiseComparison:
+    """Compare every two methods, or all with one.
+
+    Args:
+        scores: wide table (index = domains, columns = methods) or long results table, as for `compare`.
+        higher_is_better: direction of the scores.
+        metric: which metric of a long table; None where it holds exactly one.
+        alpha: level of each test, in (0, 1).
+        against: the method to compare all others with.
+
+    Returns:
+        a `PairwiseComparison`; its tables are (k, k), or (k - 1, 1) with `against`.
+
+    Raises:
+        AnalysisInputError: as `compare`; OptionError for an unknown control or a level outside (0, 1).
+    """
+    require_share("alpha", alpha)
+    table = score_table(scores, higher_is_better=higher_is_better, metric=metric)
+    if against is not None and against not in table.columns:
+        raise OptionError(f"against: {shown(against)} is not a method; allowed: {listing(table.columns)}")
+    sign = 1 if higher_is_better else -1
+    means = {method: math.fsum(table[method]) / len(table) for method in table.columns}
+    methods = sorted(means, key=lambda method: (-sign * means[method], method))
+    rows = [method for method in methods if method != against]
+    columns = methods if against is None else [against]
+
+    differences = table[rows].to_numpy()[:, :, None] - table[columns].to_numpy()[:, None, :]
+
+    def frame(values: npt.NDArray[np.generic]) -> pd.DataFrame:
+        return pd.DataFrame(values, index=pd.Index(rows, dtype=object), columns=pd.Index(columns, dtype=object))
+
+    return PairwiseComparison(
+        mean_scores=pd.Series([means[method] for method in methods], index=pd.Index(methods, dtype=object)),
+        mean_differences=frame(differences.mean(axis=0)),
+        wins=frame((sign * differences > 0).sum(axis=0)),
+        ties=frame((differences == 0).sum(axis=0)),
+        losses=frame((sign * differences < 0).sum(axis=0)),
+        p_values=frame(_p_values(table, rows, columns)),
+        num_domains=len(table),
+        alpha=float(alpha),
+        against=against,
+        higher_is_better=bool(higher_is_better),
+    )
+
+
+def _p_values(table: pd.DataFrame, rows: list[str], columns: list[str]) -> Floats:
+    found = {(row, row): 1.0 for row in rows}
+    for row in rows:
+        for column in columns:
+            if (row, column) not in found:
+                found[row, column] = found[column, row] = signed_rank(table[row], table[column]).p_value
+    return np.array([[found[row, column] for column in columns] for row in rows])
