@@ -46,6 +46,7 @@ class ImportanceArtists:
     chance_marks: dict[str, Line2D]
     """The share that chance alone explains on average."""
     p_values: tuple[Text, ...]
+    """Adjusted for the number of parameters."""
     names: tuple[Text, ...]
     legend: Legend
 
@@ -66,19 +67,19 @@ def draw_importance(
     require_width(width)
     table = importance.table
     names = [str(name) for name in table.index]
-    has_shown = bool((table["p_value"] < importance.alpha).any())
-    has_doubtful = bool((table["p_value"] >= importance.alpha).any())
+    has_shown = bool((table["p_holm"] < importance.alpha).any())
+    has_doubtful = bool((table["p_holm"] >= importance.alpha).any())
     handles: list[Artist] = []
     explained: list[str] = []
     for is_there, handle, text in (
-        (has_shown, Patch(color=BLUE), f"p < {importance.alpha:g}"),
-        (has_doubtful, Patch(color=LIGHT_GREY), "not shown to matter"),
+        (has_shown, Patch(color=BLUE), f"shown (p < {importance.alpha:g}, Holm)"),
+        (has_doubtful, Patch(color=LIGHT_GREY), "not shown"),
         (True, Line2D([], [], color=VERMILLION, linewidth=1.5), "chance"),
     ):
         if is_there:
             handles.append(handle)
             explained.append(text)
-    p_texts = [_p_text(p) for p in table["p_value"].tolist()]
+    p_texts = [_p_text(p) for p in table["p_holm"].tolist()]
     p_room = max(text_width(text, 0.85 * _FONT_SIZE) for text in p_texts) + 2 * _GAP
 
     legend_left = 0.0
@@ -99,7 +100,7 @@ def draw_importance(
         wrapped = [wrap(name, _FONT_SIZE, room) for name in names]
         layout = lay_out_legend(explained, width=axes_width, font_size=_FONT_SIZE)
 
-    shares, p_values = table["share"].tolist(), table["p_value"].tolist()
+    shares, p_values = table["share"].tolist(), table["p_holm"].tolist()
     colours = [BLUE if p < importance.alpha else LIGHT_GREY for p in p_values]
     bars = ax.barh(range(len(names)), shares, height=0.7, color=colours, zorder=2)
     marks = {

@@ -31,11 +31,12 @@ from analysis.errors import (
     MetricError,
     NotFiniteError,
     NotNumericError,
-    OptionError,
     TooFewError,
     listing,
     shown,
 )
+from analysis.holm import holm
+from analysis.options import require_share, require_whole
 
 Floats = npt.NDArray[np.float64]
 
@@ -59,9 +60,8 @@ class Importance:
 
     table: pd.DataFrame
     """Index: parameters, the most important first. Columns: share (eta^2, 0 to 1), chance (its mean under chance),
-    excess (importance; may be slightly negative), p_value (of the permutation test of this
-    parameter, not corrected for their number), num_levels (groups), num_trials
-    (settings that the parameter was part of)."""
+    excess (importance; may be slightly negative), p_value (of the permutation test of this parameter), p_holm (the same
+    adjusted for the number of parameters), num_levels (groups), num_trials (settings that have the parameter)."""
     num_settings: int
     """Different settings compared; trials that differ in their seed alone are averaged."""
     num_trials: int
@@ -81,7 +81,7 @@ def parameter_importance(
     value: str = "value",
     parameters: Sequence[str] | None = None,
     num_bins: int = 4,
-    num_permutations: int = 2000,
+    num_permutations: int = 10_000,
     alpha: float = 0.05,
     seed: int = 0,
 ) -> Importance:
@@ -98,7 +98,7 @@ def parameter_importance(
             repeats of one setting.
         num_bins: numeric parameters with more values than that are cut at quantiles into so many groups.
         num_permutations: of the test; its smallest p-value is 1 / (1 + num_permutations).
-        alpha: level below which a figure calls an importance shown.
+        alpha: level, of all parameters together, below which a figure calls an importance shown.
         seed: of the permutations.
 
     Returns:
@@ -112,11 +112,9 @@ def parameter_importance(
         ConstantScoresError: all values are equal.
         OptionError: an argument outside its range.
     """
-    for field, number, least in (("num_bins", num_bins, 2), ("num_permutations", num_permutations, 99)):
-        if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < least:
-            raise OptionError(f"{field}: {shown(number)}; allowed: a whole number of at least {least}")
-    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not 0 < alpha < 1:
-        raise OptionError(f"alpha: {shown(alpha)}; allowed: between 0 and 1, both excluded")
+    require_whole("num_bins", num_bins, at_least=2)
+    require_whole("num_permutations", num_permutations, at_least=99)
+    require_share("alpha", alpha)
     names = _parameters(trials, value, parameters)
     complete = _complete(trials, value, names)
     # What is not asked about still tells settings apart.
@@ -154,6 +152,7 @@ def parameter_importance(
             )
         raise TooFewError(f"parameters: none of {listing(names)} varies; allowed: at least one that does")
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("parameter")
+    table.insert(4, "p_holm", holm(table["p_value"].to_numpy()))
     order = sorted(table.index, key=lambda name: (-rows[name]["excess"], name))
     return Importance(
         table=table.loc[order].astype({"num_levels": int, "num_trials": int}),

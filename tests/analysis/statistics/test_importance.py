@@ -8,6 +8,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from analysis import draw_importance, parameter_importance
 from analysis.errors import (
@@ -98,9 +99,15 @@ def test_rejects_what_does_not_matter_as_rarely_as_it_says() -> None:
     assert abs(rejected - 0.05) < 4 * np.sqrt(0.05 * 0.95 / 400)
 
 
+def test_the_number_of_parameters_is_corrected_for() -> None:
+    found = parameter_importance(some_trials()).table
+    expected = multipletests(found["p_value"], method="holm")[1]
+    assert found["p_holm"].tolist() == pytest.approx(expected.tolist())
+
+
 def test_finds_what_matters_and_a_logarithm_changes_nothing() -> None:
     found = parameter_importance(some_trials())
-    assert set(found.table.index[found.table["p_value"] < 0.05]) == {"weight_lr", "meta_loss"}
+    assert set(found.table.index[found.table["p_holm"] < 0.05]) == {"weight_lr", "meta_loss"}
     assert found.table.index[-1] == "meta_every"
     logged = some_trials().assign(weight_lr=lambda table: np.log(table["weight_lr"]))
     assert parameter_importance(logged).table.equals(found.table)
@@ -142,7 +149,7 @@ def test_bars_are_the_shares_and_grey_where_chance_does_as_well() -> None:
         assert drawn.chance_marks[str(name)].get_xdata()[0] == row["chance"]
     colours = [bar.get_facecolor() for bar in drawn.bars.values()]
     assert colours[0] == colours[1] != colours[2]
-    assert [text.get_text() for text in drawn.legend.get_texts()] == ["p < 0.05", "not shown to matter", "chance"]
+    assert [text.get_text() for text in drawn.legend.get_texts()] == ["shown (p < 0.05, Holm)", "not shown", "chance"]
 
 
 @pytest.mark.parametrize("width", [3.3, 6.8])
