@@ -35,6 +35,8 @@ _FONT_SIZE = 7.5
 _SMALLEST_FONT_SIZE = 2.0
 _SMALLEST_READABLE = 4.0
 """Points: texts in cells that would have to be smaller are left out."""
+_SMALLEST_MARK = 1.0
+"""The same for the short texts, marks which need only be seen."""
 _ROW_NAME_ROOM = ((0.32, 1.0), (0.42, 1.0), (0.42, 0.8))
 """Share of the width and size of the letters for the names of rows: the first with which two lines are enough."""
 _MAX_COLUMN_NAME_SHARE = 0.55
@@ -71,9 +73,9 @@ class GridContents:
     title: str = ""
     note: str = ""
     short_texts: Sequence[Sequence[str]] | None = None
-    """(n, m), to be written where `texts` would not be readable in the first block."""
+    """(n, m), marks to be drawn where `texts` would not be readable in the first block."""
     short_note: str = ""
-    """Takes the place of `note` then."""
+    """Takes the place of `note` then; left out if there is no room for the marks either."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,11 +154,14 @@ class _Layout:
         self.cell_width = min((width - self.gap - self.left) / num_columns, _MAX_CELL_WIDTH)
         self.right = self.left + num_columns * self.cell_width
         self._place_column_names()
-        self.texts, note = contents.texts, contents.note
+        self.texts, self.smallest, note = contents.texts, _SMALLEST_READABLE, contents.note
         self._size_cells()
         if self.text_sizes[0] == 0 and contents.short_texts is not None:
-            self.texts, note = contents.short_texts, contents.short_note
+            self.texts, self.smallest, note = contents.short_texts, _SMALLEST_MARK, contents.short_note
             self._size_cells()
+            # A note on marks that are not there would make the absence of a mark a statement.
+            if self.text_sizes[0] == 0 and any(any(row) for row in self.texts):
+                note = ""
         self.title = wrap(contents.title, font_size, width - 2 * self.gap, bold=True)
         self.note = wrap(note, self.small, width - 2 * self.gap)
         self._stack()
@@ -220,7 +225,7 @@ class _Layout:
         size = min(self.font_size, (self.cell_width - 2) / max(text_width(text, 1, bold=b) for text, b in texts))
         if row_height is not None:
             size = min(size, (row_height - 2) / (num_lines * LINE_HEIGHT))
-        return (size if size >= _SMALLEST_READABLE else 0.0), num_lines
+        return (size if size >= self.smallest else 0.0), num_lines
 
     def _stack(self) -> None:
         y = -self.gap

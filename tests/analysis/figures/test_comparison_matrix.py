@@ -137,6 +137,15 @@ def test_dots_take_the_place_of_numbers_that_could_not_be_read() -> None:
     assert drawn.small_print[-1].get_text().startswith("• p < 0.05")
 
 
+def test_no_note_explains_dots_that_are_not_there() -> None:
+    found = compare_pairs(table(30, 50), higher_is_better=True)
+    marked = draw_comparison_matrix(found)
+    assert len(marked.texts) == found.differs.to_numpy().sum() > 0
+    crowded = draw_comparison_matrix(found, width=2)
+    assert crowded.texts == {}
+    assert not any("•" in text.get_text() for text in crowded.small_print)
+
+
 def test_fills_given_axes() -> None:
     figure = Figure(figsize=(3.3, 3.3), dpi=200)
     FigureCanvasAgg(figure)
