@@ -35,8 +35,8 @@ from analysis.errors import (
     listing,
     shown,
 )
-from analysis.holm import holm
 from analysis.options import require_share, require_whole
+from analysis.statistics.holm import holm
 
 Floats = npt.NDArray[np.float64]
 
