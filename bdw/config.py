@@ -96,11 +96,13 @@ class WeighterConfig:
     """Who owns the instance weights, how they learn and when an image is thrown away."""
 
     weighter: str = "beta"
-    """`beta` is BetaDataWeighter (BDW), `point` its point weights (DW), `l2rw` Learning to Reweight,
+    """`beta` is BetaDataWeighter (BDW), `counts` the same with counted signs of the meta-gradient in the place of its
+    gradient step (not in the paper), `point` its point weights (DW), `l2rw` Learning to Reweight,
     `nearest-neighbour` weights by pixel distance to the target, `given` weights from weights_file, `oracle` knows the
     planted useful images, `uniform` plain training (RotNet)."""
     weight_lr: float = 1.0
-    """eta: learning rate of log a and log b (`beta`) or of the weights themselves (`point`)."""
+    """eta: learning rate of log a and log b (`beta`) or of the weights themselves (`point`); what a visit counts
+    (`counts`)."""
     weight_momentum: float = 0.9
     """Heavy-ball momentum on log a and log b (`beta`) or on the weights (`point`)."""
     log_bound: float = 7.0
@@ -174,6 +176,12 @@ class MetaConfig:
     """Q: images per class that are classified."""
     target_batch: int = 64
     """Target images in a batch of the pretext meta-loss."""
+    relative_derivatives: bool = False
+    """Divide every image's derivative by its own loss, as if the loss were its logarithm: images learnt already
+    have small gradients, whatever they are worth. Not in the paper; changes the weights' gradient, not the model's."""
+    centred_derivatives: bool = False
+    """Subtract the batch's mean from the derivatives: what moves all weights alike tells no image from another. Not in
+    the paper; changes the weights' gradient, not the model's."""
     target_updates_statistics: bool = False
     """Let target batches move batch norm's running statistics, as the authors' code does."""
 

@@ -61,6 +61,10 @@ class Learner:
     """None where the weighter never learns."""
     randomness: Randomness
     target_updates_statistics: bool = False
+    relative_derivatives: bool = False
+    """Derivatives of log-losses for the weights."""
+    centred_derivatives: bool = False
+    """Derivatives less their mean over the batch for the weights."""
     tangent_views: int | None = None
     """Views of every instance in the tangent pass; all of them where None."""
 
@@ -99,7 +103,7 @@ def train_step(learner: Learner, batch: SourceBatch, *, learn: bool = True) -> S
         direction, meta_loss = meta_direction(learner)
         derivatives = view_derivatives(learner.model, _tangent_views(learner, views), theta, direction)
         look_ahead = WeightSample(batch.indices, torch.zeros(len(batch.indices), dtype=torch.float64))
-        update_weights(learner, batch, look_ahead, derivatives)
+        update_weights(learner, batch, look_ahead, _compared(learner, batch, derivatives, None))
     sample = learner.weighter.sample(batch.indices, learner.randomness["weights"])
     if when is Learns.AFTER_UPDATE:
         if learner.layers is not None and float(sample.weights.detach().min()) > SMALLEST_WEIGHT:
@@ -113,7 +117,7 @@ def train_step(learner: Learner, batch: SourceBatch, *, learn: bool = True) -> S
             output = weighted_update(learner, views, sample.weights, batch.instances)
             direction, meta_loss = meta_direction(learner)
             derivatives = view_derivatives(learner.model, _tangent_views(learner, views), theta, direction)
-        update_weights(learner, batch, sample, derivatives)
+        update_weights(learner, batch, sample, _compared(learner, batch, derivatives, output.losses))
     else:
         output = weighted_update(learner, views, sample.weights, batch.instances)
     return StepMeasurements(output.losses, output.hits, meta_loss, derivatives)
@@ -165,6 +169,16 @@ def _tangent_views(learner: Learner, views: tuple[Tensor, ...]) -> tuple[Tensor,
         return views
     task, generator = learner.model.task, learner.randomness["tangent_views"]
     return task.some_views(views, learner.tangent_views, generator)
+
+
+def _compared(learner: Learner, batch: SourceBatch, derivatives: Tensor, losses: Tensor | None) -> Tensor:
+    """The derivatives (m,) as the options want instances compared; as they are by default."""
+    if learner.relative_derivatives:
+        assert losses is not None, "checked with the config: the losses are known where weights learn after the update"
+        derivatives = derivatives / losses.clamp(min=torch.finfo(losses.dtype).tiny)
+    if learner.centred_derivatives:
+        derivatives = derivatives - collectives.total(derivatives.sum()) / batch.instances
+    return derivatives
 
 
 def update_weights(learner: Learner, batch: SourceBatch, sample: WeightSample, derivatives: Tensor) -> None:

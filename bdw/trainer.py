@@ -372,6 +372,8 @@ class Trainer:
             meta_loss=meta_loss.build(config.meta, target, task) if weighter.learns is not Learns.NEVER else None,
             randomness=randomness,
             target_updates_statistics=config.meta.target_updates_statistics,
+            relative_derivatives=config.meta.relative_derivatives,
+            centred_derivatives=config.meta.centred_derivatives,
             tangent_views=config.weighter.tangent_views,
         )
 
@@ -433,6 +435,11 @@ def check(config: RunConfig) -> None:
         raise InputError(
             f"meta_every: {config.weighter.meta_every} cannot work with weighter {config.weighter.weighter!r}: the "
             "weights of a step follow from its own meta-gradient; allowed: 1"
+        )
+    if weighters.learns(config.weighter) is Learns.BEFORE_UPDATE and config.meta.relative_derivatives:
+        raise InputError(
+            f"relative_derivatives: cannot work with weighter {config.weighter.weighter!r}, which asks for derivatives "
+            "before the losses are known; allowed: false"
         )
     num_views = pretext.build(config.model.pretext).num_views
     if (config.weighter.tangent_views or 1) > num_views:

@@ -114,15 +114,17 @@ def test_no_file_is_large() -> None:
 
 
 FIT_FLAGS = [
-    "batch-size", "burn-in-epochs", "cache-dir", "cdf-threshold", "checkpoint-every", "checkpoint-minutes",
+    "batch-size", "burn-in-epochs", "cache-dir", "cdf-threshold", "centred-derivatives", "checkpoint-every",
+    "checkpoint-minutes",
     "cpus-per-worker", "crop-padding", "crop-size", "data-root", "data-seed", "density-threshold", "device",
     "download", "encoder", "epochs", "evaluate-every", "evaluation-batch", "final-measures",
     "fine-tuning-epochs", "flip", "gpus-per-worker", "image-size", "keep-checkpoints", "layer",
     "learning-rate", "log-bound", "lr-gamma", "lr-milestones", "max-failures", "max-iterations", "max-source",
     "max-train-per-class", "measure", "meta-every", "meta-loss", "min-kept", "min-workers", "momentum",
     "monitors", "nearest-beta", "nearest-search", "neighbours", "normalise-weights", "num-workers", "preset",
-    "pretext", "prune", "pruned-for", "queries", "record-trajectory", "report", "resume", "run-dir", "seed",
-    "shots", "source", "start-timeout", "step-timeout", "storage-path", "storage-patience", "tangent-views", "target",
+    "pretext", "prune", "pruned-for", "queries", "record-trajectory", "relative-derivatives", "report", "resume",
+    "run-dir", "seed", "shots", "source", "start-timeout", "step-timeout", "storage-path", "storage-patience",
+    "tangent-views", "target",
     "target-batch", "target-fraction", "target-updates-statistics", "validation-fraction", "ways",
     "weight-decay", "weight-gradient-clip", "weight-lr", "weight-momentum", "weighter", "weights-file",
 ]  # fmt: skip

@@ -146,6 +146,30 @@ def test_the_weighter_learns_from_the_exact_meta_gradient(
     assert float((recorder.gradient - expected).norm() / expected.norm()) <= 1e-10
 
 
+def _told(**options: bool) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """What a step with these options tells the weighter, the batch's losses, and the model after it."""
+    torch.manual_seed(1)
+    learner = _learner(_Prototypes(torch.randn(12, 1, 6, 6, dtype=torch.float64)))
+    learner = dataclasses.replace(learner, **options)
+    measured = train_step(learner, _batch())
+    assert isinstance(learner.weighter, _Recorder)
+    assert learner.weighter.gradient is not None
+    return learner.weighter.gradient, measured.losses, learner.model.state_dict()
+
+
+def test_relative_and_centred_derivatives_change_what_weights_learn_and_nothing_else() -> None:
+    gradient, losses, model = _told()
+    relative, _, relative_model = _told(relative_derivatives=True)
+    centred, _, _ = _told(centred_derivatives=True)
+    both, _, both_model = _told(relative_derivatives=True, centred_derivatives=True)
+    torch.testing.assert_close(relative, gradient / losses, rtol=1e-12, atol=0)
+    torch.testing.assert_close(centred, gradient - gradient.mean(), rtol=1e-10, atol=1e-14)
+    torch.testing.assert_close(both, relative - relative.mean(), rtol=1e-10, atol=1e-14)
+    for name, value in model.items():
+        assert torch.equal(value, relative_model[name])
+        assert torch.equal(value, both_model[name])
+
+
 @pytest.mark.parametrize("option", [False, True])
 def test_target_batches_move_running_statistics_only_if_asked_to(option: bool) -> None:
     torch.manual_seed(2)

@@ -127,6 +127,7 @@ class WeighterClass(Protocol):
 
 def _weighters() -> dict[str, WeighterClass]:
     from bdw.weighters.beta import BetaWeighter
+    from bdw.weighters.counts import CountsWeighter
     from bdw.weighters.given import GivenWeighter
     from bdw.weighters.l2rw import L2RWWeighter
     from bdw.weighters.nearest_neighbour import NearestNeighbourWeighter
@@ -136,6 +137,7 @@ def _weighters() -> dict[str, WeighterClass]:
 
     return {
         "beta": BetaWeighter,
+        "counts": CountsWeighter,
         "given": GivenWeighter,
         "l2rw": L2RWWeighter,
         "nearest-neighbour": NearestNeighbourWeighter,

@@ -233,6 +233,12 @@ def test_a_run_older_than_an_option_can_be_continued() -> None:
     assert differences(before, now | {"burn_in_epochs": 2}) == ["burn_in_epochs was 0 and is 2"]
 
 
+def test_relative_derivatives_need_losses(tmp_path: Path) -> None:
+    config = RunConfig().replace(weighter="l2rw", relative_derivatives=True, run_dir=str(tmp_path / "run"))
+    with pytest.raises(InputError, match="relative_derivatives: cannot work with weighter 'l2rw'"):
+        Trainer(config)
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
