@@ -176,6 +176,12 @@ class MetaConfig:
     """Q: images per class that are classified."""
     target_batch: int = 64
     """Target images in a batch of the pretext meta-loss."""
+    direction_momentum: float = 0.0
+    """Compare instances' gradients with a running mean of the meta-loss's gradient over steps instead of with one
+    step's: less noise, some steps late. Not in the paper."""
+    direction_parameters: Literal["all", "head"] = "all"
+    """Parameters whose gradients are compared; `head`: those of the pretext head alone, which costs next to nothing.
+    Not in the paper, and only for the pretext meta-loss: prototypes do not depend on the head."""
     relative_derivatives: bool = False
     """Divide every image's derivative by its own loss, as if the loss were its logarithm: images learnt already
     have small gradients, whatever they are worth. Not in the paper; changes the weights' gradient, not the model's."""
@@ -187,6 +193,7 @@ class MetaConfig:
 
     def __post_init__(self) -> None:
         _require(self.ways >= 2, "ways (K)", self.ways, "at least 2 classes")
+        _require(0 <= self.direction_momentum < 1, "direction_momentum", self.direction_momentum, "0 <= value < 1")
         for name, letter in (("shots", " (N)"), ("queries", " (Q)"), ("target_batch", "")):
             _require(getattr(self, name) >= 1, name + letter, getattr(self, name), "at least 1 image")
 

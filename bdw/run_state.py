@@ -29,6 +29,7 @@ def capture(trainer: Trainer) -> dict[str, Any]:
         "model": trainer.learner.model.state_dict(),
         "optimiser": trainer.learner.optimiser.state_dict(),
         "weighter": trainer.learner.weighter.state_dict(),
+        "direction": trainer.learner.direction.state_dict(),
         "mask": trainer.mask.state_dict(),
         "randomness": collectives.gather_objects(trainer.learner.randomness.state_dict()),
         "history": [report.row() for report in trainer.history],
@@ -49,6 +50,7 @@ def restore(trainer: Trainer, state: dict[str, Any], name: str) -> None:
     learner.model.load_state_dict(state["model"], strict=True)
     learner.optimiser.load_state_dict(state["optimiser"])
     learner.weighter.load_state_dict(state["weighter"])
+    learner.direction.load_state_dict(state.get("direction", {}), trainer.device)  # None before there was the option.
     trainer.mask.load_state_dict(state["mask"])
     if len(state["randomness"]) == collectives.size():
         learner.randomness.load_state_dict(state["randomness"][collectives.rank()])

@@ -7,7 +7,7 @@ it (L2RW: the look-ahead has weights 0, the update has those that follow from it
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -21,6 +21,7 @@ from bdw.meta_gradient import instance_directional_derivatives, weight_gradient
 from bdw.meta_loss import MetaLoss
 from bdw.pretext import PretextModel, PretextOutput
 from bdw.randomness import Randomness
+from bdw.running_direction import RunningDirection
 from bdw.weighters import Learns, Weighter, WeightSample
 
 
@@ -61,6 +62,10 @@ class Learner:
     """None where the weighter never learns."""
     randomness: Randomness
     target_updates_statistics: bool = False
+    direction: RunningDirection = field(default_factory=RunningDirection)
+    """What instances' gradients are compared with."""
+    head_alone: bool = False
+    """Compare gradients of the pretext head's parameters alone."""
     relative_derivatives: bool = False
     """Derivatives of log-losses for the weights."""
     centred_derivatives: bool = False
@@ -73,6 +78,11 @@ class Learner:
         """The model's parameters by name, collected once: walking through the modules costs a small model a tenth of
         its step."""
         return dict(self.model.named_parameters())
+
+    @functools.cached_property
+    def compared_parameters(self) -> dict[str, Tensor]:
+        """Those of them whose gradients are compared with the target's."""
+        return {name: value for name, value in self.parameters.items() if not self.head_alone or _is_head(name)}
 
     @functools.cached_property
     def has_statistics(self) -> bool:
@@ -137,12 +147,13 @@ def weighted_update(learner: Learner, views: tuple[Tensor, ...], weights: Tensor
 def meta_direction(learner: Learner) -> tuple[dict[str, Tensor], Tensor]:
     """v = grad L_meta at the parameters of this moment, averaged over the workers, and this worker's own meta-loss.
 
-    Parameters that the meta-loss does not depend on (the pretext head, under prototypes) are left out of v.
+    With a momentum of `Learner.direction` a running mean of v over the steps that learnt. Parameters that the meta-loss
+    does not depend on (the pretext head, under prototypes) are left out of v.
     """
     meta_loss = learner.meta_loss
     assert meta_loss is not None, "a weighter that learns needs a meta-loss"
     batch = meta_loss.draw(learner.randomness)
-    parameters = learner.parameters
+    parameters = learner.compared_parameters
     if learner.target_updates_statistics or not learner.has_statistics:
         loss = meta_loss(learner.model, batch)
     else:
@@ -151,7 +162,7 @@ def meta_direction(learner: Learner) -> tuple[dict[str, Tensor], Tensor]:
     gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
     direction = {name: g for name, g in zip(parameters, gradients, strict=True) if g is not None}
     collectives.mean_in_place(list(direction.values()))
-    return direction, loss.detach()
+    return learner.direction.follow(direction), loss.detach()
 
 
 def view_derivatives(
@@ -162,6 +173,10 @@ def view_derivatives(
         return instance_directional_derivatives(
             lambda params: functional_call(model, params, (views,)).losses, before, direction
         )
+
+
+def _is_head(name: str) -> bool:
+    return name.startswith("head.")
 
 
 def _tangent_views(learner: Learner, views: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -48,6 +48,7 @@ from bdw.replication import replicated
 from bdw.run_copy import RunCopy
 from bdw.run_directory import RunDirectory
 from bdw.run_results import are_written, write_results
+from bdw.running_direction import RunningDirection
 from bdw.train_step import Learner
 from bdw.trajectory import Trajectory
 from bdw.usefulness import planted_auroc
@@ -372,6 +373,8 @@ class Trainer:
             meta_loss=meta_loss.build(config.meta, target, task) if weighter.learns is not Learns.NEVER else None,
             randomness=randomness,
             target_updates_statistics=config.meta.target_updates_statistics,
+            direction=RunningDirection(config.meta.direction_momentum),
+            head_alone=config.meta.direction_parameters == "head",
             relative_derivatives=config.meta.relative_derivatives,
             centred_derivatives=config.meta.centred_derivatives,
             tangent_views=config.weighter.tangent_views,
@@ -447,7 +450,12 @@ def check(config: RunConfig) -> None:
             f"tangent_views: {config.weighter.tangent_views} cannot work, an image has {num_views} view(s) in "
             f"{config.model.pretext!r}; allowed: 1 to {num_views}, or none for all"
         )
-    meta_loss.parse(config.meta.meta_loss)
+    names = {name for _, name in meta_loss.parse(config.meta.meta_loss)}
+    if config.meta.direction_parameters == "head" and names != {"pretext"}:
+        raise InputError(
+            f"direction_parameters: 'head' cannot work with meta_loss {config.meta.meta_loss!r}: prototypes do not "
+            "depend on the head; allowed: 'all', or meta_loss 'pretext'"
+        )
     _measures(config)
     with torch.device("meta"):
         check_layer(encoders.build(config.model.encoder, 3, config.data.crop_size), config.evaluation.layer)

@@ -19,7 +19,7 @@ LAYERS = [
     "data", "encoders", "image_table",
     "pretext", "replication", "meta_loss",
     "weights_file", "lazy_momentum", "weighters",
-    "meta_gradient", "layer_tangents", "pruning",
+    "meta_gradient", "layer_tangents", "running_direction", "pruning",
     "train_step", "epoch_training",
     "evaluation",
     "trajectory", "checkpoint", "mirror", "run_directory", "run_copy", "run_state", "export",

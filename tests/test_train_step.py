@@ -170,6 +170,24 @@ def test_relative_and_centred_derivatives_change_what_weights_learn_and_nothing_
         assert torch.equal(value, both_model[name])
 
 
+@pytest.mark.parametrize("norm", [lambda: nn.BatchNorm2d(4), lambda: nn.GroupNorm(2, 4)], ids=["batch", "group"])
+def test_the_heads_gradients_alone_are_compared(norm: Callable[[], nn.Module]) -> None:
+    """Against backward passes, one for the target and one for every instance."""
+    torch.manual_seed(1)
+    meta_loss = _Pretext(torch.randn(12, 1, 6, 6, dtype=torch.float64))
+    learner, batch = dataclasses.replace(_learner(meta_loss, norm=norm), head_alone=True), _batch()
+    before = copy.deepcopy(learner.model)
+    measured = train_step(learner, batch)
+    after = learner.model
+    with untouched_statistics(after), untouched_statistics(before):
+        direction = torch.autograd.grad(meta_loss(after, (meta_loss.images,)), list(after.head.parameters()))
+        losses = before(before.task.views(batch.images, torch.Generator())).losses
+        for loss, found in zip(losses, measured.derivatives, strict=True):
+            gradient = torch.autograd.grad(loss, list(before.head.parameters()), retain_graph=True)
+            expected = sum(float((v * g).sum()) for v, g in zip(direction, gradient, strict=True))
+            assert float(found) == pytest.approx(expected, rel=1e-9, abs=1e-13)
+
+
 @pytest.mark.parametrize("option", [False, True])
 def test_target_batches_move_running_statistics_only_if_asked_to(option: bool) -> None:
     torch.manual_seed(2)

@@ -134,8 +134,22 @@ def test_weights_fixed_at_one_without_pruning_are_plain_training_bit_for_bit(
     _assert_equal(_parameters(weighted), _parameters(plain))
 
 
-def test_resumed_runs_end_bit_for_bit_where_undisturbed_ones_do(config: RunConfig, problem: Problem) -> None:
-    settings = config.replace(epochs=4, cdf_threshold=0.4)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cdf_threshold": 0.4},
+        {
+            **{"weighter": "counts", "meta_loss": "pretext", "target_batch": 16, "direction_momentum": 0.9},
+            **{"direction_parameters": "head", "relative_derivatives": True, "centred_derivatives": True},
+            **{"cdf_threshold": 0.5, "density_threshold": 0.6},
+        },
+    ],
+    ids=["paper", "counts"],
+)
+def test_resumed_runs_end_bit_for_bit_where_undisturbed_ones_do(
+    options: dict[str, Any], config: RunConfig, problem: Problem
+) -> None:
+    settings = config.replace(epochs=4, **options)
     whole = _run(settings, problem)
     parts = settings.replace(run_dir=config.output.run_dir + "-parts", resume=True)
     for _ in range(4):  # a new process's worth of state for every epoch

@@ -233,6 +233,13 @@ def test_a_run_older_than_an_option_can_be_continued() -> None:
     assert differences(before, now | {"burn_in_epochs": 2}) == ["burn_in_epochs was 0 and is 2"]
 
 
+def test_prototypes_know_nothing_of_the_head(tmp_path: Path) -> None:
+    for meta_loss in ("prototype", "prototype+0.5*pretext"):
+        config = RunConfig().replace(meta_loss=meta_loss, direction_parameters="head", run_dir=str(tmp_path / "run"))
+        with pytest.raises(InputError, match="direction_parameters: 'head' cannot work with meta_loss"):
+            Trainer(config)
+
+
 def test_relative_derivatives_need_losses(tmp_path: Path) -> None:
     config = RunConfig().replace(weighter="l2rw", relative_derivatives=True, run_dir=str(tmp_path / "run"))
     with pytest.raises(InputError, match="relative_derivatives: cannot work with weighter 'l2rw'"):
@@ -247,6 +254,7 @@ def test_relative_derivatives_need_losses(tmp_path: Path) -> None:
         ("weight_gradient_clip", -1.0),
         ("meta_every", 0),
         ("burn_in_epochs", -1),
+        ("direction_momentum", 1.0),
     ],
 )
 def test_options_that_cannot_work_are_refused(field: str, value: float) -> None:
