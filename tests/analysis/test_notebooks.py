@@ -217,7 +217,7 @@ def test_mnist_autoencoders_of_a_sweeps_folder(tmp_path: Path, monkeypatch: pyte
     write_results(sweep / "results.parquet", result_rows(["VAE", "BDW"], targets, "pretext_loss"))
 
     outputs = executed("mnist_autoencoders", tmp_path, monkeypatch)
-    assert "mnist_autoencoders: VAE, BDW on mnist, kmnist; 1 seeds" in outputs.printed
+    assert "mnist_autoencoders: VAE, BDW on mnist, kmnist; seeds: 1" in outputs.printed
     assert "| VAE | **0.5000** | **0.5100** |" in outputs.tables
     assert "kmnist: VAE < BDW here, BDW < VAE in the paper" in outputs.printed
     assert len(outputs.pictures) == 4
