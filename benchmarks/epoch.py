@@ -16,27 +16,33 @@ from bdw import presets
 from bdw.data import load
 from bdw.trainer import Trainer
 from benchmarks.harness import provenance, ratio, write_result
+from sweeps.methods import Method, chosen
+
+KNOWN = {"BDW": Method("BDW", {"weighter": "beta"})}
 
 
 @dataclass(frozen=True)
 class Arguments:
     """Command line of this benchmark."""
 
-    data_root: str
+    data_root: str | None = None
     """Folder with what the preset needs."""
     preset: str = "mnist_autoencoders"
     """Settings of both runs."""
+    settings: str = "BDW"
+    """Of the weighted one beside these, as sweeps name a method."""
     rounds: int = 9
     """Epochs of each; the first of each is left out."""
     threads: int = 1
     """torch's threads."""
-    save: bool = False
-    """Keep the result in benchmarks/results."""
+    save: str | None = None
+    """Keep the result in benchmarks/results under this name."""
 
 
 def main(arguments: Arguments) -> None:
     """Train both in turns, print the seconds of their epochs and the ratio, and keep them if asked to."""
     torch.set_num_threads(arguments.threads)
+    (method,) = chosen([arguments.settings], KNOWN)
     base = presets.build(arguments.preset).replace(
         data_root=arguments.data_root, epochs=arguments.rounds, evaluate_every=arguments.rounds, prune=False
     )
@@ -45,8 +51,8 @@ def main(arguments: Arguments) -> None:
         base = base.replace(cache_dir=folder, checkpoint_every=arguments.rounds)
         problem = load(base.data, Path(folder))
         running = {
-            name: Trainer(base.replace(weighter=weighter, run_dir=f"{folder}/{weighter}"), problem=problem).epochs()
-            for name, weighter in (("plain", "uniform"), ("BDW", "beta"))
+            name: Trainer(base.replace(**fields, run_dir=f"{folder}/{name}"), problem=problem).epochs()
+            for name, fields in (("plain", {"weighter": "uniform"}), ("BDW", method.fields))
         }
         for number in range(arguments.rounds):
             for name, epochs in running.items():
@@ -55,14 +61,15 @@ def main(arguments: Arguments) -> None:
                 if number:
                     seconds[name].append(took)
     median, low, high = ratio(seconds, "BDW", "plain")
-    print(f"BDW takes {median:.2f} times as long as plain training ({low:.2f} to {high:.2f})")
-    if arguments.save:
+    print(f"{method.name} takes {median:.2f} times as long as plain training ({low:.2f} to {high:.2f})")
+    if arguments.save is not None:
         contents = {
-            **provenance(base.optimiser.seed), "preset": arguments.preset, "seconds": seconds,
+            **provenance(base.optimiser.seed), "preset": arguments.preset, "method": method.name, "seconds": seconds,
             "ratio": {"median": median, "lowest": low, "highest": high},
         }  # fmt: skip
-        contents["command"] = contents["command"].replace(arguments.data_root, "DIR")
-        write_result(f"epoch-{arguments.preset.replace('_', '-')}-cpu", contents)
+        if arguments.data_root is not None:
+            contents["command"] = contents["command"].replace(arguments.data_root, "DIR")
+        write_result(arguments.save, contents)
 
 
 if __name__ == "__main__":
