@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ from analysis.errors import OptionError
 from analysis.figures.comparison_matrix import draw_comparison_matrix
 from analysis.figures.control_diagram import draw_control
 from analysis.figures.critical_difference_diagram import draw_cd
-from analysis.figures.domain_dots import draw_domain_dots
+from analysis.figures.domain_dots import MOST_METHODS, draw_domain_dots
 from analysis.figures.figure_style import save_figure
 from analysis.figures.rank_heat_map import draw_rank_heat_map
 from analysis.results_table import metric_direction
@@ -60,11 +62,12 @@ class Written:
 
 
 def write_comparison(rows: pd.DataFrame, out: Path, wishes: Wishes, *, source: str) -> Written:
-    """Compare, draw and tabulate; nothing is written before all that can be wrong with the input was seen.
+    """Compare, draw and tabulate; the folder is not touched before all of its files are made.
 
     Leaves cd.pdf and .png (control.pdf and .png with a control), ranks_by_domain, scores and pairs as figures of both
     kinds, scores.md and scores.tex, pairs.csv, ranks.csv and comparison.json. With gaps under Skillings and Mack's
-    test there is no critical difference and no table of complete domains: then only what gaps allow.
+    test there is no critical difference and no table of complete domains: then only what gaps allow. The figure of
+    scores shows the ten methods of the best average ranks where there are more.
 
     Args:
         rows: long results table of one metric (see `rows_of_metric`).
@@ -73,7 +76,7 @@ def write_comparison(rows: pd.DataFrame, out: Path, wishes: Wishes, *, source: s
         source: where the rows come from, for the record.
 
     Raises:
-        AnalysisInputError: as `compare`; an unknown control; a folder that cannot be made.
+        AnalysisInputError: as `compare`; an unknown control; a folder that cannot be made or written.
     """
     higher_is_better = metric_direction(rows)
     comparison = compare(rows, higher_is_better=higher_is_better, alpha=wishes.alpha, missing=wishes.missing)
@@ -100,12 +103,33 @@ def write_comparison(rows: pd.DataFrame, out: Path, wishes: Wishes, *, source: s
     )
     files += [_text("scores.md", table.to_markdown), _text("scores.tex", table.to_latex)]
     record |= {"wilcoxon_holm": pairs.to_dict(), "verdict": "\n".join(lines)}
-    files.append(_text("comparison.json", lambda: json.dumps(record, indent=2) + "\n"))
+    files.append(_text("comparison.json", lambda: json.dumps(record, indent=2, allow_nan=False) + "\n"))
+    with tempfile.TemporaryDirectory() as folder:
+        made = [path for write in files for path in write(Path(folder))]
+        return Written(tuple(lines), tuple(_move_all(made, out)))
+
+
+def _move_all(paths: list[Path], out: Path) -> list[Path]:
+    """Bring files into the folder, each whole or not at all, the last one last: it says that all are there."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OptionError(f"out: {out} cannot be made ({error.strerror}); allowed: a directory, new or old") from error
-    return Written(tuple(lines), tuple(path for write in files for path in write(out)))
+    # The folder may be on another file system, from which no file can be renamed into it.
+    temporary = [out / f".{path.name}.{os.getpid()}.tmp" for path in paths]
+    try:
+        for path, copy in zip(paths, temporary, strict=True):
+            shutil.copyfile(path, copy)
+        for path, copy in zip(paths, temporary, strict=True):
+            copy.replace(out / path.name)
+    except OSError as error:
+        raise OptionError(
+            f"out: {out} cannot be written ({error.strerror}); allowed: a directory with room for the files"
+        ) from error
+    finally:
+        for copy in temporary:
+            copy.unlink(missing_ok=True)
+    return [out / path.name for path in paths]
 
 
 _File = Callable[[Path], list[Path]]
@@ -132,7 +156,9 @@ def _figures(rows: pd.DataFrame, comparison: Comparison, wishes: Wishes) -> list
     higher_is_better = bool(comparison.higher_is_better)
     metric = str(rows["metric"].iloc[0])
     pairs = compare_pairs(rows, higher_is_better=higher_is_better, alpha=wishes.alpha, against=wishes.control)
-    order = list(comparison.methods)
+    best = list(comparison.methods[:MOST_METHODS])
+    left_out = len(comparison.methods) - len(best)
+    label = f"{metric} ({len(best)} best of {comparison.num_methods} methods)" if left_out else metric
     return [
         _figure("cd", lambda: draw_cd(comparison, title=wishes.title, best=wishes.best).figure),
         _figure(
@@ -140,7 +166,7 @@ def _figures(rows: pd.DataFrame, comparison: Comparison, wishes: Wishes) -> list
             lambda: draw_rank_heat_map(rows, higher_is_better=higher_is_better, title=wishes.title).figure,
         ),
         _figure("pairs", lambda: draw_comparison_matrix(pairs, title=wishes.title).figure),
-        _figure("scores", lambda: draw_domain_dots(rows, value_label=metric, methods=order).figure),
+        _figure("scores", lambda: draw_domain_dots(rows, value_label=label, methods=best).figure),
     ]
 
 
@@ -202,9 +228,7 @@ def _table(name: str, table: pd.DataFrame) -> _File:
 
 def _text(name: str, contents: Callable[[], str]) -> _File:
     def write(folder: Path) -> list[Path]:
-        temporary = folder / f".{name}.{os.getpid()}.tmp"
-        temporary.write_text(contents(), encoding="utf-8")
-        temporary.replace(folder / name)
+        (folder / name).write_text(contents(), encoding="utf-8")
         return [folder / name]
 
     return write

@@ -1,3 +1,4 @@
+import errno
 import json
 import subprocess
 import sys
@@ -7,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import compare
+from analysis import compare, comparison_folder
 from analysis.cli import main
+from analysis.errors import OptionError
 
 
 @pytest.fixture
@@ -181,3 +183,47 @@ def test_runs_as_a_module_without_a_display_and_without_torch_or_ray(results: Pa
     root = Path(__file__).resolve().parents[2]
     finished = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
+
+
+def many_methods(num_methods: int, *, num_domains: int = 4, scale: float = 1.0) -> pd.DataFrame:
+    generator = np.random.default_rng(1)
+    rows = [
+        ("accuracy", f"d{d}", f"m{m:02}", seed, scale * (0.5 * m + generator.normal()))
+        for d in range(num_domains)
+        for m in range(num_methods)
+        for seed in range(2)
+    ]
+    table = pd.DataFrame(rows, columns=["metric", "domain", "method", "seed", "value"])
+    return table.assign(higher_is_better=True)
+
+
+def test_more_methods_than_the_figure_of_scores_holds(tmp_path: Path) -> None:
+    many_methods(12).to_csv(tmp_path / "many.csv", index=False)
+    assert main(["compare", str(tmp_path / "many.csv"), "--out", str(tmp_path / "out")]) == 0
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"cd.pdf", "scores.pdf", "scores.tex", "comparison.json"} <= names
+    assert not any(name.startswith(".") for name in names)
+
+
+def test_what_cannot_be_drawn_or_written_leaves_nothing_half_done(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["compare", str(results), "--metric", "loss", "--out", str(tmp_path / "out")]
+
+    def fail(*arguments: object, **options: object) -> None:
+        raise OptionError("scores: cannot be drawn")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(comparison_folder, "draw_domain_dots", fail)
+        assert main(command) == 2
+    assert not (tmp_path / "out").exists()
+
+    def disk_is_full(*arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(comparison_folder.shutil, "copyfile", disk_is_full)
+        assert main(command) == 2
+    assert list((tmp_path / "out").iterdir()) == []
+    error = capsys.readouterr().err
+    assert "cannot be written (No space left on device)" in error
