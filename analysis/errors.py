@@ -10,6 +10,10 @@ import numpy as np
 class AnalysisInputError(ValueError):
     """Input that cannot be analysed; its text is one line fit to be shown to the user."""
 
+    def __init__(self, message: str) -> None:
+        # Names and files may hold line breaks.
+        super().__init__(" ".join(message.splitlines()))
+
 
 class ResultsFileError(AnalysisInputError):
     """A results file that is absent or cannot be read."""
@@ -60,8 +64,9 @@ class OptionError(AnalysisInputError):
 
 
 def shown(value: object) -> str:
-    """Write a value for an error message the way Python does, without NumPy's "np.float64(...)" around it."""
-    return repr(value.item() if isinstance(value, np.generic) else value)
+    """Write a value for an error message the way Python does, without NumPy's "np.float64(...)", and not at length."""
+    text = repr(value.item() if isinstance(value, np.generic) else value)
+    return text if len(text) <= 100 else f"{text[:80]}... ({len(text)} signs)"
 
 
 def listing(items: Iterable[object], *, limit: int = 8) -> str:

@@ -20,6 +20,8 @@ from analysis.errors import (
     listing,
     shown,
 )
+from analysis.number_check import number_in
+from analysis.rounding import mean_of
 
 COLUMNS = (
     "method",
@@ -73,10 +75,20 @@ def read_results(path: str | Path) -> pd.DataFrame:
                 keep_default_na=False,
                 na_values={column: ["", "nan", "NaN", "NA"] for column in _NUMBERS},
             )
+            table = _texts_only_where_no_number(table)
     except (OSError, ValueError, ImportError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ResultsFileError(f"results: {path} cannot be read as {path.suffix[1:]} ({reason})") from error
     _require_columns(table, (*KEYS, "value", "higher_is_better"))
+    return table
+
+
+def _texts_only_where_no_number(table: pd.DataFrame) -> pd.DataFrame:
+    """One word makes pandas read a whole column as texts: here the others are numbers again, and the word is found."""
+    for column in {*_NUMBERS} & {*table.columns}:
+        if not pd.api.types.is_numeric_dtype(table[column]):
+            numbers_there = pd.to_numeric(table[column], errors="coerce")
+            table[column] = numbers_there.astype(object).where(numbers_there.notna(), table[column].astype(object))
     return table
 
 
@@ -123,10 +135,12 @@ def numbers(rows: pd.DataFrame, column: str) -> pd.Series[float]:
         NotNumericError, NotFiniteError: naming the first offending (method, domain, seed).
     """
     _require_columns(rows, (column,))
-    converted = pd.to_numeric(rows[column], errors="coerce").astype(float)
-    is_text = rows[column].map(lambda value: isinstance(value, (str, bytes, bool, np.bool_)))
+    present = [None if pd.api.types.is_scalar(value) and pd.isna(value) else value for value in rows[column]]
+    found = [math.nan if value is None else number_in(value) for value in present]
+    not_numeric = pd.Series([number is None for number in found], index=rows.index, dtype=bool)
+    converted = pd.Series(found, index=rows.index, dtype=float)
     for wrong, error, allowed in (
-        (is_text | (converted.isna() & rows[column].notna()), NotNumericError, "numbers"),
+        (not_numeric, NotNumericError, "numbers"),
         (~np.isfinite(converted), NotFiniteError, "finite numbers"),
     ):
         if wrong.any():
@@ -173,10 +187,7 @@ def domain_means(rows: pd.DataFrame, column: str = "value", *, allow_missing: bo
     Raises:
         MissingCellsError: some method was not run on some domain, and that is not allowed.
     """
-    # fsum is exact, so that methods with the same values in another order of seeds tie, as they must.
-    means = rows.groupby(["domain", "method"], sort=False)[column].agg(
-        lambda values: math.fsum(values.tolist()) / len(values)
-    )
+    means = rows.groupby(["domain", "method"], sort=False)[column].agg(lambda values: mean_of(values.tolist()))
     wide = means.unstack("method").reindex(index=rows["domain"].unique(), columns=rows["method"].unique())
     if not allow_missing:
         require_complete(wide)

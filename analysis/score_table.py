@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 
 import numpy as np
@@ -17,7 +18,9 @@ from analysis.errors import (
     listing,
     shown,
 )
+from analysis.number_check import number_in
 from analysis.results_table import domain_means, is_long, metric_direction, rows_of_metric
+from analysis.rounding import tie_what_is_equal
 from analysis.statistics.missing import Dropped, MissingPolicy, resolve_missing
 
 
@@ -31,7 +34,8 @@ def score_table(scores: pd.DataFrame, *, higher_is_better: bool, metric: str | N
         metric: the metric of a long table; None where it holds exactly one. Wide tables have none.
 
     Returns:
-        DataFrame (num_domains >= 2, num_methods >= 2) of finite floats with strings as index and columns.
+        DataFrame (num_domains >= 2, num_methods >= 2) of finite floats with strings as index and columns; scores of a
+        domain that are equal but for rounding errors are equal.
 
     Raises:
         AnalysisInputError: one of its subclasses, by what is wrong.
@@ -51,7 +55,7 @@ def score_table_without(
         AnalysisInputError: one of its subclasses, by what is wrong.
     """
     wide = _with_gaps(scores, higher_is_better=higher_is_better, metric=metric)
-    return resolve_missing(wide, missing)
+    return resolve_missing(tie_what_is_equal(wide), missing)
 
 
 def _with_gaps(scores: pd.DataFrame, *, higher_is_better: bool, metric: str | None) -> pd.DataFrame:
@@ -69,10 +73,15 @@ def _with_gaps(scores: pd.DataFrame, *, higher_is_better: bool, metric: str | No
         return domain_means(rows, allow_missing=True)
     if metric is not None:
         raise OptionError(f"metric: {metric!r} with a wide table; allowed: None, since a wide table names no metric")
-    return _checked_wide(scores)
+    return checked_wide(scores)
 
 
-def _checked_wide(scores: pd.DataFrame) -> pd.DataFrame:
+def checked_wide(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return a wide table as floats with strings as index and columns, NaN where a cell is empty.
+
+    Raises:
+        DuplicateError, NotNumericError, NotFiniteError: see their names.
+    """
     wide = scores.copy()
     wide.columns = pd.Index([str(name) for name in scores.columns], dtype=object)
     wide.index = pd.Index([str(name) for name in scores.index], dtype=object)
@@ -89,7 +98,8 @@ def _checked_wide(scores: pd.DataFrame) -> pd.DataFrame:
 def _require_number(value: object, method: Hashable, domain: Hashable) -> None:
     if value is None or value is pd.NA:
         return
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.number)):
+    number = number_in(value)
+    if number is None:
         raise NotNumericError(f"scores: {shown(value)} in cell ({method}, {domain}); allowed: numbers")
-    if np.isinf(value):
+    if math.isinf(number):
         raise NotFiniteError(f"scores: {shown(value)} in cell ({method}, {domain}); allowed: finite numbers")

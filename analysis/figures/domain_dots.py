@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ from analysis.figures.figure_style import COLUMN_WIDTH, figure_of, new_figure, r
 from analysis.figures.label_text import text_height, text_width, wrap
 from analysis.figures.legend_above import draw_legend, lay_out_legend
 from analysis.results_table import rows_of_metric
+from analysis.rounding import mean_of
 
 MOST_METHODS = 10
 """More could not be told apart."""
@@ -121,7 +121,7 @@ def draw_domain_dots(
             zorder=3,
         )
         means[method] = ax.scatter(
-            [math.fsum(values) / len(values) for _, values in own],
+            [mean_of(values) for _, values in own],
             [at[domain] for domain, _ in own],
             s=(style.marker_scale * size) ** 2,
             color=style.colour,

@@ -5,7 +5,6 @@ What it says of two methods depends on these two alone, not on which others are 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +13,7 @@ import pandas as pd
 
 from analysis.errors import OptionError, listing, shown
 from analysis.options import require_share
+from analysis.rounding import mean_of
 from analysis.score_table import score_table
 from analysis.statistics.signed_rank import signed_rank
 
@@ -75,7 +75,7 @@ def compare_pairs(
     if against is not None and against not in table.columns:
         raise OptionError(f"against: {shown(against)} is not a method; allowed: {listing(table.columns)}")
     sign = 1 if higher_is_better else -1
-    means = {method: math.fsum(table[method]) / len(table) for method in table.columns}
+    means = {method: mean_of(table[method].tolist()) for method in table.columns}
     methods = sorted(means, key=lambda method: (-sign * means[method], method))
     rows = [method for method in methods if method != against]
     columns = methods if against is None else [against]

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-_SAME = 1e-12
-"""Means that differ by less than this share are equal but for rounding errors."""
+from analysis.rounding import ROUNDING
 
 
 def number_text(value: float, decimals: int) -> str:
@@ -32,10 +31,10 @@ def sensible_decimals(means: Iterable[float], deviations: Iterable[float]) -> in
 
 
 def are_best(values: Iterable[float], *, higher_is_better: bool) -> list[bool]:
-    """Return for each value whether none is better. NaN never is the best; equal values all are."""
+    """Return for each value whether none is better. NaN never is the best; values equal but for rounding all are."""
     numbers = list(values)
     present = [value for value in numbers if not math.isnan(value)]
     if not present:
         return [False] * len(numbers)
     best = max(present) if higher_is_better else min(present)
-    return [not math.isnan(value) and math.isclose(value, best, rel_tol=_SAME, abs_tol=0) for value in numbers]
+    return [not math.isnan(value) and math.isclose(value, best, rel_tol=ROUNDING, abs_tol=0) for value in numbers]

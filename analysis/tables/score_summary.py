@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from analysis.errors import MetricError, listing
@@ -28,9 +29,17 @@ def summarise(results: pd.DataFrame, metric: str) -> pd.DataFrame:
     rows = results[results["metric"] == metric]
     if rows.empty:
         raise MetricError(f"metric: {metric!r}; allowed: {listing(sorted(set(results['metric'])))}")
-    grouped = rows.groupby(["method", "domain"], sort=False)["value"]
-    summary = grouped.agg(mean="mean", standard_deviation="std", num_seeds="count").reset_index()
-    return summary[list(COLUMNS)]
+    # In units of a power of two, exact: squares of very large or very small scores are no floats.
+    keys = ["method", "domain"]
+    largest = rows.assign(value=rows["value"].abs()).groupby(keys, sort=False)["value"].transform("max")
+    unit = np.exp2(np.frexp(largest.to_numpy(dtype=float))[1] - 1.0)
+    grouped = rows.assign(value=rows["value"] / unit, unit=unit).groupby(keys, sort=False)
+    summary = grouped["value"].agg(mean="mean", standard_deviation="std", num_seeds="count")
+    units = grouped["unit"].first()
+    for column in ("mean", "standard_deviation"):
+        summary[column] = summary[column] * units
+    table: pd.DataFrame = summary.reset_index()[list(COLUMNS)]
+    return table
 
 
 def order_of(summary: pd.DataFrame, domain: str, methods: Sequence[str], *, higher_is_better: bool) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,8 @@ import pandas as pd
 from analysis.errors import AnalysisInputError, DirectionError, NotFiniteError, OptionError, listing, shown
 from analysis.options import require_whole
 from analysis.results_table import is_long, metric_direction, rows_of_metric
+from analysis.rounding import tie_what_is_equal
+from analysis.score_table import checked_wide
 from analysis.statistics import friedman
 from analysis.tables.number_text import are_best, number_text, sensible_decimals
 from analysis.tables.score_summary import summarise
@@ -108,12 +111,14 @@ class _Block:
     def of(cls, summary: pd.DataFrame, percent: bool, decimals: int | None) -> _Block:
         """From the rows of `summarise`."""
         factor = 100.0 if percent else 1.0
-        means, deviations = factor * _wide(summary, "mean"), factor * _wide(summary, "standard_deviation")
+        # What ties for `compare` ties here.
+        means = factor * tie_what_is_equal(_wide(summary, "mean"))
+        deviations = factor * _wide(summary, "standard_deviation")
         if decimals is None:
             decimals = 1 if percent else sensible_decimals(_known(means), _known(deviations))
         return cls(means=means, deviations=deviations, num_seeds=_wide(summary, "num_seeds"), decimals=decimals)
 
-    @property
+    @cached_property
     def most_seeds(self) -> int:
         """How many seeds the cells have that have the most."""
         return int(max(_known(self.num_seeds)))
@@ -121,21 +126,20 @@ class _Block:
     def cells(self, extra: list[str], *, higher_is_better: bool) -> dict[tuple[str, str], Cell]:
         """The cells that there are, by domain, or name of an average, and method."""
         grid = {}
-        for row, domain in enumerate(self.means.index):
-            means = self.means.iloc[row].tolist()
+        tables = (_rows(table) for table in (self.means, self.deviations, self.num_seeds))
+        for domain, means, deviations, counts in zip(self.means.index, *tables, strict=True):
             best = are_best(means, higher_is_better=higher_is_better)
             for column, method in enumerate(self.means.columns):
                 if not math.isnan(means[column]):
-                    grid[domain, method] = self._cell(row, column, is_best=best[column])
+                    grid[domain, method] = self._cell(
+                        means[column], deviations[column], counts[column], is_best=best[column]
+                    )
         if not self.means.isna().to_numpy().any():
             for name in extra:
                 grid |= self._averages(name, higher_is_better=higher_is_better)
         return grid
 
-    def _cell(self, row: int, column: int, *, is_best: bool) -> Cell:
-        mean, deviation, num_seeds = (
-            float(values.to_numpy(dtype=float)[row, column]) for values in (self.means, self.deviations, self.num_seeds)
-        )
+    def _cell(self, mean: float, deviation: float, num_seeds: float, *, is_best: bool) -> Cell:
         spread = "" if math.isnan(deviation) else f"± {number_text(deviation, self.decimals)}"
         if num_seeds < self.most_seeds:
             spread += f" ({num_seeds:.0f} {'seed' if num_seeds == 1 else 'seeds'})"
@@ -172,19 +176,15 @@ def _summary(scores: pd.DataFrame, metric: str | None, *, higher_is_better: bool
             f"higher_is_better: {bool(higher_is_better)} was asked for, but the table says "
             f"{not higher_is_better}; allowed: the table's own direction"
         )
-    # Sums that do not depend on the order of the seeds: what ties for `compare` ties here.
-    means = rows.groupby(["method", "domain"], sort=False)["value"].agg(
-        lambda values: math.fsum(values.tolist()) / len(values)
-    )
-    return summarise(rows, str(rows["metric"].iloc[0])).assign(mean=means.to_numpy())
+    return summarise(rows, str(rows["metric"].iloc[0]))
 
 
 def _as_long(wide: pd.DataFrame) -> pd.DataFrame:
     rows = [
-        {"method": str(method), "domain": str(domain), "seed": 0, "metric": "score", "value": value}
-        for method, column in wide.items()
+        {"method": method, "domain": domain, "seed": 0, "metric": "score", "value": value}
+        for method, column in checked_wide(wide).items()
         for domain, value in column.items()
-        if not pd.isna(value)
+        if not math.isnan(value)
     ]
     if not rows:
         raise NotFiniteError("scores: no cell with a number; allowed: at least one")
@@ -206,6 +206,11 @@ def _wide(summary: pd.DataFrame, values: str) -> pd.DataFrame:
     """(domains, methods) in order of first appearance; NaN where nothing was measured."""
     wide = summary.pivot(index="domain", columns="method", values=values).astype(float)
     return wide.reindex(index=summary["domain"].unique(), columns=summary["method"].unique())
+
+
+def _rows(values: pd.DataFrame) -> list[list[float]]:
+    numbers: list[list[float]] = values.to_numpy(dtype=float).tolist()
+    return numbers
 
 
 def _known(values: pd.DataFrame) -> list[float]:

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from analysis import read_results
-from analysis.errors import ColumnsError, ResultsFileError
+from analysis.errors import ColumnsError, NotNumericError, ResultsFileError
 from analysis.results_table import COLUMNS, rows_of_metric
 
 
@@ -47,3 +47,11 @@ def test_bad_files_are_refused_in_one_line(
     with pytest.raises(error, match=message) as caught:
         read_results(tmp_path / name)
     assert "\n" not in str(caught.value)
+
+
+def test_one_word_among_numbers_is_the_one_that_is_named(tmp_path: Path) -> None:
+    table = published()
+    table["value"] = ["0.5", "broken"]
+    table.to_csv(tmp_path / "results.csv", index=False)
+    with pytest.raises(NotNumericError, match=r"value: 'broken' in row \(1, x, seed 0\)"):
+        rows_of_metric(read_results(tmp_path / "results.csv"))

@@ -189,6 +189,47 @@ def test_methods_with_the_same_seeds_in_another_order_tie() -> None:
     assert ranks.to_dict() == {"a": 1.5, "b": 1.5, "c": 3.0}
 
 
+def test_scores_that_are_equal_but_for_rounding_tie() -> None:
+    # In binary, 0.1 + 0.2 is more than 0.3 by one unit in the last place: five domains of that are no finding.
+    alike = {"a": [0.1 + 0.2] * 5, "b": [0.3] * 5}
+    for methods in (alike, {**alike, "c": [0.3] * 5}):
+        with pytest.raises(ConstantScoresError, match="tie on each of the 5 domains"):
+            compare(pd.DataFrame(methods), higher_is_better=True)
+    ranks = compare(pd.DataFrame({**alike, "c": [0.2] * 5}), higher_is_better=True).average_ranks
+    assert ranks.to_dict() == {"a": 1.5, "b": 1.5, "c": 3.0}
+
+
+def test_seeds_with_the_same_mean_on_paper_tie() -> None:
+    # Both methods average 0.2.
+    seeds = {"a": [0.1, 0.2, 0.3], "b": [0.2, 0.2, 0.2], "c": [0.15, 0.1, 0.05]}
+    rows = [
+        {"method": m, "domain": d, "seed": s, "metric": "x", "value": value}
+        for d in ("one", "two", "three")
+        for m, values in seeds.items()
+        for s, value in enumerate(values)
+    ]
+    ranks = compare(pd.DataFrame(rows), higher_is_better=True).average_ranks
+    assert ranks.to_dict() == {"a": 1.5, "b": 1.5, "c": 3.0}
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e300])
+def test_very_small_and_very_large_scores(scale: float) -> None:
+    one, other = (compare(table, higher_is_better=True) for table in (random_table(0), random_table(0) * scale))
+    pd.testing.assert_series_equal(one.average_ranks, other.average_ranks)
+
+
+def test_nullable_and_categorical_columns_are_numbers() -> None:
+    whole = (random_table(0) * 1000).round()
+    expected = compare(whole, higher_is_better=True)
+    for kind in ("Int64", "Float64", "category"):
+        found = compare(whole.astype(kind), higher_is_better=True)
+        pd.testing.assert_series_equal(found.average_ranks, expected.average_ranks)
+    gap = whole.astype("Int64")
+    gap.iloc[3, 2] = pd.NA
+    with pytest.raises(MissingCellsError, match=r"\(m2, d3\)"):
+        compare(gap, higher_is_better=True)
+
+
 def test_chooses_the_metric_of_a_long_table() -> None:
     accuracy = long_table()
     loss = accuracy.assign(metric="loss", value=-accuracy["value"], higher_is_better=False)
@@ -268,6 +309,11 @@ BAD_TABLES = [
     (with_cell(float("inf")), NotFiniteError, r"inf in cell \(m2, d3\); allowed: finite"),
     (with_cell("0.7"), NotNumericError, r"'0.7' in cell \(m2, d3\); allowed: numbers"),
     (with_cell(True), NotNumericError, r"True in cell"),
+    (with_cell(1j), NotNumericError, r"1j in cell"),
+    (with_cell(np.timedelta64(1, "s")), NotNumericError, r"in cell \(m2, d3\); allowed: numbers"),
+    (with_cell(10**400), NotFiniteError, r"1000.*\(401 signs\) in cell \(m2, d3\); allowed: finite"),
+    (with_cell(np.array([1.0, 2.0])), NotNumericError, r"in cell \(m2, d3\); allowed: numbers"),
+    (with_cell(None).rename(columns={"m2": "a\nb"}), MissingCellsError, r"\(a b, d3\)"),
     (random_table(0, num_methods=1), TooFewError, r"methods: 1 \(m0\); allowed: at least 2"),
     (random_table(0, num_domains=1), TooFewError, r"domains: 1 \(d0\); allowed: at least 2"),
     (random_table(0).iloc[:0], TooFewError, r"domains: 0 \(none\)"),
@@ -278,6 +324,8 @@ BAD_TABLES = [
     (pd.concat([LONG, LONG.iloc[[4]]]), DuplicateError, r"\(m1, d0, 1\) more than once for 'accuracy'"),
     (LONG.assign(value=LONG["value"].where(LONG.index != 7)), NotFiniteError, r"nan in row \(m2, d0, seed 1\)"),
     (LONG.assign(value=LONG["value"].astype(str)), NotNumericError, r"value: '.*' in row \(m0, d0, seed 0\)"),
+    (LONG.assign(value=LONG["value"].astype(complex)), NotNumericError, r"value: .*j.* in row \(m0, d0, seed 0\)"),
+    (LONG.assign(value=10**400), NotFiniteError, r"value: 1000.* in row \(m0, d0, seed 0\)"),
     (LONG.assign(method=LONG["method"].where(LONG.index != 7)), ColumnsError, r"method: row 7"),
     (LONG.drop(columns="seed"), ColumnsError, r"seed absent; present: method"),
     (LONG.assign(higher_is_better=LONG["seed"] > 0), DirectionError, r"100 rows say True and 50 say False"),

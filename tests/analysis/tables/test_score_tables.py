@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import compare, score_tables
+from analysis import compare, score_tables, summarise
 from analysis.errors import (
     AnalysisInputError,
     DirectionError,
@@ -167,8 +167,8 @@ GOOD = long_table(LOSSES)
             "domains: average rank is what the averages are called",
         ),
         (pd.DataFrame({"a": [1.0]}), {"metric": "loss"}, OptionError, "wide table names no metric"),
-        (pd.DataFrame({"a": ["x"]}), {}, NotNumericError, r"value: 'x' in row \(a, 0, seed 0\)"),
-        (pd.DataFrame({"a": [np.inf]}), {}, NotFiniteError, "inf in row"),
+        (pd.DataFrame({"a": ["x"]}), {}, NotNumericError, r"scores: 'x' in cell \(a, 0\)"),
+        (pd.DataFrame({"a": [np.inf]}), {}, NotFiniteError, "inf in cell"),
         (pd.DataFrame({"a": [np.nan]}), {}, NotFiniteError, "no cell with a number"),
         ([[1]], {}, AnalysisInputError, "list; allowed: a pandas DataFrame"),
     ],
@@ -178,3 +178,19 @@ def test_bad_input_is_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         score_tables(table, **{"higher_is_better": False, **options})
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e300])
+def test_very_large_and_very_small_scores_have_deviations(scale: float) -> None:
+    summary = summarise(
+        pd.DataFrame({"method": "a", "domain": "d", "seed": [0, 1, 2], "metric": "x", "value": np.r_[1, 2, 4] * scale}),
+        "x",
+    ).iloc[0]
+    assert summary["mean"] / scale == pytest.approx(7 / 3)
+    assert summary["standard_deviation"] / scale == pytest.approx(np.std([1, 2, 4], ddof=1))
+
+
+def test_what_ties_for_compare_is_bold_together_and_shares_a_rank() -> None:
+    table = score_tables(pd.DataFrame({"a": [0.1 + 0.2] * 2, "b": [0.3] * 2, "c": [0.2] * 2}), higher_is_better=True)
+    assert table.best().loc[["a", "b"]].to_numpy().all()
+    assert table.to_frame()["average rank"].tolist() == ["1.50", "1.50", "3.00"]

@@ -1,0 +1,23 @@
+"""What counts as a score."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+
+def number_in(value: object) -> float | None:
+    """Return a score as a float, infinite if it is too large for one; None for what is no number.
+
+    Truth values, complex numbers and spans of time are no scores, although NumPy calls them numbers.
+    """
+    if isinstance(value, (bool, np.bool_, np.timedelta64)) or not isinstance(
+        value, (int, float, np.integer, np.floating)
+    ):
+        return None
+    try:
+        with np.errstate(over="ignore"):
+            return float(value)
+    except OverflowError:
+        return math.inf
