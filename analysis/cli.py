@@ -22,6 +22,10 @@ class _OneLineParser(argparse.ArgumentParser):
         self.exit(BAD_INPUT, f"{self.prog}: {message}\n")
 
 
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
@@ -66,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     try:
         rows = rows_of_metric(read_results(options.results), options.metric)
-        written = write_comparison(rows, options.out, wishes, source=str(options.results))
+        written = write_comparison(rows, options.out, wishes, source=str(options.results), say=_say)
     except AnalysisInputError as error:
         print(f"python -m analysis {options.command}: {error}", file=sys.stderr)
         return BAD_INPUT

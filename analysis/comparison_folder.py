@@ -8,13 +8,14 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.errors import OptionError
+from analysis.errors import OptionError, listing
 from analysis.figures.comparison_matrix import draw_comparison_matrix
 from analysis.figures.control_diagram import draw_control
 from analysis.figures.critical_difference_diagram import draw_cd
@@ -22,19 +23,23 @@ from analysis.figures.domain_dots import MOST_METHODS, draw_domain_dots
 from analysis.figures.figure_style import save_figure
 from analysis.figures.rank_heat_map import draw_rank_heat_map
 from analysis.results_table import metric_direction
-from analysis.statistics.bayesian_signed_rank import bayesian_signed_rank_of_all_pairs
-from analysis.statistics.comparison import Comparison, compare
+from analysis.statistics.bayesian_signed_rank import bayesian_signed_rank_of_all_pairs, require_rope
+from analysis.statistics.comparison import TEST_NAMES, Comparison, compare
 from analysis.statistics.control import compare_with_control
 from analysis.statistics.effect_size import effect_sizes
 from analysis.statistics.missing import MissingPolicy
 from analysis.statistics.pairwise import compare_pairs
 from analysis.statistics.pool_sensitivity import pool_sensitivity
 from analysis.statistics.power import detectable_difference
-from analysis.statistics.wilcoxon_holm import wilcoxon_holm
+from analysis.statistics.wilcoxon_holm import WilcoxonHolm, wilcoxon_holm
 from analysis.tables.score_tables import score_tables
 from analysis.verdict import describe, describe_control, describe_pairs
 
 LEFT_OUT = "left out:"
+_MOST_LINES = 12
+"""Of one kind in the words; the files hold all."""
+_LONG = 50_000
+"""Pairs times domains from which on effect sizes take longer than a reader waits without a word."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +66,9 @@ class Written:
     paths: tuple[Path, ...]
 
 
-def write_comparison(rows: pd.DataFrame, out: Path, wishes: Wishes, *, source: str) -> Written:
+def write_comparison(
+    rows: pd.DataFrame, out: Path, wishes: Wishes, *, source: str, say: Callable[[str], None] = lambda line: None
+) -> Written:
     """Compare, draw and tabulate; the folder is not touched before all of its files are made.
 
     Leaves cd.pdf and .png (control.pdf and .png with a control), ranks_by_domain, scores and pairs as figures of both
@@ -74,6 +81,7 @@ def write_comparison(rows: pd.DataFrame, out: Path, wishes: Wishes, *, source: s
         out: folder, made if absent.
         wishes: what is asked for.
         source: where the rows come from, for the record.
+        say: is told what takes long before it begins.
 
     Raises:
         AnalysisInputError: as `compare`; an unknown control; a folder that cannot be made or written.
@@ -86,13 +94,14 @@ def write_comparison(rows: pd.DataFrame, out: Path, wishes: Wishes, *, source: s
     kept = _kept_rows(rows, comparison)
     if comparison.critical_difference is None:
         pairs = wilcoxon_holm(rows, higher_is_better=higher_is_better, alpha=wishes.alpha, missing="common domains")
-        lines += [
-            *describe_pairs(pairs).splitlines(),
-            f"{LEFT_OUT} diagrams and effect sizes, which need every method on every domain.",
-        ]
+        lines += _pairs(comparison, pairs)
+        lines.append(f"{LEFT_OUT} {_need_all_cells(comparison, wishes)}, which need every method on every domain.")
     else:
+        num_cells = comparison.num_methods * (comparison.num_methods - 1) // 2 * comparison.num_domains
+        if num_cells > _LONG:
+            say(f"{num_cells:,} differences to resample for effect sizes: this may take a minute or more")
         pairs = wilcoxon_holm(kept, higher_is_better=higher_is_better, alpha=wishes.alpha)
-        lines += describe_pairs(pairs).splitlines()
+        lines += _pairs(comparison, pairs)
         lines += _control(comparison, wishes, record, files)
         files += _figures(kept, comparison, wishes)
         lines += _robustness(kept, comparison, record)
@@ -143,6 +152,39 @@ def _kept_rows(rows: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
     return rows[~dropped]
 
 
+def _pairs(comparison: Comparison, pairs: WilcoxonHolm) -> list[str]:
+    """What the tests of pairs showed, and that it is no finding where the test of all methods says otherwise."""
+    if comparison.test == "wilcoxon":
+        return []  # The same test of the same pair.
+    lines = _first(describe_pairs(pairs).splitlines(), "pairs; see comparison.json")
+    methods = comparison.methods
+    if not comparison.is_significant and any(pairs.differs(a, b) for a, b in combinations(methods, 2)):
+        lines.append(
+            f"{TEST_NAMES[comparison.test]}'s test of all methods and the tests of pairs do not agree: "
+            "take what the pairs show as a hint, not as a finding."
+        )
+    return lines
+
+
+def _need_all_cells(comparison: Comparison, wishes: Wishes) -> str:
+    """What cannot be made from a table with gaps, of what is always made and of what was asked for."""
+    if wishes.control is not None and wishes.control not in comparison.methods:
+        raise OptionError(f"control: {wishes.control!r} was not compared; allowed: {listing(comparison.methods)}")
+    if wishes.rope is not None:
+        require_rope(wishes.rope)
+    asked = [
+        *(["the comparison with the control"] if wishes.control is not None else []),
+        *(["probabilities of equivalence"] if wishes.rope is not None else []),
+    ]
+    return ", ".join(["diagrams and effect sizes", *asked])
+
+
+def _first(lines: list[str], rest: str) -> list[str]:
+    """The first so many lines and how many more there are."""
+    more = len(lines) - _MOST_LINES
+    return lines if more <= 1 else [*lines[:_MOST_LINES], f"... and {more} more {rest}."]
+
+
 def _control(comparison: Comparison, wishes: Wishes, record: dict[str, Any], files: list[_File]) -> list[str]:
     if wishes.control is None:
         return []
@@ -188,7 +230,8 @@ def _robustness(rows: pd.DataFrame, comparison: Comparison, record: dict[str, An
         num_domains=comparison.num_domains, num_methods=comparison.num_methods, alpha=comparison.alpha
     )
     record["power"] = detectable.in_words()
-    words = [pair.in_words() for pair in unstable] or ["No verdict on a pair hangs on a single other method."]
+    words = _first([pair.in_words() for pair in unstable], "pairs whose verdict hangs on one other method")
+    words = words or ["No verdict on a pair hangs on a single other method."]
     return [*(words if comparison.num_methods > 2 else []), detectable.in_words()]
 
 

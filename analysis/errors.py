@@ -12,7 +12,7 @@ class AnalysisInputError(ValueError):
 
     def __init__(self, message: str) -> None:
         # Names and files may hold line breaks.
-        super().__init__(" ".join(message.splitlines()))
+        super().__init__(one_line(message))
 
 
 class ResultsFileError(AnalysisInputError):
@@ -61,6 +61,11 @@ class NoCriticalDifferenceError(AnalysisInputError):
 
 class OptionError(AnalysisInputError):
     """An argument outside its allowed range."""
+
+
+def one_line(text: str) -> str:
+    """Return text with a blank for each line break."""
+    return " ".join(text.splitlines())
 
 
 def shown(value: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
-from analysis.errors import listing
+from analysis.errors import listing, one_line
 from analysis.statistics.comparison import TEST_NAMES, Comparison
 from analysis.statistics.control import ControlComparison
 from analysis.statistics.missing import Dropped
@@ -62,7 +62,9 @@ def describe_pairs(pairs: WilcoxonHolm) -> str:
         i, j = methods.index(a), methods.index(b)
         better, worse = (a, b) if rank_sums[i, j] > rank_sums[j, i] else (b, a)
         p_value = float(pairs.adjusted_p_values.to_numpy()[i, j])
-        lines.append(f"{better} beats {worse} ({format_p(p_value)}; {pairs.num_domains.to_numpy()[i, j]} domains).")
+        lines.append(
+            f"{one_line(better)} beats {one_line(worse)} ({format_p(p_value)}; {pairs.num_domains.to_numpy()[i, j]} domains)."
+        )
     return "\n".join(lines)
 
 
@@ -79,7 +81,7 @@ def describe_control(compared: ControlComparison) -> str:
     ]
     same = [method for method in compared.others if method not in different and method not in by_holm]
     lines.append(
-        f"Against {compared.control} (average rank {ranks[compared.control]:.2f}), Bonferroni-Dunn "
+        f"Against {one_line(compared.control)} (average rank {ranks[compared.control]:.2f}), Bonferroni-Dunn "
         f"(critical difference {compared.critical_difference:.2f} ranks):"
     )
     for how, names in (
@@ -105,7 +107,7 @@ def format_p(p_value: float) -> str:
 def _left_out(dropped: tuple[Dropped, ...]) -> list[str]:
     if not dropped:
         return []
-    return [f"Left out: {listing(f'{one.what} {one.name} ({one.why})' for one in dropped)}."]
+    return [one_line(f"Left out: {listing(f'{one.what} {one.name} ({one.why})' for one in dropped)}.")]
 
 
 def _omnibus(comparison: Comparison) -> str:
@@ -118,14 +120,14 @@ def _omnibus(comparison: Comparison) -> str:
         statistic = f"{name}: chi-square {comparison.statistic:.2f}, {format_p(comparison.p_value)}"
     if comparison.is_significant:
         return f"{statistic}: the methods differ at alpha = {comparison.alpha:g}."
-    pair = "" if comparison.wilcoxon is not None else ", so no pair of methods is called different"
+    pair = "" if comparison.test != "friedman" else ", so Nemenyi's test calls no pair different"
     return f"{statistic}: no difference shown at alpha = {comparison.alpha:g}{pair}."
 
 
 def _two_methods(comparison: Comparison, leaders: list[str]) -> str:
     """What Wilcoxon's test showed; the larger differences may favour the one that wins on fewer domains."""
     assert comparison.wilcoxon is not None
-    better, worse = comparison.methods
+    better, worse = map(one_line, comparison.methods)
     if comparison.wilcoxon.positive_rank_sum > comparison.wilcoxon.negative_rank_sum:
         return f"{better} differs from {worse}, and the signed ranks favour {better}."
     wins = "as many" if len(leaders) > 1 else "more"
@@ -140,9 +142,9 @@ def _nemenyi(comparison: Comparison, leader: str, others: list[str]) -> list[str
     same = [method for method in others if not comparison.differs(leader, method)]
     clauses = [f"Nemenyi (critical difference {comparison.critical_difference:.2f} ranks):"]
     if different:
-        clauses.append(f"{leader} differs from {_join(different)}.")
+        clauses.append(f"{one_line(leader)} differs from {_join(different)}.")
     if same:
-        clauses.append(f"No difference between {leader} and {_join(same, 'or')} was shown.")
+        clauses.append(f"No difference between {one_line(leader)} and {_join(same, 'or')} was shown.")
     lines = [" ".join(clauses)]
     if not different and any(comparison.differs(a, b) for a, b in combinations(others, 2)):
         lines.append("Differences were shown between other pairs; see the table of p-values.")
@@ -150,5 +152,6 @@ def _nemenyi(comparison: Comparison, leader: str, others: list[str]) -> list[str
 
 
 def _join(names: list[str], last: str = "and") -> str:
+    names = [one_line(name) for name in names]
     separator = "; " if any("," in name for name in names) else ", "
     return names[0] if len(names) == 1 else f"{separator.join(names[:-1])} {last} {names[-1]}"

@@ -15,7 +15,7 @@ import pandas as pd
 from analysis.errors import OptionError, shown
 from analysis.options import require_whole
 from analysis.score_table import score_table
-from analysis.statistics.pairs import Floats, advantages, meaningful_decimals, ranked_pairs, require_pair
+from analysis.statistics.pairs import Floats, advantages, meaningful_decimals, ranked_pairs, require_pair, rounded
 
 PRIOR_STRENGTH = 0.5
 """Weight of the prior's pseudo-observation, a domain on which both methods are equal; a domain that was seen has 1."""
@@ -133,8 +133,8 @@ def _posterior(
 ) -> PosteriorOfPair:
     differences = np.concatenate([[0.0], advantages(table, first, second, higher_is_better=higher_is_better)])
     decimals = meaningful_decimals(table)
-    sums = np.round(differences[:, None] + differences, decimals)
-    limit = np.round(2 * rope, decimals)
+    sums = rounded(differences[:, None] + differences, decimals)
+    limit = rounded(np.asarray(2.0 * rope), decimals)
     for_first, for_second = _share_of_votes(weights, sums > limit), _share_of_votes(weights, sums < -limit)
     winners = np.argmax([1 - for_first - for_second, for_first, for_second], axis=0)
     num_samples = len(weights)
@@ -164,8 +164,13 @@ def _standard_error(share: float, num_samples: int) -> float:
     return math.sqrt(smoothed * (1 - smoothed) / num_samples)
 
 
-def _require_options(rope: float, num_samples: int, seed: int) -> None:
+def require_rope(rope: float) -> None:
+    """Raise OptionError unless it can be half the width of a region of practical equivalence."""
     if isinstance(rope, bool) or not isinstance(rope, (int, float, np.number)) or not 0 <= rope < math.inf:
         raise OptionError(f"rope: {shown(rope)}; allowed: a finite number of at least 0, in the unit of the scores")
+
+
+def _require_options(rope: float, num_samples: int, seed: int) -> None:
+    require_rope(rope)
     require_whole("num_samples", num_samples, at_least=1)
     require_whole("seed", seed, at_least=0)

@@ -89,30 +89,42 @@ def hodges_lehmann(differences: Floats, counts: Counts) -> Floats:
     order = np.argsort(differences)
     counts, differences = counts[:, order], differences[order]
     walsh = (differences[:, None] + differences) / 2
-    values = np.unique(walsh)
+    values, places_of = np.unique(walsh, return_inverse=True)
     # How many of the sorted differences make an average of at most this value, with each difference and with itself.
-    partners = np.stack([np.searchsorted(row, values, side="right") for row in walsh], axis=1)
+    partners = np.zeros((len(values), len(differences)), dtype=np.int16 if len(differences) < 2**15 else np.int64)
+    np.add.at(partners, (places_of.reshape(walsh.shape), np.arange(len(differences))[:, None]), 1)
+    partners.cumsum(axis=0, out=partners)
     with_itself = np.searchsorted(differences, values, side="right")
     cumulative = np.pad(counts.cumsum(axis=1), ((0, 0), (1, 0)))
     samples = np.arange(len(counts))
+    rows = samples[:, None] * cumulative.shape[1]
 
     def number_up_to(places: Counts) -> Counts:
         """How many Walsh averages of each sample are at most the value at its place."""
-        ordered_pairs = (counts * np.take_along_axis(cumulative, partners[places], axis=1)).sum(axis=1)
+        ordered_pairs = (counts * np.take(cumulative, partners[places] + rows)).sum(axis=1)
         return np.asarray((ordered_pairs + cumulative[samples, with_itself[places]]) // 2)
 
-    def smallest(number: Counts) -> Floats:
-        """The Walsh average of each sample that `number` of them do not exceed."""
-        low, high = np.zeros(len(counts), dtype=np.int64), np.full(len(counts), len(values) - 1)
+    def place(number: Counts, low: Counts, step: int) -> Counts:
+        """The place, at `low` or above, of the first Walsh average of each sample that `number` of them do not exceed.
+
+        Steps away from `low` double from `step` on, until they are too large."""
+        last = len(values) - 1
+        high = np.minimum(low + step, last)
+        while (short := number_up_to(high) < number).any():
+            step *= 2
+            low, high = np.where(short, high + 1, low), np.where(short, np.minimum(high + step, last), high)
         while (low < high).any():
             middle = (low + high) // 2
             enough = number_up_to(middle) >= number
             low, high = np.where(enough, low, middle + 1), np.where(enough, middle, high)
-        return values[low]
+        return low
 
     sizes = counts.sum(axis=1)
     num_averages = sizes * (sizes + 1) // 2
-    return (smallest((num_averages + 1) // 2) + smallest(num_averages // 2 + 1)) / 2
+    # Of an even number, the second one in the middle is the same or close by.
+    one = place((num_averages + 1) // 2, np.zeros(len(counts), dtype=np.int64), len(values))
+    other = place(num_averages // 2 + 1, one, 1) if (num_averages % 2 == 0).any() else one
+    return np.asarray((values[one] + values[other]) / 2)
 
 
 def rank_biserial(differences: Floats, counts: Counts) -> Floats:

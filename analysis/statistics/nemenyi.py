@@ -8,13 +8,25 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from analysis.errors import OptionError, shown
+
+LEVELS = (1e-10, 0.999)
+"""Beyond these the quantile of the studentised range is inaccurate, or 0."""
+
 
 def critical_difference(num_methods: int, num_domains: int, alpha: float = 0.05) -> float:
     """Return the critical difference of average ranks.
 
     CD = q_alpha sqrt(k(k+1)/(6N)), with q_alpha the upper quantile of the studentised range for k groups and infinitely
     many degrees of freedom, divided by sqrt(2) (Demsar 2006, equation in section 3.2.2; his Table 5 lists q_alpha).
+
+    Raises:
+        OptionError: a level so close to 0 or 1 that the quantile is lost in rounding.
     """
+    if not LEVELS[0] <= alpha <= LEVELS[1]:
+        raise OptionError(
+            f"alpha: {shown(alpha)}; allowed: {LEVELS[0]:g} to {LEVELS[1]:g}, for which the studentised range is known"
+        )
     quantile = float(stats.studentized_range.ppf(1 - alpha, num_methods, np.inf)) / math.sqrt(2)
     return quantile * rank_standard_error(num_methods, num_domains)
 

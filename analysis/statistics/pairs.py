@@ -54,10 +54,17 @@ def advantages(table: pd.DataFrame, first: str, second: str, *, higher_is_better
         (num_domains,) in the unit of the scores, positive where the first is better.
     """
     gains = (table[first] - table[second]).to_numpy(dtype=float)
-    return np.round(gains if higher_is_better else -gains, meaningful_decimals(table))
+    return rounded(gains if higher_is_better else -gains, meaningful_decimals(table))
 
 
 def meaningful_decimals(table: pd.DataFrame) -> int:
     """Return how many decimals of sums and differences of these scores are more than rounding errors."""
     largest = float(np.abs(table.to_numpy(dtype=float)).max())
-    return min(300, 12 - math.floor(math.log10(largest))) if largest > 0 else 0
+    return 12 - math.floor(math.log10(largest)) if largest > 0 else 0
+
+
+def rounded(values: Floats, decimals: int) -> Floats:
+    """Round to so many decimals, however many: powers of ten that are no floats are taken in two steps."""
+    first = min(300, decimals)
+    scaled = values * 10.0 ** (decimals - first)
+    return np.asarray(np.round(scaled, first) / 10.0 ** (decimals - first))

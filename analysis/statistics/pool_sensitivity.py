@@ -13,7 +13,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from analysis.errors import ConstantScoresError
+from analysis.errors import ConstantScoresError, one_line
 from analysis.score_table import score_table
 from analysis.statistics import friedman, nemenyi
 from analysis.statistics.comparison import compare
@@ -63,7 +63,7 @@ class PairSensitivity:
         without = f" A difference {turned} without {_any_of(flips)}." if flips else ""
         pools = "pools with both" if self.covers_all_pools else "pools (all methods, and all but one)"
         counts = f" Shown in {self.num_pools_with_difference} of {self.num_pools} {pools}."
-        return f"{self.first} and {self.second}: {verdict} among all methods.{without}{counts}"
+        return one_line(f"{self.first} and {self.second}: {verdict} among all methods.{without}{counts}")
 
 
 def pool_sensitivity(

@@ -77,10 +77,11 @@ class DetectableDifference:
                 f"{given} even a method that wins on every domain is told apart from a given other one with a "
                 f"probability of only {_percent(limit.shown)} (alpha = {limit.alpha:g})."
             )
+        others = "" if limit.num_methods == 2 else ", and the other methods are alike"
         return (
             f"{given} a method must win on {_percent(self.at_difference.win_probability)} of domains against another "
             f"to be told apart from it with a probability of {_percent(self.wanted)} (alpha = {limit.alpha:g}; it is "
-            f"ahead by {self.at_difference.difference:.2f} standard deviations, and the other methods are alike)."
+            f"ahead by {self.at_difference.difference:.2f} standard deviations{others})."
         )
 
 

@@ -227,3 +227,78 @@ def test_what_cannot_be_drawn_or_written_leaves_nothing_half_done(
     assert list((tmp_path / "out").iterdir()) == []
     error = capsys.readouterr().err
     assert "cannot be written (No space left on device)" in error
+
+
+def test_tests_that_do_not_agree_are_said_to_be_a_hint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # The signs of the differences say little, their sizes a lot, and the third method only adds noise to the ranks.
+    values = {"a": [-0.1, -0.2, -0.3, 4, 5, 6, 7, 8, 9, 10, 11], "b": [0.0] * 11, "c": [-0.4, 5, -0.6] + [9, -9] * 4}
+    rows = [("x", f"d{d}", m, 0, value) for m, scores in values.items() for d, value in enumerate(scores)]
+    table = pd.DataFrame(rows, columns=["metric", "domain", "method", "seed", "value"]).assign(higher_is_better=True)
+    assert not compare(table, higher_is_better=True).is_significant
+    table.to_csv(tmp_path / "x.csv", index=False)
+    assert main(["compare", str(tmp_path / "x.csv"), "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "no difference shown at alpha = 0.05, so Nemenyi's test calls no pair different" in printed
+    assert "a beats b" in printed
+    assert "take what the pairs show as a hint, not as a finding" in printed
+
+
+def test_two_methods_are_tested_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    many_methods(2, num_domains=8).to_csv(tmp_path / "two.csv", index=False)
+    assert main(["compare", str(tmp_path / "two.csv"), "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("Wilcoxon signed-rank") == 1
+    assert "other methods" not in printed
+
+
+def test_many_findings_are_printed_briefly_and_written_in_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    many_methods(9, num_domains=12).to_csv(tmp_path / "many.csv", index=False)
+    monkeypatch.setattr(comparison_folder, "_LONG", 100)
+    assert main(["compare", str(tmp_path / "many.csv"), "--out", str(tmp_path)]) == 0
+    captured = capsys.readouterr()
+    assert "more pairs; see comparison.json." in captured.out
+    assert len(captured.out.splitlines()) < 40
+    assert captured.err == "432 differences to resample for effect sizes: this may take a minute or more\n"
+    assert len(json.loads((tmp_path / "comparison.json").read_text())["wilcoxon_holm"]["pairs"]) == 36
+
+
+def test_what_gaps_do_not_allow_is_checked_and_said(
+    gaps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["compare", str(gaps), "--out", str(tmp_path / "out"), "--missing", "skillings-mack"]
+    for options, message in ((["--control", "nobody"], "'nobody' was not compared"), (["--rope", "-1"], "rope: -1.0")):
+        assert main([*command, *options]) == 2
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert main([*command, "--control", "BDW", "--rope", "0.01"]) == 0
+    assert (
+        "left out: diagrams and effect sizes, the comparison with the control, probabilities of equivalence"
+        in capsys.readouterr().out
+    )
+
+
+def test_names_with_line_breaks_break_no_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = many_methods(3, num_domains=8).replace({"method": {"m00": "a\nb", "m01": "method", "m02": "$x$"}})
+    table.to_csv(tmp_path / "x.csv", index=False)
+    command = ["compare", str(tmp_path / "x.csv"), "--out", str(tmp_path / "out")]
+    assert main(command) == 0
+    assert "a b" in capsys.readouterr().out
+    assert set(pd.read_csv(tmp_path / "out" / "ranks.csv")["method"]) == {"a\nb", "method", "$x$"}
+    assert main([*command, "--control", "z"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e300])
+def test_very_large_and_very_small_scores_make_valid_files(scale: float, tmp_path: Path) -> None:
+    many_methods(3, scale=scale).to_parquet(tmp_path / "x.parquet")
+    assert main(["compare", str(tmp_path / "x.parquet"), "--out", str(tmp_path)]) == 0
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    json.loads((tmp_path / "comparison.json").read_text(), parse_constant=refuse)
+    pairs = pd.read_csv(tmp_path / "pairs.csv").select_dtypes("number")
+    assert np.isfinite(pairs.to_numpy()).all()
+    assert (pairs["hodges_lehmann"] != 0).all()

@@ -350,6 +350,21 @@ def test_alpha_outside_its_range_is_refused(alpha: float) -> None:
         compare(random_table(0), higher_is_better=True, alpha=alpha)
 
 
+@pytest.mark.parametrize("alpha", [1e-300, 1e-17, 1e-11, 0.9999, 1 - 1e-16])
+def test_levels_without_a_known_quantile_are_refused(alpha: float) -> None:
+    with pytest.raises(OptionError, match=r"alpha: .*; allowed: 1e-10 to 0.999"):
+        compare(random_table(0), higher_is_better=True, alpha=alpha)
+
+
+@pytest.mark.parametrize("alpha", [1e-10, 1e-6, 0.999])
+def test_levels_at_the_edges_have_a_critical_difference(alpha: float) -> None:
+    table = random_table(0, num_methods=2)
+    # Of two methods the studentised range is the normal distribution's.
+    expected = stats.norm.isf(alpha / 2) * np.sqrt(2 * 3 / (6 * 10))
+    found = compare_ranks(compare(table, higher_is_better=True).average_ranks, num_domains=10, alpha=alpha)
+    assert found.critical_difference == pytest.approx(expected, rel=1e-6)
+
+
 def test_unknown_metric_lists_those_present() -> None:
     with pytest.raises(MetricError, match="'f1' is not in the table; present: accuracy"):
         compare(LONG, higher_is_better=True, metric="f1")
