@@ -63,7 +63,8 @@ def describe_pairs(pairs: WilcoxonHolm) -> str:
         better, worse = (a, b) if rank_sums[i, j] > rank_sums[j, i] else (b, a)
         p_value = float(pairs.adjusted_p_values.to_numpy()[i, j])
         lines.append(
-            f"{one_line(better)} beats {one_line(worse)} ({format_p(p_value)}; {pairs.num_domains.to_numpy()[i, j]} domains)."
+            f"{one_line(better)} beats {one_line(worse)} "
+            f"({format_p(p_value)}; {pairs.num_domains.to_numpy()[i, j]} domains)."
         )
     return "\n".join(lines)
 
