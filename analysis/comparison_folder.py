@@ -20,7 +20,7 @@ from analysis.figures.comparison_matrix import draw_comparison_matrix
 from analysis.figures.control_diagram import draw_control
 from analysis.figures.critical_difference_diagram import draw_cd
 from analysis.figures.domain_dots import MOST_METHODS, draw_domain_dots
-from analysis.figures.figure_style import save_figure
+from analysis.figures.figure_style import COLUMN_WIDTH, FULL_WIDTH, save_figure
 from analysis.figures.rank_heat_map import draw_rank_heat_map
 from analysis.results_table import metric_direction
 from analysis.statistics.bayesian_signed_rank import bayesian_signed_rank_of_all_pairs, require_rope
@@ -197,6 +197,7 @@ def _control(comparison: Comparison, wishes: Wishes, record: dict[str, Any], fil
 def _figures(rows: pd.DataFrame, comparison: Comparison, wishes: Wishes) -> list[_File]:
     higher_is_better = bool(comparison.higher_is_better)
     metric = str(rows["metric"].iloc[0])
+    width = _width(comparison.num_methods)
     pairs = compare_pairs(rows, higher_is_better=higher_is_better, alpha=wishes.alpha, against=wishes.control)
     best = list(comparison.methods[:MOST_METHODS])
     left_out = len(comparison.methods) - len(best)
@@ -205,11 +206,18 @@ def _figures(rows: pd.DataFrame, comparison: Comparison, wishes: Wishes) -> list
         _figure("cd", lambda: draw_cd(comparison, title=wishes.title, best=wishes.best).figure),
         _figure(
             "ranks_by_domain",
-            lambda: draw_rank_heat_map(rows, higher_is_better=higher_is_better, title=wishes.title).figure,
+            lambda: draw_rank_heat_map(rows, higher_is_better=higher_is_better, title=wishes.title, width=width).figure,
         ),
-        _figure("pairs", lambda: draw_comparison_matrix(pairs, title=wishes.title).figure),
+        _figure("pairs", lambda: draw_comparison_matrix(pairs, title=wishes.title, width=width).figure),
         _figure("scores", lambda: draw_domain_dots(rows, value_label=label, methods=best).figure),
     ]
+
+
+def _width(num_methods: int) -> float:
+    """Inches: one column of a paper for so many as are readable there, then both, then what is readable on a screen."""
+    if num_methods <= 7:
+        return COLUMN_WIDTH
+    return min(50.0, max(FULL_WIDTH, 0.22 * num_methods))
 
 
 def _robustness(rows: pd.DataFrame, comparison: Comparison, record: dict[str, Any]) -> list[str]:

@@ -62,10 +62,8 @@ def describe_pairs(pairs: WilcoxonHolm) -> str:
         i, j = methods.index(a), methods.index(b)
         better, worse = (a, b) if rank_sums[i, j] > rank_sums[j, i] else (b, a)
         p_value = float(pairs.adjusted_p_values.to_numpy()[i, j])
-        lines.append(
-            f"{one_line(better)} beats {one_line(worse)} "
-            f"({format_p(p_value)}; {pairs.num_domains.to_numpy()[i, j]} domains)."
-        )
+        count = pairs.num_domains.to_numpy()[i, j]
+        lines.append(one_line(f"{better} beats {worse} ({format_p(p_value)}; {count} domains)."))
     return "\n".join(lines)
 
 

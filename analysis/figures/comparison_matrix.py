@@ -59,7 +59,7 @@ def draw_comparison_matrix(
         comparison: from `compare_pairs`.
         ax: axes to fill; None makes a figure.
         score_format: format specification of means and mean differences, such as ".1f"; None: as many decimals as give
-            the largest difference three digits.
+            the largest difference three digits, and powers of ten where these would be too long.
         title: written at the top.
         width: inches, where `ax` is None; the height follows.
 
@@ -75,7 +75,8 @@ def draw_comparison_matrix(
     differences = comparison.mean_differences.to_numpy(dtype=float)
     largest = float(np.abs(differences).max()) or 1.0
     if score_format is None:
-        score_format = f".{max(0, 2 - math.floor(math.log10(largest)))}f"
+        size = math.floor(math.log10(largest))
+        score_format = f".{max(0, 2 - size)}f" if -5 <= size <= 8 else ".2e"
     scale = colormaps[_COLOURS]
     colours = np.asarray(scale(0.5 + sign * differences / largest / 2))
     is_self = np.array([[row == column for column in columns] for row in rows])

@@ -5,6 +5,7 @@ Diagrams whose labels must not overlap are laid out from these sizes, not correc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 from matplotlib import rcParams
@@ -13,6 +14,13 @@ from matplotlib.textpath import TextToPath
 
 LINE_HEIGHT = 1.2
 """Height of a line of text in font sizes (matplotlib's own line spacing)."""
+
+_BREAKS: tuple[Callable[[str, str], bool], ...] = (
+    lambda last, following: last == " ",
+    lambda last, following: last in "-_/,+",
+    lambda last, following: last.islower() and following.isupper(),
+)
+"""Where a line may end, by its last sign and the one after it, the best kind first."""
 
 # Glyph outlines are measured unhinted; renderers that hint glyphs draw up to this much wider.
 _HINTING = 1.05
@@ -41,8 +49,9 @@ def text_height(text: str, font_size: float) -> float:
 def wrap(text: str, font_size: float, max_width: float, *, bold: bool = False) -> str:
     """Break `text` into lines of at most `max_width` points.
 
-    Lines end at a space, or else after a hyphen, underscore, slash, comma or plus, or else within a word; no character
-    but the space at a break is lost. A single character may be wider than `max_width`.
+    Lines end at a space, or else after a hyphen, underscore, slash, comma or plus, or else before a capital letter
+    within a word, or else anywhere; no character but the space at a break is lost. A single character may be wider than
+    `max_width`.
     """
     lines: list[str] = []
     rest = " ".join(text.split())
@@ -52,9 +61,8 @@ def wrap(text: str, font_size: float, max_width: float, *, bold: bool = False) -
             fits -= 1
         if fits < len(rest):
             # A break very early would leave a crumb of a line: then rather the next best kind of break.
-            fits = next(
-                (i for signs in (" ", "-_/,+") for i in range(fits, fits // 3, -1) if rest[i - 1] in signs), fits
-            )
+            places = range(fits, fits // 3, -1)
+            fits = next((i for ends_here in _BREAKS for i in places if ends_here(rest[i - 1], rest[i])), fits)
         lines.append(rest[:fits].strip())
         rest = rest[fits:].lstrip()
     return "\n".join(lines)

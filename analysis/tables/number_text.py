@@ -9,10 +9,19 @@ import numpy as np
 
 from analysis.rounding import ROUNDING
 
+_MOST_DECIMALS = 6
+
 
 def number_text(value: float, decimals: int) -> str:
-    """Return a number with a true minus sign, thousands set apart, and no "-0.0"."""
-    text = f"{abs(value):,.{decimals}f}"
+    """Return a number with a true minus sign, thousands set apart, and no "-0.0".
+
+    Powers of ten are written where the digits would be too many, or all zeros in spite of `_MOST_DECIMALS`.
+    """
+    size = abs(value)
+    if size >= 1e12 or (decimals >= _MOST_DECIMALS and 0 < size < 1e-4):
+        text = f"{size:.3e}".replace("e-", "e−")
+    else:
+        text = f"{size:,.{decimals}f}"
     return f"−{text}" if value < 0 and any(digit in text for digit in "123456789") else text
 
 
@@ -27,7 +36,7 @@ def sensible_decimals(means: Iterable[float], deviations: Iterable[float]) -> in
     else:
         largest = max((abs(mean) for mean in means), default=0.0)
         wanted = 3 - math.floor(math.log10(largest)) if largest > 0 else 0
-    return min(max(wanted, 0), 6)
+    return min(max(wanted, 0), _MOST_DECIMALS)
 
 
 def are_best(values: Iterable[float], *, higher_is_better: bool) -> list[bool]:

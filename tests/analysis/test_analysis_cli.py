@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
-from analysis import compare, comparison_folder
+from analysis import COLUMN_WIDTH, compare, comparison_folder
 from analysis.cli import main
 from analysis.errors import OptionError
 
@@ -302,3 +303,17 @@ def test_very_large_and_very_small_scores_make_valid_files(scale: float, tmp_pat
     pairs = pd.read_csv(tmp_path / "pairs.csv").select_dtypes("number")
     assert np.isfinite(pairs.to_numpy()).all()
     assert (pairs["hodges_lehmann"] != 0).all()
+
+
+def test_figures_of_many_methods_are_wider_than_a_column(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many_methods(12).to_csv(tmp_path / "many.csv", index=False)
+    widths = {}
+    for name, path, options in (("few", results, ["--metric", "loss"]), ("many", tmp_path / "many.csv", [])):
+        assert main(["compare", str(path), "--out", str(tmp_path / name), *options]) == 0
+        for figure in ("pairs", "ranks_by_domain", "cd"):
+            with Image.open(tmp_path / name / f"{figure}.png") as picture:
+                widths[name, figure] = picture.width / 200
+    assert {widths["few", figure] for figure in ("pairs", "ranks_by_domain", "cd")} == {COLUMN_WIDTH}
+    assert [widths["many", figure] for figure in ("pairs", "ranks_by_domain", "cd")] == [6.8, 6.8, 3.3]

@@ -20,3 +20,9 @@ def test_sizes_grow_with_text_and_font() -> None:
     assert text_width("a", 14) == pytest.approx(2 * text_width("a", 7))
     assert text_width("wide\na", 7) == text_width("wide", 7)
     assert text_height("a\nb", 10) == 24
+
+
+def test_breaks_a_word_before_a_capital_letter_rather_than_anywhere() -> None:
+    width = text_width("BetaDataWeighte", 7)
+    assert wrap("BetaDataWeighter", 7, width) == "BetaData\nWeighter"
+    assert wrap("Betadataweighter", 7, text_width("Betadata", 7)) == "Betadata\nweighter"

@@ -1,4 +1,6 @@
 import json
+from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -6,7 +8,7 @@ import pytest
 import scikit_posthocs
 from scipy import stats
 
-from analysis import compare, compare_ranks
+from analysis import compare, compare_ranks, compare_with_control, describe, describe_control, draw_cd
 from analysis.errors import (
     ColumnsError,
     ConstantScoresError,
@@ -399,3 +401,25 @@ def test_bad_average_ranks_are_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         compare_ranks(ranks, num_domains=num_domains)
+
+
+def test_no_pair_differs_where_friedman_does_not_reject() -> None:
+    # The first and the last are further apart than the critical difference; Friedman's test over all sees nothing.
+    ranks = {"first": 3.5, "last": 8.5, **{f"m{i}": 6.0 for i in range(9)}}
+    comparison = compare_ranks(ranks, num_domains=10)
+    assert comparison.critical_difference is not None
+    assert comparison.critical_difference < 5
+    assert comparison.nemenyi_p_values.at["first", "last"] < 0.05 < comparison.p_value
+    assert not comparison.is_significant
+    assert not any(comparison.differs(one, other) for one, other in combinations(comparison.methods, 2))
+    assert "differs from" not in describe(comparison)
+    assert draw_cd(comparison).banner is not None
+    against = compare_with_control(comparison, "last")
+    assert against.bonferroni_p_values["first"] < 0.05
+    assert not any(against.differs(method) or against.differs(method, adjustment="holm") for method in against.others)
+    assert "ranks better" not in describe_control(against)
+
+
+def test_a_distance_of_exactly_the_critical_difference_is_a_difference() -> None:
+    comparison = compare_ranks({"a": 1.0, "b": 2.0, "c": 3.0}, num_domains=20)
+    assert replace(comparison, critical_difference=2.0).differs("a", "c")

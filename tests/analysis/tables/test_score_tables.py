@@ -194,3 +194,9 @@ def test_what_ties_for_compare_is_bold_together_and_shares_a_rank() -> None:
     table = score_tables(pd.DataFrame({"a": [0.1 + 0.2] * 2, "b": [0.3] * 2, "c": [0.2] * 2}), higher_is_better=True)
     assert table.best().loc[["a", "b"]].to_numpy().all()
     assert table.to_frame()["average rank"].tolist() == ["1.50", "1.50", "3.00"]
+
+
+def test_very_small_numbers_do_not_all_look_like_zero() -> None:
+    table = score_tables(pd.DataFrame({"a": [2.5e-9], "b": [-1.25e-8]}), higher_is_better=True)
+    assert table.to_frame().iloc[:, 0].tolist() == ["2.500e−09", "−1.250e−08"]
+    assert number_text(1.5e300, 0) == "1.500e+300"
