@@ -6,9 +6,12 @@ import math
 
 import numpy as np
 
+LARGEST = 1e304
+"""So large a score may be: sums and differences of a thousand of them are still numbers."""
+
 
 def number_in(value: object) -> float | None:
-    """Return a score as a float, infinite if it is too large for one; None for what is no number.
+    """Return a score as a float, infinite if it is larger than `LARGEST`; None for what is no number.
 
     Truth values, complex numbers and spans of time are no scores, although NumPy calls them numbers.
     """
@@ -18,6 +21,7 @@ def number_in(value: object) -> float | None:
         return None
     try:
         with np.errstate(over="ignore"):
-            return float(value)
+            number = float(value)
     except OverflowError:
         return math.inf
+    return number if math.isnan(number) or abs(number) <= LARGEST else math.copysign(math.inf, number)

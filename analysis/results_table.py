@@ -20,7 +20,7 @@ from analysis.errors import (
     listing,
     shown,
 )
-from analysis.number_check import number_in
+from analysis.number_check import LARGEST, number_in
 from analysis.rounding import mean_of
 
 COLUMNS = (
@@ -141,7 +141,7 @@ def numbers(rows: pd.DataFrame, column: str) -> pd.Series[float]:
     converted = pd.Series(found, index=rows.index, dtype=float)
     for wrong, error, allowed in (
         (not_numeric, NotNumericError, "numbers"),
-        (~np.isfinite(converted), NotFiniteError, "finite numbers"),
+        (~np.isfinite(converted), NotFiniteError, f"finite numbers up to {LARGEST:g}"),
     ):
         if wrong.any():
             row = rows.loc[wrong].iloc[0]

@@ -18,7 +18,7 @@ from analysis.errors import (
     listing,
     shown,
 )
-from analysis.number_check import number_in
+from analysis.number_check import LARGEST, number_in
 from analysis.results_table import domain_means, is_long, metric_direction, rows_of_metric
 from analysis.rounding import tie_what_is_equal
 from analysis.statistics.missing import Dropped, MissingPolicy, resolve_missing
@@ -102,4 +102,6 @@ def _require_number(value: object, method: Hashable, domain: Hashable) -> None:
     if number is None:
         raise NotNumericError(f"scores: {shown(value)} in cell ({method}, {domain}); allowed: numbers")
     if math.isinf(number):
-        raise NotFiniteError(f"scores: {shown(value)} in cell ({method}, {domain}); allowed: finite numbers")
+        raise NotFiniteError(
+            f"scores: {shown(value)} in cell ({method}, {domain}); allowed: finite numbers up to {LARGEST:g}"
+        )

@@ -313,6 +313,7 @@ BAD_TABLES = [
     (with_cell(True), NotNumericError, r"True in cell"),
     (with_cell(1j), NotNumericError, r"1j in cell"),
     (with_cell(np.timedelta64(1, "s")), NotNumericError, r"in cell \(m2, d3\); allowed: numbers"),
+    (with_cell(1.7e308), NotFiniteError, r"1.7e\+308 in cell \(m2, d3\); allowed: finite numbers up to 1e\+304"),
     (with_cell(10**400), NotFiniteError, r"1000.*\(401 signs\) in cell \(m2, d3\); allowed: finite"),
     (with_cell(np.array([1.0, 2.0])), NotNumericError, r"in cell \(m2, d3\); allowed: numbers"),
     (with_cell(None).rename(columns={"m2": "a\nb"}), MissingCellsError, r"\(a b, d3\)"),

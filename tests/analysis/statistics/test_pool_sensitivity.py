@@ -26,6 +26,20 @@ def by_compare(table: pd.DataFrame, pool: tuple[str, ...], a: str, b: str) -> bo
         return False
 
 
+def test_a_distance_alone_is_no_verdict() -> None:
+    # e and a are 2.5 ranks apart, the critical difference is 2.49; but Friedman's test has p = 0.067.
+    rows = [[0, 6, 1, 2, 8], [1, 5, 2, 3, 8], [1, 7, 6, 0, 8], [1, 2, 2, 8, 8], [2, 3, 5, 1, 3], [7, 0, 8, 1, 2]]
+    table = pd.DataFrame(rows, columns=list("abcde"))
+    comparison = compare(table, higher_is_better=True)
+    assert comparison.critical_difference is not None
+    assert comparison.average_ranks["a"] - comparison.average_ranks["e"] > comparison.critical_difference
+    assert not comparison.is_significant
+    pair = pair_of(pool_sensitivity(table, higher_is_better=True), "a", "e")
+    assert not pair.differs
+    for other, differs in pair.differs_without.items():
+        assert differs == by_compare(table, tuple(method for method in table.columns if method != other), "a", "e")
+
+
 @pytest.mark.parametrize(("seed", "num_domains", "ties"), [(0, 8, False), (1, 15, False), (2, 10, True), (3, 6, True)])
 def test_agrees_with_compare_on_every_sub_pool(seed: int, num_domains: int, ties: bool) -> None:
     table = random_table(seed, num_domains, 5, ties=ties)

@@ -51,6 +51,25 @@ def test_a_method_that_always_wins_by_enumeration_through_compare(num_domains: i
     assert found.win_probability == 1
 
 
+def test_a_distance_alone_is_not_counted() -> None:
+    # With few domains and many methods ranks are often a critical difference apart while Friedman's test sees nothing.
+    num_tables, num_domains, num_methods = 2000, 5, 15
+    limit = stats.studentized_range.ppf(0.95, num_methods, np.inf) / math.sqrt(2)
+    limit *= math.sqrt(num_methods * (num_methods + 1) / (6 * num_domains))
+    generator = np.random.default_rng(1)
+    shown, apart = np.zeros(num_tables), np.zeros(num_tables)
+    for i in range(num_tables):
+        scores = generator.normal(size=(num_domains, num_methods))
+        scores[:, 0] += 100
+        ranks = stats.rankdata(-scores, axis=1).mean(axis=0)
+        apart[i] = (ranks[1:] - ranks[0] >= limit).mean()
+        shown[i] = apart[i] * (stats.friedmanchisquare(*scores.T).pvalue < 0.05)
+    found = power(math.inf, num_domains=num_domains, num_methods=num_methods)
+    error = 5 * math.hypot(found.shown_standard_error, shown.std() / math.sqrt(num_tables))
+    assert abs(found.shown - shown.mean()) < error
+    assert abs(found.shown - apart.mean()) > error
+
+
 @pytest.mark.parametrize("difference", [0.0, 0.7, 1.5, 3.0])
 def test_two_methods_on_six_domains_need_six_wins(difference: float) -> None:
     # Of Wilcoxon's 2^6 patterns of signs only the two extreme ones are below 0.05 together (2/64).
