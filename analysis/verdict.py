@@ -48,9 +48,12 @@ def describe(comparison: Comparison) -> str:
 
 
 def describe_pairs(pairs: WilcoxonHolm) -> str:
-    """Say which pairs of methods Wilcoxon's test, adjusted by Holm, showed to differ, and how many it did not."""
+    """Say which pairs of methods Wilcoxon's test, adjusted by Holm, showed to differ, the smallest p-value first."""
     methods = pairs.methods
     found = [(a, b) for a, b in combinations(methods, 2) if pairs.differs(a, b)]
+    found.sort(
+        key=lambda pair: float(pairs.adjusted_p_values.to_numpy()[methods.index(pair[0]), methods.index(pair[1])])
+    )
     count = len(methods) * (len(methods) - 1) // 2
     lines = [
         *_left_out(pairs.dropped),

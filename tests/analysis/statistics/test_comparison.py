@@ -424,3 +424,9 @@ def test_no_pair_differs_where_friedman_does_not_reject() -> None:
 def test_a_distance_of_exactly_the_critical_difference_is_a_difference() -> None:
     comparison = compare_ranks({"a": 1.0, "b": 2.0, "c": 3.0}, num_domains=20)
     assert replace(comparison, critical_difference=2.0).differs("a", "c")
+
+
+def test_a_p_value_of_exactly_alpha_shows_nothing() -> None:
+    comparison = compare(random_table(5, num_domains=30) + np.arange(5), higher_is_better=True)
+    assert not replace(comparison, p_value=0.05).is_significant
+    assert replace(comparison, p_value=0.0499).is_significant

@@ -129,3 +129,13 @@ def test_ties_everywhere_are_refused() -> None:
     table = pd.DataFrame({"a": [1, 2, 3], "b": [1, 2, GAP], "c": [1, GAP, 3]}, dtype=float)
     with pytest.raises(ConstantScoresError, match="all methods tie on each of the 3 domains"):
         compare(table, higher_is_better=True, missing="skillings-mack")
+
+
+def test_groups_that_only_ties_link_have_fewer_degrees_of_freedom() -> None:
+    # Two sign tests of three wins out of three, (3 - 0)^2 / 3 each, and a domain that says nothing.
+    nan = np.nan
+    ranks = pd.DataFrame([[1, 2, nan, nan]] * 3 + [[nan, nan, 1, 2]] * 3 + [[2.5] * 4], columns=list("abcd"))
+    found = skillings_mack(ranks)
+    assert found.statistic == pytest.approx(6)
+    assert found.degrees_of_freedom == 2
+    assert found.p_value == pytest.approx(stats.chi2.sf(6, 2))
