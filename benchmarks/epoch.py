@@ -67,9 +67,7 @@ def main(arguments: Arguments) -> None:
             **provenance(base.optimiser.seed), "preset": arguments.preset, "method": method.name, "seconds": seconds,
             "ratio": {"median": median, "lowest": low, "highest": high},
         }  # fmt: skip
-        if arguments.data_root is not None:
-            contents["command"] = contents["command"].replace(arguments.data_root, "DIR")
-        write_result(arguments.save, contents)
+        write_result(arguments.save, contents, data_root=arguments.data_root)
 
 
 if __name__ == "__main__":

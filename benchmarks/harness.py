@@ -98,10 +98,11 @@ def provenance(seed: int) -> dict[str, Any]:
     }
 
 
-def write_result(name: str, contents: Mapping[str, Any]) -> Path:
-    """`results/<name>.json`; returns the path."""
+def write_result(name: str, contents: Mapping[str, Any], *, data_root: str | None = None) -> Path:
+    """`results/<name>.json`; returns the path. DIR stands for where the data lay on this machine."""
     path = RESULTS / f"{name}.json"
-    write_text(path, json.dumps(contents, indent=1) + "\n")
+    text = json.dumps(contents, indent=1) + "\n"
+    write_text(path, text if data_root is None else text.replace(json.dumps(data_root)[1:-1], "DIR"))
     print(f"result: {path.relative_to(RESULTS.parent.parent)}")
     return path
 

@@ -68,7 +68,8 @@ def main(arguments: Arguments) -> None:
         lifts = [run["average_precision"] / run["base_rate"] for run in own]
         print(f"{_spread([run['auroc'][-1] for run in own])}   {_spread(lifts)}   {name}")
     if arguments.save is not None:
-        write_result(arguments.save, {**provenance(arguments.seeds[0]), "arguments": vars(arguments), "runs": runs})
+        contents = {**provenance(arguments.seeds[0]), "arguments": vars(arguments), "runs": runs}
+        write_result(arguments.save, contents, data_root=arguments.data_root)
 
 
 def _config(arguments: Arguments, target: str, seed: int, folder: str) -> RunConfig:

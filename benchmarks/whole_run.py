@@ -82,7 +82,7 @@ def main(arguments: Arguments) -> None:
     print(json.dumps(summary, indent=2))
     if arguments.save is not None:
         contents = {**provenance(arguments.seeds[0]), "arguments": vars(arguments), "summary": summary, "runs": rows}
-        write_result(arguments.save, contents)
+        write_result(arguments.save, contents, data_root=arguments.data_root)
 
 
 def _base(arguments: Arguments, target: str, seed: int, folder: str) -> RunConfig:
