@@ -585,6 +585,7 @@ def test_resuming_writes_what_a_crash_at_the_end_left_out(
     def crash(trainer: Trainer) -> None:
         raise OSError(28, "No space left on device")
 
+    config = config.replace(storage_patience=0)  # A full disk is tried again for a minute otherwise.
     with monkeypatch.context() as patch:
         patch.setattr("bdw.trainer.write_results", crash)
         with pytest.raises(OSError, match="No space left"):
