@@ -158,6 +158,11 @@ def available() -> tuple[str, ...]:
     return tuple(sorted(_LOSSES))
 
 
+def names(spec: str) -> set[str]:
+    """Which losses are summed; `InputError` as `parse`."""
+    return {name for _, name in parse(spec)}
+
+
 def parse(spec: str) -> list[tuple[float, str]]:
     """`prototype+0.5*pretext` -> [(1.0, "prototype"), (0.5, "pretext")]; `InputError` if it cannot be read."""
     terms = []

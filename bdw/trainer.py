@@ -450,7 +450,7 @@ def check(config: RunConfig) -> None:
             f"tangent_views: {config.weighter.tangent_views} cannot work, an image has {num_views} view(s) in "
             f"{config.model.pretext!r}; allowed: 1 to {num_views}, or none for all"
         )
-    names = {name for _, name in meta_loss.parse(config.meta.meta_loss)}
+    names = meta_loss.names(config.meta.meta_loss)
     if config.meta.direction_parameters == "head" and names != {"pretext"}:
         raise InputError(
             f"direction_parameters: 'head' cannot work with meta_loss {config.meta.meta_loss!r}: prototypes do not "

@@ -16,9 +16,8 @@ from bdw import presets
 from bdw.data import load
 from bdw.trainer import Trainer
 from benchmarks.harness import provenance, ratio, write_result
-from sweeps.methods import Method, chosen
-
-KNOWN = {"BDW": Method("BDW", {"weighter": "beta"})}
+from benchmarks.methods import LEARNING
+from sweeps.methods import chosen
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     """Train both in turns, print the seconds of their epochs and the ratio, and keep them if asked to."""
     torch.set_num_threads(arguments.threads)
-    (method,) = chosen([arguments.settings], KNOWN)
+    (method,) = chosen([arguments.settings], LEARNING)
     base = presets.build(arguments.preset).replace(
         data_root=arguments.data_root, epochs=arguments.rounds, evaluate_every=arguments.rounds, prune=False
     )

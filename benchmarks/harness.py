@@ -50,6 +50,11 @@ def ratio(seconds: Mapping[str, Sequence[float]], variant: str, base: str) -> tu
     return statistics.median(ratios), min(ratios), max(ratios)
 
 
+def spread(values: Sequence[float]) -> str:
+    """Mean, lowest and highest in words."""
+    return f"{statistics.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
+
+
 def peak_megabytes(prepare: Callable[..., Callable[[], Any]], *arguments: Any) -> float:
     """Peak of the resident memory above what was resident before, while `prepare(*arguments)()` runs; Linux, CPU.
 

@@ -6,7 +6,6 @@ digits. Nothing is pruned, so that the AUROC is over the whole source in every e
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +17,9 @@ import tyro
 from bdw.config import RunConfig
 from bdw.data import load
 from bdw.trainer import iterate
-from benchmarks.harness import provenance, write_result
-from sweeps.methods import Method, chosen
-
-KNOWN = {"BDW": Method("BDW", {"weighter": "beta"}), "Counts": Method("Counts", {"weighter": "counts"})}
+from benchmarks.harness import provenance, spread, write_result
+from benchmarks.methods import LEARNING
+from sweeps.methods import chosen
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ def main(arguments: Arguments) -> None:
     with tempfile.TemporaryDirectory() as folder:
         base = RunConfig.from_flat({"prune": False, "epochs": arguments.epochs, "device": "cpu", "report": False})
         problem = load(base.data, Path(folder))
-        for number, method in enumerate(chosen(arguments.methods, KNOWN)):
+        for number, method in enumerate(chosen(arguments.methods, LEARNING)):
             for seed in range(arguments.seeds):
                 run_dir = str(Path(folder) / f"{number}-{seed}")
                 config = base.replace(**method.fields, seed=seed, run_dir=run_dir)
@@ -57,14 +55,10 @@ def main(arguments: Arguments) -> None:
     for name in dict.fromkeys(run["method"] for run in runs):
         curves = [run["auroc"] for run in runs if run["method"] == name]
         best, last = ([pick(curve) for curve in curves] for pick in (max, lambda curve: curve[-1]))
-        print(f"{_spread(best):>24} {_spread(last):>24}   {name}")
+        print(f"{spread(best):>24} {spread(last):>24}   {name}")
     if arguments.save is not None:
         settings = {"epochs": arguments.epochs, "encoder": base.model.encoder}
         write_result(arguments.save, {**provenance(seed=0), **settings, "runs": runs})
-
-
-def _spread(values: list[float]) -> str:
-    return f"{statistics.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ whether the images help is another question.
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +20,10 @@ from sklearn.metrics import average_precision_score
 
 from bdw.config import RunConfig
 from bdw.trainer import iterate
-from benchmarks.harness import provenance, write_result
-from sweeps.methods import Method, chosen
+from benchmarks.harness import provenance, spread, write_result
+from benchmarks.methods import LEARNING
+from sweeps.methods import chosen
 
-KNOWN = {"BDW": Method("BDW", {"weighter": "beta"}), "Counts": Method("Counts", {"weighter": "counts"})}
 RAISED = (
     "BDW meta_loss=pretext relative_derivatives=true centred_derivatives=true direction_momentum=0.9 "
     "direction_parameters=head"
@@ -57,7 +56,7 @@ def main(arguments: Arguments) -> None:
     runs: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         for target in arguments.targets:
-            for method in chosen(arguments.methods, KNOWN):
+            for method in chosen(arguments.methods, LEARNING):
                 for seed in arguments.seeds:
                     config = _config(arguments, target, seed, folder).replace(**method.fields)
                     runs.append({"method": method.name, "target": target, "seed": seed, **_measured(config, folder)})
@@ -66,7 +65,7 @@ def main(arguments: Arguments) -> None:
     for name in dict.fromkeys(run["method"] for run in runs):
         own = [run for run in runs if run["method"] == name]
         lifts = [run["average_precision"] / run["base_rate"] for run in own]
-        print(f"{_spread([run['auroc'][-1] for run in own])}   {_spread(lifts)}   {name}")
+        print(f"{spread([run['auroc'][-1] for run in own])}   {spread(lifts)}   {name}")
     if arguments.save is not None:
         contents = {**provenance(arguments.seeds[0]), "arguments": vars(arguments), "runs": runs}
         write_result(arguments.save, contents, data_root=arguments.data_root)
@@ -109,10 +108,6 @@ def _print(run: dict[str, Any]) -> None:
         f"(base {run['base_rate']:.3f})  {run['method']}",
         flush=True,
     )
-
-
-def _spread(values: list[float]) -> str:
-    return f"{statistics.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
 
 
 if __name__ == "__main__":

@@ -24,10 +24,10 @@ from bdw import presets
 from bdw.config import RunConfig
 from bdw.trainer import iterate
 from benchmarks.harness import provenance, write_result
+from benchmarks.methods import LEARNING
 from sweeps.methods import Method, chosen
 
 ROTNET, STOPPED, SUBSET = "RotNet", "RotNet, stopped at BDW's time", "RotNet, random subset of the kept size"
-KNOWN = {"BDW": Method("BDW", {"weighter": "beta"})}
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Run:
 def main(arguments: Arguments) -> None:
     """Print a line a run, then ratios to plain training over targets and seeds, and keep all of it if asked to."""
     torch.set_num_threads(1)
-    (method,) = chosen([arguments.settings], KNOWN)
+    (method,) = chosen([arguments.settings], LEARNING)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for seed in arguments.seeds:

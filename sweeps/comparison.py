@@ -67,7 +67,7 @@ def cells(
 
 
 def _require_target_batch(config: RunConfig, room: Room) -> None:
-    names = {name for _, name in meta_loss.parse(config.meta.meta_loss)}
+    names = meta_loss.names(config.meta.meta_loss)
     learns = weighters.learns(config.weighter) is not Learns.NEVER
     if learns and "pretext" in names and config.meta.target_batch > room.num_images:
         raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -31,10 +32,10 @@ class EpochHalving(FIFOScheduler):  # type: ignore[misc]
         self._last_epoch = last_epoch
         self._sign = 1 if measure.higher_is_better else -1
         first_rung = max(1, last_epoch // 4)  # After less, scores say little.
-        num_rungs = max(0, math.ceil(math.log(last_epoch / first_rung, REDUCTION_FACTOR) - 1e-9))
+        epochs = (first_rung * REDUCTION_FACTOR**number for number in itertools.count())
         # Epoch -> trial -> score, the higher the better.
         self._rungs: dict[int, dict[str, float]] = {
-            first_rung * REDUCTION_FACTOR**number: {} for number in range(num_rungs)
+            epoch: {} for epoch in itertools.takewhile(lambda epoch: epoch < last_epoch, epochs)
         }
 
     @property

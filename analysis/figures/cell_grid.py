@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.text import Text
 
-from analysis.figures.figure_style import BLACK, GREY, figure_of, ink_on, new_figure
+from analysis.figures.figure_style import BLACK, GREY, figure_of, ink_on, new_figure, size_in_points
 from analysis.figures.label_text import LINE_HEIGHT, text_height, text_width, wrap
 
 Floats = npt.NDArray[np.float64]
@@ -117,9 +117,7 @@ def draw_cell_grid(contents: GridContents, *, width: float, ax: Axes | None = No
         ax = new_figure(width, layout.height / 72).add_axes((0, 0, 1, 1))
         height = layout.height
     else:
-        dpi = figure_of(ax).dpi
-        box = ax.get_window_extent()
-        available, height = (72 * float(side) / dpi for side in (box.width, box.height))
+        available, height = size_in_points(ax)
         font_size = _FONT_SIZE
         layout = _Layout(contents, available, font_size)
         while layout.height > height and font_size > _SMALLEST_FONT_SIZE:

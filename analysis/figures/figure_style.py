@@ -98,6 +98,12 @@ def figure_of(ax: Axes) -> Figure:
     return figure
 
 
+def size_in_points(ax: Axes) -> tuple[float, float]:
+    """Return width and height of axes in points (1/72 inch) at the time of the call; errors as `figure_of`."""
+    dpi, box = figure_of(ax).dpi, ax.get_window_extent()
+    return 72 * float(box.width) / dpi, 72 * float(box.height) / dpi
+
+
 def require_width(width: float) -> None:
     """Raise OptionError unless a figure of so many inches can hold anything and be printed."""
     if isinstance(width, bool) or not isinstance(width, (int, float)) or not 1 <= width <= 50:

@@ -11,7 +11,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.legend import Legend
 
-from analysis.figures.figure_style import figure_of
+from analysis.figures.figure_style import size_in_points
 from analysis.figures.label_text import text_height, text_width, wrap
 
 # In font sizes.
@@ -79,8 +79,7 @@ def draw_legend(ax: Axes, handles: Sequence[Artist], layout: LegendLayout, *, le
         layout: from `lay_out_legend`.
         left: how many points to the left of the axes it starts.
     """
-    figure = figure_of(ax)
-    width = 72 * float(ax.get_window_extent().width) / figure.dpi
+    width = size_in_points(ax)[0]
     legend = ax.legend(
         handles,
         layout.names,

@@ -21,6 +21,7 @@ from analysis.figures.figure_style import (
     new_figure,
     require_width,
     series_style,
+    size_in_points,
     style_axes,
 )
 from analysis.figures.legend_above import draw_legend, lay_out_legend
@@ -81,7 +82,7 @@ def draw_pruning_curves(
         )
         ax = new_figure(width, height / 72).add_axes(frame)
     else:
-        room = 72 * float(ax.get_window_extent().width) / figure_of(ax).dpi
+        room = size_in_points(ax)[0]
         layout = lay_out_legend(labels, width=room, font_size=_FONT_SIZE)
 
     lines: dict[str, tuple[Line2D, ...]] = {}

@@ -16,7 +16,16 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from analysis.errors import OptionError
-from analysis.figures.figure_style import BLACK, BLUE, COLUMN_WIDTH, GREY, LIGHT_GREY, VERMILLION, new_figure
+from analysis.figures.figure_style import (
+    BLACK,
+    BLUE,
+    COLUMN_WIDTH,
+    GREY,
+    LIGHT_GREY,
+    VERMILLION,
+    new_figure,
+    size_in_points,
+)
 from analysis.figures.label_text import text_height, text_width, wrap
 
 _FONT_SIZE = 7.5
@@ -190,11 +199,7 @@ def lay_out(diagram: RankDiagram, ax: Axes | None) -> tuple[Axes, RankLayout]:
         ax = new_figure(COLUMN_WIDTH, layout.height / 72).add_axes((0, 0, 1, 1))
         height = layout.height
     else:
-        root = ax.get_figure(root=True)
-        if root is None:
-            raise OptionError("ax: belongs to no figure; allowed: axes of a figure")
-        box = ax.get_window_extent()
-        width, height = (72 * float(side) / root.dpi for side in (box.width, box.height))
+        width, height = size_in_points(ax)
         font_size = _FONT_SIZE
         layout = RankLayout(diagram, width, font_size)
         while not layout.fits(height) and font_size > _SMALLEST_FONT_SIZE:

@@ -33,6 +33,7 @@ from analysis.figures.figure_style import (
     figure_of,
     new_figure,
     require_width,
+    size_in_points,
     style_axes,
 )
 from analysis.figures.label_text import text_height, text_width
@@ -131,7 +132,7 @@ def draw_usefulness_density(
         frame = (_LEFT / (72 * width), _BELOW / height, side / (72 * width), side / height)
         ax = new_figure(width, height / 72).add_axes(frame)
     else:
-        room = 72 * float(ax.get_window_extent().width) / figure_of(ax).dpi
+        room = size_in_points(ax)[0]
         layout = lay_out_legend(names, width=room, font_size=_FONT_SIZE)
 
     norm = LogNorm(vmin=1, vmax=max(2.0, float(max(part.max() for part in counts.values()))))
@@ -217,7 +218,7 @@ def _draw_means(ax: Axes, low: float, high: float) -> tuple[dict[float, Line2D],
     means = [0.5] if near is None or far is None else [0.5 - far, 0.5 - near, 0.5, 0.5 + near, 0.5 + far]
     lines, labels = {}, []
     font = 0.85 * _FONT_SIZE
-    side = 72 * float(ax.get_window_extent().width) / figure_of(ax).dpi
+    side = size_in_points(ax)[0]
     box: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.85}
     for mean in (round(mean, 9) for mean in means):
         shift = _shift(mean)

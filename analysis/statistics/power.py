@@ -13,7 +13,7 @@ from analysis.errors import OptionError, shown
 from analysis.options import require_share, require_whole
 from analysis.statistics import nemenyi
 from analysis.statistics.pairs import Floats
-from analysis.statistics.signed_rank import EXACT_UP_TO
+from analysis.statistics.signed_rank import lower_tail
 
 Bools = npt.NDArray[np.bool_]
 
@@ -310,16 +310,8 @@ class _Simulation:
 def _signed_rank_p_values(num_domains: int) -> Floats:
     """Two-sided p-values by the smaller rank sum, 0 to n(n+1)/4 rounded down."""
     total = num_domains * (num_domains + 1) // 2
-    if num_domains > EXACT_UP_TO:
-        deviation = math.sqrt(num_domains * (num_domains + 1) * (2 * num_domains + 1) / 24)
-        tails = stats.norm.cdf((np.arange(total // 2 + 1) - total / 2) / deviation)
-    else:
-        ways = np.array([1.0])
-        for rank in range(1, num_domains + 1):
-            # Each rank is either in the sum or not.
-            ways = np.pad(ways, (0, rank)) + np.pad(ways, (rank, 0))
-        tails = ways.cumsum()[: total // 2 + 1] / ways.sum()
-    return np.asarray(np.minimum(1.0, 2 * tails))
+    ranks, sums = np.arange(1.0, num_domains + 1), np.arange(total // 2 + 1, dtype=float)
+    return np.asarray(np.minimum(1.0, 2 * lower_tail(ranks, sums)))
 
 
 def _percent(share: float) -> str:

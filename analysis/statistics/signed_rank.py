@@ -75,11 +75,10 @@ def signed_rank(first: npt.ArrayLike, second: npt.ArrayLike) -> SignedRank:
     negative = float(ranks[(differences < 0) & ~is_zero].sum())
     used = ranks[~is_zero]
     is_exact = len(used) <= EXACT_UP_TO
-    tail = _exact_tail if is_exact else _normal_tail
     return SignedRank(
         positive_rank_sum=positive,
         negative_rank_sum=negative,
-        p_value=min(1.0, 2 * tail(used, min(positive, negative))),
+        p_value=min(1.0, 2 * float(lower_tail(used, np.array(min(positive, negative))))),
         num_domains=len(a),
         num_zeros=int(is_zero.sum()),
         is_exact=is_exact,
@@ -101,17 +100,24 @@ def _ranks(sizes: Floats, rounding: Floats) -> tuple[Floats, npt.NDArray[np.bool
     return ranks, is_zero
 
 
-def _exact_tail(ranks: Floats, statistic: float) -> float:
-    """P(sum of the positive ranks <= statistic) where each rank is positive with chance 1/2."""
+def lower_tail(ranks: Floats, statistics: Floats) -> Floats:
+    """P(sum of the positive ranks <= statistic) for each statistic, where each rank is positive with chance 1/2.
+
+    Exact for up to `EXACT_UP_TO` ranks (multiples of one half), otherwise of a normal variable of that variance.
+    """
+    return _exact_tail(ranks, statistics) if len(ranks) <= EXACT_UP_TO else _normal_tail(ranks, statistics)
+
+
+def _exact_tail(ranks: Floats, statistics: Floats) -> Floats:
     # Midranks are multiples of one half; counts stay below 2^25 and are exact.
     doubled = np.rint(2 * ranks).astype(int)
     counts = np.zeros(int(doubled.sum()) + 1)
     counts[0] = 1.0
     for rank in doubled:
         counts[rank:] += counts[: len(counts) - rank].copy()
-    return float(counts[: round(2 * statistic) + 1].sum() / counts.sum())
+    return np.asarray(counts.cumsum()[np.rint(2 * statistics).astype(int)] / counts.sum())
 
 
-def _normal_tail(ranks: Floats, statistic: float) -> float:
+def _normal_tail(ranks: Floats, statistics: Floats) -> Floats:
     deviation = math.sqrt(float(np.square(ranks).sum()) / 4)
-    return float(stats.norm.cdf((statistic - float(ranks.sum()) / 2) / deviation))
+    return np.asarray(stats.norm.cdf((statistics - float(ranks.sum()) / 2) / deviation))
