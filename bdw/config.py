@@ -300,6 +300,9 @@ class OutputConfig:
     record_trajectory: bool = False
     """`beta`: keep log a and log b of every image after every epoch (8 bytes each), from which `python -m bdw replay`
     tells what every rho and lambda would have pruned. Best with --no-prune."""
+    diagnose_signal: bool = False
+    """Measure how much of what the meta-gradient says about an image is signal and how much noise (24 bytes an image,
+    little time): signal.json, a section of the report and a line at the end. Changes nothing about the run."""
     report: bool = True
     """Write report.html at the end."""
 

@@ -29,6 +29,7 @@ FREE_ON_RESUME = frozenset(
         "resume",
         "report",
         "record_trajectory",
+        "diagnose_signal",
         "epochs",
         "device",
         "keep_checkpoints",
@@ -58,6 +59,7 @@ class RunDirectory:
         self.encoder = path / "encoder.safetensors"
         self.instance_weights = path / "instance_weights.parquet"
         self.results = path / "results.parquet"
+        self.signal = path / "signal.json"
 
     def claim(self, config: RunConfig) -> None:
         """Make sure that this run may write here.

@@ -6,6 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from bdw import evaluation, export
+from bdw.atomic import write_text
+from bdw.diagnosis import diagnosed
 from bdw.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ def are_written(run: RunDirectory, instances_seen: int) -> bool:
 
 
 def write_results(trainer: Trainer) -> None:
-    """encoder.safetensors (the best epoch's), instance_weights.parquet and results.parquet of a finished run."""
+    """encoder.safetensors (the best epoch's), instance_weights.parquet, signal.json if asked for, results.parquet."""
     config, problem, run, last = trainer.config, trainer.problem, trainer.run, trainer.history[-1]
     best = trainer.best()
     best_report = max(trainer.history, key=lambda report: (report.is_best, report.epoch))
@@ -39,6 +41,11 @@ def write_results(trainer: Trainer) -> None:
     )
     weights = trainer.learner.weighter.table()
     export.write_table(run.instance_weights, export.weights_table(problem.source, weights, trainer.mask))
+    evidence = trainer.learner.evidence
+    if evidence is None:
+        run.signal.unlink(missing_ok=True)  # of a shorter run that was diagnosed
+    else:
+        write_text(run.signal, diagnosed(trainer.learner, evidence, trainer.mask, config, problem).json())
     chosen_by = config.evaluation.measure
     values = [(f"validation_{chosen_by}", trainer.measure.higher_is_better, best_report.validation_score)]
     for name in dict.fromkeys((chosen_by, *config.evaluation.final_measures)):

@@ -31,6 +31,7 @@ def capture(trainer: Trainer) -> dict[str, Any]:
         "weighter": trainer.learner.weighter.state_dict(),
         "direction": trainer.learner.direction.state_dict(),
         "mask": trainer.mask.state_dict(),
+        "evidence": None if trainer.learner.evidence is None else trainer.learner.evidence.state_dict(),
         "randomness": collectives.gather_objects(trainer.learner.randomness.state_dict()),
         "history": [report.row() for report in trainer.history],
         "progress": None if trainer.progress is None else trainer.progress.state_dict(),
@@ -52,6 +53,8 @@ def restore(trainer: Trainer, state: dict[str, Any], name: str) -> None:
     learner.weighter.load_state_dict(state["weighter"])
     learner.direction.load_state_dict(state.get("direction", {}), trainer.device)  # None before there was the option.
     trainer.mask.load_state_dict(state["mask"])
+    if learner.evidence is not None and state.get("evidence") is not None:
+        learner.evidence.load_state_dict(state["evidence"], trainer.device)
     if len(state["randomness"]) == collectives.size():
         learner.randomness.load_state_dict(state["randomness"][collectives.rank()])
     else:

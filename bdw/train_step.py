@@ -16,6 +16,7 @@ from torch.func import functional_call
 
 from bdw import collectives
 from bdw.encoders import untouched_statistics
+from bdw.evidence import Evidence
 from bdw.layer_tangents import SMALLEST_WEIGHT, LayerTangents, layers_of
 from bdw.meta_gradient import instance_directional_derivatives, weight_gradient
 from bdw.meta_loss import MetaLoss
@@ -72,6 +73,8 @@ class Learner:
     """Derivatives less their mean over the batch for the weights."""
     tangent_views: int | None = None
     """Views of every instance in the tangent pass; all of them where None."""
+    evidence: Evidence | None = None
+    """Told what the weighter is told, where the run is to say how much of it is signal."""
 
     @functools.cached_property
     def parameters(self) -> dict[str, Tensor]:
@@ -162,6 +165,8 @@ def meta_direction(learner: Learner) -> tuple[dict[str, Tensor], Tensor]:
     gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
     direction = {name: g for name, g in zip(parameters, gradients, strict=True) if g is not None}
     collectives.mean_in_place(list(direction.values()))
+    if learner.evidence is not None:
+        learner.evidence.add_direction(direction)
     return learner.direction.follow(direction), loss.detach()
 
 
@@ -198,5 +203,7 @@ def _compared(learner: Learner, batch: SourceBatch, derivatives: Tensor, losses:
 
 def update_weights(learner: Learner, batch: SourceBatch, sample: WeightSample, derivatives: Tensor) -> None:
     """Let the weighter learn from dL_meta/dw at that sample. The host waits for the device here."""
+    if learner.evidence is not None:
+        learner.evidence.add(batch.indices, derivatives, batch.instances)
     learning_rate = learner.optimiser.param_groups[0]["lr"]
     learner.weighter.update(sample, weight_gradient(derivatives, learning_rate, batch.instances).cpu())

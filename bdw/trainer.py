@@ -37,6 +37,7 @@ from bdw.epoch_training import EpochProgress, EpochTotals, epoch_totals, require
 from bdw.errors import InputError, RunStopped, unknown_option
 from bdw.evaluation import Examination, Measure
 from bdw.evaluation.features import Settings, check_layer
+from bdw.evidence import Evidence
 from bdw.image_table import ImageTable
 from bdw.interruptions import Interruptions, NoticeBoard, no_notice
 from bdw.measurements import EpochReport, ProgressListener, Silent
@@ -162,6 +163,8 @@ class Trainer:
         self._began = time.perf_counter()
         totals = self._train(epoch)
         self.learner.weighter.end_epoch()
+        if self.learner.evidence is not None:
+            self.learner.evidence.end_epoch()
         self._record(epoch)
         if epoch > self.config.weighter.burn_in_epochs:
             self._prune(epoch)
@@ -268,6 +271,8 @@ class Trainer:
         assert self.progress is not None
         require_finite(self.learner, self.progress.steps, epoch)
         self.learner.weighter.share()
+        if self.learner.evidence is not None:
+            self.learner.evidence.share()
         self._save()
         reason = self._interruptions.reason_to_save()
         if reason is not None:
@@ -378,6 +383,7 @@ class Trainer:
             relative_derivatives=config.meta.relative_derivatives,
             centred_derivatives=config.meta.centred_derivatives,
             tangent_views=config.weighter.tangent_views,
+            evidence=Evidence(len(self.problem.source)) if config.output.diagnose_signal else None,
         )
 
     def _build_weighter(self, progress: LabelledProgress | None) -> Weighter:
@@ -434,6 +440,11 @@ def check(config: RunConfig) -> None:
             raise unknown_option(field, value, known)
     weighters.check(config.weighter)
     trajectory.check(config)
+    if config.output.diagnose_signal and weighters.learns(config.weighter) is Learns.NEVER:
+        raise InputError(
+            f"diagnose_signal: weighter {config.weighter.weighter!r} learns nothing from meta-gradients, so that there "
+            "is no signal to diagnose; allowed: a weighter that learns, or no --diagnose-signal"
+        )
     if weighters.learns(config.weighter) is Learns.BEFORE_UPDATE and config.weighter.meta_every > 1:
         raise InputError(
             f"meta_every: {config.weighter.meta_every} cannot work with weighter {config.weighter.weighter!r}: the "

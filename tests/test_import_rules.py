@@ -15,12 +15,12 @@ OUR_PACKAGES = {"bdw", "analysis", "sweeps", "benchmarks", "tests"}
 # Bottom to top; a module imports only from lines above its own. A package is one line and may import itself.
 LAYERS = [
     "errors", "config", "presets", "atomic", "patience", "device", "randomness", "collectives", "agreement",
-    "interruptions", "watchdog", "measurements", "usefulness",
+    "interruptions", "watchdog", "measurements", "usefulness", "signal", "evidence",
     "data", "encoders", "image_table",
     "pretext", "replication", "meta_loss",
     "weights_file", "lazy_momentum", "weighters",
     "meta_gradient", "layer_tangents", "running_direction", "pruning",
-    "train_step", "epoch_training",
+    "train_step", "epoch_training", "forecast", "diagnosis",
     "evaluation",
     "trajectory", "checkpoint", "mirror", "run_directory", "run_copy", "run_state", "export",
     "run_results",

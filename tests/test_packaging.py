@@ -117,6 +117,7 @@ FIT_FLAGS = [
     "batch-size", "burn-in-epochs", "cache-dir", "cdf-threshold", "centred-derivatives", "checkpoint-every",
     "checkpoint-minutes",
     "cpus-per-worker", "crop-padding", "crop-size", "data-root", "data-seed", "density-threshold", "device",
+    "diagnose-signal",
     "direction-momentum", "direction-parameters",
     "download", "encoder", "epochs", "evaluate-every", "evaluation-batch", "final-measures",
     "fine-tuning-epochs", "flip", "gpus-per-worker", "image-size", "keep-checkpoints", "layer",

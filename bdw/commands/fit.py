@@ -15,6 +15,7 @@ import torch.distributed as dist
 from bdw import checkpoint, collectives, evaluation
 from bdw.config import RunConfig, WorkersConfig
 from bdw.data import packing_bar
+from bdw.diagnosis import Diagnosis, summary
 from bdw.headline import headline
 from bdw.interruptions import NoticeBoard, terminations
 from bdw.progress import ConsoleProgress
@@ -104,4 +105,6 @@ def _closing_lines(run: RunDirectory, has_report: bool) -> str:
         f"weights {run.instance_weights}",
         f"metrics {run.metrics}",
     ]
+    if run.signal.is_file():
+        lines.insert(1, f"signal  {summary(Diagnosis.from_json(run.signal.read_text(encoding='utf-8')))}")
     return "\n".join([*lines, f"report  {run.path / 'report.html'}"] if has_report else lines)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -46,6 +48,21 @@ class LearntWeighter:
     def thaw(self, rows: Tensor) -> None:
         """They go on from where they stopped, at rest: their momentum was dropped when they were frozen."""
         self._frozen[rows] = False
+
+    def excerpt(self, rows: Tensor) -> Self:
+        """A weighter of these instances alone, as they are now; what it learns is not learnt here."""
+        part = copy.copy(self)
+        part.optimiser = copy.copy(self.optimiser)
+        for owner in (part, part.optimiser):
+            for name, value in list(vars(owner).items()):
+                if isinstance(value, Tensor):  # All of them have instances as their last dimension.
+                    setattr(owner, name, value[..., rows])
+        return part
+
+    def rest(self, steps: int) -> None:
+        """Let so many steps pass in which no instance is visited."""
+        self.optimiser.now += steps
+        self.optimiser.catch_up((~self._frozen).nonzero().flatten())
 
     def state_dict(self) -> dict[str, Tensor]:
         """The table, its momentum and clocks, and which instances are frozen."""

@@ -1,0 +1,171 @@
+"""What `diagnose_signal` finds out about a run, as signal.json keeps it, and what follows from it in words."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bdw import signal
+from bdw.config import RunConfig
+from bdw.data import Problem
+from bdw.evidence import Evidence
+from bdw.forecast import Forecast, Pace, forecast
+from bdw.pruning import KeepMask
+from bdw.signal import Anova, Signs
+from bdw.train_step import Learner
+
+T_RANGE, T_BINS = 6.0, 48
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """t statistics of images' evidence against their batches' means; outer bins hold what lies beyond the edges."""
+
+    edges: tuple[float, ...]
+    groups: Mapping[str, tuple[int, ...]]
+    """Images by bin, `all` or, where it is known, `useful` and `others`."""
+    noise: tuple[float, ...]
+    """What noise alone would put into the bins, over all groups."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Signal and noise of a run's meta-gradients; NaN for what its visits are too few to tell."""
+
+    images: int
+    """Visited twice or more, of which alone something is known."""
+    visits: float
+    """Visits to one of them, the median."""
+    naive: tuple[float, ...]
+    """Quartiles over images of |mean| / standard deviation of the evidence over an image's visits."""
+    noise_alone: tuple[float, ...]
+    """What no signal at all would show with as many visits."""
+    corrected: tuple[float, ...]
+    """Estimate of the true quartiles."""
+    seen: Anova
+    """Of the evidence as the weighter gets it."""
+    between: Anova
+    """Of the evidence less its batch's mean: what tells one image from another."""
+    common_share: float
+    """Share of the last epoch's variance that all images of a step have in common."""
+    signs: Signs
+    pairs: int
+    """Successive target batches compared."""
+    cosine: float
+    """Mean cosine of their directions v: the share of |v|^2 that is no noise."""
+    cosine_error: float
+    signal_to_noise: float
+    """Of one visit: standard deviation of images' true evidence less their batches' means, over that of the noise."""
+    visits_to_tell: float
+    """Until a typical image is on its side of the mean with 95 %; NaN where there is no signal."""
+    forecast: Forecast
+    d_prime: float
+    """How far a visit tells the useful from the others, in standard deviations of noise; NaN where nobody knows."""
+    histogram: Histogram
+
+    @property
+    def has_enough(self) -> bool:
+        """Whether there were visits enough to say anything."""
+        return math.isfinite(self.between.correlation)
+
+    def json(self) -> str:
+        """As JSON, null for what is not finite."""
+        return json.dumps(_plain(dataclasses.asdict(self)), indent=1, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """What `json()` wrote; `ValueError`, `KeyError` or `TypeError` for anything else."""
+        revived: Self = _revived(cls, json.loads(text))
+        return revived
+
+
+def diagnosed(learner: Learner, evidence: Evidence, mask: KeepMask, config: RunConfig, problem: Problem) -> Diagnosis:
+    """The diagnosis at the end of an epoch; no exchange between workers, a pass or two over the source."""
+    seen, deviations = evidence.visits(), evidence.deviations()
+    between, whole, steps = signal.analysed(deviations), signal.analysed(seen), evidence.steps()
+    repeated = seen.repeated()
+    pairs, cosine, cosine_error = evidence.agreement()
+    every, k = config.weighter.meta_every, config.optimiser.batch_size
+    pace = Pace(
+        learning_rate=learner.optimiser.param_groups[0]["lr"],
+        batch_size=k,
+        steps=every * math.ceil(mask.count / k),
+        epochs_per_visit=every,
+    )
+    planted = problem.source.planted
+    known = np.zeros(len(seen.counts), dtype=np.bool_) if planted is None else planted >= 0
+    useful = known if planted is None else planted == 1
+    return Diagnosis(
+        images=len(repeated.counts),
+        visits=float(np.median(repeated.counts)) if len(repeated.counts) else 0.0,
+        naive=signal.naive_quartiles(seen),
+        noise_alone=signal.noise_quartiles(seen),
+        corrected=signal.corrected_quartiles(whole),
+        seen=whole,
+        between=between,
+        common_share=max(0.0, steps.correlation),
+        signs=signal.signs(seen.counts, evidence.positives()),
+        pairs=pairs,
+        cosine=cosine,
+        cosine_error=cosine_error,
+        signal_to_noise=between.signal_to_noise,
+        visits_to_tell=signal.visits_to_tell(between.signal_to_noise),
+        forecast=forecast(learner.weighter, evidence, mask.kept.numpy(), pace, config.optimiser.seed),
+        d_prime=signal.d_prime(deviations.of(known), useful[known]),
+        histogram=_histogram(deviations, {"useful": useful, "others": known & ~useful} if known.any() else {}),
+    )
+
+
+def summary(found: Diagnosis) -> str:
+    """The diagnosis in one line for the end of a run."""
+    if not found.has_enough:
+        return "too few visits to tell signal from noise; it takes two or more to an image"
+    epochs = found.forecast.epochs
+    when = f"{epochs:,} more epoch(s)" if epochs is not None else found.forecast.why
+    return (
+        f"one visit tells images apart with a signal-to-noise of {found.signal_to_noise:.3f} (intraclass "
+        f"correlation {found.between.correlation:.4f} +- {found.between.standard_error:.4f}), target directions agree "
+        f"with a cosine of {found.cosine:.2f}; until half of the useless images are found: {when}"
+    )
+
+
+def _histogram(deviations: signal.Visits, groups: Mapping[str, NDArray[np.bool_]]) -> Histogram:
+    edges = np.linspace(-T_RANGE, T_RANGE, T_BINS + 1)
+    open_ended = np.concatenate([[-np.inf], edges[1:-1], [np.inf]])
+    chosen = groups or {"all": np.ones(len(deviations.counts), dtype=np.bool_)}
+    counts = {
+        name: tuple(np.histogram(signal.t_statistics(deviations.of(mask)), open_ended)[0].tolist())
+        for name, mask in chosen.items()
+    }
+    shown = deviations.of(np.logical_or.reduce(list(chosen.values())))
+    return Histogram(tuple(edges.tolist()), counts, tuple(signal.expected_t_counts(shown, open_ended).tolist()))
+
+
+def _plain(value: Any) -> Any:
+    """Containers of JSON's own types, null in the place of NaN and infinities."""
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _revived(kind: Any, value: Any) -> Any:
+    """The value as an annotation wants it, the reverse of `dataclasses.asdict` and `_plain`."""
+    of = typing.get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        kinds = typing.get_type_hints(kind)
+        return typing.cast(Any, kind)(**{name: _revived(kinds[name], item) for name, item in value.items()})
+    if typing.get_origin(kind) is tuple:
+        return tuple(_revived(of[0], item) for item in value)
+    if typing.get_origin(kind) is Mapping:
+        return {name: _revived(of[1], item) for name, item in value.items()}
+    return math.nan if kind is float and value is None else value
