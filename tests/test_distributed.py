@@ -25,6 +25,7 @@ from bdw.data.batches import local_part
 from bdw.encoders import Encoder
 from bdw.epoch_training import EpochProgress, epoch_totals, training_steps
 from bdw.errors import DisagreementError, RunStopped
+from bdw.evidence import Evidence
 from bdw.image_table import ImageTable
 from bdw.interruptions import Interruptions, Notice, no_notice
 from bdw.measurements import Silent
@@ -250,6 +251,34 @@ def test_two_workers_train_prune_resume_and_agree(tmp_path: Path) -> None:
         assert torch.equal(mine["resumed"]["model"][name], value)
 
 
+def _told(epochs: int) -> dict[str, Any]:
+    """Evidence of so many epochs of made-up numbers, each worker told its part of every batch."""
+    generator, evidence = torch.Generator().manual_seed(0), Evidence(N)
+    for _ in range(epochs):
+        for batch in torch.randperm(N, generator=generator).split(K):
+            said = torch.randn(len(batch), generator=generator, dtype=torch.float64)
+            mine = local_part(torch.arange(len(batch)), collectives.rank(), collectives.size())
+            evidence.add(batch[mine], said[mine], len(batch))
+        evidence.share()
+        evidence.share()  # as before a checkpoint: leaves no trace
+    evidence.end_epoch()
+    visits, deviations = evidence.visits(), evidence.deviations()
+    found = {"means": visits.means, "squares": visits.squares, "deviations": deviations.means}
+    found |= {"others": deviations.squares, "counts": visits.counts, "positives": evidence.positives()}
+    steps = {"grand mean": torch.tensor(evidence.steps().mean), "shares": torch.tensor(evidence.steps().noise_variance)}
+    return {name: torch.from_numpy(values) for name, values in found.items()} | steps
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_many_workers_know_the_evidence_that_one_knows(world: int, tmp_path: Path) -> None:
+    alone = _told(3)
+    for result in _on_workers(world, tmp_path / "results", _told, 3):
+        # Steps are split between workers, so that the noise within them is not the same number; all else is.
+        for name in alone.keys() - {"shares"}:
+            torch.testing.assert_close(result[name], alone[name], rtol=1e-6, atol=1e-7)
+        assert result["shares"] == pytest.approx(float(alone["shares"]), rel=0.3)
+
+
 class _StopsAfter:
     """Stops a run after so many steps; the notice goes to one worker alone."""
 
@@ -264,7 +293,9 @@ class _StopsAfter:
 def _state(trainer: Trainer) -> dict[str, Any]:
     weighter = trainer.learner.weighter.state_dict()
     model = {name: p.detach() for name, p in trainer.learner.model.named_parameters()}
-    return {**weighter, **model, "kept": trainer.mask.kept, "position": torch.tensor(trainer.position)}
+    evidence = trainer.learner.evidence
+    table = {} if evidence is None else {"evidence": torch.from_numpy(evidence.deviations().means)}
+    return {**weighter, **model, **table, "kept": trainer.mask.kept, "position": torch.tensor(trainer.position)}
 
 
 def _stopped_and_resumed(config: dict[str, Any], parts: dict[str, Any], only_stop: bool) -> dict[str, Any]:
@@ -290,7 +321,7 @@ def stoppable(tmp_path: Path) -> tuple[RunConfig, RunConfig]:
     config = RunConfig.from_flat(
         {
             "run_dir": str(tmp_path / "run"), "epochs": 3, "max_source": 99, "batch_size": 32, "shots": 2,
-            "queries": 2, "weight_lr": 100.0, "cdf_threshold": 0.45, "device": "cpu",
+            "queries": 2, "weight_lr": 100.0, "cdf_threshold": 0.45, "device": "cpu", "diagnose_signal": True,
         }
     )  # fmt: skip
     return config, config.replace(run_dir=str(tmp_path / "parts"), resume=True)
