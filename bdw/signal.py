@@ -61,7 +61,9 @@ class Anova:
     @property
     def signal_to_noise(self) -> float:
         """Standard deviation of the true means over that of the noise; 0 where the estimate is below 0."""
-        return float(np.sqrt(max(self.signal_variance, 0.0) / self.noise_variance)) if self.noise_variance > 0 else 0.0
+        if not self.noise_variance > 0:
+            return float("nan")
+        return float(np.sqrt(max(self.signal_variance, 0.0) / self.noise_variance))
 
     @property
     def is_certain(self) -> bool:

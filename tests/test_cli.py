@@ -175,6 +175,13 @@ def test_fit_says_what_it_does_and_where_things_lie(tmp_path: Path, capsys: pyte
     assert output.err == ""
 
 
+def test_fit_says_how_much_was_signal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fit(tmp_path / "run", *TINY, "--epochs", "2", "--diagnose-signal") == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("signal")]
+    assert re.search(r"signal-to-noise of \d\.\d{3} \(intraclass correlation -?\d\.\d{4} \+- \d\.\d{4}\)", line)
+    assert "Signal and noise" in (tmp_path / "run" / "report.html").read_text()
+
+
 def test_fit_without_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert fit(tmp_path / "run", *TINY, "--no-report") == 0
     assert "report.html" not in capsys.readouterr().out

@@ -164,7 +164,9 @@ def test_d_prime_of_two_groups() -> None:
 def test_too_few_visits_say_nothing() -> None:
     once = Visits(np.ones(5), np.arange(5.0), np.zeros(5))
     found = signal.analysed(once)
-    assert math.isnan(found.correlation) and math.isnan(found.p) and not found.is_certain
+    assert math.isnan(found.correlation)
+    assert math.isnan(found.p)
+    assert not found.is_certain
     assert np.isnan(signal.naive_quartiles(once)).all()
     assert np.isnan(signal.noise_quartiles(once)).all()
     assert np.isnan(signal.corrected_quartiles(found)).all()

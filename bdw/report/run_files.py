@@ -12,6 +12,7 @@ import pandas as pd
 
 from bdw import evaluation
 from bdw.data.packed import PackedDataset
+from bdw.diagnosis import Diagnosis
 from bdw.errors import InputError
 from bdw.evaluation import Measure
 from bdw.report.table_files import column, read_json_object, read_table
@@ -38,6 +39,8 @@ class RunFiles:
     images: npt.NDArray[np.uint8] | None
     skipped: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
+    signal: Diagnosis | None = None
+    """What `diagnose_signal` found; None where it was not asked for."""
 
     @property
     def measure(self) -> Measure:
@@ -61,7 +64,8 @@ def read_run(run_dir: Path) -> RunFiles:
         _check_numbers(weights_path, weights)
         weights = weights if weights_differ(weights) else None
     images, skipped, notes = _source(run_dir, description.get("source") or {}, weights)
-    return RunFiles(run_dir, config, description, metrics, weights, results, images, skipped, notes)
+    signal = _diagnosis(run_dir / "signal.json")
+    return RunFiles(run_dir, config, description, metrics, weights, results, images, skipped, notes, signal)
 
 
 def has_distributions(weights: pd.DataFrame) -> bool:
@@ -73,6 +77,15 @@ def weights_differ(weights: pd.DataFrame) -> bool:
     """Whether images differ in their (a, b) or mean weight; uniform weighting leaves one value throughout."""
     names = ("mean", "a", "b") if has_distributions(weights) else ("mean",)
     return not weights.empty and any(column(weights, name).nunique(dropna=False) > 1 for name in names)
+
+
+def _diagnosis(path: Path) -> Diagnosis | None:
+    if not path.is_file():
+        return None
+    try:
+        return Diagnosis.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: cannot be read as a diagnosis: {error}") from error
 
 
 def _check_numbers(path: Path, weights: pd.DataFrame) -> None:

@@ -16,6 +16,7 @@ from bdw.report.figure import GREEN
 from bdw.report.page import Block, Code, Headline, Page, Section, Table, Text, picture, write_page
 from bdw.report.planted import separation, words
 from bdw.report.run_files import RunFiles, read_run
+from bdw.report.signal_section import signal_sections
 from bdw.report.table_files import column
 from bdw.report.weights_sections import weights_sections
 from bdw.report.wording import UNKNOWN, count, number, percent, plural, ratio, seconds
@@ -33,6 +34,7 @@ def write_run_report(run_dir: Path) -> Path:
     run = read_run(run_dir)
     sections = [Section("Training, epoch by epoch", _curves(run))]
     sections += weights_sections(run)
+    sections += signal_sections(run)
     if run.results is not None:
         sections.append(Section("Results", [_results_table(run.results)]))
     if run.skipped:
