@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import multiprocessing
 import os
 import platform
@@ -18,7 +19,8 @@ from typing import Any
 import torch
 
 from bdw.atomic import write_text
-from bdw.run_directory import git_revision
+from bdw.diagnosis import Diagnosis
+from bdw.run_directory import RunDirectory, git_revision
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -50,9 +52,19 @@ def ratio(seconds: Mapping[str, Sequence[float]], variant: str, base: str) -> tu
     return statistics.median(ratios), min(ratios), max(ratios)
 
 
-def spread(values: Sequence[float]) -> str:
-    """Mean, lowest and highest in words."""
-    return f"{statistics.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
+def spread(values: Sequence[float | None]) -> str:
+    """Mean, lowest and highest in words, of those that are known."""
+    known = [value for value in values if value is not None]
+    return f"{statistics.mean(known):.3f} ({min(known):.3f} to {max(known):.3f})" if known else "unknown"
+
+
+def signal_of(run_dir: str | Path) -> dict[str, float | None]:
+    """What one visit says in a run with `diagnose_signal`: d', how far it tells useful images from the others, and its
+    signal-to-noise between single images, both in standard deviations of the noise; the cosine of successive target
+    directions. None for what cannot be told."""
+    found = Diagnosis.from_json(RunDirectory(Path(run_dir)).signal.read_text(encoding="utf-8"))
+    values = {"d_prime": found.d_prime, "signal_to_noise": found.signal_to_noise, "cosine": found.cosine}
+    return {name: round(value, 4) if math.isfinite(value) else None for name, value in values.items()}
 
 
 def peak_megabytes(prepare: Callable[..., Callable[[], Any]], *arguments: Any) -> float:

@@ -1,7 +1,9 @@
 """How well the mean weight tells planted junk from real digits, by method: `python -m benchmarks.planted_junk`.
 
 The source is 1,000 digits and 1,000 junk images (shuffled pixels, noise, stripes) of 16x16 pixels, the target other
-digits. Nothing is pruned, so that the AUROC is over the whole source in every epoch. 0.5 is chance.
+digits. Nothing is pruned, so that the AUROC is over the whole source in every epoch. 0.5 is chance. What one visit to
+an image says is given by itself: d', how far it tells digits from junk on average, and its signal-to-noise between
+single images, both in standard deviations of one visit's noise.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import tyro
 from bdw.config import RunConfig
 from bdw.data import load
 from bdw.trainer import iterate
-from benchmarks.harness import provenance, spread, write_result
+from benchmarks.harness import provenance, signal_of, spread, write_result
 from benchmarks.methods import LEARNING
 from sweeps.methods import chosen
 
@@ -41,7 +43,8 @@ def main(arguments: Arguments) -> None:
     torch.set_num_threads(1)
     runs: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
-        base = RunConfig.from_flat({"prune": False, "epochs": arguments.epochs, "device": "cpu", "report": False})
+        settings = {"prune": False, "device": "cpu", "report": False, "diagnose_signal": True}
+        base = RunConfig.from_flat({**settings, "epochs": arguments.epochs})
         problem = load(base.data, Path(folder))
         for number, method in enumerate(chosen(arguments.methods, LEARNING)):
             for seed in range(arguments.seeds):
@@ -49,13 +52,16 @@ def main(arguments: Arguments) -> None:
                 config = base.replace(**method.fields, seed=seed, run_dir=run_dir)
                 history = list(iterate(config, problem=problem))
                 auroc = [report.planted_auroc for report in history]
-                runs.append({"method": method.name, "seed": seed, "auroc": auroc})
-                print(f"{method.name}\n  seed {seed}: " + " ".join(f"{value:.3f}" for value in auroc), flush=True)
-    print(f"\n{'best epoch':>24} {'last epoch':>24}   (mean, lowest and highest of the seeds)")
+                runs.append({"method": method.name, "seed": seed, "auroc": auroc, **signal_of(run_dir)})
+                curve, visit = " ".join(f"{value:.3f}" for value in auroc), runs[-1]["d_prime"]
+                print(f"{method.name}\n  seed {seed}: {curve}  d' of a visit {visit}", flush=True)
+    columns = ("best epoch", "last epoch", "d' of a visit", "signal-to-noise")
+    print("\n" + " ".join(f"{name:>24}" for name in columns) + "   (mean, lowest and highest of the seeds)")
     for name in dict.fromkeys(run["method"] for run in runs):
         curves = [run["auroc"] for run in runs if run["method"] == name]
         best, last = ([pick(curve) for curve in curves] for pick in (max, lambda curve: curve[-1]))
-        print(f"{spread(best):>24} {spread(last):>24}   {name}")
+        visits = [[run[key] for run in runs if run["method"] == name] for key in ("d_prime", "signal_to_noise")]
+        print(" ".join(f"{spread(values):>24}" for values in (best, last, *visits)) + f"   {name}")
     if arguments.save is not None:
         settings = {"epochs": arguments.epochs, "encoder": base.model.encoder}
         write_result(arguments.save, {**provenance(seed=0), **settings, "runs": runs})

@@ -2,8 +2,9 @@
 
 `python -m benchmarks.usefulness --data-root DIR` blends several data sets into one unlabelled source, takes some of
 them as the target, one after the other, and measures how well the mean weight tells that domain's images from all
-others: area under the ROC curve and average precision, beside the base rate. Likeness of domains is what this asks for;
-whether the images help is another question.
+others: area under the ROC curve and average precision, beside the base rate; and how far one visit to an image tells
+them apart (d', in standard deviations of its noise). Likeness of domains is what this asks for; whether the images help
+is another question.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sklearn.metrics import average_precision_score
 
 from bdw.config import RunConfig
 from bdw.trainer import iterate
-from benchmarks.harness import provenance, spread, write_result
+from benchmarks.harness import provenance, signal_of, spread, write_result
 from benchmarks.methods import LEARNING
 from sweeps.methods import chosen
 
@@ -28,6 +29,7 @@ RAISED = (
     "BDW meta_loss=pretext relative_derivatives=true centred_derivatives=true direction_momentum=0.9 "
     "direction_parameters=head"
 )
+VISIT = ("d_prime", "signal_to_noise")
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,15 @@ def main(arguments: Arguments) -> None:
                     config = _config(arguments, target, seed, folder).replace(**method.fields)
                     runs.append({"method": method.name, "target": target, "seed": seed, **_measured(config, folder)})
                     _print(runs[-1])
-    print("\nmeans over targets and seeds (lowest to highest): AUROC at the last epoch; average precision / base rate")
+    print(
+        "\nmeans over targets and seeds (lowest to highest): AUROC at the last epoch; average precision / base rate; "
+        "d' of a visit; its signal-to-noise between images"
+    )
     for name in dict.fromkeys(run["method"] for run in runs):
         own = [run for run in runs if run["method"] == name]
         lifts = [run["average_precision"] / run["base_rate"] for run in own]
-        print(f"{spread([run['auroc'][-1] for run in own])}   {spread(lifts)}   {name}")
+        measured = [[run["auroc"][-1] for run in own], lifts, *([run[key] for run in own] for key in VISIT)]
+        print("   ".join([*map(spread, measured), name]))
     if arguments.save is not None:
         contents = {**provenance(arguments.seeds[0]), "arguments": vars(arguments), "runs": runs}
         write_result(arguments.save, contents, data_root=arguments.data_root)
@@ -84,6 +90,7 @@ def _config(arguments: Arguments, target: str, seed: int, folder: str) -> RunCon
         seed=seed,
         prune=False,
         report=False,
+        diagnose_signal=True,
         device="cpu",
     )
 
@@ -97,6 +104,7 @@ def _measured(config: RunConfig, folder: str) -> dict[str, Any]:
         "auroc": [round(report.planted_auroc, 4) for report in reports],
         "average_precision": round(float(average_precision_score(planted, weights["mean"])), 4),
         "base_rate": round(float(planted.mean()), 4),
+        **signal_of(run_dir),
         "seconds": round(sum(report.seconds for report in reports), 2),
     }
 
@@ -105,7 +113,7 @@ def _print(run: dict[str, Any]) -> None:
     curve = " ".join(f"{value:.3f}" for value in run["auroc"])
     print(
         f"{run['target']:14} seed {run['seed']}  AUROC {curve}  AP {run['average_precision']:.3f} "
-        f"(base {run['base_rate']:.3f})  {run['method']}",
+        f"(base {run['base_rate']:.3f})  d' of a visit {run['d_prime']}  {run['method']}",
         flush=True,
     )
 
