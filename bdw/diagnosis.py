@@ -69,6 +69,8 @@ class Diagnosis:
     forecast: Forecast
     d_prime: float
     """How far a visit tells the useful from the others, in standard deviations of noise; NaN where nobody knows."""
+    sign_d_prime: float
+    """The same of the visits' signs, which no outlier sways."""
     histogram: Histogram
 
     @property
@@ -120,6 +122,7 @@ def diagnosed(learner: Learner, evidence: Evidence, mask: KeepMask, config: RunC
         visits_to_tell=signal.visits_to_tell(between.signal_to_noise),
         forecast=forecast(learner.weighter, evidence, mask.kept.numpy(), pace, config.optimiser.seed),
         d_prime=signal.d_prime(deviations.of(known), useful[known]),
+        sign_d_prime=signal.sign_d_prime(seen.counts[known], evidence.positives()[known], useful[known]),
         histogram=_histogram(deviations, {"useful": useful, "others": known & ~useful} if known.any() else {}),
     )
 

@@ -182,6 +182,20 @@ def d_prime(visits: Visits, useful: NDArray[np.bool_]) -> float:
     return float((mean[True] - mean[False]) / np.sqrt(found.noise_variance))
 
 
+def sign_d_prime(counts: Floats, positives: Floats, useful: NDArray[np.bool_]) -> float:
+    """The same of visits' signs alone, which no outlier sways: the difference of the groups' shares of positive visits
+    over the standard deviation of such a coin within groups. NaN where a group is empty or all coins fall alike."""
+    seen = counts > 0
+    if not (seen & useful).any() or not (seen & ~useful).any():
+        return float("nan")
+    tossed, heads = (
+        np.array([part[group].sum() for _, group in _groups(seen, useful)]) for part in (counts, positives)
+    )
+    share = heads / tossed
+    variance = float((tossed * share * (1 - share)).sum() / tossed.sum())
+    return float((share[0] - share[1]) / np.sqrt(variance)) if variance > 0 else float("nan")
+
+
 def t_statistics(visits: Visits) -> Floats:
     """mean / (standard deviation / sqrt(n)) (n,) of every instance of two visits or more."""
     visits = visits.repeated()

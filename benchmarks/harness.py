@@ -23,6 +23,8 @@ from bdw.diagnosis import Diagnosis
 from bdw.run_directory import RunDirectory, git_revision
 
 RESULTS = Path(__file__).parent / "results"
+VISIT = ("d_prime", "sign_d_prime", "signal_to_noise")
+"""Of `signal_of`, what benchmarks show a column each of."""
 
 
 def interleaved_seconds(variants: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
@@ -59,11 +61,11 @@ def spread(values: Sequence[float | None]) -> str:
 
 
 def signal_of(run_dir: str | Path) -> dict[str, float | None]:
-    """What one visit says in a run with `diagnose_signal`: d', how far it tells useful images from the others, and its
-    signal-to-noise between single images, both in standard deviations of the noise; the cosine of successive target
-    directions. None for what cannot be told."""
+    """What one visit says in a run with `diagnose_signal`: d', how far it tells useful images from the others, by value
+    and by sign, and its signal-to-noise between single images, all in standard deviations of the noise; the cosine of
+    successive target directions. None for what cannot be told."""
     found = Diagnosis.from_json(RunDirectory(Path(run_dir)).signal.read_text(encoding="utf-8"))
-    values = {"d_prime": found.d_prime, "signal_to_noise": found.signal_to_noise, "cosine": found.cosine}
+    values = {name: float(getattr(found, name)) for name in (*VISIT, "cosine")}
     return {name: round(value, 4) if math.isfinite(value) else None for name, value in values.items()}
 
 

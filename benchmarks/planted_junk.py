@@ -2,8 +2,8 @@
 
 The source is 1,000 digits and 1,000 junk images (shuffled pixels, noise, stripes) of 16x16 pixels, the target other
 digits. Nothing is pruned, so that the AUROC is over the whole source in every epoch. 0.5 is chance. What one visit to
-an image says is given by itself: d', how far it tells digits from junk on average, and its signal-to-noise between
-single images, both in standard deviations of one visit's noise.
+an image says is given by itself: d', how far it tells digits from junk, by value and by sign, and its signal-to-noise
+between single images, all in standard deviations of one visit's noise.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import tyro
 from bdw.config import RunConfig
 from bdw.data import load
 from bdw.trainer import iterate
-from benchmarks.harness import provenance, signal_of, spread, write_result
+from benchmarks.harness import VISIT, provenance, signal_of, spread, write_result
 from benchmarks.methods import LEARNING
 from sweeps.methods import chosen
 
@@ -55,12 +55,12 @@ def main(arguments: Arguments) -> None:
                 runs.append({"method": method.name, "seed": seed, "auroc": auroc, **signal_of(run_dir)})
                 curve, visit = " ".join(f"{value:.3f}" for value in auroc), runs[-1]["d_prime"]
                 print(f"{method.name}\n  seed {seed}: {curve}  d' of a visit {visit}", flush=True)
-    columns = ("best epoch", "last epoch", "d' of a visit", "signal-to-noise")
+    columns = ("best epoch", "last epoch", "d' of a visit", "d' of its sign", "signal-to-noise")
     print("\n" + " ".join(f"{name:>24}" for name in columns) + "   (mean, lowest and highest of the seeds)")
     for name in dict.fromkeys(run["method"] for run in runs):
         curves = [run["auroc"] for run in runs if run["method"] == name]
         best, last = ([pick(curve) for curve in curves] for pick in (max, lambda curve: curve[-1]))
-        visits = [[run[key] for run in runs if run["method"] == name] for key in ("d_prime", "signal_to_noise")]
+        visits = [[run[key] for run in runs if run["method"] == name] for key in VISIT]
         print(" ".join(f"{spread(values):>24}" for values in (best, last, *visits)) + f"   {name}")
     if arguments.save is not None:
         settings = {"epochs": arguments.epochs, "encoder": base.model.encoder}

@@ -21,7 +21,7 @@ from sklearn.metrics import average_precision_score
 
 from bdw.config import RunConfig
 from bdw.trainer import iterate
-from benchmarks.harness import provenance, signal_of, spread, write_result
+from benchmarks.harness import VISIT, provenance, signal_of, spread, write_result
 from benchmarks.methods import LEARNING
 from sweeps.methods import chosen
 
@@ -29,7 +29,6 @@ RAISED = (
     "BDW meta_loss=pretext relative_derivatives=true centred_derivatives=true direction_momentum=0.9 "
     "direction_parameters=head"
 )
-VISIT = ("d_prime", "signal_to_noise")
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def main(arguments: Arguments) -> None:
                     _print(runs[-1])
     print(
         "\nmeans over targets and seeds (lowest to highest): AUROC at the last epoch; average precision / base rate; "
-        "d' of a visit; its signal-to-noise between images"
+        "d' of a visit and of its sign; its signal-to-noise between images"
     )
     for name in dict.fromkeys(run["method"] for run in runs):
         own = [run for run in runs if run["method"] == name]

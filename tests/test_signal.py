@@ -161,6 +161,20 @@ def test_d_prime_of_two_groups() -> None:
     assert math.isnan(signal.d_prime(visits_of(groups), np.ones_like(useful)))
 
 
+def test_d_prime_of_signs_is_not_swayed_by_outliers() -> None:
+    """Signs of Cauchy noise about +-0.3 are coins of known shares; two coins p and q lie (p - q) / s apart."""
+    rng = np.random.default_rng(9)
+    useful = np.arange(20000) % 2 == 0
+    said = rng.standard_cauchy((len(useful), 5)) + np.where(useful, 0.3, -0.3)[:, None]
+    share = stats.cauchy.cdf(0.3)
+    expected = (2 * share - 1) / math.sqrt(share * (1 - share))
+    counts, positives = np.full(len(useful), 5.0), (said > 0).sum(axis=1).astype(np.float64)
+    assert signal.sign_d_prime(counts, positives, useful) == pytest.approx(expected, abs=0.02)
+    assert abs(signal.d_prime(visits_of(list(said)), useful)) < 0.1
+    assert math.isnan(signal.sign_d_prime(counts, counts, useful))
+    assert math.isnan(signal.sign_d_prime(counts, positives, np.zeros_like(useful)))
+
+
 def test_too_few_visits_say_nothing() -> None:
     once = Visits(np.ones(5), np.arange(5.0), np.zeros(5))
     found = signal.analysed(once)

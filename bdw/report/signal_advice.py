@@ -27,8 +27,8 @@ def _verdict(found: Diagnosis, config: Mapping[str, Any]) -> str:
     measured = f"intraclass correlation {ratio(between.correlation)} ± {ratio(between.standard_error)}"
     if not between.is_certain:
         return (
-            f"No signal could be told from noise ({measured}): what the weights of this run say about single images is "
-            "chance, as far as these visits show."
+            f"No signal could be told from noise ({measured}): what the weights of this run say about single images "
+            "may be chance, as far as these visits show."
         )
     epochs = found.visits_to_tell * float(config.get("meta_every", 1))
     says = "One visit says little" if found.signal_to_noise < LITTLE else "Visits agree with one another"

@@ -17,7 +17,7 @@ def evidence_histogram(histogram: Histogram, titles: Mapping[str, str] | None = 
     The titles name groups in the legend; one without a title goes by its own name.
     """
     edges = np.array(histogram.edges)
-    figure, axes = new_axes("t statistic of an image's evidence", "images", width=6.4, height=4.2)
+    figure, axes = new_axes("t statistic of an image's evidence", "images", width=5.9, height=4.2)
     colours = {"all": BLUE, "useful": BLUE, "others": JUNK_COLOURS[1]}
     bottom = np.zeros(len(edges) - 1)
     for name, numbers in histogram.groups.items():

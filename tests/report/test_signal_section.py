@@ -43,6 +43,7 @@ def diagnosis(signal_to_noise: float = 0.1, error: float = 0.001, **changes: Any
         visits_to_tell=visits_to_tell(signal_to_noise),
         forecast=Forecast(12, "", 0.4, 0.05),
         d_prime=math.nan,
+        sign_d_prime=0.25,
         histogram=Histogram((-6.0, 0.0, 6.0), {"all": (20, 40)}, (30.0, 30.0)),
     )
     return dataclasses.replace(found, **changes)
@@ -110,6 +111,7 @@ def test_the_page_shows_it_where_it_was_asked_for(tmp_path: Path, make_run: Call
     page = write_run_report(run).read_text()
     assert title in page
     assert "0.420 standard deviations" in page
+    assert "no outlier sways, 0.250" in page
     assert "0.400 (0.200 to 0.600)" in page
     (run / "signal.json").write_text(diagnosis(math.nan, between=Anova(*(math.nan,) * 7)).json())
     assert "Too few visits" in write_run_report(run).read_text()
