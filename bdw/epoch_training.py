@@ -105,9 +105,11 @@ def training_steps(
     learner.model.train()
     began = time.perf_counter() - progress.seconds
     last_meta_loss = math.nan
-    for step, indices in enumerate(progress.batches[progress.steps :], start=progress.steps + 1):
-        mine = local_part(indices, collectives.rank(), collectives.size())
-        batch = augment(images[mine], learner.randomness["augmentation"])
+    remaining = progress.batches[progress.steps :]
+    shares = [local_part(indices, collectives.rank(), collectives.size()) for indices in remaining]
+    fetched = images.batches(shares)
+    for step, (indices, mine, raw) in enumerate(zip(remaining, shares, fetched, strict=True), progress.steps + 1):
+        batch = augment(raw, learner.randomness["augmentation"])
         learn = (step - 1) % meta_every == 0
         measured = train_step(learner, SourceBatch(mine, batch, len(indices)), learn=learn)
         loss, meta_loss, agreed = _checked(measured, step, epoch, interruptions)
