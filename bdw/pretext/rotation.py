@@ -28,7 +28,9 @@ class Rotation:
         Nothing is drawn.
         """
         del generator
-        turned = [torch.rot90(images, quarter, dims=(2, 3)) for quarter in range(ANGLES)]
+        # One transposed copy serves both odd turns: copying is fast along rows only.
+        mirrored = images.transpose(2, 3).contiguous()
+        turned = (images, mirrored.flip(2), images.flip(2, 3), mirrored.flip(3))
         angles = torch.arange(ANGLES, device=images.device).expand(len(images), ANGLES)
         return torch.stack(turned, dim=1).flatten(0, 1), angles
 
