@@ -11,14 +11,15 @@ from torch.nn import functional
 from bdw import pretext
 
 
-def test_views_are_the_image_turned_by_right_angles_in_instance_order() -> None:
-    images = torch.randn(3, 2, 5, 5)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_views_are_the_image_turned_by_right_angles_in_instance_order(dtype: torch.dtype) -> None:
+    images = torch.randn(3, 2, 5, 5, dtype=dtype)
     views, angles = pretext.build("rotation").views(images, torch.Generator())
     assert angles.tolist() == [[0, 1, 2, 3]] * 3
     for instance in range(3):
         for quarter in range(4):
-            expected = np.rot90(images[instance].numpy(), quarter, axes=(1, 2))
-            np.testing.assert_array_equal(views[4 * instance + quarter], expected)
+            expected = np.rot90(images[instance].double().numpy(), quarter, axes=(1, 2))
+            np.testing.assert_array_equal(views[4 * instance + quarter].double(), expected)
 
 
 def test_losses_and_hits_are_means_over_an_instances_views() -> None:

@@ -3,6 +3,7 @@ rotations", ICLR 2018): which of four right angles was the image turned by?"""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -28,11 +29,8 @@ class Rotation:
         Nothing is drawn.
         """
         del generator
-        # One transposed copy serves both odd turns: copying is fast along rows only.
-        mirrored = images.transpose(2, 3).contiguous()
-        turned = (images, mirrored.flip(2), images.flip(2, 3), mirrored.flip(3))
         angles = torch.arange(ANGLES, device=images.device).expand(len(images), ANGLES)
-        return torch.stack(turned, dim=1).flatten(0, 1), angles
+        return _turned(images).flatten(0, 1), angles
 
     def some_views(self, views: tuple[Tensor, ...], count: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         """Images (count * k, c, s, s) and angles (k, count)."""
@@ -49,3 +47,15 @@ class Rotation:
         losses = functional.cross_entropy(logits, angles.flatten(), reduction="none").view(angles.shape).mean(dim=1)
         hits = (logits.detach().argmax(dim=1).view(angles.shape) == angles).to(logits.dtype).mean(dim=1)
         return PretextOutput(losses, hits)
+
+
+def _turned(images: Tensor) -> Tensor:
+    """Images (k, c, s, s) by all angles, (k, 4, c, s, s)."""
+    if images.device.type != "cpu" or images.dtype == torch.bfloat16:
+        return torch.stack([torch.rot90(images, quarter, dims=(2, 3)) for quarter in range(ANGLES)], dim=1)
+    # numpy turns without copying and knows strides that run backwards: every view is written once, where it belongs.
+    views = images.new_empty(len(images), ANGLES, *images.shape[1:])
+    pixels, turned = images.numpy(), views.numpy()
+    for quarter in range(ANGLES):
+        turned[:, quarter] = np.rot90(pixels, quarter, axes=(2, 3))
+    return views
