@@ -28,6 +28,7 @@ from bdw import (
     weighters,
 )
 from bdw.agreement import require_same
+from bdw.allocator import keep_freed_memory
 from bdw.checkpoint import Position
 from bdw.config import RunConfig
 from bdw.data import Problem, load
@@ -109,6 +110,8 @@ class Trainer:
         self.listener = listener or Silent()
         check(config)
         self.device = collectives.on_all(lambda: device.choose(config.optimiser.device))
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self._copy = collectives.on_all(lambda: RunCopy(self.run, config.output, is_known=storage_is_known))
         self._interruptions = Interruptions(config.output.checkpoint_minutes, notice_board)
         self._watchdog = Watchdog(config.output.step_timeout)
