@@ -106,9 +106,10 @@ def training_steps(
     began = time.perf_counter() - progress.seconds
     last_meta_loss = math.nan
     remaining = progress.batches[progress.steps :]
-    shares = [local_part(indices, collectives.rank(), collectives.size()) for indices in remaining]
-    fetched = images.batches(shares)
-    for step, (indices, mine, raw) in enumerate(zip(remaining, shares, fetched, strict=True), progress.steps + 1):
+    # One by one, so that the first step of a long epoch takes no longer than the others.
+    fetched = images.batches(local_part(indices, collectives.rank(), collectives.size()) for indices in remaining)
+    for step, (indices, raw) in enumerate(zip(remaining, fetched, strict=True), start=progress.steps + 1):
+        mine = local_part(indices, collectives.rank(), collectives.size())
         batch = augment(raw, learner.randomness["augmentation"])
         learn = (step - 1) % meta_every == 0
         measured = train_step(learner, SourceBatch(mine, batch, len(indices)), learn=learn)
