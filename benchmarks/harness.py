@@ -92,12 +92,12 @@ def _measure_peak(sender: Any, prepare: Callable[..., Callable[[], Any]], argume
     run()  # code and workspaces that are loaded once are no part of a step
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew from what is resident now
-    before = _resident_kib("VmRSS")
+    before = resident_kib("VmRSS")
     run()
-    sender.send((_resident_kib("VmHWM") - before) / 1024)
+    sender.send((resident_kib("VmHWM") - before) / 1024)
 
 
-def _resident_kib(field: str) -> int:
+def resident_kib(field: str) -> int:
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(field + ":"))
 

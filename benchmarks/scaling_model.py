@@ -442,9 +442,14 @@ def main(arguments: Arguments) -> None:
     if not arguments.save:
         print(made)
         return
-    before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
-    _, after = rest.split(END)
-    write_text(PAGE, f"{before}{BEGIN}\n\n{made}\n\n{END}{after}")
+    write_block(BEGIN, END, made)
+
+
+def write_block(begin: str, end: str, made: str) -> None:
+    """Put the text in the place of what stands between the two markers of the page."""
+    before, rest = PAGE.read_text(encoding="utf-8").split(begin)
+    _, after = rest.split(end)
+    write_text(PAGE, f"{before}{begin}\n\n{made}\n\n{end}{after}")
 
 
 if __name__ == "__main__":
