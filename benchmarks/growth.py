@@ -37,7 +37,7 @@ from bdw.pruning import KeepMask
 from bdw.randomness import drawn_from
 from bdw.replication import replicated
 from bdw.trainer import Trainer
-from benchmarks.harness import provenance, resident_kib, write_result
+from benchmarks.harness import provenance, release_freed_memory, resident_kib, write_result
 from benchmarks.random_problem import random_problem
 from benchmarks.scaling import random_weighter
 from benchmarks.step_parts import run_steps
@@ -178,6 +178,7 @@ def _measure_peak(sender: Any, instances: int, seed: int) -> None:
         warm = trainer_of(Path(folder) / "warm", 1000, seed=seed)
         run_steps(warm, 4)
         _end_of_epoch(warm, 1, seed)
+        release_freed_memory()
         before, files_before = resident_kib("VmRSS"), resident_kib("RssFile")
         Path("/proc/self/clear_refs").write_text("5")
         trainer = trainer_of(Path(folder) / "run", instances, seed=seed)

@@ -30,6 +30,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from bdw.allocator import keep_freed_memory
 from bdw.data.augment import random_crop_flip
 from bdw.data.batches import epoch_order, global_batches
 from bdw.image_table import ImageTable
@@ -212,6 +213,7 @@ def main(arguments: Arguments) -> None:
     """Compare the loaders, measure waiting, and keep both if asked to."""
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
+    keep_freed_memory()  # as runs do, and for all loaders alike
     result = compare(arguments)
     print("", flush=True)
     waiting = [
