@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bdw import collectives
+from bdw.break_even import NOTHING_YET, BreakEven
 from bdw.data.batches import epoch_order, global_batches, local_part
 from bdw.errors import NonFiniteError
 from bdw.image_table import ImageTable
@@ -35,6 +36,8 @@ class EpochTotals:
     meta_loss: float
     """Mean over the workers and the steps that computed it; NaN where none did."""
     seconds: float
+    weighting_seconds: float
+    """The part of them that learning weights took."""
 
 
 class EpochProgress:
@@ -49,6 +52,7 @@ class EpochProgress:
         self.instances = 0  # behind it, over all workers
         self.meta_steps = 0
         self.seconds = 0.0
+        self.weighting_seconds = 0.0
         # Of losses, shares of views solved and numbers of instances, and of meta-losses over steps.
         self.sums = torch.zeros(4, dtype=torch.float64)
 
@@ -59,6 +63,7 @@ class EpochProgress:
             "steps": self.steps,
             "meta_steps": self.meta_steps,
             "seconds": self.seconds,
+            "weighting_seconds": self.weighting_seconds,
             "sums": collectives.gather_rows(self.sums.unsqueeze(0)),
         }
 
@@ -69,6 +74,7 @@ class EpochProgress:
         progress.steps, progress.meta_steps = state["steps"], state["meta_steps"]
         progress.instances = sum(len(batch) for batch in progress.batches[: progress.steps])
         progress.seconds, sums = state["seconds"], state["sums"]
+        progress.weighting_seconds = state.get("weighting_seconds", 0.0)  # Younger than the first such checkpoints.
         if len(sums) == collectives.size():
             progress.sums = sums[collectives.rank()].clone()
         elif collectives.rank() == 0:
@@ -95,12 +101,13 @@ def training_steps(
     epoch: int,
     epochs: int,
     listener: ProgressListener,
+    before: BreakEven = NOTHING_YET,
 ) -> Iterator[AfterStep]:
     """Make the epoch's remaining steps and yield after each of them, when its progress may be saved.
 
     Every instance is trained on by one worker. The first of every `meta_every` steps learns weights, if they are ever
-    learnt; the others use them as they are. Raises `NonFiniteError`, on every worker, if a loss or a derivative is not
-    finite.
+    learnt; the others use them as they are. `before`: the balance of the epochs behind this one. Raises
+    `NonFiniteError`, on every worker, if a loss or a derivative is not finite.
     """
     learner.model.train()
     began = time.perf_counter() - progress.seconds
@@ -114,6 +121,7 @@ def training_steps(
         learn = (step - 1) % meta_every == 0
         measured = train_step(learner, SourceBatch(mine, batch, len(indices)), learn=learn)
         loss, meta_loss, agreed = _checked(measured, step, epoch, interruptions)
+        progress.weighting_seconds += learner.clock.take()
         if meta_loss is not None:
             progress.meta_steps, last_meta_loss = progress.meta_steps + 1, meta_loss
         progress.sums += torch.tensor(
@@ -129,6 +137,8 @@ def training_steps(
         progress.instances += len(indices)
         progress.seconds = time.perf_counter() - began
         if collectives.rank() == 0:
+            kept_fraction = progress.num_kept / len(images)
+            balance = before.after(progress.seconds, progress.weighting_seconds, kept_fraction)
             listener.on_step(
                 StepReport(
                     epoch=epoch,
@@ -137,8 +147,10 @@ def training_steps(
                     steps=len(progress.batches),
                     loss=loss,
                     meta_loss=last_meta_loss,
-                    kept_fraction=progress.num_kept / len(images),
+                    kept_fraction=kept_fraction,
                     images_per_second=progress.instances / progress.seconds,
+                    weighting_seconds=balance.spent,
+                    saved_seconds=balance.saved,
                 )
             )
         yield agreed
@@ -159,6 +171,7 @@ def epoch_totals(learner: Learner, progress: EpochProgress) -> EpochTotals:
         accuracy=hit_sum / instances,
         meta_loss=meta_sum / meta_losses if meta_losses else math.nan,
         seconds=progress.seconds,
+        weighting_seconds=progress.weighting_seconds,
     )
 
 

@@ -24,6 +24,10 @@ class StepReport:
     kept_fraction: float
     images_per_second: float
     """Source instances a second over all workers, since the epoch began."""
+    weighting_seconds: float = 0.0
+    """As `EpochReport` has it, up to this step."""
+    saved_seconds: float = 0.0
+    """As `EpochReport` has it, up to this step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +65,11 @@ class EpochReport:
     """Seconds of all training, pruning, evaluation and checkpoints since the start, resumed parts included."""
     images_per_second: float
     """Source instances a second in this epoch's steps."""
+    weighting_seconds: float = 0.0
+    """Seconds since the start that training steps spent on learning weights, on rank 0; 0 in epochs from before this
+    was measured."""
+    saved_seconds: float = 0.0
+    """Seconds since the start that plain steps would have spent on the instances that were pruned."""
     monitors: Mapping[str, float] = field(default_factory=dict)
     """The config's `monitors` on the validation split by name; NaN in epochs without evaluation."""
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from bdw import break_even
 from bdw.evaluation import Measure
 from bdw.measurements import EpochReport, StepReport
 
@@ -101,7 +102,7 @@ class ConsoleProgress:
         return (
             f"epoch {_of(report.epoch, report.epochs)}  step {_of(report.step, report.steps)}  "
             f"{clock_time(self._seconds_left(report, now)):>5} left  {_figures(report)}  "
-            f"{report.images_per_second:>7,.0f} images/s  {elapsed:>6} ms/step"
+            f"{report.images_per_second:>7,.0f} images/s  {elapsed:>6} ms/step{_balance(report)}"
         )
 
     def _seconds_left(self, report: StepReport, now: float) -> float:
@@ -118,7 +119,7 @@ def epoch_line(report: EpochReport, epochs: int, measure: Measure) -> str:
     validation = "" if math.isnan(score) else f"  validation {measure.label} {measure.shown(score):>7}"
     return (
         f"epoch {_of(report.epoch, epochs)}  {_figures(report)} ({report.kept:,} images){validation}  "
-        f"{report.images_per_second:>7,.0f} images/s  {report.seconds:>6.1f} s"
+        f"{report.images_per_second:>7,.0f} images/s  {report.seconds:>6.1f} s{_balance(report)}"
     )
 
 
@@ -138,3 +139,8 @@ def _of(position: int, total: int) -> str:
 def _figures(report: StepReport | EpochReport) -> str:
     meta = "" if math.isnan(report.meta_loss) else f"  meta-loss {report.meta_loss:6.4f}"
     return f"loss {report.loss:6.4f}{meta}  kept {100 * report.kept_fraction:5.1f} %"
+
+
+def _balance(report: StepReport | EpochReport) -> str:
+    words = break_even.in_words(report.weighting_seconds, report.saved_seconds)
+    return f"  {words}" if words else ""

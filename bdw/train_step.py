@@ -24,6 +24,7 @@ from bdw.pretext import PretextModel, PretextOutput
 from bdw.randomness import Randomness
 from bdw.running_direction import RunningDirection
 from bdw.weighters import Learns, Weighter, WeightSample
+from bdw.weighting_clock import WeightingClock
 
 
 class SourceBatch(NamedTuple):
@@ -75,6 +76,8 @@ class Learner:
     """Views of every instance in the tangent pass; all of them where None."""
     evidence: Evidence | None = None
     """Told what the weighter is told, where the run is to say how much of it is signal."""
+    clock: WeightingClock = field(default_factory=WeightingClock)
+    """Times what a step does for the weights."""
 
     @functools.cached_property
     def parameters(self) -> dict[str, Tensor]:
@@ -112,25 +115,30 @@ def train_step(learner: Learner, batch: SourceBatch, *, learn: bool = True) -> S
     when = learner.weighter.learns if learn else Learns.NEVER
     meta_loss = derivatives = None
     if when is Learns.BEFORE_UPDATE:
+        learner.clock.start()
         theta = {name: value.detach() for name, value in learner.parameters.items()}
         direction, meta_loss = meta_direction(learner)
         derivatives = view_derivatives(learner.model, _tangent_views(learner, views), theta, direction)
         look_ahead = WeightSample(batch.indices, torch.zeros(len(batch.indices), dtype=torch.float64))
         update_weights(learner, batch, look_ahead, _compared(learner, batch, derivatives, None))
+        learner.clock.stop()
     sample = learner.weighter.sample(batch.indices, learner.randomness["weights"])
     if when is Learns.AFTER_UPDATE:
         if learner.layers is not None and float(sample.weights.detach().min()) > SMALLEST_WEIGHT:
             with LayerTangents(learner.layers) as tangents:
                 output = weighted_update(learner, views, sample.weights, batch.instances)
+            learner.clock.start()
             direction, meta_loss = meta_direction(learner)
             factors = sample.weights.detach().to(output.losses) * (collectives.size() / batch.instances)
             derivatives = tangents.derivatives(direction, factors)
         else:
             theta = {name: value.detach().clone() for name, value in learner.parameters.items()}
             output = weighted_update(learner, views, sample.weights, batch.instances)
+            learner.clock.start()
             direction, meta_loss = meta_direction(learner)
             derivatives = view_derivatives(learner.model, _tangent_views(learner, views), theta, direction)
         update_weights(learner, batch, sample, _compared(learner, batch, derivatives, output.losses))
+        learner.clock.stop()
     else:
         output = weighted_update(learner, views, sample.weights, batch.instances)
     return StepMeasurements(output.losses, output.hits, meta_loss, derivatives)

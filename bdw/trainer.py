@@ -29,6 +29,7 @@ from bdw import (
 )
 from bdw.agreement import require_same
 from bdw.allocator import keep_freed_memory
+from bdw.break_even import NOTHING_YET, BreakEven
 from bdw.checkpoint import Position
 from bdw.config import RunConfig
 from bdw.data import Problem, load
@@ -56,6 +57,7 @@ from bdw.trajectory import Trajectory
 from bdw.usefulness import planted_auroc
 from bdw.watchdog import Watchdog
 from bdw.weighters import Learns, Weighter, WeighterContext
+from bdw.weighting_clock import WeightingClock
 
 logger = logging.getLogger(__name__)
 
@@ -257,6 +259,7 @@ class Trainer:
             epoch=epoch,
             epochs=config.epochs,
             listener=self.listener,
+            before=self._balance(),
         )
         with self._watchdog:
             for agreed in steps:
@@ -285,6 +288,8 @@ class Trainer:
     def _report(self, epoch: int, totals: EpochTotals, scores: Mapping[str, float], is_best: bool) -> EpochReport:
         before = self.history[-1] if self.history else None
         weights = self.learner.weighter.table().mean
+        trained_fraction = totals.instances / len(self.problem.source)
+        balance = self._balance().after(totals.seconds, totals.weighting_seconds, trained_fraction)
         return EpochReport(
             epoch=epoch,
             steps=totals.steps,
@@ -303,8 +308,15 @@ class Trainer:
             seconds=totals.seconds,
             wall_seconds=self.wall_seconds(),
             images_per_second=totals.instances / totals.seconds,
+            weighting_seconds=balance.spent,
+            saved_seconds=balance.saved,
             monitors={name: scores[name] for name in self.config.evaluation.monitors},
         )
+
+    def _balance(self) -> BreakEven:
+        """What weighting has cost and pruning has saved up to the last whole epoch."""
+        last = self.history[-1] if self.history else None
+        return NOTHING_YET if last is None else BreakEven(last.weighting_seconds, last.saved_seconds)
 
     def _finish(self) -> None:
         """Everything that a finished run leaves behind; on rank 0. Harmless to repeat."""
@@ -387,6 +399,7 @@ class Trainer:
             centred_derivatives=config.meta.centred_derivatives,
             tangent_views=config.weighter.tangent_views,
             evidence=Evidence(len(self.problem.source)) if config.output.diagnose_signal else None,
+            clock=WeightingClock(self.device),
         )
 
     def _build_weighter(self, progress: LabelledProgress | None) -> Weighter:

@@ -15,7 +15,8 @@ OUR_PACKAGES = {"bdw", "analysis", "sweeps", "benchmarks", "tests"}
 # Bottom to top; a module imports only from lines above its own. A package is one line and may import itself.
 LAYERS = [
     "errors", "config", "presets", "atomic", "patience", "device", "allocator", "randomness", "collectives",
-    "agreement", "interruptions", "watchdog", "measurements", "usefulness", "signal", "evidence",
+    "agreement", "interruptions", "watchdog", "measurements", "break_even", "weighting_clock", "usefulness", "signal",
+    "evidence",
     "data", "encoders", "image_table",
     "pretext", "replication", "meta_loss",
     "weights_file", "lazy_momentum", "weighters",

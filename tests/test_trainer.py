@@ -35,6 +35,7 @@ from bdw.run_directory import RunDirectory
 from bdw.trainer import Trainer, iterate
 from bdw.weighters import WeighterContext, WeightSample
 from bdw.weighters.beta import BetaWeighter
+from bdw.weighting_clock import WeightingClock
 
 NUM_SOURCE, CLASSES = 50, 3
 
@@ -167,7 +168,7 @@ def _assert_same_end(one: Trainer, other: Trainer) -> None:
     _assert_equal(one.learner.weighter.state_dict(), other.learner.weighter.state_dict())
     _assert_equal(one.mask.state_dict(), other.mask.state_dict())
     _assert_equal(one.learner.randomness.state_dict(), other.learner.randomness.state_dict())
-    timed = {"seconds", "wall_seconds", "images_per_second"}
+    timed = {"seconds", "wall_seconds", "images_per_second", "weighting_seconds", "saved_seconds"}
     for first, second in zip(one.history, other.history, strict=True):
         rows = [{k: v for k, v in report.row().items() if k not in timed} for report in (first, second)]
         assert rows[0] == pytest.approx(rows[1], rel=0, abs=0, nan_ok=True)
@@ -202,6 +203,40 @@ def test_a_run_stopped_after_every_other_step_ends_bit_for_bit_where_an_undistur
     assert stops[:2] == ["epoch 0 and 2 steps", "epoch 0 and 4 steps"]
     assert len(stops) > 2
     _assert_same_end(trainer, whole)
+
+
+class _EveryLearningStepTakesTwoSeconds(WeightingClock):
+    def take(self) -> float:
+        return 2.0 if super().take() else 0.0
+
+
+def test_seconds_spent_on_weighting_are_counted_through_stops_in_the_middle_of_epochs(
+    config: RunConfig, problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bdw.trainer, "WeightingClock", _EveryLearningStepTakesTwoSeconds)
+    config = config.replace(meta_every=3, prune=False, resume=True)
+    finished = False
+    while not finished:
+        notices = iter([None, Notice("gone", stop=True)])
+        trainer = Trainer(config, problem=problem, notice_board=lambda notices=notices: next(notices, None))
+        try:
+            list(trainer.epochs())
+            finished = True
+        except RunStopped:
+            pass
+    # Four steps an epoch, of which the first and the fourth learn.
+    assert [report.steps for report in trainer.history] == [4, 4, 4]
+    assert [report.weighting_seconds for report in trainer.history] == [4.0, 8.0, 12.0]
+    assert [report.saved_seconds for report in trainer.history] == [0.0, 0.0, 0.0]
+
+
+def test_what_is_pruned_is_saved_at_the_price_of_what_is_trained_on(config: RunConfig, problem: Problem) -> None:
+    trainer = _run(config.replace(weighter="uniform"), problem)
+    assert {(report.weighting_seconds, report.saved_seconds) for report in trainer.history} == {(0.0, 0.0)}
+    pruned = _run(config.replace(weighter="oracle", run_dir=config.output.run_dir + "-pruned"), problem)
+    seconds = np.cumsum([report.seconds for report in pruned.history])
+    # Half of the images are junk: the other half cost as much.
+    assert [report.saved_seconds for report in pruned.history] == pytest.approx(seconds)
 
 
 def test_the_clock_saves_in_the_middle_of_an_epoch_and_leaves_no_trace(config: RunConfig, problem: Problem) -> None:

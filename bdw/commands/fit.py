@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import gc
 import os
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 import torch
 import torch.distributed as dist
 
-from bdw import checkpoint, collectives, evaluation
+from bdw import break_even, checkpoint, collectives, evaluation
 from bdw.config import RunConfig, WorkersConfig
 from bdw.data import packing_bar
 from bdw.diagnosis import Diagnosis, summary
@@ -101,6 +102,7 @@ def _closing_lines(run: RunDirectory, has_report: bool) -> str:
     figures = [f"{row['metric'].replace('_', ' ').replace('auroc', 'AUROC')} {row['value']:.4f}" for row in results]
     lines = [
         f"done    {', '.join(figures)}; kept {100 * kept:.1f} % of the source",
+        *_balance(run),
         f"encoder {run.encoder}",
         f"weights {run.instance_weights}",
         f"metrics {run.metrics}",
@@ -108,3 +110,11 @@ def _closing_lines(run: RunDirectory, has_report: bool) -> str:
     if run.signal.is_file():
         lines.insert(1, f"signal  {summary(Diagnosis.from_json(run.signal.read_text(encoding='utf-8')))}")
     return "\n".join([*lines, f"report  {run.path / 'report.html'}"] if has_report else lines)
+
+
+def _balance(run: RunDirectory) -> list[str]:
+    """What weighting cost and pruning saved, in a line; none where neither happened."""
+    with run.metrics.open(encoding="utf-8", newline="") as file:
+        *_, last = csv.DictReader(file)
+    words = break_even.verdict(*(float(last.get(name, 0)) for name in ("weighting_seconds", "saved_seconds")))
+    return [f"time    {words}"] if words else []

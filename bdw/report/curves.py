@@ -56,6 +56,15 @@ def kept_curve(epochs: Sequence[float], shares: Sequence[float]) -> Figure:
     return figure
 
 
+def balance_curve(epochs: Sequence[float], spent: Sequence[float], saved: Sequence[float]) -> Figure:
+    """Seconds spent on weighting and saved by pruning since the start: where they cross, weighting has paid."""
+    figure, axes = new_axes("epoch", "seconds since the start")
+    _line(axes, epochs, spent, VERMILION)
+    _line(axes, epochs, saved, BLUE)
+    axes.legend(axes.lines, ("spent on weighting", "saved by pruning"), frameon=False)
+    return figure
+
+
 def _line(axes: Axes, epochs: Sequence[float], values: Sequence[float], colour: str) -> None:
     x, y = np.asarray(epochs, dtype=np.float64), np.asarray(values, dtype=np.float64)
     known = np.isfinite(y)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from bdw import break_even
 from bdw.report import curves
 from bdw.report.command_line import fit_command
 from bdw.report.figure import GREEN
@@ -97,6 +98,10 @@ def _headlines(run: RunFiles) -> list[Headline]:
         kept, total = int(run.weights["kept"].sum()), len(run.weights)
         found.append(Headline("Images kept", percent(kept / total), f"{kept:,} of {plural(total, 'image')} at the end"))
     found.append(Headline("Time", seconds(float(column(metrics, "wall_seconds").iloc[-1])), "training and evaluation"))
+    spent, saved = _balance(run)
+    verdict = break_even.verdict(spent[-1], saved[-1]) if spent else ""
+    if verdict:
+        found.append(Headline("Time gained", seconds(saved[-1] - spent[-1]), verdict))
     seen = float(column(metrics, "instances_seen").iloc[-1])
     found.append(Headline("Instances seen", count(seen), "source images that passed a training step"))
     if run.weights is not None and "planted" in run.weights.columns:
@@ -151,7 +156,26 @@ def _curves(run: RunFiles) -> list[Block]:
                 "Share of the source that is still trained on after each epoch.",
             )
         )
+    spent, saved = _balance(run)
+    if any(saved):
+        drawn.append(
+            picture(
+                curves.balance_curve(epochs, spent, saved),
+                "Seconds spent on weighting and saved by pruning, by epoch",
+                "Seconds of training steps since the start: what learning the weights took, and what plain training on "
+                "the pruned images would have taken. Weighting has paid where the second line is above the first.",
+            )
+        )
     return drawn
+
+
+def _balance(run: RunFiles) -> tuple[list[float], list[float]]:
+    """Seconds spent on weighting and saved by pruning after every epoch; empty in runs from before they were known."""
+    names = ("weighting_seconds", "saved_seconds")
+    if not set(names) <= set(run.metrics.columns):
+        return [], []
+    spent, saved = (column(run.metrics, name).tolist() for name in names)
+    return spent, saved
 
 
 def _results_table(results: pd.DataFrame) -> Table:

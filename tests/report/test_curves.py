@@ -31,3 +31,12 @@ def test_the_kept_share_starts_at_everything() -> None:
 def test_axes_are_named() -> None:
     axes = curves.curve([1], [1], "meta-loss").axes[0]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch", "meta-loss")
+
+
+def test_the_balance_has_a_named_line_each() -> None:
+    axes = curves.balance_curve([1, 2], [3.0, 4.0], [0.0, 5.0]).axes[0]
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["spent on weighting", "saved by pruning"]
+    for line, expected in zip(axes.lines, ([[1, 3], [2, 4]], [[1, 0], [2, 5]]), strict=True):
+        np.testing.assert_array_equal(line.get_xydata(), expected)

@@ -144,3 +144,17 @@ def test_one_epoch_is_enough(tmp_path: Path, make_run: MakeRun) -> None:
     run = make_run(tmp_path / "run")
     pd.read_csv(run / "metrics.csv").head(1).to_csv(run / "metrics.csv", index=False)
     assert "best, at epoch 1 of 1" in _write(run)
+
+
+def test_what_pruning_has_gained_is_said_where_it_is_known(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run")
+    metrics = pd.read_csv(run / "metrics.csv")
+    without = _write(run)
+    assert "Time gained" not in without
+    metrics.assign(weighting_seconds=[4.0, 5.0, 6.0, 7.0], saved_seconds=[0.0, 3.0, 7.0, 9.5]).to_csv(
+        run / "metrics.csv", index=False
+    )
+    page = _write(run)
+    assert _headlines(page)["Time gained"] == "2.5 s"
+    assert "weighting 7.0 s, pruning saved 9.5 s: 2.5 s gained" in page
+    assert page.count("<img") == without.count("<img") + 1

@@ -1,0 +1,48 @@
+"""Has weighting paid yet? Seconds spent on learning weights against seconds saved by pruning, over a whole run.
+
+Spent is what learning adds to training steps: meta pass, tangents, the weighter's update. Saved is what was not trained
+on, an instance's share of a plain step each. What is left of an epoch's seconds without the weighting is plain
+training of its instances, which prices an instance whether every step learns or few do. Clocks are rank 0's; workers
+wait for each other in every step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class BreakEven:
+    """The balance since the start of a run, in seconds of training steps."""
+
+    spent: float = 0.0
+    """On weighting."""
+    saved: float = 0.0
+    """By instances that were not trained on."""
+
+    def after(self, seconds: float, weighting_seconds: float, trained_fraction: float) -> BreakEven:
+        """The balance after training steps of so many seconds, of which so many went into weights.
+
+        `trained_fraction`, above 0: the share of the source that was not pruned meanwhile.
+        """
+        plain = max(seconds - weighting_seconds, 0.0)
+        # Plain training of that share took so long; the others would have cost as much each.
+        saved = plain * (1 - trained_fraction) / trained_fraction
+        return BreakEven(self.spent + weighting_seconds, self.saved + saved)
+
+
+NOTHING_YET = BreakEven()
+
+
+def in_words(spent: float, saved: float) -> str:
+    """`weighting 12.3 s, pruning saved 20.1 s`; nothing where neither happened."""
+    return f"weighting {spent:,.1f} s, pruning saved {saved:,.1f} s" if spent or saved else ""
+
+
+def verdict(spent: float, saved: float) -> str:
+    """The same with what remains of it; nothing where neither happened."""
+    words = in_words(spent, saved)
+    if not words:
+        return ""
+    gained = saved - spent
+    return f"{words}: {gained:,.1f} s gained" if gained >= 0 else f"{words}: {-gained:,.1f} s short of breaking even"
