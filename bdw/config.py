@@ -139,6 +139,10 @@ class WeighterConfig:
     burn_in_epochs: int = 0
     """Epochs at the start after which nothing learnt prunes yet: first gradients come from an untrained encoder."""
 
+    settled_epochs: int | None = None
+    """Stop learning weights, and train on with them as they are, once pruning has begun and less than 1 % of the images
+    kept were pruned in the last so many epochs. Not in the paper. Default: never."""
+
     def __post_init__(self) -> None:
         _require(_is_finite_positive(self.weight_lr), "weight_lr (eta)", self.weight_lr, "a positive number")
         _require(0 <= self.weight_momentum < 1, "weight_momentum", self.weight_momentum, "0 <= value < 1")
@@ -151,7 +155,7 @@ class WeighterConfig:
             "a positive number, or none for 1 / median distance",
         )
         _require(self.meta_every >= 1, "meta_every", self.meta_every, "at least 1")
-        for name, what in (("tangent_views", "all views"), ("pruned_for", "ever")):
+        for name, what in (("tangent_views", "all views"), ("pruned_for", "ever"), ("settled_epochs", "never")):
             value = getattr(self, name)
             _require(value is None or value >= 1, name, value, f"at least 1, or none for {what}")
         _require(self.burn_in_epochs >= 0, "burn_in_epochs", self.burn_in_epochs, "0 or more")
@@ -212,6 +216,11 @@ class OptimiserConfig:
     """Heavy-ball momentum of the encoder."""
     weight_decay: float = 1e-4
     """L2 penalty of the encoder's parameters."""
+    time_budget: float | None = None
+    """Minutes in which the run is to end, evaluation and resumed parts included, loading and final_measures not.
+    Between epochs it learns weights in fewer steps and from smaller meta-batches (down to 1 shot and 1 query per class,
+    8 images for `pretext`) if the projection asks for it, and trains fewer epochs if even that takes too long; a
+    warning and metrics.csv say what was done. Such a run is not repeatable bit for bit. Default: no limit."""
     lr_milestones: tuple[int, ...] = ()
     """Epochs after which the learning rate is multiplied by lr_gamma."""
     lr_gamma: float = 0.1
@@ -237,6 +246,12 @@ class OptimiserConfig:
             "lr_milestones",
             self.lr_milestones,
             "rising epochs from 1",
+        )
+        _require(
+            self.time_budget is None or _is_finite_positive(self.time_budget),
+            "time_budget",
+            self.time_budget,
+            "a positive number of minutes, or none",
         )
         _require(_is_finite_positive(self.lr_gamma), "lr_gamma", self.lr_gamma, "a positive number")
         _require(self.seed >= 0, "seed", self.seed, "0 or more")

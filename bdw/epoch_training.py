@@ -105,8 +105,8 @@ def training_steps(
 ) -> Iterator[AfterStep]:
     """Make the epoch's remaining steps and yield after each of them, when its progress may be saved.
 
-    Every instance is trained on by one worker. The first of every `meta_every` steps learns weights, if they are ever
-    learnt; the others use them as they are. `before`: the balance of the epochs behind this one. Raises
+    Every instance is trained on by one worker. The first of every `meta_every` steps learns weights (none with 0), if
+    they are ever learnt; the others use them as they are. `before`: the balance of the epochs behind this one. Raises
     `NonFiniteError`, on every worker, if a loss or a derivative is not finite.
     """
     learner.model.train()
@@ -118,7 +118,7 @@ def training_steps(
     for step, (indices, raw) in enumerate(zip(remaining, fetched, strict=True), start=progress.steps + 1):
         mine = local_part(indices, collectives.rank(), collectives.size())
         batch = augment(raw, learner.randomness["augmentation"])
-        learn = (step - 1) % meta_every == 0
+        learn = meta_every > 0 and (step - 1) % meta_every == 0
         measured = train_step(learner, SourceBatch(mine, batch, len(indices)), learn=learn)
         loss, meta_loss, agreed = _checked(measured, step, epoch, interruptions)
         progress.weighting_seconds += learner.clock.take()

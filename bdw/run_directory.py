@@ -31,6 +31,7 @@ FREE_ON_RESUME = frozenset(
         "record_trajectory",
         "diagnose_signal",
         "epochs",
+        "time_budget",
         "device",
         "keep_checkpoints",
         "checkpoint_every",
@@ -110,6 +111,8 @@ class RunDirectory:
             "created": before["created"],
             "resumed": [*before.get("resumed", []), *([now] if "config" in before else [])],
             "source": source,
+            # What a time budget leads to depends on how fast this machine was.
+            "repeatable": config.optimiser.time_budget is None,
         }
         write_text(self.config, json.dumps(contents, indent=2) + "\n")
 

@@ -35,6 +35,7 @@ def capture(trainer: Trainer) -> dict[str, Any]:
         "randomness": collectives.gather_objects(trainer.learner.randomness.state_dict()),
         "history": [report.row() for report in trainer.history],
         "progress": None if trainer.progress is None else trainer.progress.state_dict(),
+        "pace": trainer.pace.state_dict(),
         "wall_seconds": trainer.wall_seconds(),
         "best_score": trainer.best_score,
         "best_model": trainer.best_model,
@@ -63,6 +64,8 @@ def restore(trainer: Trainer, state: dict[str, Any], name: str) -> None:
     if state["progress"] is not None:
         kept = trainer.mask.kept.nonzero().flatten()
         trainer.progress = EpochProgress.resumed(state["progress"], kept, trainer.config.optimiser.batch_size)
+    if "pace" in state:  # Younger than the first such checkpoints.
+        trainer.pace.load_state_dict(state["pace"])
     trainer.best_score = state["best_score"]
     trainer.best_model = state["best_model"]
 

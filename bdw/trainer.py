@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import itertools
 import logging
 import math
 import time
@@ -24,6 +26,8 @@ from bdw import (
     meta_loss,
     pretext,
     run_state,
+    settling,
+    time_budget,
     trajectory,
     weighters,
 )
@@ -43,6 +47,7 @@ from bdw.evidence import Evidence
 from bdw.image_table import ImageTable
 from bdw.interruptions import Interruptions, NoticeBoard, no_notice
 from bdw.measurements import EpochReport, ProgressListener, Silent
+from bdw.pace import Pace
 from bdw.patience import persistently
 from bdw.pretext import PretextModel
 from bdw.pruning import KeepMask, min_kept
@@ -149,11 +154,14 @@ class Trainer:
 
     def epochs(self) -> Iterator[EpochReport]:
         """The epochs that are still to be trained; see `iterate`."""
-        if len(self.history) == self.config.optimiser.epochs:
+        self._began = time.perf_counter()
+        self.pace.start(self, self._augment, self._watchdog)
+        self._wall_seconds, self._began = self.wall_seconds(), time.perf_counter()
+        if len(self.history) >= self.pace.last_epoch:
             self._write(self._finish, "the run's files")
             collectives.on_first(lambda: self._copy.push(best_epoch=self._best_epoch(), at_end=True))
-        for epoch in range(len(self.history) + 1, self.config.optimiser.epochs + 1):
-            yield self._epoch(epoch)
+        while len(self.history) < self.pace.last_epoch:
+            yield self._epoch(len(self.history) + 1)
 
     @property
     def position(self) -> Position:
@@ -175,8 +183,11 @@ class Trainer:
             self._prune(epoch)
         require_same({"weights": self.learner.weighter.state_dict(), "keep mask": self.mask.state_dict()}, epoch)
         scores = self._scores(epoch)
+        self.pace.measured(self, totals, evaluated=not math.isnan(scores[self.measure.name]))
+        last_epoch = epoch == self.pace.last_epoch
+        if last_epoch and math.isnan(scores[self.measure.name]):
+            scores = self._scores(epoch)
         is_best = self.measure.better(scores[self.measure.name], self.best_score)
-        last_epoch = epoch == self.config.optimiser.epochs
         if is_best:
             self.best_score = scores[self.measure.name]
             self.best_model = _snapshot(self.learner.model)
@@ -248,16 +259,19 @@ class Trainer:
         if self.progress is None:
             self._readmit(epoch)
             kept = self.mask.kept.nonzero().flatten()
+            self.pace.begin()
             self.progress = EpochProgress(kept, config.batch_size, self.learner.randomness["order"])
+        if self.learner.meta_loss is not self.pace.meta_loss:
+            self.learner = dataclasses.replace(self.learner, meta_loss=self.pace.meta_loss)
         steps = training_steps(
             self.learner,
             self.images,
             self._augment,
             self.progress,
             self._interruptions,
-            meta_every=self.config.weighter.meta_every,
+            meta_every=self.pace.option.meta_every,
             epoch=epoch,
-            epochs=config.epochs,
+            epochs=self.pace.last_epoch,
             listener=self.listener,
             before=self._balance(),
         )
@@ -310,6 +324,7 @@ class Trainer:
             images_per_second=totals.instances / totals.seconds,
             weighting_seconds=balance.spent,
             saved_seconds=balance.saved,
+            **self.pace.columns(),
             monitors={name: scores[name] for name in self.config.evaluation.monitors},
         )
 
@@ -353,7 +368,7 @@ class Trainer:
     def _scores(self, epoch: int) -> dict[str, float]:
         """The measure and all monitors on the validation split, by name; NaN in epochs without evaluation."""
         names = dict.fromkeys((self.measure.name, *self.config.evaluation.monitors))
-        if epoch % self.config.evaluation.evaluate_every and epoch != self.config.optimiser.epochs:
+        if epoch % self.config.evaluation.evaluate_every and epoch != self.pace.last_epoch:
             return dict.fromkeys(names, math.nan)
         examination = self.examination(self.learner.model, "validation")
 
@@ -379,6 +394,8 @@ class Trainer:
             problem.target.classes,
             self._augment,
         )
+        meta_losses = _meta_losses(config, target, task) if weighter.learns is not Learns.NEVER else []
+        self.pace = Pace(config, meta_losses)
         optimiser = torch.optim.SGD(
             model.parameters(),
             lr=config.optimiser.learning_rate,
@@ -390,7 +407,7 @@ class Trainer:
             replicated=replicated(model, torch.zeros(2, *encoder.image_shape, device=self.device)),
             optimiser=optimiser,
             weighter=weighter,
-            meta_loss=meta_loss.build(config.meta, target, task) if weighter.learns is not Learns.NEVER else None,
+            meta_loss=self.pace.meta_loss,
             randomness=randomness,
             target_updates_statistics=config.meta.target_updates_statistics,
             direction=RunningDirection(config.meta.direction_momentum),
@@ -461,6 +478,7 @@ def check(config: RunConfig) -> None:
             f"diagnose_signal: weighter {config.weighter.weighter!r} learns nothing from meta-gradients, so that there "
             "is no signal to diagnose; allowed: a weighter that learns, or no --diagnose-signal"
         )
+    settling.check(config)
     if weighters.learns(config.weighter) is Learns.BEFORE_UPDATE and config.weighter.meta_every > 1:
         raise InputError(
             f"meta_every: {config.weighter.meta_every} cannot work with weighter {config.weighter.weighter!r}: the "
@@ -486,6 +504,16 @@ def check(config: RunConfig) -> None:
     _measures(config)
     with torch.device("meta"):
         check_layer(encoders.build(config.model.encoder, 3, config.data.crop_size), config.evaluation.layer)
+
+
+def _meta_losses(
+    config: RunConfig, target: meta_loss.TargetImages, task: pretext.PretextTask
+) -> list[meta_loss.MetaLoss]:
+    """The configured one and, for a time budget, those of smaller and smaller meta-batches."""
+    designs = [config.meta] if config.optimiser.time_budget is None else time_budget.designs(config.meta)
+    losses = [meta_loss.build(design, target, task) for design in designs]
+    smaller = [b for a, b in itertools.pairwise(losses) if b.images_per_batch < a.images_per_batch]
+    return [losses[0], *smaller]
 
 
 def _of_any_worker(reason: str | None) -> str:

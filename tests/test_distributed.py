@@ -279,6 +279,28 @@ def test_many_workers_know_the_evidence_that_one_knows(world: int, tmp_path: Pat
         assert result["shares"] == pytest.approx(float(alone["shares"]), rel=0.3)
 
 
+def _on_a_budget(config: dict[str, Any], rank_without_time: int) -> list[tuple[int, int]]:
+    """Epochs and intervals of a run in which one worker's clock says that no time is left."""
+    trainer = Trainer(RunConfig.from_flat(config))
+    if collectives.rank() == rank_without_time:
+        trainer.wall_seconds = lambda: 1e9  # type: ignore[method-assign]
+    return [(report.epoch, report.meta_every) for report in trainer.epochs()]
+
+
+@pytest.mark.parametrize(("rank_without_time", "expected"), [(1, [(1, 1), (2, 1)]), (0, [(1, 0)])])
+def test_rank_0s_clock_decides_for_all_on_a_time_budget(
+    rank_without_time: int, expected: list[tuple[int, int]], tmp_path: Path
+) -> None:
+    config = RunConfig.from_flat(
+        {
+            "run_dir": str(tmp_path / "run"), "epochs": 2, "max_source": 64, "batch_size": 32, "shots": 2,
+            "queries": 2, "time_budget": 1000.0, "device": "cpu",
+        }
+    )  # fmt: skip
+    for result in _on_workers(2, tmp_path / "results", _on_a_budget, config.flat(), rank_without_time):
+        assert result == expected
+
+
 class _StopsAfter:
     """Stops a run after so many steps; the notice goes to one worker alone."""
 

@@ -1,0 +1,83 @@
+"""What steps cost on this machine, from a few that leave no trace."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from torch import Tensor
+
+from bdw import collectives
+from bdw.data.batches import local_part
+from bdw.image_table import ImageTable
+from bdw.meta_loss import Augment, MetaLoss
+from bdw.train_step import Learner, SourceBatch, train_step
+
+WARM_UP, TIMED = 1, 3
+"""Steps of each kind that are made before any is timed, and those that are."""
+
+
+class StepSeconds(NamedTuple):
+    """Medians over steps, on rank 0."""
+
+    plain: float
+    """Of what plain training does, too."""
+    learning: float
+    """Of what learning adds; 0 where nothing is learnt."""
+
+
+def step_seconds(
+    learner: Learner,
+    meta_losses: Sequence[MetaLoss],
+    images: ImageTable,
+    augment: Augment,
+    batch: Tensor,
+    *,
+    after_step: Callable[[], None],
+) -> list[StepSeconds]:
+    """Times steps on a global batch (indices) with each of the meta-losses, and puts everything back as it was.
+
+    Of a weighter that never learns there is one kind of step, whatever the meta-losses. `after_step` is called after
+    every step, for a watchdog. Called on all workers; the same on all of them comes back.
+    """
+    mine = local_part(batch, collectives.rank(), collectives.size())
+
+    def timed(learner: Learner) -> StepSeconds:
+        plain, learning = [], []
+        for _ in range(WARM_UP + TIMED):
+            began = time.perf_counter()
+            augmented = augment(images[mine], learner.randomness["augmentation"])
+            measured = train_step(learner, SourceBatch(mine, augmented, len(batch)))
+            float(measured.losses.mean())  # The host waits for the device.
+            learning.append(learner.clock.take())
+            plain.append(time.perf_counter() - began - learning[-1])
+            after_step()
+        return StepSeconds(statistics.median(plain[WARM_UP:]), statistics.median(learning[WARM_UP:]))
+
+    learner.model.train()
+    with untouched(learner):
+        found = [timed(dataclasses.replace(learner, meta_loss=loss)) for loss in meta_losses or (None,)]
+    return collectives.from_first(found)
+
+
+@contextmanager
+def untouched(learner: Learner) -> Iterator[None]:
+    """Whatever is learnt or drawn in the block is forgotten after it."""
+    model, optimiser, weighter = learner.model, learner.optimiser, learner.weighter
+    direction, randomness = learner.direction, learner.randomness
+    parts = (model, optimiser, weighter, direction, randomness)
+    before = copy.deepcopy([part.state_dict() for part in parts])
+    try:
+        yield
+    finally:
+        model.load_state_dict(before[0])
+        optimiser.load_state_dict(before[1])
+        weighter.load_state_dict(before[2])
+        direction.load_state_dict(before[3], next(model.parameters()).device)
+        randomness.load_state_dict(before[4])
+        optimiser.zero_grad()

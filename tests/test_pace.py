@@ -1,0 +1,229 @@
+"""A time budget and settled weights in whole runs, by a clock that only steps, evaluations and pilots move."""
+
+from __future__ import annotations
+
+import math
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import bdw.trainer
+from bdw import epoch_training, pilot
+from bdw.config import RunConfig
+from bdw.errors import RunStopped
+from bdw.interruptions import Notice
+from bdw.run_directory import RunDirectory
+from bdw.train_step import Learner, SourceBatch, StepMeasurements, train_step
+from bdw.trainer import Trainer
+from bdw.weighters import Learns
+from bdw.weighting_clock import WeightingClock
+
+STEPS = 8
+PLAIN, EVALUATION = 1.0, 4.0
+"""Seconds of a plain step, and of an evaluation."""
+
+
+class Machine:
+    """Time that passes as the work does; learning adds 1 s to a step and 1 s for every 20 target images."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.speed = 1.0
+        self.learning = 0.0
+
+    def step(self, learner: Learner, batch: SourceBatch, *, learn: bool = True) -> StepMeasurements:
+        learns = learn and learner.weighter.learns is not Learns.NEVER
+        self.learning = (
+            self._work(1.0 + learner.meta_loss.images_per_batch / 20) if learns and learner.meta_loss else 0.0
+        )
+        self._work(PLAIN)
+        return train_step(learner, batch, learn=learn)
+
+    def evaluate(self) -> None:
+        self._work(EVALUATION)
+
+    def _work(self, seconds: float) -> float:
+        self.now += seconds / self.speed
+        return seconds / self.speed
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    machine = Machine()
+    clock = types.SimpleNamespace(perf_counter=lambda: machine.now)
+    for module in (bdw.trainer, epoch_training, pilot):
+        monkeypatch.setattr(module, "time", clock)
+    for module in (epoch_training, pilot):
+        monkeypatch.setattr(module, "train_step", machine.step)
+
+    def take(_: WeightingClock) -> float:
+        return machine.learning
+
+    monkeypatch.setattr(WeightingClock, "take", take)
+    scores = Trainer._scores
+
+    def evaluated(trainer: Trainer, epoch: int) -> dict[str, float]:
+        found = scores(trainer, epoch)
+        if not any(map(math.isnan, found.values())):
+            machine.evaluate()
+        return found
+
+    monkeypatch.setattr(Trainer, "_scores", evaluated)
+    write = bdw.trainer.write_results
+
+    def written(trainer: Trainer) -> None:
+        write(trainer)
+        machine.evaluate()
+
+    monkeypatch.setattr(bdw.trainer, "write_results", written)
+    return machine
+
+
+def _config(tmp_path: Path, **options: Any) -> RunConfig:
+    flat = {
+        "run_dir": str(tmp_path / "run"), "max_source": 128, "batch_size": 16, "epochs": 6, "shots": 4, "queries": 4,
+        "device": "cpu", "prune": False, "max_iterations": 5,
+    }  # fmt: skip
+    return RunConfig.from_flat({**flat, **options})
+
+
+def _run(config: RunConfig) -> Trainer:
+    trainer = Trainer(config)
+    list(trainer.epochs())
+    return trainer
+
+
+def _column(trainer: Trainer, name: str) -> list[Any]:
+    return [report.row()[name] for report in trainer.history]
+
+
+# 8 steps of 1 s, 5 s of learning each from 80 images, and 4 s of evaluation an epoch; 8 trial steps before the first.
+FULL = 6 * (STEPS * (PLAIN + 5.0) + EVALUATION)
+PLAINLY = 6 * (STEPS * PLAIN + EVALUATION)
+
+
+def test_without_a_budget_nothing_is_timed_or_changed(tmp_path: Path, machine: Machine) -> None:
+    trainer = _run(_config(tmp_path, meta_every=3))
+    assert _column(trainer, "meta_every") == [3] * 6
+    assert _column(trainer, "meta_batch") == [80] * 6
+    # Three of eight steps learn.
+    assert machine.now == pytest.approx(6 * (STEPS * PLAIN + 3 * 5.0 + EVALUATION) + EVALUATION)
+    assert RunDirectory(tmp_path / "run").read_config()["repeatable"] is True
+
+
+def test_a_budget_that_is_ample_changes_nothing(
+    tmp_path: Path, machine: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer = _run(_config(tmp_path, time_budget=1000.0))
+    assert _column(trainer, "meta_every") == [1] * 6
+    assert _column(trainer, "meta_batch") == [80] * 6
+    assert caplog.text == ""
+    assert RunDirectory(tmp_path / "run").read_config()["repeatable"] is False
+
+
+@pytest.mark.parametrize("share", [0.2, 0.7])
+@pytest.mark.parametrize("options", [{}, {"evaluate_every": 2}, {"meta_every": 2}], ids=["plain", "rare", "every 2nd"])
+def test_all_epochs_end_in_time_with_as_much_learning_as_fits(
+    tmp_path: Path, machine: Machine, share: float, options: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    pilots = 4 * (PLAIN + 5.0) + 4 * (PLAIN + 2.0)
+    budget = pilots + PLAINLY + 2 * EVALUATION + share * (FULL - PLAINLY)
+    trainer = _run(_config(tmp_path, time_budget=budget / 60, **options))
+    assert len(trainer.history) == 6
+    assert trainer.wall_seconds() <= budget
+    assert trainer.wall_seconds() == pytest.approx(machine.now)
+    every = _column(trainer, "meta_every")
+    least = options.get("meta_every", 1)
+    assert all(interval == 0 or interval % least == 0 for interval in every)
+    assert sum(_column(trainer, "weighting_seconds")) > 0
+    if share < 0.5:
+        assert "time_budget: from epoch 1 on" in caplog.text
+
+
+def test_fewer_epochs_if_even_plain_ones_do_not_fit(
+    tmp_path: Path, machine: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    budget = 36.0 + 0.6 * PLAINLY
+    trainer = _run(_config(tmp_path, time_budget=budget / 60, lr_milestones=[1, 3, 5], evaluate_every=4))
+    assert 2 <= len(trainer.history) <= 4
+    assert trainer.wall_seconds() <= budget
+    assert set(_column(trainer, "meta_every")) == {0}
+    assert set(_column(trainer, "meta_batch")) == {0}
+    assert not math.isnan(trainer.history[-1].validation_score), "the last epoch is evaluated"
+    said = next(record.message for record in caplog.records if " of 6 epochs fit into " in record.message)
+    assert "with the least learning" in said
+    assert "lr_milestones stay where they are" in said
+    rates = [0.1 * 0.1 ** sum(milestone <= epoch for milestone in (1, 3, 5)) for epoch in range(6)]
+    assert _column(trainer, "learning_rate") == pytest.approx(rates[: len(trainer.history)])
+    run = RunDirectory(tmp_path / "run")
+    assert run.results.is_file()
+    assert len(run.metrics.read_text().splitlines()) == 1 + len(trainer.history)
+
+
+def test_a_run_that_ended_in_time_is_over_until_it_may_go_on(tmp_path: Path, machine: Machine) -> None:
+    config = _config(tmp_path, time_budget=(36.0 + 0.6 * PLAINLY) / 60)
+    done = len(_run(config).history)
+    began = machine.now
+    assert list(Trainer(config.replace(resume=True)).epochs()) == []
+    assert machine.now == began, "nothing was timed"
+    more = _run(config.replace(resume=True, time_budget=1000.0))
+    assert len(more.history) == 6
+    assert _column(more, "meta_every") == [0] * done + [1] * (6 - done)
+
+
+def test_one_epoch_is_trained_however_little_time_there_is(
+    tmp_path: Path, machine: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer = _run(_config(tmp_path, time_budget=0.001))
+    assert len(trainer.history) == 1
+    assert "time_budget: 1 of 6 epochs fit into 0.001 minutes" in caplog.text
+
+
+def test_a_slower_machine_is_noticed_and_an_epoch_goes_on_as_it_began(tmp_path: Path, machine: Machine) -> None:
+    config = _config(tmp_path, time_budget=1.5 * FULL / 60, resume=True)
+    notices = iter([None] * (STEPS + 2) + [Notice("gone", stop=True)])
+    with pytest.raises(RunStopped, match="epoch 1 and 3 steps"):
+        list(Trainer(config, notice_board=lambda: next(notices, None)).epochs())
+    machine.speed = 0.4
+    trainer = Trainer(config)
+    list(trainer.epochs())
+    assert len(trainer.history) == 6
+    every = _column(trainer, "meta_every")
+    assert every[:2] == [1, 1]
+    assert all(interval != 1 for interval in every[2:4])
+    assert trainer.wall_seconds() <= 1.5 * FULL
+
+
+@pytest.mark.parametrize("weighter", ["uniform", "l2rw"])
+def test_weighters_that_cannot_skip_steps(tmp_path: Path, machine: Machine, weighter: str) -> None:
+    budget = 24.0 + 0.7 * (PLAINLY if weighter == "uniform" else FULL)
+    trainer = _run(_config(tmp_path, weighter=weighter, time_budget=budget / 60))
+    assert trainer.wall_seconds() <= budget
+    if weighter == "uniform":
+        assert len(trainer.history) < 6
+        assert set(_column(trainer, "meta_every")) == {0}
+    else:
+        assert len(trainer.history) == 6
+        assert set(_column(trainer, "meta_every")) == {1}
+        assert min(_column(trainer, "meta_batch")) < 80
+
+
+def test_settled_weights_stay_as_they_are(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Everything is pruned down to the least that may be kept in the first epoch, so it settles after the second."""
+    options = {"prune": True, "cdf_threshold": 0.5, "weight_lr": 1000.0, "settled_epochs": 1, "min_kept": 64}
+    config = _config(tmp_path, epochs=5, **options)
+    run, states = Trainer(config), []
+    for report in run.epochs():
+        states.append((report.kept, run.learner.weighter.state_dict()["parameters"].clone()))
+    every = _column(run, "meta_every")
+    first = every.index(0)
+    assert every == [1] * first + [0] * (5 - first)
+    assert 2 <= first < 5
+    for kept, parameters in states[first:]:
+        assert kept == states[first - 1][0]
+        assert bool((parameters == states[first - 1][1]).all())
+    assert run.history[-1].target_instances_seen == run.history[first - 1].target_instances_seen
+    assert f"none of the steps learns from epoch {first + 1} on" in caplog.text
+    assert caplog.text.count("have settled") == 1
