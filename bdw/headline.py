@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from bdw import collectives
+from bdw.config import RunConfig
 from bdw.trainer import Trainer
 
 
@@ -28,6 +29,7 @@ def headline(trainer: Trainer) -> str:
         f"batch   {batch} source images a step ({batch / workers:g} a worker), "
         f"{target_batch * workers} target images a step",
         f"weights {config.weighter.weighter}" + ("" if config.weighter.prune else ", without pruning"),
+        *_budget(config),
         f"run     {trainer.run.path}" + (f", continued after {trainer.position}" if any(trainer.position) else ""),
     ]
     if skipped:
@@ -37,3 +39,8 @@ def headline(trainer: Trainer) -> str:
             f"all are listed in {source.path / 'header.json'} or the target's"
         )
     return "\n".join(lines)
+
+
+def _budget(config: RunConfig) -> list[str]:
+    minutes = config.optimiser.time_budget
+    return [] if minutes is None else [f"time    at most {minutes:g} minutes, so not repeatable bit for bit"]

@@ -14,6 +14,7 @@ from bdw import break_even
 from bdw.report import curves
 from bdw.report.command_line import fit_command
 from bdw.report.figure import GREEN
+from bdw.report.pace_table import pace_table
 from bdw.report.page import Block, Code, Headline, Page, Section, Table, Text, picture, write_page
 from bdw.report.planted import separation, words
 from bdw.report.run_files import RunFiles, read_run
@@ -166,6 +167,10 @@ def _curves(run: RunFiles) -> list[Block]:
                 "the pruned images would have taken. Weighting has paid where the second line is above the first.",
             )
         )
+    table = pace_table(metrics)
+    if table is not None:
+        why = "the time budget" if run.config.get("time_budget") else "whether weights had settled"
+        drawn += [Text(f"How often weights were learnt changed from epoch to epoch, by {why}:"), table]
     return drawn
 
 
@@ -196,7 +201,11 @@ def _skipped_blocks(skipped: tuple[tuple[str, str], ...]) -> list[Block]:
 
 
 def _repeat_blocks(run: RunFiles) -> list[Block]:
-    return repeat_blocks(fit_command(run.config), run.description)
+    blocks = repeat_blocks(fit_command(run.config), run.description)
+    if run.description.get("repeatable", True):
+        return blocks
+    note = "This run had a time budget, so that what it did depends on how fast its machine was: it cannot be repeated "
+    return [*blocks, Text(f"{note}bit for bit.")]
 
 
 def _setting(value: object) -> str:

@@ -158,3 +158,20 @@ def test_what_pruning_has_gained_is_said_where_it_is_known(tmp_path: Path, make_
     assert _headlines(page)["Time gained"] == "2.5 s"
     assert "weighting 7.0 s, pruning saved 9.5 s: 2.5 s gained" in page
     assert page.count("<img") == without.count("<img") + 1
+
+
+def test_a_run_with_a_time_budget_says_what_it_did_and_that_it_cannot_be_repeated(
+    tmp_path: Path, make_run: MakeRun
+) -> None:
+    run = make_run(tmp_path / "run")
+    assert "bit for bit" not in _write(run)
+    description = json.loads((run / "config.json").read_text())
+    description["config"]["time_budget"] = 2.0
+    (run / "config.json").write_text(json.dumps(description | {"repeatable": False}))
+    metrics = pd.read_csv(run / "metrics.csv").assign(meta_every=[1, 1, 2, 2], meta_batch=[100, 100, 100, 100])
+    metrics.to_csv(run / "metrics.csv", index=False)
+    page = _write(run)
+    assert "cannot be repeated bit for bit" in page
+    assert "changed from epoch to epoch, by the time budget:" in page
+    assert "the first of every 2" in page
+    assert "--time-budget 2.0" in html.unescape(page)
