@@ -140,8 +140,8 @@ class WeighterConfig:
     """Epochs at the start after which nothing learnt prunes yet: first gradients come from an untrained encoder."""
 
     settled_epochs: int | None = None
-    """Stop learning weights, and train on with them as they are, once pruning has begun and less than 1 % of the images
-    kept were pruned in the last so many epochs. Not in the paper. Default: never."""
+    """Stop learning weights, and train on with them as they are, once pruning has begun and less than 5 % of what was
+    pruned so far went in the last so many epochs. Not in the paper. Default: never."""
 
     def __post_init__(self) -> None:
         _require(_is_finite_positive(self.weight_lr), "weight_lr (eta)", self.weight_lr, "a positive number")

@@ -140,8 +140,8 @@ class Pace:
             return False
         if self._next.meta_every and collectives.rank() == 0:
             logger.warning(
-                "the weights have settled: less than %g %% of the images went in the last %d epochs; none of the steps "
-                "learns from epoch %d on",
+                "the weights have settled: less than %g %% of what is pruned went in the last %d epoch(s); no step "
+                "learns weights from epoch %d on",
                 100 * settling.SETTLED_SHARE,
                 epochs,
                 done + 1,

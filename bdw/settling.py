@@ -1,4 +1,4 @@
-"""When weights have settled: pruning has begun, and for some epochs hardly anything has been pruned."""
+"""When weights have settled: pruning has done most of what it will do, and for some epochs next to nothing."""
 
 from __future__ import annotations
 
@@ -8,20 +8,23 @@ from bdw.config import RunConfig
 from bdw.errors import InputError
 from bdw.weighters import Learns, learns
 
-SETTLED_SHARE = 0.01
-"""Of the images kept, pruned over the epochs in question: below it the verdicts count as settled."""
+SETTLED_SHARE = 0.05
+"""Of all that has been pruned so far, in the epochs in question: below it the verdicts count as settled."""
+BEGUN_SHARE = 0.01
+"""Of the source: until so much has been pruned, pruning has not begun."""
 
 
 def settled(kept: Sequence[int], num_instances: int, epochs: int) -> bool:
-    """Whether less than `SETTLED_SHARE` of the images went in the last `epochs` epochs, after others had gone before.
+    """Whether less than `SETTLED_SHARE` of what has been pruned so far went in the last `epochs` epochs.
 
-    `kept`: instances kept after each epoch so far that learnt weights. Once true, it stays true: without learning
-    nothing more is pruned.
+    A share of what was pruned, and not of what is kept, so that pruning that is slow but steady does not count as
+    settled. `kept`: instances kept after each epoch so far that learnt weights. Once true, it stays true: without
+    learning nothing more is pruned.
     """
     if len(kept) <= epochs:
         return False
-    before, now = kept[-1 - epochs], kept[-1]
-    return before < num_instances and before - now < SETTLED_SHARE * before
+    pruned, lately = num_instances - kept[-1], kept[-1 - epochs] - kept[-1]
+    return pruned >= BEGUN_SHARE * num_instances and lately < SETTLED_SHARE * pruned
 
 
 def check(config: RunConfig) -> None:

@@ -15,13 +15,15 @@ from bdw.settling import check, settled
         ([], 1, False),
         ([1000], 1, False),
         ([1000, 1000, 1000, 1000], 2, False),  # Nothing has ever been pruned: learning has hardly begun.
+        ([991, 991, 991], 2, False),
+        ([990, 990, 990], 2, True),
         ([1000, 600, 600], 2, False),
-        ([1000, 600, 600, 600], 2, True),
         ([600, 600], 1, True),
-        ([1000, 600, 595], 1, True),
-        ([1000, 600, 594], 1, False),  # 1 %.
-        ([1000, 600, 597, 593], 2, False),
-        ([1000, 600, 597, 595], 2, True),
+        ([1000, 619, 600], 1, True),
+        ([1000, 620, 600], 1, False),  # 20 of 400.
+        ([1000, 620, 610, 600], 2, False),
+        ([1000, 620, 619, 601], 2, True),
+        ([1000 - 10 * epoch for epoch in range(20)], 1, False),  # Slow, but steady.
     ],
 )
 def test_weights_have_settled_when_pruning_has_begun_and_ended(kept: list[int], epochs: int, expected: bool) -> None:
