@@ -167,9 +167,12 @@ def test_fit_says_what_it_does_and_where_things_lie(tmp_path: Path, capsys: pyte
     assert heads == [
         *("source", "target", "model", "device", "batch", "weights", "run"),
         "epoch",
-        *("done", "encoder", "weights", "metrics", "report"),
+        *("done", "time", "encoder", "weights", "metrics", "report"),
     ]
     assert re.search(r"[\d,]+ parameters, float32", lines[2])
+    assert re.fullmatch(
+        r"time    weighting [\d.]+ s, pruning saved [\d.]+ s: [\d.]+ s short of breaking even", lines[9]
+    )
     for line in lines[-4:]:
         assert Path(line.split()[1]).is_file()
     assert output.err == ""
@@ -180,6 +183,16 @@ def test_fit_says_how_much_was_signal(tmp_path: Path, capsys: pytest.CaptureFixt
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("signal")]
     assert re.search(r"signal-to-noise of \d\.\d{3} \(intraclass correlation -?\d\.\d{4} \+- \d\.\d{4}\)", line)
     assert "Signal and noise" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_fit_on_a_time_budget_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fit(tmp_path / "run", *TINY, "--weighter", "uniform", "--time-budget", "1000", "--no-report") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("time ")] == [
+        "time    at most 1000 minutes, so not repeatable bit for bit"
+    ]
+    assert fit(tmp_path / "other", *TINY, "--time-budget", "0") == 2
+    assert "time_budget: 0.0 cannot work; allowed: a positive number of minutes" in capsys.readouterr().err
 
 
 def test_fit_without_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
