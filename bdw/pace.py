@@ -153,7 +153,8 @@ class Pace:
         config, first = self._config.optimiser, done + 1
         if self.last_epoch != self._said_last:
             assert self._costs is not None
-            each = self._costs.epoch(choice.option, trainer.mask.count, 1)
+            kept = trainer.mask.count
+            each = self._costs.epoch(choice.option, kept, math.ceil(kept / config.batch_size))
             unreached = [milestone for milestone in config.lr_milestones if milestone >= self.last_epoch]
             logger.warning(
                 "time_budget: %s%s",

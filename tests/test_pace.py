@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import bdw.trainer
-from bdw import epoch_training, pilot
+from bdw import checkpoint, epoch_training, pilot
 from bdw.config import RunConfig
 from bdw.errors import RunStopped
 from bdw.interruptions import Notice
@@ -227,3 +227,17 @@ def test_settled_weights_stay_as_they_are(tmp_path: Path, caplog: pytest.LogCapt
     assert run.history[-1].target_instances_seen == run.history[first - 1].target_instances_seen
     assert f"no step learns weights from epoch {first + 1} on" in caplog.text
     assert caplog.text.count("have settled") == 1
+
+
+def test_a_checkpoint_from_before_this_was_noted_is_continued(tmp_path: Path) -> None:
+    config = _config(tmp_path, epochs=2, meta_every=2, resume=True)
+    next(Trainer(config).epochs())
+    folder = RunDirectory(tmp_path / "run").checkpoints
+    state = checkpoint.load(folder / "epoch_0001")
+    del state["pace"]
+    young = {"weighting_seconds", "saved_seconds", "meta_every", "meta_batch"}
+    state["history"] = [{name: value for name, value in row.items() if name not in young} for row in state["history"]]
+    checkpoint.save(folder, checkpoint.Position(1), state)
+    trainer = _run(config)
+    assert _column(trainer, "meta_every") == [0, 2]
+    assert _column(trainer, "weighting_seconds")[0] == 0.0 < _column(trainer, "weighting_seconds")[1]
