@@ -152,11 +152,7 @@ def untouched_statistics(model: nn.Module) -> Iterator[None]:
     Target batches and tangent passes must not move them (DESIGN, "batch statistics in the meta pass"); without
     `track_running_stats` batch norm neither reads nor writes its buffers.
     """
-    norms = [
-        module
-        for module in model.modules()
-        if isinstance(module, torch.nn.modules.batchnorm._NormBase) and module.track_running_stats
-    ]
+    norms = _tracking_norms(model)
     for norm in norms:
         norm.track_running_stats = False
     try:
@@ -164,3 +160,24 @@ def untouched_statistics(model: nn.Module) -> Iterator[None]:
     finally:
         for norm in norms:
             norm.track_running_stats = True
+
+
+@contextmanager
+def running_statistics(model: nn.Module) -> Iterator[None]:
+    """Normalise by the running statistics, as in evaluation, and leave them as they are; all else as in training."""
+    norms = [norm for norm in _tracking_norms(model) if norm.training]
+    for norm in norms:
+        norm.training = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.training = True
+
+
+def _tracking_norms(model: nn.Module) -> list[torch.nn.modules.batchnorm._NormBase]:
+    return [
+        module
+        for module in model.modules()
+        if isinstance(module, torch.nn.modules.batchnorm._NormBase) and module.track_running_stats
+    ]

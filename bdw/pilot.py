@@ -61,7 +61,10 @@ def step_seconds(
 
     learner.model.train()
     with untouched(learner):
-        found = [timed(dataclasses.replace(learner, meta_loss=loss)) for loss in meta_losses or (None,)]
+        trial = dataclasses.replace(
+            learner, evidence=None, shared_derivatives=copy.deepcopy(learner.shared_derivatives)
+        )
+        found = [timed(dataclasses.replace(trial, meta_loss=loss)) for loss in meta_losses or (None,)]
     return collectives.from_first(found)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from bdw import collectives
-from bdw.encoders import untouched_statistics
+from bdw.encoders import running_statistics, untouched_statistics
 from bdw.evidence import Evidence
 from bdw.layer_tangents import SMALLEST_WEIGHT, LayerTangents, layers_of
 from bdw.meta_gradient import instance_directional_derivatives, weight_gradient
@@ -23,6 +23,7 @@ from bdw.meta_loss import MetaLoss
 from bdw.pretext import PretextModel, PretextOutput
 from bdw.randomness import Randomness
 from bdw.running_direction import RunningDirection
+from bdw.shared_derivatives import SharedDerivatives
 from bdw.weighters import Learns, Weighter, WeightSample
 from bdw.weighting_clock import WeightingClock
 
@@ -64,6 +65,8 @@ class Learner:
     """None where the weighter never learns."""
     randomness: Randomness
     target_updates_statistics: bool = False
+    target_uses_running_statistics: bool = False
+    """Normalise target batches by the source's running statistics instead of their own."""
     direction: RunningDirection = field(default_factory=RunningDirection)
     """What instances' gradients are compared with."""
     head_alone: bool = False
@@ -72,6 +75,8 @@ class Learner:
     """Derivatives of log-losses for the weights."""
     centred_derivatives: bool = False
     """Derivatives less their mean over the batch for the weights."""
+    shared_derivatives: SharedDerivatives | None = None
+    """Derivatives as images that look alike have them for the weights."""
     tangent_views: int | None = None
     """Views of every instance in the tangent pass; all of them where None."""
     evidence: Evidence | None = None
@@ -137,7 +142,7 @@ def train_step(learner: Learner, batch: SourceBatch, *, learn: bool = True) -> S
             learner.clock.start()
             direction, meta_loss = meta_direction(learner)
             derivatives = view_derivatives(learner.model, _tangent_views(learner, views), theta, direction)
-        update_weights(learner, batch, sample, _compared(learner, batch, derivatives, output.losses))
+        update_weights(learner, batch, sample, _compared(learner, batch, derivatives, output))
         learner.clock.stop()
     else:
         output = weighted_update(learner, views, sample.weights, batch.instances)
@@ -152,7 +157,7 @@ def weighted_update(learner: Learner, views: tuple[Tensor, ...], weights: Tensor
     # DistributedDataParallel averages over the workers, the equation sums over them: hence the factor.
     (weighted / instances if collectives.size() == 1 else weighted * (collectives.size() / instances)).backward()
     learner.optimiser.step()
-    return PretextOutput(output.losses.detach(), output.hits)
+    return PretextOutput(output.losses.detach(), output.hits, output.features)
 
 
 def meta_direction(learner: Learner) -> tuple[dict[str, Tensor], Tensor]:
@@ -168,7 +173,8 @@ def meta_direction(learner: Learner) -> tuple[dict[str, Tensor], Tensor]:
     if learner.target_updates_statistics or not learner.has_statistics:
         loss = meta_loss(learner.model, batch)
     else:
-        with untouched_statistics(learner.model):
+        normalised = running_statistics if learner.target_uses_running_statistics else untouched_statistics
+        with normalised(learner.model):
             loss = meta_loss(learner.model, batch)
     gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
     direction = {name: g for name, g in zip(parameters, gradients, strict=True) if g is not None}
@@ -188,6 +194,9 @@ def view_derivatives(
         )
 
 
+_KNOWN = "checked with the config: losses and features are known where weights learn after the update"
+
+
 def _is_head(name: str) -> bool:
     return name.startswith("head.")
 
@@ -199,13 +208,17 @@ def _tangent_views(learner: Learner, views: tuple[Tensor, ...]) -> tuple[Tensor,
     return task.some_views(views, learner.tangent_views, generator)
 
 
-def _compared(learner: Learner, batch: SourceBatch, derivatives: Tensor, losses: Tensor | None) -> Tensor:
+def _compared(learner: Learner, batch: SourceBatch, derivatives: Tensor, output: PretextOutput | None) -> Tensor:
     """The derivatives (m,) as the options want instances compared; as they are by default."""
     if learner.relative_derivatives:
-        assert losses is not None, "checked with the config: the losses are known where weights learn after the update"
-        derivatives = derivatives / losses.clamp(min=torch.finfo(losses.dtype).tiny)
+        assert output is not None, _KNOWN
+        derivatives = derivatives / output.losses.clamp(min=torch.finfo(output.losses.dtype).tiny)
     if learner.centred_derivatives:
         derivatives = derivatives - collectives.total(derivatives.sum()) / batch.instances
+    if learner.shared_derivatives is not None:
+        assert output is not None, _KNOWN
+        features = output.features.unflatten(0, (len(derivatives), -1)).mean(dim=1)
+        derivatives = learner.shared_derivatives.follow(features, derivatives)
     return derivatives
 
 

@@ -57,6 +57,7 @@ from bdw.run_copy import RunCopy
 from bdw.run_directory import RunDirectory
 from bdw.run_results import are_written, write_results
 from bdw.running_direction import RunningDirection
+from bdw.shared_derivatives import SharedDerivatives
 from bdw.train_step import Learner
 from bdw.trajectory import Trajectory
 from bdw.usefulness import planted_auroc
@@ -410,10 +411,12 @@ class Trainer:
             meta_loss=self.pace.meta_loss,
             randomness=randomness,
             target_updates_statistics=config.meta.target_updates_statistics,
+            target_uses_running_statistics=config.meta.target_statistics == "running",
             direction=RunningDirection(config.meta.direction_momentum),
             head_alone=config.meta.direction_parameters == "head",
             relative_derivatives=config.meta.relative_derivatives,
             centred_derivatives=config.meta.centred_derivatives,
+            shared_derivatives=SharedDerivatives(len(problem.source)) if config.meta.shared_derivatives else None,
             tangent_views=config.weighter.tangent_views,
             evidence=Evidence(len(self.problem.source)) if config.output.diagnose_signal else None,
             clock=WeightingClock(self.device),
@@ -484,11 +487,12 @@ def check(config: RunConfig) -> None:
             f"meta_every: {config.weighter.meta_every} cannot work with weighter {config.weighter.weighter!r}: the "
             "weights of a step follow from its own meta-gradient; allowed: 1"
         )
-    if weighters.learns(config.weighter) is Learns.BEFORE_UPDATE and config.meta.relative_derivatives:
-        raise InputError(
-            f"relative_derivatives: cannot work with weighter {config.weighter.weighter!r}, which asks for derivatives "
-            "before the losses are known; allowed: false"
-        )
+    for field, what in (("relative_derivatives", "losses"), ("shared_derivatives", "features")):
+        if weighters.learns(config.weighter) is Learns.BEFORE_UPDATE and getattr(config.meta, field):
+            raise InputError(
+                f"{field}: cannot work with weighter {config.weighter.weighter!r}, which asks for derivatives before "
+                f"the {what} are known; allowed: false"
+            )
     num_views = pretext.build(config.model.pretext).num_views
     if (config.weighter.tangent_views or 1) > num_views:
         raise InputError(

@@ -127,7 +127,7 @@ def _end_of_epoch(trainer: Trainer, epoch: int, seed: int) -> float:
     weighter.load_state_dict(random_weighter(len(mask.kept), seed).state_dict())
     mask.kept.fill_(True)
     mask.pruned_at_epoch.zero_()
-    totals = EpochTotals(1, BATCH, 0, 1.0, 0.5, 1.0, 1.0)
+    totals = EpochTotals(1, BATCH, 0, 1.0, 0.5, 1.0, 1.0, 0.0)
     trainer._train = lambda epoch: totals  # type: ignore[method-assign]
     try:
         began = time.perf_counter()

@@ -19,6 +19,8 @@ class PretextOutput(NamedTuple):
     """(k,) loss of every instance, averaged over its views."""
     hits: Tensor | None
     """(k,) share of its views solved, without gradient; none where a task knows no right and wrong."""
+    features: Tensor
+    """(k * views, d) what the encoder made of the views, without gradient; an instance's views follow one another."""
 
 
 class PretextTask(Protocol):
@@ -42,7 +44,7 @@ class PretextTask(Protocol):
         """
 
     def solve(self, encoder: nn.Module, head: nn.Module, views: tuple[Tensor, ...]) -> PretextOutput:
-        """Losses and hits per instance; the losses may depend on each other through batch norm."""
+        """Losses, hits and features; the losses may depend on each other through batch norm."""
 
 
 class PretextModel(nn.Module):
@@ -55,7 +57,7 @@ class PretextModel(nn.Module):
         self.head = task.head(encoder.feature_dim, encoder.image_shape)
 
     def forward(self, views: tuple[Tensor, ...]) -> PretextOutput:
-        """Losses and hits (k,) of the instances behind these views."""
+        """Losses and hits (k,) of the instances behind these views, and their features."""
         return self.task.solve(self.encoder, self.head, views)
 
 

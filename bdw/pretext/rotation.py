@@ -43,10 +43,11 @@ class Rotation:
     def solve(self, encoder: nn.Module, head: nn.Module, views: tuple[Tensor, ...]) -> PretextOutput:
         """Losses (k,): mean cross-entropy of an instance's views; hits (k,): share of angles recognised."""
         images, angles = views
-        logits = head(encoder(images))
+        features = encoder(images)
+        logits = head(features)
         losses = functional.cross_entropy(logits, angles.flatten(), reduction="none").view(angles.shape).mean(dim=1)
         hits = (logits.detach().argmax(dim=1).view(angles.shape) == angles).to(logits.dtype).mean(dim=1)
-        return PretextOutput(losses, hits)
+        return PretextOutput(losses, hits, features.detach())
 
 
 def _turned(images: Tensor) -> Tensor:

@@ -43,12 +43,13 @@ class VariationalAutoEncoder:
     def solve(self, encoder: nn.Module, head: nn.Module, views: tuple[Tensor, ...]) -> PretextOutput:
         """Losses (k,); no hits."""
         images, noise = views
-        drawn = head(encoder(images), noise)
+        features = encoder(images)
+        drawn = head(features, noise)
         errors = functional.mse_loss(drawn.pixels, images.flatten(1), reduction="none").sum(dim=1)
         # Forward mode goes through Python for sums and products of a tensor that has a tangent with one that has none,
         # which costs more than this small net: hence mse_loss, expm1 and a factor inside an addition.
         twice_divergence = drawn.mean.square() + torch.expm1(drawn.log_variance) - drawn.log_variance
-        return PretextOutput(torch.add(errors, twice_divergence.sum(dim=1), alpha=0.5), None)
+        return PretextOutput(torch.add(errors, twice_divergence.sum(dim=1), alpha=0.5), None, features.detach())
 
 
 class _Drawn(NamedTuple):
