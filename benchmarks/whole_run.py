@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import torch
 import tyro
 
@@ -25,6 +24,7 @@ from bdw.config import RunConfig
 from bdw.trainer import iterate
 from benchmarks.harness import provenance, write_result
 from benchmarks.methods import LEARNING
+from benchmarks.subsets import final_scores
 from sweeps.methods import Method, chosen
 
 ROTNET, STOPPED, SUBSET = "RotNet", "RotNet, stopped at BDW's time", "RotNet, random subset of the kept size"
@@ -135,7 +135,6 @@ def _run(config: RunConfig) -> Run:
     began = time.process_time()
     reports = list(iterate(config.replace(run_dir=folder)))
     processor_seconds = time.process_time() - began
-    results = pq.read_table(Path(folder) / "results.parquet").to_pylist()
     seconds = 0.0
     curve = []
     for report in reports:
@@ -148,7 +147,7 @@ def _run(config: RunConfig) -> Run:
         processor_seconds=round(processor_seconds, 2),
         instances=reports[-1].instances_seen,
         kept_fraction=reports[-1].kept_fraction,
-        accuracy=next(row["value"] for row in results if row["metric"] == "accuracy"),
+        accuracy=final_scores(folder)["accuracy"],
         curve=curve,
     )
 

@@ -21,6 +21,16 @@ def shared_data() -> Path:
     return root
 
 
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where benchmarks that are run within the test keep their results."""
+    from benchmarks import harness
+
+    monkeypatch.setattr(harness, "RESULTS", tmp_path / "benchmarks" / "results")
+    harness.RESULTS.mkdir(parents=True)
+    return harness.RESULTS
+
+
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
     """A Ray of the tests' own on this machine, with seats for four busy processes; gone when the tests are."""

@@ -33,13 +33,6 @@ def test_a_result_does_not_say_where_the_data_lay(tmp_path: Path, monkeypatch: p
     assert written == {"command": "python -m x --data-root DIR", "arguments": {"data_root": "DIR", "seeds": [0]}}
 
 
-@pytest.fixture
-def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(harness, "RESULTS", tmp_path / "benchmarks" / "results")
-    harness.RESULTS.mkdir(parents=True)
-    return harness.RESULTS
-
-
 def test_planted_junk_says_what_a_visit_tells(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     planted_junk.main(planted_junk.Arguments(methods=("BDW meta_loss=pretext",), seeds=1, epochs=2, save="x"))
     (run,) = json.loads((results / "x.json").read_text())["runs"]
