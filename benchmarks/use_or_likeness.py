@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import tyro
+from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from bdw.config import RunConfig
@@ -71,14 +72,17 @@ def main(arguments: Arguments) -> None:
 
 
 def measured(arguments: Arguments, target: str, seed: int, folder: str) -> Rows:
-    """A row for each domain: its mean weight by method, and what training on it alone reached for the target."""
+    """A row for each domain: what training on it alone reached for the target, and by method how far the mean weight of
+    its images lies above that of all, in standard deviations over images."""
     config = _config(arguments, target, seed).replace(cache_dir=f"{folder}/packed")
     with tempfile.TemporaryDirectory(dir=folder) as own:
         problem = load(config.data, Path(own))
         kinds = problem.source.planted_kinds
         assert kinds is not None, "the target is a member of the mixture"
         methods = chosen(arguments.methods, LEARNING)
-        weights = {each.name: mean_weights(config.replace(**each.fields), problem, own)[0] for each in methods}
+        weights = {
+            each.name: _standardised(mean_weights(config.replace(**each.fields), problem, own)[0]) for each in methods
+        }
         # The target leaves its own images out of the source, so that its domain may be the rarest.
         size = min(int((kinds == domain).sum()) for domain in arguments.domains)
         rows = []
@@ -86,14 +90,19 @@ def measured(arguments: Arguments, target: str, seed: int, folder: str) -> Rows:
             members = np.random.default_rng([seed, len(kinds)]).permutation(np.flatnonzero(kinds == domain))
             use = trained_on(np.sort(members[:size]), config, problem, own)
             means = {name: round(float(values[kinds == domain].mean()), 5) for name, values in weights.items()}
-            rows.append({"target": target, "seed": seed, "domain": domain, **use, "mean_weight": means})
+            rows.append({"target": target, "seed": seed, "domain": domain, **use, "standardised_weight": means})
             print(
                 f"{target:12} seed {seed}  on {domain:12} {size:>5} images {use['seconds']:6.1f} s  accuracy "
-                f"{100 * use['accuracy']:5.2f} %  pretext loss {use['pretext_loss']:.3f}  mean weights "
-                + "  ".join(f"{value:.3f}" for value in means.values()),
+                f"{100 * use['accuracy']:5.2f} %  pretext loss {use['pretext_loss']:.3f}  weights "
+                + "  ".join(f"{value:+.2f}" for value in means.values()),
                 flush=True,
             )
     return rows
+
+
+def _standardised(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    # The scale differs by orders of magnitude between methods and seeds; seeds are averaged.
+    return np.asarray((weights - weights.mean()) / (weights.std() or 1.0))
 
 
 def _config(arguments: Arguments, target: str, seed: int) -> RunConfig:
@@ -128,7 +137,9 @@ def correlations(runs: Rows) -> dict[str, Any]:
     found = []
     for target, own in pd.DataFrame(runs).groupby("target", sort=False):
         uses = own.groupby("domain", sort=False)[list(USES)].mean() * pd.Series(USES)
-        weights = pd.DataFrame(own["mean_weight"].tolist(), index=own["domain"]).groupby(level=0, sort=False).mean()
+        weights = (
+            pd.DataFrame(own["standardised_weight"].tolist(), index=own["domain"]).groupby(level=0, sort=False).mean()
+        )
         weights["likeness"] = (weights.index == target).astype(float)
         for name, values in weights.items():
             row: dict[str, Any] = {"target": target, "by": name}

@@ -16,7 +16,7 @@ def rows(weights: list[float], accuracies: list[float], losses: list[float]) -> 
     """Of the target d0, one seed above and one below these accuracies."""
     return [
         {
-            "target": "d0", "seed": seed, "domain": f"d{i}", "mean_weight": {"m": weight},
+            "target": "d0", "seed": seed, "domain": f"d{i}", "standardised_weight": {"m": weight},
             "accuracy": accuracy + 0.01 * (2 * seed - 1), "pretext_loss": loss,
         }
         for seed in (0, 1)
@@ -53,6 +53,8 @@ def test_every_domain_is_trained_on_alone_and_alike(
     assert steps[0] > 64
     assert steps[1] == 2 * steps[0]
     assert len({run["pretext_loss"] for run in saved["runs"]}) == 4
+    weights = [run["standardised_weight"]["BDW meta_loss=pretext"] for run in saved["runs"]]
+    assert min(weights) < 0 < max(weights) < 2, "in standard deviations, about the mean"
     assert [row["by"] for row in saved["correlations"]] == ["BDW meta_loss=pretext", "likeness"]
     assert "unknown" in capsys.readouterr().out, "likeness of other domains"
 
