@@ -49,7 +49,8 @@ class Arguments(CellArguments):
     kept: float = 0.3
     """Share of the source to keep."""
     epochs: int = 10
-    """Of every run but that on the whole source, which makes do with the kept share of them."""
+    """Of every run but that on the whole source, which makes do with the kept share of them, rounded: its instances are
+    as many where that is a whole number."""
     source: str = "imagenet-mini"
     """For a mixture that holds the target it is known what is useful, and an oracle is trained as well."""
     max_source: int = 3000
