@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from bdw.tangent_rules import TangentRules
+
 # torch loads these at the first dual tensor of a process, with a warning about its own use of torch.jit.script that no
 # user of ours can act on; loading them here keeps it away from them.
 with warnings.catch_warnings(), contextlib.suppress(ImportError):
@@ -45,7 +47,7 @@ def instance_directional_derivatives(
     if unknown:
         raise KeyError(f"direction names parameters that are not in params: {sorted(unknown)}")
     # Dual tensors instead of torch.func.jvp: the same numbers, about a tenth less time in eager mode.
-    with torch.no_grad(), forward_ad.dual_level():
+    with torch.no_grad(), forward_ad.dual_level(), TangentRules():
         duals = {
             name: forward_ad.make_dual(value.detach(), direction[name]) if name in direction else value.detach()
             for name, value in params.items()

@@ -20,7 +20,7 @@ LAYERS = [
     "data", "encoders", "image_table",
     "pretext", "replication", "meta_loss",
     "weights_file", "lazy_momentum", "weighters",
-    "meta_gradient", "layer_tangents", "running_direction", "shared_derivatives", "pruning",
+    "tangent_rules", "meta_gradient", "layer_tangents", "running_direction", "shared_derivatives", "pruning",
     "train_step", "pilot", "epoch_training", "forecast", "diagnosis",
     "evaluation",
     "trajectory", "checkpoint", "mirror", "run_directory", "run_copy", "run_state", "export",
