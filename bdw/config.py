@@ -195,9 +195,6 @@ class MetaConfig:
     shared_derivatives: bool = False
     """Give every image the derivative that a regression on the encoder's features predicts for it, so that images that
     look alike share their evidence: one visit's is mostly noise. Not in the paper."""
-    target_statistics: Literal["batch", "running"] = "batch"
-    """What batch norm normalises target batches by: their own statistics, as in the paper, or the `running` ones of the
-    source, which show them to the encoder as it sees them among source images."""
     target_updates_statistics: bool = False
     """Let target batches move batch norm's running statistics, as the authors' code does."""
 
@@ -206,12 +203,6 @@ class MetaConfig:
         _require(0 <= self.direction_momentum < 1, "direction_momentum", self.direction_momentum, "0 <= value < 1")
         for name, letter in (("shots", " (N)"), ("queries", " (Q)"), ("target_batch", "")):
             _require(getattr(self, name) >= 1, name + letter, getattr(self, name), "at least 1 image")
-        _require(
-            not (self.target_updates_statistics and self.target_statistics == "running"),
-            "target_updates_statistics",
-            self.target_updates_statistics,
-            "false where target_statistics is 'running': batches normalised by them cannot move them",
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

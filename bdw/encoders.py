@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
-import torchvision
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock
+from torch.utils.checkpoint import checkpoint
+from torchvision.models.resnet import BasicBlock, ResNet
 
 from bdw.errors import InputError, unknown_option
 
@@ -108,11 +108,35 @@ def _small_resnet(channels: int, size: int) -> Encoder:
     return Encoder(SmallResNet(channels, width=16), channels, 64, (channels, size, size))
 
 
-def _torchvision_resnet(constructor: Callable[..., nn.Module]) -> Callable[[int, int], Encoder]:
+class _TorchvisionResNet(ResNet):  # type: ignore[misc]
+    """torchvision's, whose first norm and pooling can be computed again for the backward pass instead of kept.
+
+    They are a quarter of what a forward pass keeps, and a hundredth of its work.
+    """
+
+    recomputes = False
+
+    def forward(self, images: Tensor) -> Tensor:
+        """As torchvision's."""
+        maps = self.conv1(images)
+        if self.recomputes and torch.is_grad_enabled():
+            maps = checkpoint(self._pooled, maps, use_reentrant=False, preserve_rng_state=False)
+        else:
+            maps = self._pooled(maps)
+        maps = self.layer4(self.layer3(self.layer2(self.layer1(maps))))
+        features: Tensor = self.fc(torch.flatten(self.avgpool(maps), 1))
+        return features
+
+    def _pooled(self, maps: Tensor) -> Tensor:
+        pooled: Tensor = self.maxpool(self.relu(self.bn1(maps)))
+        return pooled
+
+
+def _torchvision_resnet(blocks: list[int]) -> Callable[[int, int], Encoder]:
     def build(channels: int, size: int) -> Encoder:
         if channels not in (1, 3):
             raise InputError(f"encoder: torchvision's ResNets take 1 or 3 channels; the source has {channels}")
-        backbone = constructor(weights=None)
+        backbone = _TorchvisionResNet(BasicBlock, blocks)
         head = backbone.fc
         assert isinstance(head, nn.Linear)
         backbone.fc = nn.Identity()
@@ -123,8 +147,8 @@ def _torchvision_resnet(constructor: Callable[..., nn.Module]) -> Callable[[int,
 
 _BUILDERS: dict[str, Callable[[int, int], Encoder]] = {
     "mlp": _mlp,
-    "resnet18": _torchvision_resnet(torchvision.models.resnet18),
-    "resnet34": _torchvision_resnet(torchvision.models.resnet34),
+    "resnet18": _torchvision_resnet([2, 2, 2, 2]),
+    "resnet34": _torchvision_resnet([3, 4, 6, 3]),
     "small_cnn": _small_cnn,
     "small_resnet": _small_resnet,
 }
@@ -155,7 +179,11 @@ def untouched_statistics(model: nn.Module) -> Iterator[None]:
     Target batches and tangent passes must not move them (DESIGN, "batch statistics in the meta pass"); without
     `track_running_stats` batch norm neither reads nor writes its buffers.
     """
-    norms = _tracking_norms(model)
+    norms = [
+        module
+        for module in model.modules()
+        if isinstance(module, torch.nn.modules.batchnorm._NormBase) and module.track_running_stats
+    ]
     for norm in norms:
         norm.track_running_stats = False
     try:
@@ -166,21 +194,16 @@ def untouched_statistics(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def running_statistics(model: nn.Module) -> Iterator[None]:
-    """Normalise by the running statistics, as in evaluation, and leave them as they are; all else as in training."""
-    norms = [norm for norm in _tracking_norms(model) if norm.training]
-    for norm in norms:
-        norm.training = False
+def recomputed_stem(model: nn.Module) -> Iterator[None]:
+    """Within, forward passes with a graph keep less and backward passes compute it again; the numbers are the same.
+
+    For ResNets; the backward pass has to be within, too, and in it batch norm must not move its running statistics.
+    """
+    resnets = [module for module in model.modules() if isinstance(module, _TorchvisionResNet)]
+    for resnet in resnets:
+        resnet.recomputes = True
     try:
         yield
     finally:
-        for norm in norms:
-            norm.training = True
-
-
-def _tracking_norms(model: nn.Module) -> list[torch.nn.modules.batchnorm._NormBase]:
-    return [
-        module
-        for module in model.modules()
-        if isinstance(module, torch.nn.modules.batchnorm._NormBase) and module.track_running_stats
-    ]
+        for resnet in resnets:
+            resnet.recomputes = False

@@ -6,6 +6,7 @@ it (L2RW: the look-ahead has weights 0, the update has those that follow from it
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from bdw import collectives
-from bdw.encoders import running_statistics, untouched_statistics
+from bdw.encoders import recomputed_stem, untouched_statistics
 from bdw.evidence import Evidence
 from bdw.layer_tangents import SMALLEST_WEIGHT, LayerTangents, layers_of
 from bdw.meta_gradient import instance_directional_derivatives, weight_gradient
@@ -65,8 +66,6 @@ class Learner:
     """None where the weighter never learns."""
     randomness: Randomness
     target_updates_statistics: bool = False
-    target_uses_running_statistics: bool = False
-    """Normalise target batches by the source's running statistics instead of their own."""
     direction: RunningDirection = field(default_factory=RunningDirection)
     """What instances' gradients are compared with."""
     head_alone: bool = False
@@ -157,6 +156,7 @@ def weighted_update(learner: Learner, views: tuple[Tensor, ...], weights: Tensor
     # DistributedDataParallel averages over the workers, the equation sums over them: hence the factor.
     (weighted / instances if collectives.size() == 1 else weighted * (collectives.size() / instances)).backward()
     learner.optimiser.step()
+    learner.optimiser.zero_grad()  # here, so that the meta pass has their memory
     return PretextOutput(output.losses.detach(), output.hits, output.features)
 
 
@@ -170,13 +170,12 @@ def meta_direction(learner: Learner) -> tuple[dict[str, Tensor], Tensor]:
     assert meta_loss is not None, "a weighter that learns needs a meta-loss"
     batch = meta_loss.draw(learner.randomness)
     parameters = learner.compared_parameters
-    if learner.target_updates_statistics or not learner.has_statistics:
+    with contextlib.ExitStack() as stack:
+        if learner.has_statistics and not learner.target_updates_statistics:
+            stack.enter_context(untouched_statistics(learner.model))
+            stack.enter_context(recomputed_stem(learner.model))
         loss = meta_loss(learner.model, batch)
-    else:
-        normalised = running_statistics if learner.target_uses_running_statistics else untouched_statistics
-        with normalised(learner.model):
-            loss = meta_loss(learner.model, batch)
-    gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+        gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
     direction = {name: g for name, g in zip(parameters, gradients, strict=True) if g is not None}
     collectives.mean_in_place(list(direction.values()))
     if learner.evidence is not None:

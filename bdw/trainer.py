@@ -411,7 +411,6 @@ class Trainer:
             meta_loss=self.pace.meta_loss,
             randomness=randomness,
             target_updates_statistics=config.meta.target_updates_statistics,
-            target_uses_running_statistics=config.meta.target_statistics == "running",
             direction=RunningDirection(config.meta.direction_momentum),
             head_alone=config.meta.direction_parameters == "head",
             relative_derivatives=config.meta.relative_derivatives,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import torch
 import torchvision
-from torch import nn
+from torch import Tensor, nn
 
 from bdw import encoders
 from bdw.errors import InputError
@@ -56,3 +58,26 @@ def test_an_unknown_name_is_refused() -> None:
         encoders.build("resnet81", 3, 16)
     with pytest.raises(InputError, match="1 or 3 channels"):
         encoders.build("resnet18", 4, 16)
+
+
+def test_a_recomputed_stem_gives_the_same_gradients_and_keeps_less() -> None:
+    torch.manual_seed(0)
+    encoder = encoders.build("resnet18", 3, 32).train()
+    images = torch.randn(4, 3, 32, 32)
+    statistics = [value.clone() for value in encoder.buffers()]
+    gradients, kept = [], []
+    for context in (contextlib.nullcontext(), encoders.recomputed_stem(encoder)):
+        sizes: list[int] = []
+
+        def pack(tensor: Tensor, sizes: list[int] = sizes) -> Tensor:
+            sizes.append(tensor.numel())
+            return tensor
+
+        with encoders.untouched_statistics(encoder), context:
+            with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+                loss = encoder(images).square().sum()
+            gradients.append(torch.autograd.grad(loss, list(encoder.parameters())))
+        kept.append(sum(sizes))
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+    assert kept[1] < kept[0]
+    assert all(torch.equal(a, b) for a, b in zip(statistics, encoder.buffers(), strict=True))

@@ -127,7 +127,7 @@ FIT_FLAGS = [
     "pretext", "prune", "pruned-for", "queries", "record-trajectory", "relative-derivatives", "report", "resume",
     "run-dir", "seed", "settled-epochs", "shared-derivatives", "shots", "source", "start-timeout", "step-timeout", "storage-path",
     "storage-patience", "tangent-views", "target",
-    "target-batch", "target-fraction", "target-statistics", "target-updates-statistics", "time-budget", "validation-fraction", "ways",
+    "target-batch", "target-fraction", "target-updates-statistics", "time-budget", "validation-fraction", "ways",
     "weight-decay", "weight-gradient-clip", "weight-lr", "weight-momentum", "weighter", "weights-file",
 ]  # fmt: skip
 
