@@ -46,8 +46,8 @@ class Arguments:
     """The older revision: a commit, branch or tag."""
     head: str | None = None
     """The newer one; default: the files of this checkout as they are, changes included."""
-    rounds: int = 5
-    """How often each run is made; the revisions take turns."""
+    rounds: int = 7
+    """How often each run is made; the revisions take turns. With fewer, chance alone may say slower."""
     epochs: int = 4
     """Of every run; the first is left out of the seconds of steps."""
     tolerance: float = 1.15
