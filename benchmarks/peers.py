@@ -166,7 +166,7 @@ def problem(setting_name: str, meta_loss: str, seed: int, dtype: torch.dtype = t
     assert learner.meta_loss is not None
     target = tuple(t.to(dtype) if t.is_floating_point() else t for t in learner.meta_loss.draw(learner.randomness))
     views = model.task.views(batch.images, learner.randomness["views"])
-    weights = torch.rand(setting.batch, device=device, dtype=dtype)
+    weights = torch.rand(setting.batch, device=device).to(dtype)
     weighted_update(learner, views, weights, batch.instances)
     return Problem(learner, batch, views, weights, Losses(model, learner.meta_loss, target))
 
