@@ -125,8 +125,8 @@ FIT_FLAGS = [
     "max-train-per-class", "measure", "meta-every", "meta-loss", "min-kept", "min-workers", "momentum",
     "monitors", "nearest-beta", "nearest-search", "neighbours", "normalise-weights", "num-workers", "preset",
     "pretext", "prune", "pruned-for", "queries", "record-trajectory", "relative-derivatives", "report", "resume",
-    "run-dir", "seed", "settled-epochs", "shared-derivatives", "shots", "source", "start-timeout", "step-timeout", "storage-path",
-    "storage-patience", "tangent-views", "target",
+    "run-dir", "seed", "settled-epochs", "shared-derivatives", "shots", "source", "start-timeout", "step-timeout",
+    "storage-path", "storage-patience", "tangent-views", "target",
     "target-batch", "target-fraction", "target-updates-statistics", "time-budget", "validation-fraction", "ways",
     "weight-decay", "weight-gradient-clip", "weight-lr", "weight-momentum", "weighter", "weights-file",
 ]  # fmt: skip
