@@ -194,6 +194,19 @@ def untouched_statistics(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def constant(model: nn.Module) -> Iterator[None]:
+    """Within, no gradient goes into the model's parameters, so that a forward pass keeps nothing for one."""
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in learning:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)
+
+
+@contextmanager
 def recomputed_stem(model: nn.Module) -> Iterator[None]:
     """Within, forward passes with a graph keep less and backward passes compute it again; the numbers are the same.
 

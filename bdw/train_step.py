@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from bdw import collectives
-from bdw.encoders import recomputed_stem, untouched_statistics
+from bdw.encoders import constant, recomputed_stem, untouched_statistics
 from bdw.evidence import Evidence
 from bdw.layer_tangents import SMALLEST_WEIGHT, LayerTangents, layers_of
 from bdw.meta_gradient import instance_directional_derivatives, weight_gradient
@@ -106,8 +106,9 @@ class Learner:
 
     @property
     def takes_all_views(self) -> bool:
-        """Whether the tangent pass sees all views: as many as there are is no subset, and nothing is drawn for it."""
-        return self.tangent_views is None or self.tangent_views == self.model.task.num_views
+        """Whether the tangent pass sees all views: as many as there are is no subset, and nothing is drawn for it. The
+        head's tangents need no pass through the encoder, so that a subset would save nothing."""
+        return self.head_alone or self.tangent_views is None or self.tangent_views == self.model.task.num_views
 
 
 def train_step(learner: Learner, batch: SourceBatch, *, learn: bool = True) -> StepMeasurements:
@@ -136,11 +137,15 @@ def train_step(learner: Learner, batch: SourceBatch, *, learn: bool = True) -> S
             factors = sample.weights.detach().to(output.losses) * (collectives.size() / batch.instances)
             derivatives = tangents.derivatives(direction, factors)
         else:
-            theta = {name: value.detach().clone() for name, value in learner.parameters.items()}
+            wanted = learner.compared_parameters if learner.head_alone else learner.parameters
+            theta = {name: value.detach().clone() for name, value in wanted.items()}
             output = weighted_update(learner, views, sample.weights, batch.instances)
             learner.clock.start()
             direction, meta_loss = meta_direction(learner)
-            derivatives = view_derivatives(learner.model, _tangent_views(learner, views), theta, direction)
+            if learner.head_alone:
+                derivatives = head_derivatives(learner.model, output.features, views, theta, direction)
+            else:
+                derivatives = view_derivatives(learner.model, _tangent_views(learner, views), theta, direction)
         update_weights(learner, batch, sample, _compared(learner, batch, derivatives, output))
         learner.clock.stop()
     else:
@@ -174,6 +179,8 @@ def meta_direction(learner: Learner) -> tuple[dict[str, Tensor], Tensor]:
         if learner.has_statistics and not learner.target_updates_statistics:
             stack.enter_context(untouched_statistics(learner.model))
             stack.enter_context(recomputed_stem(learner.model))
+        if learner.head_alone:
+            stack.enter_context(constant(learner.model.encoder))
         loss = meta_loss(learner.model, batch)
         gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
     direction = {name: g for name, g in zip(parameters, gradients, strict=True) if g is not None}
@@ -193,11 +200,29 @@ def view_derivatives(
         )
 
 
+def head_derivatives(
+    model: PretextModel,
+    features: Tensor,
+    views: tuple[Tensor, ...],
+    before: dict[str, Tensor],
+    direction: dict[str, Tensor],
+) -> Tensor:
+    """The same (m,) for a direction in the head's parameters alone, from the training pass's features: nothing passes
+    through the encoder again."""
+
+    def losses(params: dict[str, Tensor]) -> Tensor:
+        own = {name.removeprefix(_HEAD): value for name, value in params.items()}
+        return model.task.solve(lambda _: features, lambda *inputs: functional_call(model.head, own, inputs), views)[0]
+
+    return instance_directional_derivatives(losses, before, direction)
+
+
+_HEAD = "head."
 _KNOWN = "checked with the config: losses and features are known where weights learn after the update"
 
 
 def _is_head(name: str) -> bool:
-    return name.startswith("head.")
+    return name.startswith(_HEAD)
 
 
 def _tangent_views(learner: Learner, views: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +43,9 @@ class PretextTask(Protocol):
         view, so without batch norm.
         """
 
-    def solve(self, encoder: nn.Module, head: nn.Module, views: tuple[Tensor, ...]) -> PretextOutput:
+    def solve(
+        self, encoder: Callable[[Tensor], Tensor], head: Callable[..., Any], views: tuple[Tensor, ...]
+    ) -> PretextOutput:
         """Losses, hits and features; the losses may depend on each other through batch norm."""
 
 

@@ -3,6 +3,9 @@ rotations", ICLR 2018): which of four right angles was the image turned by?"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -40,7 +43,9 @@ class Rotation:
         rows = torch.arange(len(angles), device=angles.device).unsqueeze(1) * angles.shape[1] + drawn
         return images[rows.flatten()], angles.gather(1, drawn)
 
-    def solve(self, encoder: nn.Module, head: nn.Module, views: tuple[Tensor, ...]) -> PretextOutput:
+    def solve(
+        self, encoder: Callable[[Tensor], Tensor], head: Callable[..., Any], views: tuple[Tensor, ...]
+    ) -> PretextOutput:
         """Losses (k,): mean cross-entropy of an instance's views; hits (k,): share of angles recognised."""
         images, angles = views
         features = encoder(images)

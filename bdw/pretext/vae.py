@@ -4,7 +4,8 @@ to draw the image again? The pretext task of the BDW paper's Table 1."""
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +41,9 @@ class VariationalAutoEncoder:
         del count, generator
         return views
 
-    def solve(self, encoder: nn.Module, head: nn.Module, views: tuple[Tensor, ...]) -> PretextOutput:
+    def solve(
+        self, encoder: Callable[[Tensor], Tensor], head: Callable[..., Any], views: tuple[Tensor, ...]
+    ) -> PretextOutput:
         """Losses (k,); no hits."""
         images, noise = views
         features = encoder(images)
