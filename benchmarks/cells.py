@@ -1,4 +1,5 @@
-"""Benchmarks whose work falls into targets and seeds: in several processes, kept after each, continued later."""
+"""Benchmarks whose work falls into targets, or methods, and seeds: in several processes, kept after each, continued
+later."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 
@@ -24,45 +25,47 @@ class CellArguments:
 
     data_root: str
     """Folder with the data sets as .npz files."""
-    targets: tuple[str, ...]
-    """Target domains."""
     seeds: tuple[int, ...] = (0, 1, 2)
     workers: int = 1
-    """Processes, each with a target and a seed at a time; they share a folder of packed images."""
+    """Processes, each with a target (or method) and a seed at a time."""
     save: str | None = None
-    """Keep the result in benchmarks/results under this name; written after every target and seed."""
+    """Keep the result in benchmarks/results under this name; written after every target (or method) and seed."""
     resume: bool = False
-    """Continue the result of that name, with more targets or seeds if these were added."""
+    """Continue the result of that name, with more targets (or methods) or seeds if these were added."""
 
 
 C = TypeVar("C", bound=CellArguments)
 
-_FREE = ("data_root", "targets", "seeds", "workers", "save", "resume")
-"""Arguments that may differ between runs of one result."""
+_FREE = ("data_root", "seeds", "workers", "save", "resume")
+"""Arguments that may differ between runs of one result, besides what the work falls into."""
 
 
 def work_through(
-    arguments: C, measure: Callable[[C, str, int, str], Rows], summarise: Callable[[Rows], dict[str, Any]]
+    arguments: C,
+    measure: Callable[[C, str, int, str], Rows],
+    summarise: Callable[[Rows], dict[str, Any]],
+    by: Literal["targets", "methods"] = "targets",
 ) -> Rows:
-    """The rows of `measure(arguments, target, seed, folder)` for every target with every seed.
+    """The rows of `measure(arguments, target, seed, folder)` for every target (or method) with every seed.
 
-    Each row says its `target` and `seed`. The folder is the same for all, and gone afterwards. If the arguments say so
-    the rows so far are saved with what `summarise` makes of them as soon as there are more.
+    The arguments have the targets under the name `by`, and each row says its `target` (or `method`) and `seed`. The
+    folder is the same for all, and gone afterwards. If the arguments say so the rows so far are saved with what
+    `summarise` makes of them as soon as there are more.
 
     Raises:
         InputError: values that cannot work, or a result to continue that was made with other settings.
     """
-    for name in ("targets", "seeds"):
+    for name in (by, "seeds"):
         if not getattr(arguments, name):
             raise InputError(f"{name}: none were given; allowed: at least one")
     if arguments.workers < 1:
         raise InputError(f"workers: {arguments.workers!r} cannot work; allowed: at least 1")
-    settings = {name: value for name, value in vars(arguments).items() if name not in _FREE}
+    settings = {name: value for name, value in vars(arguments).items() if name not in (by, *_FREE)}
     runs = _runs_so_far(arguments, settings) if arguments.resume else []
-    done = {(run["target"], run["seed"]) for run in runs}
+    done = {(run[by.removesuffix("s")], run["seed"]) for run in runs}
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        cells = [(arguments, target, seed, folder) for seed in arguments.seeds for target in arguments.targets]
+        cells = [(arguments, one, seed, folder) for seed in arguments.seeds for one in getattr(arguments, by)]
         todo = [cell for cell in cells if cell[1:3] not in done]
         for rows in _measured(measure, todo, arguments.workers):
             runs += rows

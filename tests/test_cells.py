@@ -69,6 +69,25 @@ def test_a_result_of_other_settings_is_not_continued(arguments: Arguments) -> No
     assert len(calls(arguments)) == 4
 
 
+@dataclass(frozen=True, kw_only=True)
+class MethodArguments(CellArguments):
+    methods: tuple[str, ...] = ("p", "q")
+
+
+def test_work_falls_into_methods_as_well(results: Path) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def measure_method(arguments: MethodArguments, method: str, seed: int, folder: str) -> Rows:
+        asked.append((method, seed))
+        return [{"method": method, "seed": seed}]
+
+    one = MethodArguments(data_root="some folder", methods=("p",), seeds=(0,), save="x")
+    work_through(one, measure_method, lambda runs: {}, by="methods")
+    more = MethodArguments(data_root="some folder", seeds=(0,), save="x", resume=True)
+    work_through(more, measure_method, lambda runs: {}, by="methods")
+    assert asked == [("p", 0), ("q", 0)]
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
