@@ -34,6 +34,7 @@ from bdw.pretext.rotation import Rotation
 from bdw.pruning import KeepMask
 from bdw.randomness import Randomness
 from bdw.replication import replicated
+from bdw.shared_derivatives import SharedDerivatives
 from bdw.train_step import Learner, SourceBatch, train_step
 from bdw.trainer import Trainer
 from bdw.weighters import Weighter, WeightSample
@@ -299,6 +300,26 @@ def test_rank_0s_clock_decides_for_all_on_a_time_budget(
     )  # fmt: skip
     for result in _on_workers(2, tmp_path / "results", _on_a_budget, config.flat(), rank_without_time):
         assert result == expected
+
+
+def _shared(steps: int) -> dict[str, Tensor]:
+    """Predictions of so many steps of made-up derivatives, each worker told its part; the parts together."""
+    generator, shared, found = torch.Generator().manual_seed(0), SharedDerivatives(50.0), []
+    for _ in range(steps):
+        features = torch.randn(K, 5, generator=generator, dtype=torch.float64)
+        said = features[:, 0] + torch.randn(K, generator=generator, dtype=torch.float64)
+        mine = local_part(torch.arange(K), collectives.rank(), collectives.size())
+        own = shared.follow(features[mine], said[mine])
+        order = collectives.gather_rows(mine).argsort()
+        found.append(collectives.gather_rows(own)[order])
+    return {"found": torch.stack(found)}
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_many_workers_share_the_evidence_that_one_has(world: int, tmp_path: Path) -> None:
+    alone = _shared(6)["found"]
+    for result in _on_workers(world, tmp_path / "results", _shared, 6):
+        torch.testing.assert_close(result["found"], alone, rtol=1e-9, atol=1e-12)
 
 
 class _StopsAfter:

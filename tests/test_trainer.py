@@ -144,8 +144,12 @@ def test_weights_fixed_at_one_without_pruning_are_plain_training_bit_for_bit(
             **{"direction_parameters": "head", "relative_derivatives": True, "centred_derivatives": True},
             **{"cdf_threshold": 0.5, "density_threshold": 0.6},
         },
+        {
+            **{"weighter": "counts", "meta_loss": "pretext", "target_batch": 16, "shared_derivatives": True},
+            **{"centred_derivatives": True, "cdf_threshold": 0.5, "density_threshold": 0.6},
+        },
     ],
-    ids=["paper", "counts"],
+    ids=["paper", "counts", "shared"],
 )
 def test_resumed_runs_end_bit_for_bit_where_undisturbed_ones_do(
     options: dict[str, Any], config: RunConfig, problem: Problem

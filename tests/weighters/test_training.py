@@ -240,9 +240,10 @@ def test_prototypes_know_nothing_of_the_head(tmp_path: Path) -> None:
             Trainer(config)
 
 
-def test_relative_derivatives_need_losses(tmp_path: Path) -> None:
-    config = RunConfig().replace(weighter="l2rw", relative_derivatives=True, run_dir=str(tmp_path / "run"))
-    with pytest.raises(InputError, match="relative_derivatives: cannot work with weighter 'l2rw'"):
+@pytest.mark.parametrize("field", ["relative_derivatives", "shared_derivatives"])
+def test_some_options_need_what_the_training_pass_finds(field: str, tmp_path: Path) -> None:
+    config = RunConfig().replace(**{"weighter": "l2rw", field: True, "run_dir": str(tmp_path / "run")})
+    with pytest.raises(InputError, match=f"{field}: cannot work with weighter 'l2rw'"):
         Trainer(config)
 
 

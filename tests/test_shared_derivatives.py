@@ -1,0 +1,120 @@
+"""Evidence shared between images that look alike, against a ridge regression and against what was planted."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+from sklearn.linear_model import Ridge
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+
+from bdw.shared_derivatives import LARGEST, NOISE, NUM_FUNCTIONS, SharedDerivatives
+
+FOR_EVER = math.inf
+
+
+def _functions(standardised: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The random functions and the constant (m, 257), drawn as the module says: the same in every run."""
+    generator = torch.Generator().manual_seed(0)
+    dim = standardised.shape[1]
+    frequencies = torch.randn(dim, NUM_FUNCTIONS, generator=generator, dtype=torch.float64).numpy() / math.sqrt(dim)
+    shifts = 2 * math.pi * torch.rand(NUM_FUNCTIONS, generator=generator, dtype=torch.float64).numpy()
+    waves = math.sqrt(2 / NUM_FUNCTIONS) * np.cos(standardised @ frequencies + shifts)
+    return np.hstack([waves, np.ones((len(waves), 1))])
+
+
+def _images(number: int, seed: int = 0, dim: int = 6) -> Tensor:
+    return torch.randn(number, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_one_step_is_a_ridge_regression_on_random_functions() -> None:
+    features, said = 3 * _images(50) + 1, _images(50, seed=1)[:, 0]
+    found = SharedDerivatives(FOR_EVER).follow(features, said)
+    standardised = ((features - features.mean(dim=0)) / features.std(dim=0, correction=0)).numpy()
+    functions, size = _functions(standardised), float(said.square().mean().sqrt())
+    votes = np.clip(said.numpy() / size, -LARGEST, LARGEST)
+    assert (np.abs(said.numpy()) > LARGEST * size).any(), "no outlier, so that their limit was not tested"
+    oracle = Ridge(alpha=NOISE, fit_intercept=False).fit(functions, votes)
+    np.testing.assert_allclose(found.numpy(), oracle.predict(functions) * size, rtol=1e-9)
+
+
+def test_images_are_alike_as_a_gaussian_of_their_distance() -> None:
+    images = _images(40).numpy()
+    waves = _functions(images)[:, :-1]
+    expected = np.exp(-cdist(images, images, "sqeuclidean") / (2 * images.shape[1]))
+    assert np.abs(waves @ waves.T - expected).max() < 5 / math.sqrt(NUM_FUNCTIONS)
+    assert np.abs(waves @ waves.T - expected).mean() < 1 / math.sqrt(NUM_FUNCTIONS)
+
+
+def _of_two_kinds(number: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Features, derivatives that are a tenth signal, and which kind an image is; a kind looks alike."""
+    generator = torch.Generator().manual_seed(seed)
+    kind = torch.rand(number, generator=generator) < 0.5
+    features = torch.randn(number, 8, generator=generator, dtype=torch.float64) + 1.5 * kind.unsqueeze(1)
+    noise = torch.randn(number, generator=generator, dtype=torch.float64)
+    return features, 0.3 * (2 * kind.double() - 1) + noise, kind
+
+
+def test_what_noise_hides_in_one_visit_is_seen_in_many() -> None:
+    shared = SharedDerivatives(2000.0)
+    for seed in range(20):
+        features, said, kind = _of_two_kinds(64, seed)
+        found = shared.follow(features, said)
+    assert roc_auc_score(kind, said) < 0.75
+    assert roc_auc_score(kind, found) > 0.97
+
+
+def test_without_signal_it_says_next_to_nothing() -> None:
+    shared = SharedDerivatives(FOR_EVER)
+    for seed in range(30):
+        features, said = _images(64, seed), _images(64, seed + 100)[:, 0]
+        found = shared.follow(features, said)
+    assert float(found.square().mean().sqrt()) < 0.25 * float(said.square().mean().sqrt())
+
+
+def test_what_is_long_past_is_forgotten() -> None:
+    fading, keeping = SharedDerivatives(128.0), SharedDerivatives(FOR_EVER)
+    for sign in (1, 1, 1, 1, -1, -1, -1, -1, -1):
+        features, _, kind = _of_two_kinds(64, seed=0)
+        said = sign * (2 * kind.double() - 1)
+        now, ever = fading.follow(features, said), keeping.follow(features, said)
+    assert float((now * said).mean()) > 0.45
+    assert float((ever * said).mean()) < 0.3
+
+
+def test_outliers_and_units_change_nothing_else() -> None:
+    features, said, _ = _of_two_kinds(64, seed=0)
+    found = SharedDerivatives(FOR_EVER).follow(features, said)
+    larger = SharedDerivatives(FOR_EVER).follow(1e3 * features - 7, 1e-9 * said)
+    torch.testing.assert_close(larger, 1e-9 * found, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_features_and_derivatives_that_never_move(dtype: torch.dtype) -> None:
+    features, said = torch.full((8, 5), 1.7, dtype=dtype), torch.zeros(8, dtype=dtype)
+    shared = SharedDerivatives(100.0)
+    found = shared.follow(features, said)
+    assert torch.equal(found, said)
+    found = shared.follow(features, torch.ones(8, dtype=dtype))
+    assert found.dtype == dtype
+    assert float((found - found[0]).abs().max()) == 0
+    assert 0 < float(found[0]) < 1
+
+
+def test_it_goes_on_bit_for_bit() -> None:
+    whole, first, second = SharedDerivatives(300.0), SharedDerivatives(300.0), SharedDerivatives(300.0)
+    second.load_state_dict(first.state_dict())  # before anything was seen
+    for seed in range(3):
+        features, said, _ = _of_two_kinds(32, seed)
+        whole.follow(features, said)
+        first.follow(features, said)
+    second.load_state_dict(first.state_dict())
+    first.follow(*_of_two_kinds(32, 9)[:2])  # whose state is its own
+    for seed in range(3, 6):
+        features, said, _ = _of_two_kinds(32, seed)
+        assert torch.equal(whole.follow(features, said), second.follow(features, said))
