@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep up down test test-fast lint format bench
+.PHONY: help setup sweep up down test test-fast lint format bench profile
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -57,3 +57,6 @@ format: setup ## sort imports, fix what can be fixed, format
 
 bench: setup ## time one training step by its parts
 	$(BIN)/python -m benchmarks.step
+
+profile: setup ## say where a training step's time goes: make profile ARGS="--preset stl10 --random 500"
+	$(BIN)/python -m benchmarks.profile_step $(ARGS)

@@ -10,7 +10,7 @@ meta pass: draw      target images gathered, augmented and, where the pretext lo
 meta pass: forward   the meta-loss
 meta pass: backward  its gradient v, over all workers
 tangents             all inner products <v, grad L_i>
-weights: update      the table's step; the host waits for the device here
+weights: update      evidence shared, the table's step; the host waits for the device here
 checks               losses as numbers, finite or not, wishes to save
 rest                 copies of the parameters, sums, reports, and whatever has no part of its own
 
@@ -150,4 +150,4 @@ def main(arguments: Arguments) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Arguments, description=__doc__))
+    main(tyro.cli(Arguments, description=(__doc__ or "").splitlines()[0]))

@@ -175,6 +175,8 @@ def _timed(trainer: Trainer, clock: PartClock, stack: ExitStack) -> tuple[Learne
         (train_step, "weighted_update", "backward"),
         (train_step, "meta_direction", "meta pass: backward"),
         (train_step, "view_derivatives", "tangents"),
+        (train_step, "head_derivatives", "tangents"),
+        (train_step, "_compared", "weights: update"),
         (train_step, "update_weights", "weights: update"),
         (epoch_training, "_checked", "checks"),
     ):
