@@ -110,8 +110,7 @@ def _milestones(epochs: int) -> list[int]:
 def _compared(base: RunConfig, method: Method, labels: Mapping[str, Any]) -> list[dict[str, Any]]:
     plain = _run(base.replace(weighter="uniform"))
     weighted = _run(base.replace(**method.fields))
-    # By the processor's clock, which other work on the machine does not stop.
-    fitting = max(1, round(base.optimiser.epochs * weighted.processor_seconds / plain.processor_seconds))
+    fitting = max(1, round(base.optimiser.epochs * weighted.seconds / plain.seconds))
     kept = max(base.optimiser.batch_size, round(weighted.kept_fraction * weighted.max_source))
     uniform = base.replace(weighter="uniform")
     stopped = uniform.replace(epochs=fitting, lr_milestones=_milestones(fitting), evaluate_every=max(1, fitting // 6))
