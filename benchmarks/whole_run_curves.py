@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from analysis import save_figure
 from analysis.figures.figure_style import FULL_WIDTH, new_figure, series_style, style_axes
-from benchmarks.harness import RESULTS
+from benchmarks import harness
 from benchmarks.whole_run import ROTNET, STOPPED, SUBSET
 
 _FONT_SIZE = 7.5
@@ -77,7 +77,7 @@ def _draw_panel(ax: Axes, runs: Sequence[dict[str, Any]]) -> None:
 
 def main(name: str, picture: str) -> None:
     """Draw `benchmarks/results/<name>.json` into that file."""
-    result = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    result = json.loads((harness.RESULTS / f"{name}.json").read_text(encoding="utf-8"))
     print(save_figure(draw_curves(result["runs"]), Path(picture)))
 
 
