@@ -54,13 +54,15 @@ def said(found: Diagnosis, **settings: Any) -> str:
 
 
 def test_little_is_called_little_with_the_epochs_that_it_takes() -> None:
-    text = said(diagnosis(0.1), meta_loss="pretext", direction_parameters="head")
+    text = said(diagnosis(0.1), meta_loss="pretext", direction_parameters="head", shared_derivatives=True)
     assert "One visit says little: the signal-to-noise of one is 0.100" in text
     assert "after 271 epochs" in text, "(1.645 / 0.1)^2"
     assert "after 542 epochs" in said(diagnosis(0.1), meta_every=2)
     assert "Expect 12 more epochs" in text
     assert "5.0 % of the others" in text
     assert "Try" not in text
+    assert "these numbers flatter" in text
+    assert "these numbers flatter" not in said(diagnosis(0.1))
 
 
 def test_what_no_visit_shows_is_called_chance() -> None:
@@ -78,6 +80,7 @@ def test_what_no_visit_shows_is_called_chance() -> None:
         ({"cosine": 0.2}, {"direction_momentum": 0.0}, "direction_momentum 0.9: with counted signs"),
         ({"common_share": 0.3}, {"centred_derivatives": False}, "30.0 % of a visit's variance"),
         ({}, {"meta_loss": "pretext"}, "direction_parameters head"),
+        ({}, {"shared_derivatives": False}, "images that look alike share"),
         ({"forecast": Forecast(3, "", 0.4, 0.35)}, {}, "pruning on noise"),
         ({"forecast": Forecast(None, "not within 500 epochs", 0.4, 0.0)}, {}, "a larger weight_lr"),
     ],
@@ -86,7 +89,7 @@ def test_advice_follows_from_numbers_and_settings(
     changes: dict[str, Any], settings: dict[str, Any], phrase: str
 ) -> None:
     quiet = {"meta_loss": "pretext", "direction_parameters": "head", "direction_momentum": 0.9}
-    quiet |= {"centred_derivatives": True}
+    quiet |= {"centred_derivatives": True, "shared_derivatives": True}
     assert phrase in said(diagnosis(**changes), **quiet | {"direction_parameters": "all"} | settings)
     assert phrase not in said(diagnosis(), **quiet)
 
