@@ -17,7 +17,7 @@ from bdw.errors import InputError, unknown_option
 class Encoder(nn.Module):
     """A backbone and what its users must know: input channels, feature dimension, and the images it was made for.
 
-    `backbone` alone is what a user takes home; for the ResNets it is torchvision's class, `fc` removed, with its own stem.
+    `backbone` alone is what a user takes home; for the ResNets it is torchvision's class with `fc` removed.
     `image_shape` is (c, s, s) of the source's images as the pretext task sees them.
     """
 
