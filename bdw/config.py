@@ -184,7 +184,8 @@ class MetaConfig:
     """Compare instances' gradients with a running mean of the meta-loss's gradient over steps instead of with one
     step's: less noise, some steps late. Not in the paper."""
     direction_parameters: Literal["all", "head"] = "all"
-    """Parameters whose gradients are compared; `head`: those of the pretext head alone, which costs next to nothing.
+    """Parameters whose gradients are compared; `head`: those of the pretext head alone, which costs next to nothing
+    (with all views, whatever `tangent_views` says, where weights learn after the update).
     Not in the paper, and only for the pretext meta-loss: prototypes do not depend on the head."""
     relative_derivatives: bool = False
     """Divide every image's derivative by its own loss, as if the loss were its logarithm: images learnt already

@@ -107,8 +107,9 @@ class Learner:
     @property
     def takes_all_views(self) -> bool:
         """Whether the tangent pass sees all views: as many as there are is no subset, and nothing is drawn for it. The
-        head's tangents need no pass through the encoder, so that a subset would save nothing."""
-        return self.head_alone or self.tangent_views is None or self.tangent_views == self.model.task.num_views
+        head's tangents need no pass through the encoder once there was a training pass, and a subset saves nothing."""
+        is_free = self.head_alone and self.weighter.learns is Learns.AFTER_UPDATE
+        return is_free or self.tangent_views is None or self.tangent_views == self.model.task.num_views
 
 
 def train_step(learner: Learner, batch: SourceBatch, *, learn: bool = True) -> StepMeasurements:
