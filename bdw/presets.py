@@ -58,8 +58,8 @@ _SHARED_EVIDENCE = {
 def digits_shared() -> RunConfig:
     """`digits` with evidence shared between images that look alike: the best estimate of usefulness for its cost.
 
-    `python -m bdw fit --preset digits_shared`. An image is pruned after three visits that all found it below the mean of
-    its batch, or, later, a little over two to one that did; so about half goes early and more follows.
+    `python -m bdw fit --preset digits_shared`. Pruned is an image that three visits all found below its batch's
+    mean, or, later, a little over two to one that did; so about half goes early and more follows.
     """
     return digits().replace(**_SHARED_EVIDENCE)
 
