@@ -39,7 +39,7 @@ class TangentRules(TorchFunctionMode):
 
 
 def _batch_norm(
-    inputs: Tensor,
+    input: Tensor,
     running_mean: Tensor | None,
     running_var: Tensor | None,
     weight: Tensor | None = None,
@@ -48,7 +48,7 @@ def _batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor | None:
-    x, dx = forward_ad.unpack_dual(inputs)
+    x, dx = forward_ad.unpack_dual(input)
     w, dw = _unpacked(weight)
     b, db = _unpacked(bias)
     if not training or (dx is None and dw is None and db is None):
@@ -71,9 +71,9 @@ def _batch_norm(
 
 
 def _conv2d(
-    inputs: Tensor, weight: Tensor, bias: Tensor | None = None, *geometry: Any, **named_geometry: Any
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, *geometry: Any, **named_geometry: Any
 ) -> Tensor | None:
-    x, dx = forward_ad.unpack_dual(inputs)
+    x, dx = forward_ad.unpack_dual(input)
     w, dw = forward_ad.unpack_dual(weight)
     if dx is not None or dw is None:
         return None
@@ -87,4 +87,5 @@ def _unpacked(tensor: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
     return (None, None) if tensor is None else tuple(forward_ad.unpack_dual(tensor))
 
 
+# Rules name their parameters as torch does, so that they can be called by keyword.
 _RULES: dict[Any, Callable[..., Tensor | None]] = {functional.batch_norm: _batch_norm, torch.conv2d: _conv2d}

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn import functional
 
+import bdw.meta_gradient  # noqa: F401 (loads torch's rules without the warning that comes with them)
 from bdw.tangent_rules import TangentRules
 
 X = torch.randn(5, 3, 4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -36,7 +37,15 @@ def _conv(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
     return functional.conv2d(x, kernel, b, stride=2, padding=1)
 
 
-@pytest.mark.parametrize("function", [_norm, _plain_norm, _evaluating_norm, _conv])
+def _norm_by_keyword(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+    return functional.batch_norm(input=x, running_mean=None, running_var=None, weight=w, bias=b, training=True)
+
+
+def _conv_by_keyword(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+    return functional.conv2d(input=x, weight=w[:, None, None, None] * _random(3, 3, 2, 2, seed=9), bias=b, stride=2)
+
+
+@pytest.mark.parametrize("function", [_norm, _plain_norm, _evaluating_norm, _conv, _norm_by_keyword, _conv_by_keyword])
 @pytest.mark.parametrize("moving", ["x", "w", "b", "xw", "wb", "xwb", ""])
 def test_tangents_are_central_differences(function: Callable[..., Tensor], moving: str) -> None:
     values = {"x": X, "w": _random(3, seed=1), "b": _random(3, seed=2)}
