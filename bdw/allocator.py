@@ -9,8 +9,9 @@ import platform
 # glibc's malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
-LARGEST_BLOCK = 2**30
-"""Bytes of a tensor up to which its memory is kept."""
+LARGEST_BLOCKS = (2**25, 2**30)
+"""Bytes of a tensor up to which its memory is kept, in the order in which they are asked for: the last one that is
+accepted stays. glibc before 2.35 takes no more than 32 MiB."""
 MOST_UNUSED = 2**31 - 1
 """Bytes that the process keeps at most when nothing uses them; mallopt takes no more."""
 
@@ -26,4 +27,5 @@ def keep_freed_memory() -> bool:
     if told or platform.libc_ver()[0] != "glibc":
         return False
     library = ctypes.CDLL(None)
-    return bool(library.mallopt(M_MMAP_THRESHOLD, LARGEST_BLOCK) and library.mallopt(M_TRIM_THRESHOLD, MOST_UNUSED))
+    accepted = [library.mallopt(M_MMAP_THRESHOLD, size) for size in LARGEST_BLOCKS]
+    return bool(library.mallopt(M_TRIM_THRESHOLD, MOST_UNUSED)) and any(accepted)
