@@ -111,8 +111,8 @@ class RunDirectory:
             "created": before["created"],
             "resumed": [*before.get("resumed", []), *([now] if "config" in before else [])],
             "source": source,
-            # What a time budget leads to depends on how fast this machine was.
-            "repeatable": config.optimiser.time_budget is None,
+            # What a time budget leads to depends on how fast this machine was, and epochs under one stay in the run.
+            "repeatable": before.get("repeatable", True) and config.optimiser.time_budget is None,
         }
         write_text(self.config, json.dumps(contents, indent=2) + "\n")
 

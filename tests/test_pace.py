@@ -173,6 +173,14 @@ def test_a_run_that_ended_in_time_is_over_until_it_may_go_on(tmp_path: Path, mac
     assert _column(more, "meta_every") == [0] * done + [1] * (6 - done)
 
 
+def test_epochs_under_a_budget_stay_unrepeatable_without_it(tmp_path: Path, machine: Machine) -> None:
+    config = _config(tmp_path, time_budget=(36.0 + 0.6 * PLAINLY) / 60)
+    done = len(_run(config).history)
+    for _ in range(2):
+        assert len(_run(config.replace(resume=True, time_budget=None)).history) == 6 > done
+        assert RunDirectory(tmp_path / "run").read_config()["repeatable"] is False
+
+
 def test_one_epoch_is_trained_however_little_time_there_is(
     tmp_path: Path, machine: Machine, caplog: pytest.LogCaptureFixture
 ) -> None:
