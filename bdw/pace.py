@@ -92,7 +92,7 @@ class Pace:
         """Continue from `state_dict()`. A run that ended in time stays over, unless it may now go on for longer."""
         meta_every, design = state["option"]
         if design < max(1, len(self._meta_losses)):
-            self.option = Option(meta_every, design)
+            self.option = self._next = Option(meta_every, design)
         config = self._config.optimiser
         if state["wanted"] == [config.epochs, config.time_budget]:
             self.last_epoch = self._said_last = state["last_epoch"]

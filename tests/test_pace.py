@@ -237,6 +237,26 @@ def test_settled_weights_stay_as_they_are(tmp_path: Path, caplog: pytest.LogCapt
     assert caplog.text.count("have settled") == 1
 
 
+@pytest.mark.parametrize("steps", [0, 1], ids=["between epochs", "within one"])
+def test_settled_weights_are_announced_once_over_all_parts_of_a_run(
+    tmp_path: Path, steps: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = {"prune": True, "cdf_threshold": 0.5, "weight_lr": 1000.0, "settled_epochs": 1, "min_kept": 64}
+    config = _config(tmp_path, epochs=5, resume=True, **options)
+    run = Trainer(config)
+    epochs = run.epochs()
+    first = next(report.epoch for report in epochs if not report.meta_every)
+    assert first < 5
+    assert caplog.text.count("have settled") == 1
+    if steps:
+        notices = iter([None] * steps + [Notice("gone", stop=True)])
+        with pytest.raises(RunStopped, match=f"epoch {first} and"):
+            list(Trainer(config, notice_board=lambda: next(notices, None)).epochs())
+    resumed = _run(config)
+    assert _column(resumed, "meta_every") == [1] * (first - 1) + [0] * (6 - first)
+    assert caplog.text.count("have settled") == 1
+
+
 def test_a_checkpoint_from_before_this_was_noted_is_continued(tmp_path: Path) -> None:
     config = _config(tmp_path, epochs=2, meta_every=2, resume=True)
     next(Trainer(config).epochs())
