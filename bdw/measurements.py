@@ -70,11 +70,11 @@ class EpochReport:
     was measured."""
     saved_seconds: float = 0.0
     """Seconds since the start that plain steps would have spent on the instances that were pruned."""
-    meta_every: int = 0
-    """Steps of this epoch from one that learnt weights to the next; 0 where none did, and in epochs from before this
-    was noted."""
-    meta_batch: int = 0
-    """Target images from which a step that learnt did so, on each worker; 0 like `meta_every`."""
+    meta_every: int = -1
+    """Steps of this epoch from one that learnt weights to the next; 0 where none did, -1 in epochs from before this was
+    noted."""
+    meta_batch: int = -1
+    """Target images from which a step that learnt did so, on each worker; 0 and -1 like `meta_every`."""
     monitors: Mapping[str, float] = field(default_factory=dict)
     """The config's `monitors` on the validation split by name; NaN in epochs without evaluation."""
 

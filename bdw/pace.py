@@ -100,7 +100,7 @@ class Pace:
     @staticmethod
     def _kept_learning(trainer: Trainer) -> list[int]:
         """What was kept after every epoch that learnt: others tell nothing of whether the weights have settled."""
-        return [report.kept for report in trainer.history if report.meta_every]
+        return [report.kept for report in trainer.history if report.meta_every > 0]
 
     def _decide(self, trainer: Trainer, done: int, kept: Sequence[int]) -> None:
         """On the epochs after so many; `kept`: instances, after every epoch that learnt."""

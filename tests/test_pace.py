@@ -14,6 +14,7 @@ from bdw import checkpoint, epoch_training, pilot
 from bdw.config import RunConfig
 from bdw.errors import RunStopped
 from bdw.interruptions import Notice
+from bdw.report.run_report import write_run_report
 from bdw.run_directory import RunDirectory
 from bdw.train_step import Learner, SourceBatch, StepMeasurements, train_step
 from bdw.trainer import Trainer
@@ -267,5 +268,7 @@ def test_a_checkpoint_from_before_this_was_noted_is_continued(tmp_path: Path) ->
     state["history"] = [{name: value for name, value in row.items() if name not in young} for row in state["history"]]
     checkpoint.save(folder, checkpoint.Position(1), state)
     trainer = _run(config)
-    assert _column(trainer, "meta_every") == [0, 2]
+    assert _column(trainer, "meta_every") == [-1, 2]
+    assert _column(trainer, "meta_batch") == [-1, 80]
+    assert "from epoch to epoch" not in write_run_report(tmp_path / "run").read_text(encoding="utf-8")
     assert _column(trainer, "weighting_seconds")[0] == 0.0 < _column(trainer, "weighting_seconds")[1]

@@ -169,8 +169,7 @@ def _curves(run: RunFiles) -> list[Block]:
         )
     table = pace_table(metrics)
     if table is not None:
-        why = "the time budget" if run.config.get("time_budget") else "whether weights had settled"
-        drawn += [Text(f"How often weights were learnt changed from epoch to epoch, by {why}:"), table]
+        drawn += [Text("How often weights were learnt changed from epoch to epoch:"), table]
     return drawn
 
 

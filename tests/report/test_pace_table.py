@@ -21,6 +21,15 @@ def test_stretches_that_learnt_alike_are_a_row_each() -> None:
     )
 
 
-@pytest.mark.parametrize("columns", [{}, {"meta_every": [2, 2], "meta_batch": [20, 20]}])
-def test_nothing_is_said_where_nothing_changed(columns: dict[str, list[int]]) -> None:
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {},
+        {"meta_every": [2, 2], "meta_batch": [20, 20]},
+        {"meta_every": [-1, 2], "meta_batch": [-1, 20]},
+        {"meta_every": [float("nan"), 2], "meta_batch": [float("nan"), 20]},
+    ],
+    ids=["unknown", "alike", "continued", "empty cells"],
+)
+def test_nothing_is_said_where_nothing_is_known_to_have_changed(columns: dict[str, list[float]]) -> None:
     assert pace_table(pd.DataFrame({"epoch": [1, 2], **columns})) is None
