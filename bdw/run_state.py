@@ -118,5 +118,10 @@ def _check(state: dict[str, Any], trainer: Trainer, name: str) -> None:
                 f"{images}: checkpoint {name} was trained on other images (content key {state[images]}, now {key}); "
                 f"allowed: the same {images}"
             )
-    if len(state["history"]) > config.optimiser.epochs:
-        raise InputError(f"epochs: {config.optimiser.epochs} is less than the {len(state['history'])} already trained")
+    # Weights and model of an epoch that was begun are no longer those of the one before.
+    trained, begun = len(state["history"]), state["progress"] is not None
+    if trained + begun > config.optimiser.epochs:
+        raise InputError(
+            f"epochs: {config.optimiser.epochs} is less than the {trained} already trained"
+            f"{' and the one already begun' if begun else ''}"
+        )

@@ -159,6 +159,7 @@ class Trainer:
         self.pace.start(self, self._augment, self._watchdog)
         self._wall_seconds, self._began = self.wall_seconds(), time.perf_counter()
         if len(self.history) >= self.pace.last_epoch:
+            self._score_last()
             self._write(self._finish, "the run's files")
             collectives.on_first(lambda: self._copy.push(best_epoch=self._best_epoch(), at_end=True))
         while len(self.history) < self.pace.last_epoch:
@@ -188,10 +189,7 @@ class Trainer:
         last_epoch = epoch == self.pace.last_epoch
         if last_epoch and math.isnan(scores[self.measure.name]):
             scores = self._scores(epoch)
-        is_best = self.measure.better(scores[self.measure.name], self.best_score)
-        if is_best:
-            self.best_score = scores[self.measure.name]
-            self.best_model = _snapshot(self.learner.model)
+        is_best = self._competed(scores)
         report = collectives.from_first(self._report(epoch, totals, scores, is_best))
         self.history.append(report)
         self.progress = None
@@ -206,6 +204,30 @@ class Trainer:
             self.listener.on_epoch(report)
         self._wall_seconds, self._began = self.wall_seconds(), time.perf_counter()
         return report
+
+    def _score_last(self) -> None:
+        """Evaluate the last epoch, where it was not known to be the last one when it was trained."""
+        last = self.history[-1]
+        if not math.isnan(last.validation_score):
+            return
+        scores = self._scores(last.epoch)
+        scored = dataclasses.replace(
+            last,
+            validation_score=scores[self.measure.name],
+            is_best=self._competed(scores),
+            wall_seconds=self.wall_seconds(),
+            monitors={name: scores[name] for name in self.config.evaluation.monitors},
+        )
+        self.history[-1] = collectives.from_first(scored)
+        self._save()
+
+    def _competed(self, scores: Mapping[str, float]) -> bool:
+        """Whether these scores, of the model as it is, are the best so far; if so, it is kept."""
+        is_best = self.measure.better(scores[self.measure.name], self.best_score)
+        if is_best:
+            self.best_score = scores[self.measure.name]
+            self.best_model = _snapshot(self.learner.model)
+        return is_best
 
     def _save(self) -> None:
         """A checkpoint of this moment, and deletion of those that it makes superfluous."""

@@ -12,9 +12,10 @@ import pytest
 import bdw.trainer
 from bdw import checkpoint, epoch_training, pilot
 from bdw.config import RunConfig
-from bdw.errors import RunStopped
+from bdw.errors import InputError, RunStopped
 from bdw.interruptions import Notice
 from bdw.report.run_report import write_run_report
+from bdw.report.table_files import read_table
 from bdw.run_directory import RunDirectory
 from bdw.train_step import Learner, SourceBatch, StepMeasurements, train_step
 from bdw.trainer import Trainer
@@ -180,6 +181,41 @@ def test_epochs_under_a_budget_stay_unrepeatable_without_it(tmp_path: Path, mach
     for _ in range(2):
         assert len(_run(config.replace(resume=True, time_budget=None)).history) == 6 > done
         assert RunDirectory(tmp_path / "run").read_config()["repeatable"] is False
+
+
+@pytest.mark.parametrize("changes", [{"time_budget": 1e-3}, {"epochs": 2}], ids=["budget used up", "fewer epochs"])
+def test_a_run_that_ends_where_it_was_interrupted_is_evaluated_there(
+    tmp_path: Path, machine: Machine, changes: dict[str, Any]
+) -> None:
+    config = _config(tmp_path, epochs=10, evaluate_every=5, monitors=["rankme"], resume=True)
+    epochs = Trainer(config).epochs()
+    before = [next(epochs), next(epochs)]
+    trainer = _run(config.replace(**changes))
+    last = trainer.history[-1]
+    # The same as of a run that was meant to have two epochs.
+    whole = _run(config.replace(run_dir=str(tmp_path / "whole"), epochs=2)).history[-1]
+    for name in ("epoch", "loss", "kept", "validation_score", "is_best", "monitors"):
+        assert getattr(last, name) == getattr(whole, name), name
+    assert not math.isnan(last.validation_score)
+    assert last.wall_seconds >= before[1].wall_seconds + EVALUATION
+    run = RunDirectory(tmp_path / "run")
+    assert run.results.is_file()
+    assert read_table(run.metrics, [])["validation_score"].iloc[-1] == pytest.approx(last.validation_score)
+    began = machine.now
+    again = Trainer(config.replace(**changes))
+    assert list(again.epochs()) == []
+    assert machine.now == began, "neither timed nor evaluated again"
+    assert again.history[-1] == last
+
+
+def test_an_epoch_that_was_begun_cannot_be_taken_back(tmp_path: Path, machine: Machine) -> None:
+    config = _config(tmp_path, resume=True)
+    notices = iter([None] * (STEPS + 2) + [Notice("gone", stop=True)])
+    with pytest.raises(RunStopped, match="epoch 1 and 3 steps"):
+        list(Trainer(config, notice_board=lambda: next(notices, None)).epochs())
+    with pytest.raises(InputError, match="epochs: 1 is less than the 1 already trained and the one already begun"):
+        Trainer(config.replace(epochs=1))
+    assert len(_run(config.replace(epochs=2)).history) == 2
 
 
 def test_one_epoch_is_trained_however_little_time_there_is(
