@@ -51,7 +51,7 @@ class Diagnosis:
     corrected: tuple[float, ...]
     """Estimate of the true quartiles."""
     seen: Anova
-    """Of the evidence as the weighter gets it."""
+    """Of the evidence itself."""
     between: Anova
     """Of the evidence less its batch's mean: what tells one image from another."""
     common_share: float
@@ -120,7 +120,9 @@ def diagnosed(learner: Learner, evidence: Evidence, mask: KeepMask, config: RunC
         cosine_error=cosine_error,
         signal_to_noise=between.signal_to_noise,
         visits_to_tell=signal.visits_to_tell(between.signal_to_noise),
-        forecast=forecast(learner.weighter, evidence, mask.kept.numpy(), pace, config.optimiser.seed),
+        forecast=Forecast(why="not known with shared_derivatives")
+        if learner.shared_derivatives is not None
+        else forecast(learner.weighter, evidence, mask.kept.numpy(), pace, config.optimiser.seed),
         d_prime=signal.d_prime(deviations.of(known), useful[known]),
         sign_d_prime=signal.sign_d_prime(seen.counts[known], evidence.positives()[known], useful[known]),
         histogram=_histogram(deviations, {"useful": useful, "others": known & ~useful} if known.any() else {}),

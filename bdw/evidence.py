@@ -1,9 +1,10 @@
 """What every visit said about every instance, summed up as training goes (`diagnose_signal`).
 
-A visit's evidence is <v, grad L_i> as the weighter gets it; above 0, more weight would have helped the target. Kept are
-running means and sums of squares (Welford, Technometrics 1962), of the evidence itself and of its deviation from the
-mean of its batch: what moves all instances of a step alike tells none from another, and its rise and fall over epochs
-would pass for noise. 24 bytes an instance, nothing that a step reads or writes beyond its own batch.
+A visit's evidence is <v, grad L_i>, relative and centred if the options say so, before images share theirs
+(`shared_derivatives`); above 0, more weight would have helped the target. Kept are running means and sums of squares
+(Welford, Technometrics 1962), of the evidence itself and of its deviation from the mean of its batch: what moves all
+instances of a step alike tells none from another, and its rise and fall over epochs would pass for noise. 24 bytes an
+instance, nothing that a step reads or writes beyond its own batch.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class Evidence:
         self._steps.zero_()
 
     def visits(self) -> Visits:
-        """The evidence as the weighter gets it; complete after `share`."""
+        """The evidence itself; complete after `share`."""
         return self._visits(_MEAN)
 
     def deviations(self) -> Visits:

@@ -79,7 +79,7 @@ class Learner:
     tangent_views: int | None = None
     """Views of every instance in the tangent pass; all of them where None."""
     evidence: Evidence | None = None
-    """Told what the weighter is told, where the run is to say how much of it is signal."""
+    """Told what single visits say, where the run is to say how much of it is signal."""
     clock: WeightingClock = field(default_factory=WeightingClock)
     """Times what a step does for the weights."""
 
@@ -234,12 +234,18 @@ def _tangent_views(learner: Learner, views: tuple[Tensor, ...]) -> tuple[Tensor,
 
 
 def _compared(learner: Learner, batch: SourceBatch, derivatives: Tensor, output: PretextOutput | None) -> Tensor:
-    """The derivatives (m,) as the options want instances compared; as they are by default."""
+    """The derivatives (m,) as the options want instances compared; as they are by default.
+
+    `Evidence` gets them before they are shared: predictions for one image are no independent visits, and agree with one
+    another where there is no signal at all.
+    """
     if learner.relative_derivatives:
         assert output is not None, _KNOWN
         derivatives = derivatives / output.losses.clamp(min=torch.finfo(output.losses.dtype).tiny)
     if learner.centred_derivatives:
         derivatives = derivatives - collectives.total(derivatives.sum()) / batch.instances
+    if learner.evidence is not None:
+        learner.evidence.add(batch.indices, derivatives, batch.instances)
     if learner.shared_derivatives is not None:
         assert output is not None, _KNOWN
         features = output.features.unflatten(0, (len(derivatives), -1)).mean(dim=1)
@@ -249,7 +255,5 @@ def _compared(learner: Learner, batch: SourceBatch, derivatives: Tensor, output:
 
 def update_weights(learner: Learner, batch: SourceBatch, sample: WeightSample, derivatives: Tensor) -> None:
     """Let the weighter learn from dL_meta/dw at that sample. The host waits for the device here."""
-    if learner.evidence is not None:
-        learner.evidence.add(batch.indices, derivatives, batch.instances)
     learning_rate = learner.optimiser.param_groups[0]["lr"]
     learner.weighter.update(sample, weight_gradient(derivatives, learning_rate, batch.instances).cpu())

@@ -119,6 +119,13 @@ def test_the_file_holds_what_was_found(config: RunConfig, problem: Problem) -> N
     assert f"{found.signal_to_noise:.3f}" in summary(found)
 
 
+def test_what_is_shared_is_not_forecast(config: RunConfig, problem: Problem) -> None:
+    found = signal_file(run(config.replace(shared_derivatives=True), problem))
+    assert found.has_enough
+    assert found.forecast.epochs is None
+    assert "not known with shared_derivatives" in summary(found)
+
+
 def test_one_epoch_is_too_few(config: RunConfig, problem: Problem) -> None:
     found = signal_file(run(config.replace(epochs=1), problem))
     assert not found.has_enough

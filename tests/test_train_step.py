@@ -16,13 +16,16 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from bdw.encoders import Encoder, untouched_statistics
+from bdw.evidence import Evidence
 from bdw.meta_gradient import reference_weight_gradient
 from bdw.meta_loss import prototype_cross_entropy
-from bdw.pretext import PretextModel
+from bdw.pretext import PretextModel, PretextOutput
 from bdw.pretext.rotation import Rotation
 from bdw.pretext.vae import VariationalAutoEncoder
 from bdw.randomness import Randomness
-from bdw.train_step import Learner, SourceBatch, train_step, view_derivatives
+from bdw.shared_derivatives import SharedDerivatives
+from bdw.signal import analysed
+from bdw.train_step import Learner, SourceBatch, _compared, train_step, view_derivatives
 from bdw.weighters import Learns, WeightSample
 from bdw.weighters.uniform import UniformWeighter
 
@@ -168,6 +171,40 @@ def test_relative_and_centred_derivatives_change_what_weights_learn_and_nothing_
     for name, value in model.items():
         assert torch.equal(value, relative_model[name])
         assert torch.equal(value, both_model[name])
+
+
+def test_evidence_is_of_single_visits_before_they_are_shared() -> None:
+    torch.manual_seed(1)
+    learner, batch = _learner(_Prototypes(torch.randn(12, 1, 6, 6, dtype=torch.float64))), _batch()
+    evidence = Evidence(K)
+    options = {"evidence": evidence, "relative_derivatives": True, "centred_derivatives": True}
+    learner = dataclasses.replace(learner, shared_derivatives=SharedDerivatives(math.inf), **options)
+    measured = train_step(learner, batch)
+    assert isinstance(learner.weighter, _Recorder)
+    assert learner.weighter.gradient is not None
+    assert measured.derivatives is not None
+    relative = measured.derivatives / measured.losses
+    own = (relative - relative.mean()).numpy()
+    np.testing.assert_allclose(evidence.visits().means[batch.indices], own, rtol=1e-5, atol=1e-9)
+    told = learner.weighter.gradient.numpy() * (K / LEARNING_RATE)
+    assert np.abs(np.abs(told) - np.abs(own)).max() > 0.01 * np.abs(own).max(), "nothing was shared"
+
+
+def test_shared_noise_is_not_taken_for_signal() -> None:
+    """White noise in the place of derivatives: predictions would agree from visit to visit, single visits do not."""
+    generator = torch.Generator().manual_seed(0)
+    number, k = 400, 100
+    features = torch.randn(number, 16, generator=generator)
+    evidence = Evidence(number)
+    learner = dataclasses.replace(
+        _learner(_Prototypes(torch.zeros(1))), evidence=evidence, shared_derivatives=SharedDerivatives(number)
+    )
+    for _ in range(4):
+        for rows in torch.randperm(number, generator=generator).split(k):
+            noise = torch.randn(k, generator=generator)
+            output = PretextOutput(torch.ones(k), None, features[rows])
+            _compared(learner, SourceBatch(rows, torch.empty(0), k), noise, output)
+    assert not analysed(evidence.deviations()).is_certain
 
 
 @pytest.mark.parametrize("norm", [lambda: nn.BatchNorm2d(4), lambda: nn.GroupNorm(2, 4)], ids=["batch", "group"])

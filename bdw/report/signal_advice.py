@@ -19,7 +19,7 @@ def advice(found: Diagnosis, config: Mapping[str, Any]) -> list[str]:
     """Paragraphs, the verdict first; `config` is the run's flat config."""
     if not found.has_enough:
         return ["Too few visits to tell signal from noise: it takes at least two to an image, and ten are better."]
-    return [_verdict(found, config), _pruning(found), *_remedies(found, config)]
+    return [_verdict(found, config), *_about_sharing(config), _pruning(found), *_remedies(found, config)]
 
 
 def _verdict(found: Diagnosis, config: Mapping[str, Any]) -> str:
@@ -34,17 +34,16 @@ def _verdict(found: Diagnosis, config: Mapping[str, Any]) -> str:
     says = "One visit says little" if found.signal_to_noise < LITTLE else "Visits agree with one another"
     return (
         f"{says}: the signal-to-noise of one is {ratio(found.signal_to_noise)} ({measured}). A typical image is on "
-        f"its side of the average with 95 % after {plural(math.ceil(epochs), 'epoch')}.{_caveat(config)}"
+        f"its side of the average with 95 % after {plural(math.ceil(epochs), 'epoch')}."
     )
 
 
-def _caveat(config: Mapping[str, Any]) -> str:
-    if not config.get("shared_derivatives"):
-        return ""
-    return (
-        " With shared_derivatives, what a visit says is a prediction from many images: an image's visits are not "
-        "independent, and these numbers flatter."
-    )
+def _about_sharing(config: Mapping[str, Any]) -> Iterator[str]:
+    if config.get("shared_derivatives"):
+        yield (
+            "These numbers are of single visits, before images that look alike share their evidence "
+            "(shared_derivatives). The weights learn from what is shared, about which they say nothing."
+        )
 
 
 def _pruning(found: Diagnosis) -> str:

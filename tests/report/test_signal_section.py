@@ -61,8 +61,8 @@ def test_little_is_called_little_with_the_epochs_that_it_takes() -> None:
     assert "Expect 12 more epochs" in text
     assert "5.0 % of the others" in text
     assert "Try" not in text
-    assert "these numbers flatter" in text
-    assert "these numbers flatter" not in said(diagnosis(0.1))
+    assert "of single visits, before images that look alike share" in text
+    assert "of single visits" not in said(diagnosis(0.1))
 
 
 def test_what_no_visit_shows_is_called_chance() -> None:
@@ -80,7 +80,7 @@ def test_what_no_visit_shows_is_called_chance() -> None:
         ({"cosine": 0.2}, {"direction_momentum": 0.0}, "direction_momentum 0.9: with counted signs"),
         ({"common_share": 0.3}, {"centred_derivatives": False}, "30.0 % of a visit's variance"),
         ({}, {"meta_loss": "pretext"}, "direction_parameters head"),
-        ({}, {"shared_derivatives": False}, "images that look alike share"),
+        ({}, {"shared_derivatives": False}, "Try shared_derivatives"),
         ({"forecast": Forecast(3, "", 0.4, 0.35)}, {}, "pruning on noise"),
         ({"forecast": Forecast(None, "not within 500 epochs", 0.4, 0.0)}, {}, "a larger weight_lr"),
     ],
