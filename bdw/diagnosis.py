@@ -55,7 +55,7 @@ class Diagnosis:
     between: Anova
     """Of the evidence less its batch's mean: what tells one image from another."""
     common_share: float
-    """Share of the last epoch's variance that all images of a step have in common."""
+    """Share of the variance of the last epoch that learnt which all images of a step have in common."""
     signs: Signs
     pairs: int
     """Successive target batches compared."""
@@ -113,7 +113,7 @@ def diagnosed(learner: Learner, evidence: Evidence, mask: KeepMask, config: RunC
         corrected=signal.corrected_quartiles(whole),
         seen=whole,
         between=between,
-        common_share=max(0.0, steps.correlation),
+        common_share=float(np.maximum(0.0, steps.correlation)),  # NaN stays NaN
         signs=signal.signs(seen.counts, evidence.positives()),
         pairs=pairs,
         cosine=cosine,

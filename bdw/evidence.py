@@ -29,7 +29,7 @@ class Evidence:
         self._table = torch.zeros(6, num_instances)
         self._touched = torch.zeros(num_instances, dtype=torch.bool)
         self._steps = torch.zeros(6, dtype=torch.float64)  # `from_sums` of this epoch's steps, on this worker
-        self._last_epoch = torch.zeros(6, dtype=torch.float64)  # the same of the last whole epoch, over all workers
+        self._last_epoch = torch.zeros(6, dtype=torch.float64)  # of the last epoch that learnt, over all workers
         self._cosines = torch.zeros(3, dtype=torch.float64)  # number, sum, sum of squares
         self._direction: Tensor | None = None
 
@@ -68,9 +68,11 @@ class Evidence:
         self._touched.zero_()
 
     def end_epoch(self) -> None:
-        """The same; the sums over steps begin anew."""
+        """The same; the sums over steps begin anew. An epoch that learnt nothing leaves the last one's that did."""
         self.share()
-        self._last_epoch = collectives.total(self._steps).clone()
+        steps = collectives.total(self._steps).clone()
+        if steps[0] > 0:
+            self._last_epoch = steps
         self._steps.zero_()
 
     def visits(self) -> Visits:
@@ -86,7 +88,8 @@ class Evidence:
         return self._row(_POSITIVE)
 
     def steps(self) -> Anova:
-        """The last epoch's evidence with steps as groups: its signal variance is what all instances of a step share."""
+        """The evidence of the last epoch that learnt, with steps as groups: its signal variance is what all instances
+        of a step share."""
         return from_sums(self._last_epoch.numpy())
 
     def agreement(self) -> tuple[int, float, float]:

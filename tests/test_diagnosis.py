@@ -126,6 +126,12 @@ def test_what_is_shared_is_not_forecast(config: RunConfig, problem: Problem) -> 
     assert "not known with shared_derivatives" in summary(found)
 
 
+def test_what_steps_share_is_unknown_where_an_epoch_is_one_step(config: RunConfig, problem: Problem) -> None:
+    found = signal_file(run(config.replace(batch_size=NUM_SOURCE, prune=False), problem))
+    assert found.has_enough
+    assert math.isnan(found.common_share)
+
+
 def test_one_epoch_is_too_few(config: RunConfig, problem: Problem) -> None:
     found = signal_file(run(config.replace(epochs=1), problem))
     assert not found.has_enough
