@@ -17,7 +17,7 @@ from bdw import signal
 from bdw.config import RunConfig
 from bdw.data import Problem
 from bdw.evidence import Evidence
-from bdw.forecast import Forecast, Pace, forecast
+from bdw.forecast import Forecast, Schedule, forecast
 from bdw.pruning import KeepMask
 from bdw.signal import Anova, Signs
 from bdw.train_step import Learner
@@ -95,13 +95,8 @@ def diagnosed(learner: Learner, evidence: Evidence, mask: KeepMask, config: RunC
     between, whole, steps = signal.analysed(deviations), signal.analysed(seen), evidence.steps()
     repeated = seen.repeated()
     pairs, cosine, cosine_error = evidence.agreement()
-    every, k = config.weighter.meta_every, config.optimiser.batch_size
-    pace = Pace(
-        learning_rate=learner.optimiser.param_groups[0]["lr"],
-        batch_size=k,
-        steps=every * math.ceil(mask.count / k),
-        epochs_per_visit=every,
-    )
+    learning_rate, batch_size = learner.optimiser.param_groups[0]["lr"], config.optimiser.batch_size
+    schedule = Schedule.of(learning_rate, batch_size, mask.count, config.weighter.meta_every)
     planted = problem.source.planted
     known = np.zeros(len(seen.counts), dtype=np.bool_) if planted is None else planted >= 0
     useful = known if planted is None else planted == 1
@@ -122,7 +117,7 @@ def diagnosed(learner: Learner, evidence: Evidence, mask: KeepMask, config: RunC
         visits_to_tell=signal.visits_to_tell(between.signal_to_noise),
         forecast=Forecast(why="not known with shared_derivatives")
         if learner.shared_derivatives is not None
-        else forecast(learner.weighter, evidence, mask.kept.numpy(), pace, config.optimiser.seed),
+        else forecast(learner.weighter, evidence, mask.kept.numpy(), schedule, config.optimiser.seed),
         d_prime=signal.d_prime(deviations.of(known), useful[known]),
         sign_d_prime=signal.sign_d_prime(seen.counts[known], evidence.positives()[known], useful[known]),
         histogram=_histogram(deviations, {"useful": useful, "others": known & ~useful} if known.any() else {}),

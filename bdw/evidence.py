@@ -3,8 +3,9 @@
 A visit's evidence is <v, grad L_i>, relative and centred if the options say so, before images share theirs
 (`shared_derivatives`); above 0, more weight would have helped the target. Kept are running means and sums of squares
 (Welford, Technometrics 1962), of the evidence itself and of its deviation from the mean of its batch: what moves all
-instances of a step alike tells none from another, and its rise and fall over epochs would pass for noise. 24 bytes an
-instance, nothing that a step reads or writes beyond its own batch.
+instances of a step alike tells none from another, and its rise and fall over epochs would pass for noise. It takes
+24 bytes an instance, another for a mask that checkpoints go without, and one direction as large as the parameters that
+are compared, which checkpoints hold; a step reads and writes nothing beyond its own batch.
 """
 
 from __future__ import annotations

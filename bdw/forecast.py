@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ class Forecast:
 
 
 @dataclass(frozen=True)
-class Pace:
+class Schedule:
     """How a run goes on."""
 
     learning_rate: float
@@ -49,11 +50,20 @@ class Pace:
     batch_size: int
     """k."""
     steps: int
-    """Training steps between two visits to an instance."""
+    """Learning steps from one visit in them to the next: momentum's clock stands still in the others."""
     epochs_per_visit: float
 
+    @classmethod
+    def of(cls, learning_rate: float, batch_size: int, kept: int, meta_every: int) -> Self:
+        """That of epochs over so many kept instances whose first of every `meta_every` steps learns; in the mean, as
+        instances are shuffled."""
+        batches = math.ceil(kept / batch_size)
+        return cls(learning_rate, batch_size, batches, batches / math.ceil(batches / meta_every))
 
-def forecast(weighter: Weighter, evidence: Evidence, kept: NDArray[np.bool_], pace: Pace, seed: int = 0) -> Forecast:
+
+def forecast(
+    weighter: Weighter, evidence: Evidence, kept: NDArray[np.bool_], schedule: Schedule, seed: int = 0
+) -> Forecast:
     """The forecast for instances of which some (n,) are kept; a fraction of a second, whatever n is."""
     if not isinstance(weighter, BetaWeighter):
         return Forecast(why="not known for weights other than Beta distributions")
@@ -68,7 +78,7 @@ def forecast(weighter: Weighter, evidence: Evidence, kept: NDArray[np.bool_], pa
     own = _drawn(evidence.deviations(), rows, between.signal_variance, between.noise_variance, generator)
     true = steps.mean + scale * own
     noise = math.sqrt(scale**2 * between.noise_variance + max(0.0, np.nan_to_num(steps.signal_variance)))
-    return _followed(weighter, rows, true, noise, pace, generator)
+    return _followed(weighter, rows, true, noise, schedule, generator)
 
 
 def _followed(
@@ -76,7 +86,7 @@ def _followed(
     rows: NDArray[np.int64],
     true: Floats,
     noise: float,
-    pace: Pace,
+    schedule: Schedule,
     generator: np.random.Generator,
 ) -> Forecast:
     """These rows' weights visit by visit, their evidence being normal about the `true` (m,), until half of the useless
@@ -91,12 +101,12 @@ def _followed(
         found |= part.useless()
         others = float(found[~useless].mean()) if not useless.all() else math.nan
         if found[useless].mean() >= 0.5:
-            return Forecast(math.ceil(visit * pace.epochs_per_visit), "", float(useless.mean()), others)
+            return Forecast(math.ceil(visit * schedule.epochs_per_visit), "", float(useless.mean()), others)
         seen = torch.from_numpy(generator.normal(true, noise))
-        gradient = weight_gradient(seen, pace.learning_rate, pace.batch_size)
+        gradient = weight_gradient(seen, schedule.learning_rate, schedule.batch_size)
         part.update(part.sample(everyone, draws), gradient)
-        part.rest(pace.steps - 1)
-    why = f"not within {math.ceil(MAX_VISITS * pace.epochs_per_visit):,} epochs"
+        part.rest(schedule.steps - 1)
+    why = f"not within {math.ceil(MAX_VISITS * schedule.epochs_per_visit):,} epochs"
     return Forecast(None, why, float(useless.mean()), others)
 
 

@@ -28,7 +28,7 @@ LARGEST = 2.0
 class SharedDerivatives:
     """The regression of the derivatives of the last visits, about `memory` instances back; alike on every worker.
 
-    Its state has 256 x 256 numbers, whatever the source and the encoder. Two images are alike as far as
+    Its state has 257 x 257 numbers, whatever the source and the encoder. Two images are alike as far as
     exp(-|z - z'|^2 / 2d) is near 1, z being their d features in standard deviations.
     """
 

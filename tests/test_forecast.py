@@ -10,14 +10,14 @@ import torch
 from scipy.special import betainc
 
 from bdw.evidence import Evidence
-from bdw.forecast import Pace, forecast
+from bdw.forecast import Schedule, forecast
 from bdw.weighters import Weighter
 from bdw.weighters.beta import BetaWeighter
 from bdw.weighters.counts import CountsWeighter
 from bdw.weighters.point import PointWeighter
 
 N, K = 40, 10
-PACE = Pace(learning_rate=0.1, batch_size=K, steps=200, epochs_per_visit=1.0)
+SCHEDULE = Schedule(learning_rate=0.1, batch_size=K, steps=200, epochs_per_visit=1.0)
 
 
 def evidence_of(noise: float, *, useless: float = -1.0, others: float = 1.0, visits: int = 8) -> Evidence:
@@ -50,11 +50,11 @@ KEPT = np.ones(N, dtype=np.bool_)
 def test_counts_without_noise_reach_the_rule_when_algebra_says(step: float) -> None:
     """After m visits b = 1 + m step, and CDF(lambda; 1, b) = 1 - (1 - lambda)^b passes rho."""
     visits = next(m for m in range(100) if 1 - 0.7 ** (1 + m * step) > 0.9)
-    found = forecast(counts(step), evidence_of(1e-3), KEPT, PACE)
+    found = forecast(counts(step), evidence_of(1e-3), KEPT, SCHEDULE)
     assert found.epochs == visits
     assert found.useless == pytest.approx(0.5)
     assert found.others_pruned == 0
-    every_third = Pace(PACE.learning_rate, PACE.batch_size, PACE.steps, epochs_per_visit=3.0)
+    every_third = Schedule(SCHEDULE.learning_rate, SCHEDULE.batch_size, SCHEDULE.steps, epochs_per_visit=3.0)
     assert forecast(counts(step), evidence_of(1e-3), KEPT, every_third).epochs == 3 * visits
 
 
@@ -65,39 +65,53 @@ def test_beta_without_noise_drifts_as_its_mean_gradient_says() -> None:
     while betainc(math.exp(x / 2), math.exp(-x / 2), 0.4) <= 0.5:
         x -= 2 * change * math.exp(x) / (1 + math.exp(x)) ** 2
         visits += 1
-    found = forecast(beta(change * K / PACE.learning_rate), evidence_of(1e-3), KEPT, PACE)
+    found = forecast(beta(change * K / SCHEDULE.learning_rate), evidence_of(1e-3), KEPT, SCHEDULE)
     assert found.epochs == pytest.approx(visits, rel=0.1)
     # Momentum's drift until the next visit adds up to 1 / (1 - mu) times the step.
-    slower = forecast(beta(change * K / PACE.learning_rate / 10, momentum=0.9), evidence_of(1e-3), KEPT, PACE)
+    slower = forecast(beta(change * K / SCHEDULE.learning_rate / 10, momentum=0.9), evidence_of(1e-3), KEPT, SCHEDULE)
     assert slower.epochs == pytest.approx(visits, rel=0.1)
 
 
 def test_noise_makes_the_rule_take_others_too() -> None:
-    found = forecast(counts(4.0, density_threshold=0.6), evidence_of(4.0, visits=30), KEPT, PACE)
+    found = forecast(counts(4.0, density_threshold=0.6), evidence_of(4.0, visits=30), KEPT, SCHEDULE)
     assert found.epochs == 1
     assert found.others_pruned > 0.2
 
 
 def test_where_nothing_is_expected_it_says_why() -> None:
-    none = forecast(counts(1.0), evidence_of(1.0, useless=0.0, others=0.0), KEPT, PACE)
+    none = forecast(counts(1.0), evidence_of(1.0, useless=0.0, others=0.0), KEPT, SCHEDULE)
     assert (none.epochs, none.why) == (None, "never, as no signal could be told from noise")
-    helping = forecast(counts(1.0), evidence_of(0.01, useless=0.5), KEPT, PACE)
+    helping = forecast(counts(1.0), evidence_of(0.01, useless=0.5), KEPT, SCHEDULE)
     assert (helping.epochs, helping.why) == (None, "never, as no image's evidence is against it")
-    slow = forecast(beta(1e-6), evidence_of(0.01), KEPT, PACE)
+    slow = forecast(beta(1e-6), evidence_of(0.01), KEPT, SCHEDULE)
     assert (slow.epochs, slow.why) == (None, "not within 500 epochs")
     point = PointWeighter(N, learning_rate=1.0, momentum=0.0, gradient_clip=10.0, threshold=0.1)
-    assert "other than Beta" in forecast(point, evidence_of(0.01), KEPT, PACE).why
+    assert "other than Beta" in forecast(point, evidence_of(0.01), KEPT, SCHEDULE).why
+
+
+@pytest.mark.parametrize(("kept", "meta_every"), [(40, 1), (40, 2), (50, 2), (30, 7)])
+def test_the_schedule_is_what_shuffled_epochs_have_in_the_mean(kept: int, meta_every: int) -> None:
+    generator, seen_at, clock, epochs = np.random.default_rng(0), [], 0, 4000
+    for _ in range(epochs):
+        order = generator.permutation(kept)
+        for step in range(0, kept // K, meta_every):
+            clock += 1
+            if 0 in order[step * K : (step + 1) * K]:
+                seen_at.append(clock)
+    schedule = Schedule.of(0.1, K, kept, meta_every)
+    assert schedule.steps == pytest.approx(np.diff(seen_at).mean(), rel=0.05)
+    assert schedule.epochs_per_visit == pytest.approx(epochs / len(seen_at), rel=0.05)
 
 
 @pytest.mark.parametrize("weighter", [counts(1.0), beta(20.0, momentum=0.9)])
 def test_the_weighter_itself_learns_nothing(weighter: Weighter) -> None:
     before = {name: value.clone() for name, value in weighter.state_dict().items()}
     random = torch.get_rng_state()
-    forecast(weighter, evidence_of(0.1), KEPT, PACE)
+    forecast(weighter, evidence_of(0.1), KEPT, SCHEDULE)
     assert all(torch.equal(value, before[name]) for name, value in weighter.state_dict().items())
     assert torch.equal(torch.get_rng_state(), random)
 
 
 def test_only_what_is_kept_is_asked() -> None:
-    found = forecast(counts(1.0), evidence_of(0.01), np.arange(N) % 2 == 1, PACE)
+    found = forecast(counts(1.0), evidence_of(0.01), np.arange(N) % 2 == 1, SCHEDULE)
     assert found.why == "never, as no image's evidence is against it"
