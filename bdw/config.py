@@ -322,7 +322,8 @@ class OutputConfig:
     diagnose_signal: bool = False
     """Measure how much of what the meta-gradient says about an image is signal and how much noise (25 bytes an image,
     little time): signal.json, a section of the report and a line at the end. Of single visits, before
-    `shared_derivatives`, with which pruning is not forecast. Changes nothing about the run."""
+    `shared_derivatives`, with which, as with `normalise_weights`, pruning is not forecast. Changes nothing about the
+    run."""
     report: bool = True
     """Write report.html at the end."""
 

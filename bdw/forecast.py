@@ -21,6 +21,7 @@ from bdw.meta_gradient import weight_gradient
 from bdw.signal import Floats, Visits, analysed
 from bdw.weighters import Weighter
 from bdw.weighters.beta import BetaWeighter
+from bdw.weighters.self_normalised import SelfNormalised
 
 SAMPLE = 400
 """Instances that are followed."""
@@ -64,7 +65,13 @@ class Schedule:
 def forecast(
     weighter: Weighter, evidence: Evidence, kept: NDArray[np.bool_], schedule: Schedule, seed: int = 0
 ) -> Forecast:
-    """The forecast for instances of which some (n,) are kept; a fraction of a second, whatever n is."""
+    """The forecast for instances of which some (n,) are kept; a fraction of a second, whatever n is.
+
+    Not known with `normalise_weights`: a weight's gradient then depends on the others of its batch, which is not
+    simulated.
+    """
+    if isinstance(weighter, SelfNormalised) and isinstance(weighter.inner, BetaWeighter):
+        return Forecast(why="not known with normalise_weights")
     if not isinstance(weighter, BetaWeighter):
         return Forecast(why="not known for weights other than Beta distributions")
     between, steps = analysed(evidence.deviations()), evidence.steps()

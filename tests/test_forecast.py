@@ -15,6 +15,7 @@ from bdw.weighters import Weighter
 from bdw.weighters.beta import BetaWeighter
 from bdw.weighters.counts import CountsWeighter
 from bdw.weighters.point import PointWeighter
+from bdw.weighters.self_normalised import SelfNormalised
 
 N, K = 40, 10
 SCHEDULE = Schedule(learning_rate=0.1, batch_size=K, steps=200, epochs_per_visit=1.0)
@@ -86,7 +87,10 @@ def test_where_nothing_is_expected_it_says_why() -> None:
     slow = forecast(beta(1e-6), evidence_of(0.01), KEPT, SCHEDULE)
     assert (slow.epochs, slow.why) == (None, "not within 500 epochs")
     point = PointWeighter(N, learning_rate=1.0, momentum=0.0, gradient_clip=10.0, threshold=0.1)
-    assert "other than Beta" in forecast(point, evidence_of(0.01), KEPT, SCHEDULE).why
+    for weighter in (point, SelfNormalised(point)):
+        assert "other than Beta" in forecast(weighter, evidence_of(0.01), KEPT, SCHEDULE).why
+    normalised = forecast(SelfNormalised(counts(1.0)), evidence_of(0.01), KEPT, SCHEDULE)
+    assert (normalised.epochs, normalised.why) == (None, "not known with normalise_weights")
 
 
 @pytest.mark.parametrize(("kept", "meta_every"), [(40, 1), (40, 2), (50, 2), (30, 7)])
