@@ -1,4 +1,7 @@
-"""What follows from a run's signal and noise, in words. Only what was measured is advised (benchmarks/LOG.md)."""
+"""What follows from a run's signal and noise, in words.
+
+Only what was measured (benchmarks/LOG.md) or follows from the forecast is advised.
+"""
 
 from __future__ import annotations
 
@@ -51,10 +54,7 @@ def _pruning(found: Diagnosis) -> str:
     if forecast.epochs is None:
         text = f"When will the pruning rule have found half of the useless images? Expected: {forecast.why}."
         if forecast.why.startswith("not within"):
-            text += (
-                " The weights move too slowly for that: a larger weight_lr (eta) prunes sooner. In a single trial a "
-                "run at 300 pruned the wrong half, one at 100 did not."
-            )
+            text += " The weights move too slowly for that: a larger weight_lr (eta) moves them faster."
         return text
     wrong = forecast.others_pruned
     text = (
@@ -66,10 +66,7 @@ def _pruning(found: Diagnosis) -> str:
     if math.isfinite(wrong):
         text += f"; it takes {percent(wrong)} of the others for useless by then"
     if wrong > TOO_MANY:
-        text += (
-            ". That is pruning on noise: a smaller weight_lr (eta) lets more visits speak first. In single "
-            "trials a run at 300 pruned the wrong half, one at 100 did not"
-        )
+        text += ". That is pruning on noise: a smaller weight_lr (eta) lets more visits speak first"
     return text + "."
 
 

@@ -92,6 +92,7 @@ def test_advice_follows_from_numbers_and_settings(
     quiet |= {"centred_derivatives": True, "shared_derivatives": True}
     assert phrase in said(diagnosis(**changes), **quiet | {"direction_parameters": "all"} | settings)
     assert phrase not in said(diagnosis(), **quiet)
+    assert "trial" not in said(diagnosis(**changes), **quiet), "one run beside another proves nothing"
 
 
 def test_bars_and_line_hold_the_numbers() -> None:
