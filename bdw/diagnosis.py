@@ -66,6 +66,8 @@ class Diagnosis:
     """Of one visit: standard deviation of images' true evidence less their batches' means, over that of the noise."""
     visits_to_tell: float
     """Until a typical image is on its side of the mean with 95 %; NaN where there is no signal."""
+    epochs_per_visit: float
+    """Epochs from one visit that learns to the next at the pace of the last epoch; NaN if that learnt nothing."""
     forecast: Forecast
     d_prime: float
     """How far a visit tells the useful from the others, in standard deviations of noise; NaN where nobody knows."""
@@ -89,14 +91,21 @@ class Diagnosis:
         return revived
 
 
-def diagnosed(learner: Learner, evidence: Evidence, mask: KeepMask, config: RunConfig, problem: Problem) -> Diagnosis:
-    """The diagnosis at the end of an epoch; no exchange between workers, a pass or two over the source."""
+def diagnosed(
+    learner: Learner, evidence: Evidence, mask: KeepMask, config: RunConfig, problem: Problem, meta_every: int
+) -> Diagnosis:
+    """The diagnosis at the end of an epoch; no exchange between workers, a pass or two over the source.
+
+    `meta_every`: as that epoch had it, 0 if it learnt nothing: settled weights and time budgets do without.
+    """
     seen, deviations = evidence.visits(), evidence.deviations()
     between, whole, steps = signal.analysed(deviations), signal.analysed(seen), evidence.steps()
     repeated = seen.repeated()
     pairs, cosine, cosine_error = evidence.agreement()
-    learning_rate, batch_size = learner.optimiser.param_groups[0]["lr"], config.optimiser.batch_size
-    schedule = Schedule.of(learning_rate, batch_size, mask.count, config.weighter.meta_every)
+    schedule = None
+    if meta_every:
+        learning_rate, batch_size = learner.optimiser.param_groups[0]["lr"], config.optimiser.batch_size
+        schedule = Schedule.of(learning_rate, batch_size, mask.count, meta_every)
     planted = problem.source.planted
     known = np.zeros(len(seen.counts), dtype=np.bool_) if planted is None else planted >= 0
     useful = known if planted is None else planted == 1
@@ -115,9 +124,8 @@ def diagnosed(learner: Learner, evidence: Evidence, mask: KeepMask, config: RunC
         cosine_error=cosine_error,
         signal_to_noise=between.signal_to_noise,
         visits_to_tell=signal.visits_to_tell(between.signal_to_noise),
-        forecast=Forecast(why="not known with shared_derivatives")
-        if learner.shared_derivatives is not None
-        else forecast(learner.weighter, evidence, mask.kept.numpy(), schedule, config.optimiser.seed),
+        epochs_per_visit=math.nan if schedule is None else schedule.epochs_per_visit,
+        forecast=_forecast(learner, evidence, mask, schedule, config.optimiser.seed),
         d_prime=signal.d_prime(deviations.of(known), useful[known]),
         sign_d_prime=signal.sign_d_prime(seen.counts[known], evidence.positives()[known], useful[known]),
         histogram=_histogram(deviations, {"useful": useful, "others": known & ~useful} if known.any() else {}),
@@ -135,6 +143,14 @@ def summary(found: Diagnosis) -> str:
         f"correlation {found.between.correlation:.4f} +- {found.between.standard_error:.4f}), target directions agree "
         f"with a cosine of {found.cosine:.2f}; until half of the useless images are found: {when}"
     )
+
+
+def _forecast(learner: Learner, evidence: Evidence, mask: KeepMask, schedule: Schedule | None, seed: int) -> Forecast:
+    if schedule is None:
+        return Forecast(why="never, as weights are learnt no more")
+    if learner.shared_derivatives is not None:
+        return Forecast(why="not known with shared_derivatives")
+    return forecast(learner.weighter, evidence, mask.kept.numpy(), schedule, seed)
 
 
 def _histogram(deviations: signal.Visits, groups: Mapping[str, NDArray[np.bool_]]) -> Histogram:

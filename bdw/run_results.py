@@ -45,7 +45,8 @@ def write_results(trainer: Trainer) -> None:
     if evidence is None:
         run.signal.unlink(missing_ok=True)  # of a shorter run that was diagnosed
     else:
-        write_text(run.signal, diagnosed(trainer.learner, evidence, trainer.mask, config, problem).json())
+        found = diagnosed(trainer.learner, evidence, trainer.mask, config, problem, last.meta_every)
+        write_text(run.signal, found.json())
     chosen_by = config.evaluation.measure
     values = [(f"validation_{chosen_by}", trainer.measure.higher_is_better, best_report.validation_score)]
     for name in dict.fromkeys((chosen_by, *config.evaluation.final_measures)):

@@ -13,7 +13,7 @@ import torch
 
 from bdw.config import RunConfig
 from bdw.data import LabelledImages, Problem, Target, pack_arrays
-from bdw.diagnosis import Diagnosis, summary
+from bdw.diagnosis import Diagnosis, diagnosed, summary
 from bdw.errors import InputError, RunStopped
 from bdw.interruptions import Notice
 from bdw.trainer import Trainer, iterate
@@ -130,6 +130,26 @@ def test_what_steps_share_is_unknown_where_an_epoch_is_one_step(config: RunConfi
     found = signal_file(run(config.replace(batch_size=NUM_SOURCE, prune=False), problem))
     assert found.has_enough
     assert math.isnan(found.common_share)
+
+
+def test_epochs_are_at_the_pace_of_the_last(config: RunConfig, problem: Problem) -> None:
+    """A time budget may have it learn in fewer steps than the config says, and settled weights in none."""
+    trainer = run(config.replace(prune=False), problem)
+    assert signal_file(trainer).epochs_per_visit == 1
+    evidence, settings = trainer.learner.evidence, trainer.config
+    assert evidence is not None
+    found = diagnosed(trainer.learner, evidence, trainer.mask, settings, problem, meta_every=2)
+    assert found.epochs_per_visit == 2, "two of four steps"
+
+
+def test_settled_weights_are_not_forecast(config: RunConfig, problem: Problem) -> None:
+    options = {"cdf_threshold": 0.5, "weight_lr": 1000.0, "settled_epochs": 1, "min_kept": 40, "epochs": 6}
+    trainer = run(config.replace(**options), problem)
+    assert [report.meta_every for report in trainer.history][::5] == [1, 0]
+    found = signal_file(trainer)
+    assert (found.forecast.epochs, found.forecast.why) == (None, "never, as weights are learnt no more")
+    assert math.isnan(found.epochs_per_visit)
+    assert math.isfinite(found.common_share), "of the last epoch that learnt"
 
 
 def test_one_epoch_is_too_few(config: RunConfig, problem: Problem) -> None:

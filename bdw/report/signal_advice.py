@@ -22,10 +22,10 @@ def advice(found: Diagnosis, config: Mapping[str, Any]) -> list[str]:
     """Paragraphs, the verdict first; `config` is the run's flat config."""
     if not found.has_enough:
         return ["Too few visits to tell signal from noise: it takes at least two to an image, and ten are better."]
-    return [_verdict(found, config), *_about_sharing(config), _pruning(found), *_remedies(found, config)]
+    return [_verdict(found), *_about_sharing(config), _pruning(found), *_remedies(found, config)]
 
 
-def _verdict(found: Diagnosis, config: Mapping[str, Any]) -> str:
+def _verdict(found: Diagnosis) -> str:
     between = found.between
     measured = f"intraclass correlation {ratio(between.correlation)} ± {ratio(between.standard_error)}"
     if not between.is_certain:
@@ -33,11 +33,16 @@ def _verdict(found: Diagnosis, config: Mapping[str, Any]) -> str:
             f"No signal could be told from noise ({measured}): what the weights of this run say about single images "
             "may be chance, as far as these visits show."
         )
-    epochs = found.visits_to_tell * float(config.get("meta_every", 1))
+    epochs = found.visits_to_tell * found.epochs_per_visit
+    when = (
+        plural(math.ceil(epochs), "epoch")
+        if math.isfinite(epochs)
+        else f"{plural(math.ceil(found.visits_to_tell), 'visit')}, but weights are learnt no more"
+    )
     says = "One visit says little" if found.signal_to_noise < LITTLE else "Visits agree with one another"
     return (
         f"{says}: the signal-to-noise of one is {ratio(found.signal_to_noise)} ({measured}). A typical image is on "
-        f"its side of the average with 95 % after {plural(math.ceil(epochs), 'epoch')}."
+        f"its side of the average with 95 % after {when}."
     )
 
 

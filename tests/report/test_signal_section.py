@@ -41,6 +41,7 @@ def diagnosis(signal_to_noise: float = 0.1, error: float = 0.001, **changes: Any
         cosine_error=0.01,
         signal_to_noise=signal_to_noise,
         visits_to_tell=visits_to_tell(signal_to_noise),
+        epochs_per_visit=1.0,
         forecast=Forecast(12, "", 0.4, 0.05),
         d_prime=math.nan,
         sign_d_prime=0.25,
@@ -57,7 +58,8 @@ def test_little_is_called_little_with_the_epochs_that_it_takes() -> None:
     text = said(diagnosis(0.1), meta_loss="pretext", direction_parameters="head", shared_derivatives=True)
     assert "One visit says little: the signal-to-noise of one is 0.100" in text
     assert "after 271 epochs" in text, "(1.645 / 0.1)^2"
-    assert "after 542 epochs" in said(diagnosis(0.1), meta_every=2)
+    assert "after 542 epochs" in said(diagnosis(0.1, epochs_per_visit=2.0))
+    assert "after 271 visits, but weights are learnt no more" in said(diagnosis(0.1, epochs_per_visit=math.nan))
     assert "Expect 12 more epochs" in text
     assert "5.0 % of the others" in text
     assert "Try" not in text
