@@ -9,7 +9,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from bdw.data import LabelledImages, Problem, Target, pack_arrays
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +32,26 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(harness, "RESULTS", tmp_path / "benchmarks" / "results")
     harness.RESULTS.mkdir(parents=True)
     return harness.RESULTS
+
+
+@pytest.fixture(scope="session")
+def problem(tmp_path_factory: pytest.TempPathFactory) -> Problem:
+    """A source of 50 images of 12 x 12 pixels, every other one tagged as useful, and a target of three classes whose
+    images differ in brightness."""
+    rng = np.random.default_rng(0)
+    source = pack_arrays(
+        tmp_path_factory.mktemp("packed") / "source",
+        rng.integers(0, 256, (50, 1, 12, 12), dtype=np.uint8),
+        planted=np.arange(50, dtype=np.int8) % 2,
+        kinds=["noise", "digit"] * 25,
+    )
+
+    def labelled(per_class: int) -> LabelledImages:
+        labels = np.arange(3, dtype=np.int64).repeat(per_class)
+        images = rng.integers(0, 128, (len(labels), 1, 12, 12)) + 60 * labels[:, None, None, None]
+        return LabelledImages(images.clip(0, 255).astype(np.uint8), labels)
+
+    return Problem(source, Target(labelled(8), labelled(4), labelled(5), ("a", "b", "c"), "key"))
 
 
 @pytest.fixture(scope="session")

@@ -12,31 +12,13 @@ import pytest
 import torch
 
 from bdw.config import RunConfig
-from bdw.data import LabelledImages, Problem, Target, pack_arrays
+from bdw.data import Problem
 from bdw.diagnosis import Diagnosis, diagnosed, summary
 from bdw.errors import InputError, RunStopped
 from bdw.interruptions import Notice
 from bdw.trainer import Trainer, iterate
 
 NUM_SOURCE = 50
-
-
-@pytest.fixture(scope="module")
-def problem(tmp_path_factory: pytest.TempPathFactory) -> Problem:
-    rng = np.random.default_rng(0)
-    source = pack_arrays(
-        tmp_path_factory.mktemp("packed") / "source",
-        rng.integers(0, 256, (NUM_SOURCE, 1, 12, 12), dtype=np.uint8),
-        planted=np.arange(NUM_SOURCE, dtype=np.int8) % 2,
-        kinds=["noise", "digit"] * (NUM_SOURCE // 2),
-    )
-
-    def labelled(per_class: int) -> LabelledImages:
-        labels = np.arange(3, dtype=np.int64).repeat(per_class)
-        images = rng.integers(0, 128, (len(labels), 1, 12, 12)) + 60 * labels[:, None, None, None]
-        return LabelledImages(images.clip(0, 255).astype(np.uint8), labels)
-
-    return Problem(source, Target(labelled(8), labelled(4), labelled(5), ("a", "b", "c"), "key"))
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from torch.nn import functional
 import bdw
 from bdw import checkpoint, encoders, patience, weighters
 from bdw.config import RunConfig
-from bdw.data import LabelledImages, Problem, Target, pack_arrays
+from bdw.data import Problem
 from bdw.data.augment import random_crop_flip
 from bdw.data.batches import epoch_order, global_batches
 from bdw.errors import InputError, NonFiniteError, RunStopped
@@ -37,25 +37,7 @@ from bdw.weighters import WeighterContext, WeightSample
 from bdw.weighters.beta import BetaWeighter
 from bdw.weighting_clock import WeightingClock
 
-NUM_SOURCE, CLASSES = 50, 3
-
-
-@pytest.fixture(scope="module")
-def problem(tmp_path_factory: pytest.TempPathFactory) -> Problem:
-    rng = np.random.default_rng(0)
-    source = pack_arrays(
-        tmp_path_factory.mktemp("packed") / "source",
-        rng.integers(0, 256, (NUM_SOURCE, 1, 12, 12), dtype=np.uint8),
-        planted=np.arange(NUM_SOURCE, dtype=np.int8) % 2,
-        kinds=["noise", "digit"] * (NUM_SOURCE // 2),
-    )
-
-    def labelled(per_class: int) -> LabelledImages:
-        labels = np.arange(CLASSES, dtype=np.int64).repeat(per_class)
-        images = rng.integers(0, 128, (len(labels), 1, 12, 12)) + 60 * labels[:, None, None, None]
-        return LabelledImages(images.clip(0, 255).astype(np.uint8), labels)
-
-    return Problem(source, Target(labelled(8), labelled(4), labelled(5), ("a", "b", "c"), "key"))
+NUM_SOURCE = 50
 
 
 @pytest.fixture
