@@ -30,6 +30,10 @@ class StepReport:
     """As `EpochReport` has it, up to this step."""
 
 
+TIMED = frozenset({"seconds", "wall_seconds", "images_per_second", "weighting_seconds", "saved_seconds"})
+"""Fields of an `EpochReport` that differ where a run is repeated; all others are what was computed."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class EpochReport:
     """One epoch over all workers: a row of metrics.csv."""

@@ -32,7 +32,7 @@ import tyro
 from ray.cluster_utils import Cluster
 
 from bdw import checkpoint
-from bdw.measurements import EpochReport
+from bdw.measurements import TIMED, EpochReport
 from bdw.run_directory import FREE_ON_RESUME
 from benchmarks.harness import provenance, write_result
 from benchmarks.processes import title, wait_until
@@ -41,7 +41,6 @@ Victim = Literal["worker", "node", "driver"]
 NOBODY = "nobody, since the run had ended"
 VICTIMS: tuple[Victim, ...] = ("worker", "node", "driver")
 ROOT = Path(__file__).resolve().parents[1]
-TIMED = ("seconds", "wall_seconds", "images_per_second")
 PATIENCE = 300.0
 """Seconds for a run to begin, or to end."""
 PAUSE = 0.05

@@ -26,7 +26,7 @@ import psutil
 import tyro
 from optuna.trial import FrozenTrial, TrialState
 
-from benchmarks.chaos import TIMED
+from bdw.measurements import TIMED
 from benchmarks.grid_sweep import LARGEST
 from benchmarks.harness import provenance, write_result
 from benchmarks.processes import title, wait_until

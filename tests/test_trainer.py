@@ -28,7 +28,7 @@ from bdw.data.batches import epoch_order, global_batches
 from bdw.errors import InputError, NonFiniteError, RunStopped
 from bdw.evaluation import linear_probe
 from bdw.interruptions import Notice
-from bdw.measurements import EpochReport, Silent, StepReport
+from bdw.measurements import TIMED, EpochReport, Silent, StepReport
 from bdw.mirror import Mirror
 from bdw.randomness import Randomness, drawn_from
 from bdw.run_directory import RunDirectory
@@ -154,9 +154,8 @@ def _assert_same_end(one: Trainer, other: Trainer) -> None:
     _assert_equal(one.learner.weighter.state_dict(), other.learner.weighter.state_dict())
     _assert_equal(one.mask.state_dict(), other.mask.state_dict())
     _assert_equal(one.learner.randomness.state_dict(), other.learner.randomness.state_dict())
-    timed = {"seconds", "wall_seconds", "images_per_second", "weighting_seconds", "saved_seconds"}
     for first, second in zip(one.history, other.history, strict=True):
-        rows = [{k: v for k, v in report.row().items() if k not in timed} for report in (first, second)]
+        rows = [{k: v for k, v in report.row().items() if k not in TIMED} for report in (first, second)]
         assert rows[0] == pytest.approx(rows[1], rel=0, abs=0, nan_ok=True)
 
 
