@@ -9,7 +9,9 @@ from __future__ import annotations
 import csv
 import dataclasses
 import math
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,9 @@ import pyarrow.parquet as pq
 import ray.train
 import torch
 from ray import tune
+from ray.train import UserCallback
 from ray.tune.experiment import Trial
-from ray.tune.integration.ray_train import TuneReportCallback
+from ray.util.queue import Empty, Queue
 
 from bdw import collectives, evaluation
 from bdw.config import RunConfig
@@ -36,6 +39,8 @@ from bdw.trainer import Trainer
 Row = dict[str, Any]
 Report = Callable[[Row], None]
 
+PAUSE = 0.2
+"""Seconds between two looks at whether the workers have ended."""
 DRIVER_CPU = 0.01
 """What such a trial takes of a CPU where no node offers `DRIVER_RESOURCE`; its workers ask for that much less."""
 
@@ -135,12 +140,20 @@ def read_metrics(path: Path) -> list[Row]:
         return [{name: _number(text) for name, text in row.items()} for row in csv.DictReader(file)]
 
 
-class ForwardWithRunId(TuneReportCallback):  # type: ignore[misc]
-    """Hands rank 0's reports to Tune, with the id by which `ReleaseWorkers` finds what the run still holds."""
+class ForwardWithRunId(UserCallback):  # type: ignore[misc]
+    """Leaves rank 0's reports for the trial, with the id by which `ReleaseWorkers` finds what the run still holds.
+
+    Ray's own `TuneReportCallback` brings them to Tune on a second way beside `tune.report`. A trial whose function
+    returns while its last epoch is still on that way is stuck for good: both want the one place for a result, and the
+    thread that would empty it waits to fill it. Here the trial's function is the only one that reports.
+    """
+
+    def __init__(self, rows: Queue):
+        self._rows = rows
 
     def after_report(self, run_context: Any, metrics: list[Row], checkpoint: Any) -> None:
-        """Called by Ray Train's controller when all workers have reported."""
-        super().after_report(run_context, [{**metrics[0], "train_run_id": run_context.run_id}], checkpoint)
+        """Called by Ray Train's controller when all workers have reported; waits while a row before is not taken."""
+        self._rows.put({**metrics[0], "train_run_id": run_context.run_id})
 
 
 class ReleaseWorkers(tune.Callback):  # type: ignore[misc]
@@ -185,15 +198,34 @@ def _run_to_the_end(plan: TrialPlan, report: Report) -> Row:
 
 def _run_on_workers(plan: TrialPlan) -> Row:
     """The same through Ray Train: starts the workers, forwards rank 0's rows to Tune, returns its closing row."""
-    return train_on(
-        plan.group,
-        _work,
-        dataclasses.asdict(plan),
-        name=Path(plan.config["run_dir"]).name,
-        storage=plan.train_dir,
-        max_failures=plan.max_failures,
-        callbacks=[ForwardWithRunId()],
-    )
+    rows = Queue(maxsize=1, actor_options={"num_cpus": 0})
+    outcome: Future[Row] = Future()
+
+    def train() -> None:
+        try:
+            closing_row = train_on(
+                plan.group,
+                _work,
+                dataclasses.asdict(plan),
+                name=Path(plan.config["run_dir"]).name,
+                storage=plan.train_dir,
+                max_failures=plan.max_failures,
+                callbacks=[ForwardWithRunId(rows)],
+            )
+        except BaseException as error:
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(closing_row)
+
+    # As a daemon: a trial that Tune stops must not wait for its workers.
+    threading.Thread(target=train, name="workers", daemon=True).start()
+    while True:
+        has_ended = outcome.done()  # before the last look, so that no row is left behind
+        try:
+            tune.report(rows.get(timeout=PAUSE))
+        except Empty:
+            if has_ended:
+                return outcome.result()
 
 
 def _work(plan: dict[str, Any]) -> Row:
