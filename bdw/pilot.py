@@ -8,7 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -61,9 +61,7 @@ def step_seconds(
 
     learner.model.train()
     with untouched(learner):
-        trial = dataclasses.replace(
-            learner, evidence=None, shared_derivatives=copy.deepcopy(learner.shared_derivatives)
-        )
+        trial = dataclasses.replace(learner, evidence=None)
         found = [timed(dataclasses.replace(trial, meta_loss=loss)) for loss in meta_losses or (None,)]
     return collectives.from_first(found)
 
@@ -73,7 +71,8 @@ def untouched(learner: Learner) -> Iterator[None]:
     """Whatever is learnt or drawn in the block is forgotten after it."""
     model, optimiser, weighter = learner.model, learner.optimiser, learner.weighter
     direction, randomness = learner.direction, learner.randomness
-    parts = (model, optimiser, weighter, direction, randomness)
+    shared = learner.shared_derivatives
+    parts: list[Any] = [model, optimiser, weighter, direction, randomness, *([shared] if shared else [])]
     before = copy.deepcopy([part.state_dict() for part in parts])
     try:
         yield
@@ -83,4 +82,6 @@ def untouched(learner: Learner) -> Iterator[None]:
         weighter.load_state_dict(before[2])
         direction.load_state_dict(before[3], next(model.parameters()).device)
         randomness.load_state_dict(before[4])
+        if shared:
+            shared.load_state_dict(before[5])
         optimiser.zero_grad()

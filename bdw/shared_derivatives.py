@@ -82,6 +82,7 @@ class SharedDerivatives:
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Continue from `state_dict()`."""
+        self._projection = None
         if state["features"].shape[1]:
             self._draw(state["features"].shape[1])
         self._visits, self._features = state["visits"].clone(), state["features"].clone()

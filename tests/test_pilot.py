@@ -35,14 +35,16 @@ def _piloted(trainer: Trainer) -> list[StepSeconds]:
 
 
 def _state(learner: Learner) -> dict[str, Any]:
-    parts = ("model", "optimiser", "weighter", "direction", "randomness")
-    return copy.deepcopy({part: getattr(learner, part).state_dict() for part in parts})
+    names = ["model", "optimiser", "weighter", "direction", "randomness"]
+    names += ["shared_derivatives"] if learner.shared_derivatives else []
+    return copy.deepcopy({name: getattr(learner, name).state_dict() for name in names})
 
 
 @pytest.mark.parametrize(
     "options",
     [
         {"weighter": "beta", "encoder": "small_resnet", "direction_momentum": 0.5},
+        {"weighter": "counts", "meta_loss": "pretext", "target_batch": 16, "shared_derivatives": True},
         {"weighter": "l2rw"},
         {"weighter": "uniform"},
     ],
