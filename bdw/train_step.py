@@ -213,7 +213,8 @@ def head_derivatives(
 
     def losses(params: dict[str, Tensor]) -> Tensor:
         own = {name.removeprefix(_HEAD): value for name, value in params.items()}
-        return model.task.solve(lambda _: features, lambda *inputs: functional_call(model.head, own, inputs), views)[0]
+        head = functools.partial(functional_call, model.head, own)
+        return model.task.solve(lambda _: features, lambda *inputs: head(inputs), views).losses
 
     return instance_directional_derivatives(losses, before, direction)
 
