@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bdw.config import RunConfig
 from bdw.data import LabelledImages, Problem, Target, pack_arrays
 
 
@@ -52,6 +53,17 @@ def problem(tmp_path_factory: pytest.TempPathFactory) -> Problem:
         return LabelledImages(images.clip(0, 255).astype(np.uint8), labels)
 
     return Problem(source, Target(labelled(8), labelled(4), labelled(5), ("a", "b", "c"), "key"))
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> RunConfig:
+    """A run on `problem` in which every instance is visited three times."""
+    return RunConfig.from_flat(
+        {
+            "run_dir": str(tmp_path / "run"), "image_size": 12, "crop_size": 12, "batch_size": 16, "epochs": 3,
+            "ways": 3, "shots": 2, "queries": 2, "target_batch": 8, "weight_lr": 50.0, "device": "cpu",
+        }
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="session")

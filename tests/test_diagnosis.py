@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,14 +21,8 @@ NUM_SOURCE = 50
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> RunConfig:
-    return RunConfig.from_flat(
-        {
-            "run_dir": str(tmp_path / "run"), "image_size": 12, "crop_size": 12, "batch_size": 16, "epochs": 3,
-            "ways": 3, "shots": 2, "queries": 2, "target_batch": 8, "weight_lr": 50.0, "device": "cpu",
-            "cdf_threshold": 0.4, "diagnose_signal": True,
-        }
-    )  # fmt: skip
+def config(config: RunConfig) -> RunConfig:
+    return config.replace(cdf_threshold=0.4, diagnose_signal=True)
 
 
 def run(config: RunConfig, problem: Problem) -> Trainer:

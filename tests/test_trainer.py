@@ -40,16 +40,6 @@ from bdw.weighting_clock import WeightingClock
 NUM_SOURCE = 50
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> RunConfig:
-    return RunConfig.from_flat(
-        {
-            "run_dir": str(tmp_path / "run"), "image_size": 12, "crop_size": 12, "batch_size": 16, "epochs": 3,
-            "ways": 3, "shots": 2, "queries": 2, "target_batch": 8, "weight_lr": 50.0, "device": "cpu",
-        }
-    )  # fmt: skip
-
-
 def _run(config: RunConfig, problem: Problem) -> Trainer:
     trainer = Trainer(config, problem=problem)
     list(trainer.epochs())
