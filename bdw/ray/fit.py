@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import re
-import threading
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from bdw.ray.cluster import Cluster, running_ray
 from bdw.ray.mailbox import Postman, open_mailbox
 from bdw.ray.preemption import announced
 from bdw.ray.trial import on_this_machine
-from bdw.ray.workers import CONTROLLER_FAILURES, Outcome, WorkerGroup, train_on
+from bdw.ray.workers import CONTROLLER_FAILURES, Outcome, WorkerGroup, in_background, train_on
 from bdw.run_copy import RunCopy
 from bdw.run_directory import RunDirectory
 from bdw.trainer import Trainer, check
@@ -166,22 +166,12 @@ class _ConsoleEnd:
 
     def follow(self, train: Any, notice_board: NoticeBoard) -> Outcome:
         """What `train` returns or raises; the first Ctrl-C asks the workers to save and stop, another breaks off."""
-        results: list[Outcome] = []
-        errors: list[BaseException] = []
-
-        def run() -> None:
-            try:
-                results.append(train())
-            except BaseException as error:
-                errors.append(error)
-
-        thread = threading.Thread(target=run, daemon=True)
         asked = False
         with packing_bar() as packing, self._progress:
-            thread.start()
-            while thread.is_alive():
+            outcome = in_background(train)
+            while not outcome.done():
                 try:
-                    thread.join(SECONDS_BETWEEN_LOOKS)
+                    wait([outcome], SECONDS_BETWEEN_LOOKS)
                     self._show(packing)
                     notice = notice_board()
                     reason = None if notice is None else notice.reason
@@ -195,9 +185,7 @@ class _ConsoleEnd:
                     self._progress.say(f"{reason}: asking the workers to save and stop; again breaks off at once")
                     ray.get(self.mailbox.ask_to_stop.remote(reason))
             self._show(packing)
-        if errors:
-            raise errors[0]
-        return results[0]
+        return outcome.result()
 
     def _show(self, packing: Any) -> None:
         progress = self._progress

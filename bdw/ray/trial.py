@@ -9,9 +9,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import math
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +28,7 @@ from bdw.errors import InputError, NonFiniteError
 from bdw.interruptions import no_notice
 from bdw.ray.cluster import DRIVER_RESOURCE
 from bdw.ray.preemption import announced
-from bdw.ray.workers import WorkerGroup, train_on
+from bdw.ray.workers import WorkerGroup, in_background, train_on
 from bdw.run_copy import RunCopy
 from bdw.run_directory import RunDirectory
 from bdw.run_results import are_written
@@ -199,26 +197,18 @@ def _run_to_the_end(plan: TrialPlan, report: Report) -> Row:
 def _run_on_workers(plan: TrialPlan) -> Row:
     """The same through Ray Train: starts the workers, forwards rank 0's rows to Tune, returns its closing row."""
     rows = Queue(maxsize=1, actor_options={"num_cpus": 0})
-    outcome: Future[Row] = Future()
-
-    def train() -> None:
-        try:
-            closing_row = train_on(
-                plan.group,
-                _work,
-                dataclasses.asdict(plan),
-                name=Path(plan.config["run_dir"]).name,
-                storage=plan.train_dir,
-                max_failures=plan.max_failures,
-                callbacks=[ForwardWithRunId(rows)],
-            )
-        except BaseException as error:
-            outcome.set_exception(error)
-        else:
-            outcome.set_result(closing_row)
-
-    # As a daemon: a trial that Tune stops must not wait for its workers.
-    threading.Thread(target=train, name="workers", daemon=True).start()
+    # A trial that Tune stops does not wait for its workers.
+    outcome = in_background(
+        lambda: train_on(
+            plan.group,
+            _work,
+            dataclasses.asdict(plan),
+            name=Path(plan.config["run_dir"]).name,
+            storage=plan.train_dir,
+            max_failures=plan.max_failures,
+            callbacks=[ForwardWithRunId(rows)],
+        )
+    )
     while True:
         has_ended = outcome.done()  # before the last look, so that no row is left behind
         try:

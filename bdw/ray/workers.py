@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +39,22 @@ class WorkerGroup:
     def backend(self) -> str:
         """Gradients travel between GPUs by NCCL; weights and reports are CPU tensors, which it cannot carry."""
         return "cpu:gloo,cuda:nccl" if self.gpus_per_worker else "gloo"
+
+
+def in_background(action: Callable[[], Outcome]) -> Future[Outcome]:
+    """Run it in a thread that keeps no process from ending; what it returns or raises, once it has."""
+    outcome: Future[Outcome] = Future()
+
+    def run() -> None:
+        try:
+            result = action()
+        except BaseException as error:
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(result)
+
+    threading.Thread(target=run, daemon=True).start()
+    return outcome
 
 
 def train_on(
