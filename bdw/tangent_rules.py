@@ -7,12 +7,13 @@ pushes a tangent forward. With y = w x_hat + b,
     dy = (d x_hat / dx) w dx + dw x_hat + db,
 
 two fused kernels. torch's rule for a convolution convolves a tangent of zeros where the input is an image, which has
-none.
+none, and cannot be told what is known of its value (`kept_outputs`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -29,13 +30,23 @@ class TangentRules(TorchFunctionMode):
     running statistics), is left to torch.
     """
 
+    def __init__(self, kept: Iterable[Tensor | None] = ()):
+        """`kept`: values of the first convolutions to come, in their order, None for any that is to be computed."""
+        super().__init__()
+        self._kept = iter(kept)
+
     def __torch_function__(
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """`func(*args, **kwargs)` by its rule, if it has one that applies."""
-        rule = _RULES.get(func)
-        result = None if rule is None else rule(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {})) if result is None else result
+        if func is torch.conv2d:
+            return _conv2d(*args, **(kwargs or {}), value=next(self._kept, None))
+        if func is functional.batch_norm and (dual := _batch_norm(*args, **(kwargs or {}))) is not None:
+            return dual
+        return func(*args, **(kwargs or {}))
+
+
+# The rules name their parameters as torch does, so that they can be called by keyword.
 
 
 def _batch_norm(
@@ -71,21 +82,34 @@ def _batch_norm(
 
 
 def _conv2d(
-    input: Tensor, weight: Tensor, bias: Tensor | None = None, *geometry: Any, **named_geometry: Any
-) -> Tensor | None:
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *geometry: Any,
+    value: Tensor | None,
+    **named_geometry: Any,
+) -> Tensor:
     x, dx = forward_ad.unpack_dual(input)
     w, dw = forward_ad.unpack_dual(weight)
-    if dx is not None or dw is None:
-        return None
     b, db = _unpacked(bias)
-    y = torch.conv2d(x, w, b, *geometry, **named_geometry)
-    dual: Tensor = forward_ad.make_dual(y, torch.conv2d(x, dw, db, *geometry, **named_geometry))
+    convolved = functools.partial(_convolved, geometry, named_geometry)
+    y = convolved(x, w, b) if value is None else value
+    parts = [] if dx is None else [convolved(dx, w, None)]
+    if dw is not None:
+        parts.append(convolved(x, dw, db))
+    elif db is not None:
+        parts.append(db[:, None, None].expand_as(y))
+    if not parts:
+        return y
+    dual: Tensor = forward_ad.make_dual(y, parts[0] if len(parts) == 1 else parts[0].add_(parts[1]))
     return dual
+
+
+def _convolved(
+    geometry: tuple[Any, ...], named_geometry: Mapping[str, Any], x: Tensor, kernel: Tensor, bias: Tensor | None
+) -> Tensor:
+    return torch.conv2d(x, kernel, bias, *geometry, **named_geometry)
 
 
 def _unpacked(tensor: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
     return (None, None) if tensor is None else tuple(forward_ad.unpack_dual(tensor))
-
-
-# Rules name their parameters as torch does, so that they can be called by keyword.
-_RULES: dict[Any, Callable[..., Tensor | None]] = {functional.batch_norm: _batch_norm, torch.conv2d: _conv2d}

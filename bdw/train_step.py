@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from torch.func import functional_call
 from bdw import collectives
 from bdw.encoders import constant, recomputed_stem, untouched_statistics
 from bdw.evidence import Evidence
+from bdw.kept_outputs import KeptOutputs
 from bdw.layer_tangents import SMALLEST_WEIGHT, LayerTangents, layers_of
 from bdw.meta_gradient import instance_directional_derivatives, weight_gradient
 from bdw.meta_loss import MetaLoss
@@ -140,13 +142,16 @@ def train_step(learner: Learner, batch: SourceBatch, *, learn: bool = True) -> S
         else:
             wanted = learner.compared_parameters if learner.head_alone else learner.parameters
             theta = {name: value.detach().clone() for name, value in wanted.items()}
-            output = weighted_update(learner, views, sample.weights, batch.instances)
+            kept = KeptOutputs() if learner.takes_all_views and not learner.head_alone else None
+            with kept or contextlib.nullcontext():
+                output = weighted_update(learner, views, sample.weights, batch.instances)
             learner.clock.start()
             direction, meta_loss = meta_direction(learner)
             if learner.head_alone:
                 derivatives = head_derivatives(learner.model, output.features, views, theta, direction)
             else:
-                derivatives = view_derivatives(learner.model, _tangent_views(learner, views), theta, direction)
+                some = _tangent_views(learner, views)
+                derivatives = view_derivatives(learner.model, some, theta, direction, kept or ())
         update_weights(learner, batch, sample, _compared(learner, batch, derivatives, output))
         learner.clock.stop()
     else:
@@ -192,12 +197,17 @@ def meta_direction(learner: Learner) -> tuple[dict[str, Tensor], Tensor]:
 
 
 def view_derivatives(
-    model: PretextModel, views: tuple[Tensor, ...], before: dict[str, Tensor], direction: dict[str, Tensor]
+    model: PretextModel,
+    views: tuple[Tensor, ...],
+    before: dict[str, Tensor],
+    direction: dict[str, Tensor],
+    kept: Iterable[Tensor | None] = (),
 ) -> Tensor:
-    """<v, grad L_i(theta)> (m,) at the parameters before the update, on views of the training pass."""
+    """<v, grad L_i(theta)> (m,) at the parameters before the update, on views of the training pass; `kept` of its
+    convolutions need not be made again if these are all of its views."""
     with untouched_statistics(model):
         return instance_directional_derivatives(
-            lambda params: functional_call(model, params, (views,)).losses, before, direction
+            lambda params: functional_call(model, params, (views,)).losses, before, direction, kept
         )
 
 

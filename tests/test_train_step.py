@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from bdw import kept_outputs
 from bdw.encoders import Encoder, untouched_statistics
 from bdw.evidence import Evidence
 from bdw.meta_gradient import reference_weight_gradient
@@ -98,13 +99,19 @@ def _batch() -> SourceBatch:
 @pytest.mark.parametrize("kind", [_Prototypes, _Pretext])
 @pytest.mark.parametrize("norm", [lambda: nn.BatchNorm2d(4), lambda: nn.GroupNorm(2, 4)], ids=["batch", "group"])
 @pytest.mark.parametrize("has_zero_weight", [False, True])
+@pytest.mark.parametrize("worth_keeping", [kept_outputs.WORTH_KEEPING, 0], ids=["nothing_kept", "all_kept"])
 def test_the_weighter_learns_from_the_exact_meta_gradient(
-    kind: type[_Prototypes], norm: Callable[[], nn.Module], has_zero_weight: bool
+    kind: type[_Prototypes],
+    norm: Callable[[], nn.Module],
+    has_zero_weight: bool,
+    worth_keeping: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Against double backward from a copy of everything as it was before the step.
 
     With group norm and without a weight of 0 the tangents come from the training pass, otherwise from forward mode.
     """
+    monkeypatch.setattr(kept_outputs, "WORTH_KEEPING", worth_keeping)
     torch.manual_seed(1)
     meta_loss = kind(torch.randn(12, 1, 6, 6, dtype=torch.float64))
     learner, batch = _learner(meta_loss, norm=norm), _batch()
