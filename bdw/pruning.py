@@ -34,6 +34,7 @@ class KeepMask:
         self.pruned_at_epoch = torch.zeros(num_instances, dtype=torch.int32)
         self.min_kept = min(min_kept, num_instances)
         self._warn = warn
+        self._has_warned = False
 
     @property
     def count(self) -> int:
@@ -44,7 +45,8 @@ class KeepMask:
         """Prune the useless (n,) and return the indices that went.
 
         Never leaves fewer than `min_kept`: if the rule asks for more, the instances of the highest usefulness (n,)
-        among those still kept stay, the earlier index first where it ties, and (unless told not to) a warning says so.
+        among those still kept stay, the earlier index first where it ties, and (unless told not to) a warning says so:
+        the first time, and whenever something goes all the same.
         """
         doomed = torch.from_numpy(useless) & self.kept
         spared = self.min_kept - (self.count - int(doomed.sum()))
@@ -52,7 +54,8 @@ class KeepMask:
             candidates = doomed.nonzero().flatten().numpy()
             best = candidates[np.argsort(-usefulness[candidates], kind="stable")[:spared]]
             doomed[torch.from_numpy(best)] = False
-            if self._warn:
+            if self._warn and (not self._has_warned or bool(doomed.any())):
+                self._has_warned = True
                 logger.warning(
                     "epoch %d: the pruning rule wanted to leave %d of %d images; kept the %d of the highest mean "
                     "weight instead (min_kept)",

@@ -45,7 +45,16 @@ def test_keeps_a_floor_of_the_best_and_says_so(caplog: pytest.LogCaptureFixture)
     caplog.clear()
     with caplog.at_level(logging.WARNING):
         mask.prune(_flags(0, 1), USEFULNESS, epoch=3)
-    assert not caplog.records, "nothing more was to be pruned, so there is nothing to say"
+        mask.prune(_flags(*range(N)), USEFULNESS, epoch=4)
+    assert not caplog.records, "nothing more goes, so there is nothing new to say"
+
+
+def test_a_floor_that_holds_everything_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    mask = KeepMask(N, min_kept=N)
+    with caplog.at_level(logging.WARNING):
+        for epoch in (1, 2):
+            assert not len(mask.prune(_flags(1, 4), USEFULNESS, epoch))
+    assert len(caplog.records) == 1
 
 
 def test_a_floor_above_the_source_is_the_source() -> None:
