@@ -4,7 +4,8 @@
 labelled images of each, and other images of all classes, without labels and equally many of each, for the source.
 Useful are those of the target's classes, one in twenty; the run is not told. Other seeds have other classes. Measured
 is, after every epoch, how well the mean weight tells useful images from the others: area under the ROC curve, and
-average precision over the share of useful images (lift). By chance they are 0.5 and 1.
+average precision over the share of useful images (lift). By chance they are 0.5 and 1. `told` is the lift of a
+classifier on the encoder's features that was told which images are useful: a ceiling.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from sklearn.metrics import average_precision_score
 from bdw.config import RunConfig
 from bdw.data import load
 from bdw.run_directory import RunDirectory
-from bdw.trainer import iterate
+from bdw.trainer import Trainer
 from bdw.trajectory import Trajectory
 from bdw.usefulness import planted_auroc
 from bdw.weighters.beta import concentrations, mean_weight
+from benchmarks.ceiling import told_scores
 from benchmarks.cells import CellArguments, Rows, work_through
 from benchmarks.class_subsets import SOURCE, TARGET, ClassSubsets
 from benchmarks.harness import signal_of, spread
@@ -92,7 +94,8 @@ def measured(arguments: Arguments, method: str, seed: int, folder: str) -> Rows:
         config = _config(arguments, found, seed, own)
         problem = load(config.data, Path(own))
         config = config.replace(**Room.of(problem).largest_within(Design.of(config)).fields)
-        reports = list(iterate(config, problem=problem))
+        trainer = Trainer(config, problem=problem)
+        reports = list(trainer.epochs())
         run = RunDirectory(Path(config.output.run_dir))
         useful = subsets.useful(pq.read_table(run.instance_weights, columns=["name"])["name"].to_pylist())
         row: dict[str, Any] = {
@@ -101,6 +104,7 @@ def measured(arguments: Arguments, method: str, seed: int, folder: str) -> Rows:
             "classes": subsets.class_names,
             "base_rate": round(float(useful.mean()), 5),
             **curves(Trajectory(run.trajectory), useful),
+            "told_lift": round(_lift(useful, told_scores(trainer, useful)), 4),
             "signal_to_noise": signal_of(run.path)["signal_to_noise"],
             "seconds": round(sum(report.seconds for report in reports), 2),
         }
@@ -140,10 +144,14 @@ def curves(trajectory: Trajectory, useful: NDArray[np.int8]) -> dict[str, list[f
     for epoch in trajectory.epochs():
         means = mean_weight(*concentrations(torch.from_numpy(trajectory.read(epoch))))
         precision = float(average_precision_score(useful, means))
-        values = (planted_auroc(means, useful), precision, precision / float(useful.mean()))
+        values = (planted_auroc(means, useful), precision, _lift(useful, means))
         for curve, value in zip(found.values(), values, strict=True):
             curve.append(round(value, 4))
     return found
+
+
+def _lift(useful: NDArray[np.int8], scores: NDArray[np.float64]) -> float:
+    return float(average_precision_score(useful, scores)) / float(useful.mean())
 
 
 def summary(runs: Rows) -> dict[str, Any]:
@@ -166,10 +174,11 @@ def _by_method(runs: Rows) -> dict[str, Rows]:
 
 def _print_summary(runs: Rows) -> None:
     print("\nmeans over seeds (lowest to highest) after the last epoch: AUROC; average precision / base rate;")
-    print("signal-to-noise of a visit between images")
+    print("signal-to-noise of a visit between images; average precision / base rate of who is told")
     for name, own in _by_method(runs).items():
         last = [[run[key][-1] for run in own] for key in ("auroc", "lift")]
-        print("   ".join([*map(spread, [*last, [run["signal_to_noise"] for run in own]]), name]))
+        visits = [[run[key] for run in own] for key in ("signal_to_noise", "told_lift")]
+        print("   ".join([*map(spread, [*last, *visits]), name]))
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ def test_every_method_is_measured_after_every_epoch(
         assert run["base_rate"] == 0.05
         assert len(run["auroc"]) == len(run["lift"]) == 2
         assert all(0 < value < 1 for value in run["auroc"])
+        assert 0 < run["told_lift"] <= 20
         assert run["lift"] == pytest.approx([20 * value for value in run["average_precision"]], abs=2e-3)
         assert (means["method"], means["seeds"], means["lift"]) == (run["method"], 1, run["lift"])
     assert len({tuple(run["auroc"]) for run in saved["runs"]}) == 4
