@@ -17,6 +17,7 @@ from typing import Any, Literal, Self
 
 from bdw.errors import InputError, unknown_option
 
+Precision = Literal["float32", "tf32", "bfloat16"]
 YEAR = 366 * 24 * 3600  # seconds
 
 
@@ -233,6 +234,12 @@ class OptimiserConfig:
     """Seed of everything random in a run but the data's splits."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; `auto` takes a GPU if there is one."""
+    precision: Precision = "float32"
+    """`float32` is exact; `tf32` rounds factors of products to 11 bits (NVIDIA GPUs since Ampere); `bfloat16` lets the
+    encoder train in it (8 bits), while parameters, losses and derivatives of weights, and evaluation, stay float32."""
+    compile: bool = False
+    """Compile the encoder for its training and meta passes (torch.compile; about a minute at the start, and a run that
+    is resumed continues to rounding, not bit for bit). Pays for long runs on a GPU."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):

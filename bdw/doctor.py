@@ -23,6 +23,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 GIB = 2**30
+AMPERE = 8  # first major compute capability with bfloat16 and TF32
 # Shown where bdw runs from a folder without being installed, so that nothing says what it depends on.
 MAIN_DEPENDENCIES = ("numpy", "optuna", "pandas", "pyarrow", "ray", "scikit-learn", "torch", "torchvision")
 
@@ -52,6 +53,7 @@ def examine(run_dir: Path) -> list[Finding]:
         *check_versions(),
         *check_processors(),
         *check_accelerators(),
+        check_bfloat16(),
         check_memory(memory),
         *check_ray(os.environ, Path.home(), ray_temp_dir(os.environ)),
         check_ray_import(),
@@ -167,7 +169,8 @@ def check_accelerators() -> list[Finding]:
         built_for = torch.cuda.get_arch_list()
         for index in range(torch.cuda.device_count()):
             gpu = torch.cuda.get_device_properties(index)
-            value = f"{gpu.name}, {_gib(gpu.total_memory)}, CUDA {torch.version.cuda}"
+            rounding = "bfloat16 and TF32" if gpu.major >= AMPERE else "neither bfloat16 nor TF32"
+            value = f"{gpu.name}, {_gib(gpu.total_memory)}, CUDA {torch.version.cuda}, {rounding}"
             too_old = bool(built_for) and gpu.major < min(_compute_major(name) for name in built_for)
             advice = f"this torch is built for {', '.join(built_for)}; train with --device cpu" if too_old else ""
             findings.append(Finding(f"gpu {index}", value, Level.WARNING if too_old else Level.OK, advice))
@@ -179,6 +182,16 @@ def check_accelerators() -> list[Finding]:
     if torch.backends.mps.is_available():
         return [Finding("gpu", "Apple MPS present; bdw trains on the CPU here")]
     return [Finding("gpu", "none; bdw trains on the CPU")]
+
+
+def check_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> Finding:
+    """Whether the CPU has instructions for `--precision bfloat16`, as far as Linux says."""
+    try:
+        words = set(cpuinfo.read_text(encoding="utf-8").split())
+    except OSError:
+        return Finding("bfloat16 on the CPU", "unknown on this platform")
+    has_instructions = bool(words & {"avx512_bf16", "amx_bf16", "bf16"})  # the last on ARM
+    return Finding("bfloat16 on the CPU", "by instructions" if has_instructions else "emulated: slower than float32")
 
 
 def _compute_major(architecture: str) -> int:

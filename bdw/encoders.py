@@ -21,6 +21,11 @@ class Encoder(nn.Module):
     `image_shape` is (c, s, s) of the source's images as the pretext task sees them.
     """
 
+    autocast: torch.dtype | None = None
+    """What the backbone computes in while it is trained (`bdw.precision`); None for what its parameters are."""
+    is_compiled = False
+    """Whether passes that a backward pass can follow are compiled code (`bdw.compilation`), which nobody sees into."""
+
     def __init__(self, backbone: nn.Module, channels: int, feature_dim: int, image_shape: tuple[int, int, int]):
         super().__init__()
         self.backbone = backbone
@@ -32,8 +37,14 @@ class Encoder(nn.Module):
         """Features (B, feature_dim); grey images are repeated where the backbone wants colour."""
         if images.shape[1] == 1 and self.channels == 3:
             images = images.expand(-1, 3, -1, -1)
-        features: Tensor = self.backbone(images)
-        return features
+        # The method itself is never compiled, the call may be.
+        backbone = self.backbone.forward if self.is_compiled and not torch.is_grad_enabled() else self.backbone
+        if self.autocast is None or not self.training:
+            features: Tensor = backbone(images)
+            return features
+        with torch.autocast(images.device.type, self.autocast):
+            rounded: Tensor = backbone(images)
+        return rounded.float()
 
 
 class SmallCNN(nn.Module):

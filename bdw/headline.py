@@ -24,7 +24,8 @@ def headline(trainer: Trainer) -> str:
         f"{' x '.join(map(str, source.images.shape[1:]))} (channels x height x width)",
         f"target  {config.data.target}: {len(problem.target.classes)} classes; {len(problem.target.train):,} train, "
         f"{len(problem.target.validation):,} validation, {len(problem.target.test):,} test images",
-        f"model   {config.model.encoder} with the {config.model.pretext} head: {parameters:,} parameters, float32",
+        f"model   {config.model.encoder} with the {config.model.pretext} head: {parameters:,} parameters, "
+        f"{config.optimiser.precision}{', compiled' if config.optimiser.compile else ''}",
         f"device  {device} ({why}), {workers} worker(s){threads}",
         f"batch   {batch} source images a step ({batch / workers:g} a worker), "
         f"{target_batch * workers} target images a step",

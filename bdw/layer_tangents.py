@@ -82,7 +82,8 @@ class LayerTangents:
                     continue
                 layer = self._layers[name]
                 weight = torch.zeros_like(layer.weight) if weight is None else weight  # type: ignore[arg-type]
-                moved = _LAYERS[type(layer)](layer, inputs, weight, bias)
+                # As precise as v, where the training pass computed in less.
+                moved = _LAYERS[type(layer)](layer, inputs.to(weight.dtype), weight, bias)
                 # An instance's views are consecutive rows.
                 total += (moved * self._gradients[number]).reshape(len(factors), -1).sum(dim=1)
         return total / factors

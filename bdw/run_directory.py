@@ -33,6 +33,7 @@ FREE_ON_RESUME = frozenset(
         "epochs",
         "time_budget",
         "device",
+        "compile",
         "keep_checkpoints",
         "checkpoint_every",
         "checkpoint_minutes",

@@ -103,8 +103,9 @@ class Learner:
 
     @functools.cached_property
     def layers(self) -> dict[str, nn.Module] | None:
-        """What `LayerTangents` takes the tangents from; None where forward mode has to (batch norm, fewer views)."""
-        return layers_of(self.model) if self.takes_all_views else None
+        """What `LayerTangents` takes the tangents from; None where forward mode has to (batch norm, fewer views, a
+        compiled training pass, which it cannot look into)."""
+        return layers_of(self.model) if self.takes_all_views and not self.model.encoder.is_compiled else None
 
     @property
     def takes_all_views(self) -> bool:

@@ -24,6 +24,7 @@ from bdw import (
     encoders,
     evaluation,
     meta_loss,
+    precision,
     pretext,
     run_state,
     settling,
@@ -35,6 +36,7 @@ from bdw.agreement import require_same
 from bdw.allocator import keep_freed_memory
 from bdw.break_even import NOTHING_YET, BreakEven
 from bdw.checkpoint import Position
+from bdw.compilation import compile_encoder, require_compiler
 from bdw.config import RunConfig
 from bdw.data import Problem, load
 from bdw.data.augment import random_crop_flip
@@ -117,7 +119,7 @@ class Trainer:
         self.run = RunDirectory(Path(config.output.run_dir).resolve())
         self.listener = listener or Silent()
         check(config)
-        self.device = collectives.on_all(lambda: device.choose(config.optimiser.device))
+        self.device = collectives.on_all(lambda: _usable_device(config))
         if self.device.type == "cpu":
             keep_freed_memory()
         self._copy = collectives.on_all(lambda: RunCopy(self.run, config.output, is_known=storage_is_known))
@@ -425,9 +427,13 @@ class Trainer:
             momentum=config.optimiser.momentum,
             weight_decay=config.optimiser.weight_decay,
         )
+        precision.compute_in(config.optimiser.precision, encoder)
+        wrapped = replicated(model, torch.zeros(2, *encoder.image_shape, device=self.device))
+        if config.optimiser.compile:
+            compile_encoder(encoder)
         return Learner(
             model=model,
-            replicated=replicated(model, torch.zeros(2, *encoder.image_shape, device=self.device)),
+            replicated=wrapped,
             optimiser=optimiser,
             weighter=weighter,
             meta_loss=self.pace.meta_loss,
@@ -529,6 +535,15 @@ def check(config: RunConfig) -> None:
     _measures(config)
     with torch.device("meta"):
         check_layer(encoders.build(config.model.encoder, 3, config.data.crop_size), config.evaluation.layer)
+
+
+def _usable_device(config: RunConfig) -> torch.device:
+    """The device to train on; `InputError` unless it can compute as the config wants it to."""
+    chosen = device.choose(config.optimiser.device)
+    precision.require_supported(config.optimiser.precision, chosen)
+    if config.optimiser.compile:
+        require_compiler(chosen)
+    return chosen
 
 
 def _meta_losses(

@@ -69,6 +69,7 @@ FOR_ALL: dict[str, dict[str, Any]] = {
     "direction_momentum 0.9": {"direction_momentum": 0.9},
     "relative_derivatives": {"relative_derivatives": True},
     "centred_derivatives": {"centred_derivatives": True},
+    "precision bfloat16": {"precision": "bfloat16"},
     "meta_every 2": {"meta_every": 2},
     "meta_every 4": {"meta_every": 4},
 }
@@ -143,11 +144,11 @@ def main(arguments: Arguments) -> None:
                 exact, direction = expected(learners[EXACT], moment, arguments.target_batches)
                 print(f"\n{meta_loss}, after {epoch} epochs and {REMEMBERED} steps")
                 print(f"{'option':36} {'bias':>6} {'resolved':>8} {'deviation':>9} {'cosine':>7} {'time':>5}")
-                # Views beside the mean direction, too: the noise of target batches hides what views alone do.
+                # These beside the mean direction, too: the noise of target batches hides what they alone do.
                 alone = {
                     name + ALONE: dataclasses.replace(learner, direction=direction)
                     for name, learner in learners.items()
-                    if name.startswith("tangent_views")
+                    if name.startswith(("tangent_views", "precision"))
                 }
                 for name, learner in {**learners, **alone}.items():
                     gradients = drawn_gradients(learner, moment, arguments.draws, every.get(name, 1))

@@ -4,8 +4,10 @@ import json
 import socket
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from bdw import doctor
 from bdw.doctor import GIB, Finding, Level
@@ -89,6 +91,27 @@ def test_memory_is_the_containers_if_that_is_less(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("architecture", "major"), [("sm_75", 7), ("sm_90a", 9), ("sm_120", 12), ("compute_80", 8)])
 def test_compute_capability_of_an_architecture(architecture: str, major: int) -> None:
     assert doctor._compute_major(architecture) == major
+
+
+@pytest.mark.parametrize(
+    ("flags", "value"),
+    [("flags : sse avx512_bf16", "by instructions"), ("Features : asimd bf16", "by instructions"),
+     ("flags : sse avx2", "emulated: slower than float32"), (None, "unknown on this platform")],
+)  # fmt: skip
+def test_bfloat16_on_the_cpu(tmp_path: Path, flags: str | None, value: str) -> None:
+    if flags is not None:
+        (tmp_path / "cpuinfo").write_text(flags + "\n")
+    assert doctor.check_bfloat16(tmp_path / "cpuinfo").value == value
+
+
+@pytest.mark.parametrize(("major", "rounding"), [(7, "neither bfloat16 nor TF32"), (9, "bfloat16 and TF32")])
+def test_a_gpu_says_in_what_it_can_round(monkeypatch: pytest.MonkeyPatch, major: int, rounding: str) -> None:
+    gpu = SimpleNamespace(name="GPU", total_memory=80 * GIB, major=major)
+    for name, value in (("is_available", True), ("get_arch_list", []), ("device_count", 1)):
+        monkeypatch.setattr(torch.cuda, name, lambda value=value: value)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: gpu)
+    (finding,) = doctor.check_accelerators()
+    assert finding.value.endswith(f", {rounding}")
 
 
 def test_a_token_file_without_a_mode_is_told(tmp_path: Path) -> None:

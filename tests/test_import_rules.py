@@ -17,7 +17,7 @@ LAYERS = [
     "errors", "config", "presets", "atomic", "patience", "device", "allocator", "randomness", "collectives",
     "agreement", "interruptions", "watchdog", "measurements", "break_even", "weighting_clock", "usefulness", "signal",
     "evidence",
-    "data", "encoders", "image_table",
+    "data", "encoders", "precision", "compilation", "image_table",
     "pretext", "replication", "meta_loss",
     "weights_file", "lazy_momentum", "weighters",
     "kept_outputs", "tangent_rules", "meta_gradient", "layer_tangents", "running_direction", "shared_derivatives",

@@ -115,7 +115,7 @@ def test_no_file_is_large() -> None:
 
 FIT_FLAGS = [
     "batch-size", "burn-in-epochs", "cache-dir", "cdf-threshold", "centred-derivatives", "checkpoint-every",
-    "checkpoint-minutes",
+    "checkpoint-minutes", "compile",
     "cpus-per-worker", "crop-padding", "crop-size", "data-root", "data-seed", "density-threshold", "device",
     "diagnose-signal",
     "direction-momentum", "direction-parameters",
@@ -123,7 +123,8 @@ FIT_FLAGS = [
     "fine-tuning-epochs", "flip", "gpus-per-worker", "image-size", "keep-checkpoints", "layer",
     "learning-rate", "log-bound", "lr-gamma", "lr-milestones", "max-failures", "max-iterations", "max-source",
     "max-train-per-class", "measure", "meta-every", "meta-loss", "min-kept", "min-workers", "momentum",
-    "monitors", "nearest-beta", "nearest-search", "neighbours", "normalise-weights", "num-workers", "preset",
+    "monitors", "nearest-beta", "nearest-search", "neighbours", "normalise-weights", "num-workers", "precision",
+    "preset",
     "pretext", "prune", "pruned-for", "queries", "record-trajectory", "relative-derivatives", "report", "resume",
     "run-dir", "seed", "settled-epochs", "shared-derivatives", "shots", "source", "start-timeout", "step-timeout",
     "storage-path", "storage-patience", "tangent-views", "target",

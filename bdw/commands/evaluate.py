@@ -13,6 +13,7 @@ from bdw.errors import InputError
 from bdw.evaluation import Examination
 from bdw.evaluation.features import Settings, check_layer
 from bdw.export import read_encoder
+from bdw.precision import compute_in
 from bdw.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def evaluate(command: Evaluate) -> None:
     assert file is not None
     encoder, metadata = read_encoder(file)
     encoder.to(device.choose(command.device))
+    compute_in("float32", encoder)
     config = _evaluation_config(command, metadata)
     settings = Settings.from_config(config)
     check_layer(encoder, settings.layer)

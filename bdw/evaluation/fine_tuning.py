@@ -113,7 +113,9 @@ class _Tuner:
         self._order = torch.Generator().manual_seed(settings.seed)
         with drawn_from(torch.Generator().manual_seed(settings.seed)):
             classifier = nn.Linear(encoder.feature_dim, int(images.labels.max()) + 1)
-        self._model = nn.Sequential(copy.deepcopy(encoder), classifier.to(self._device)).train()
+        tuned = copy.deepcopy(encoder)
+        tuned.autocast = None  # A measure is taken in float32, however the encoder was trained.
+        self._model = nn.Sequential(tuned, classifier.to(self._device)).train()
         self._model.requires_grad_(True)
         self.optimiser = torch.optim.Adam(self._model.parameters(), lr=learning_rate, weight_decay=weight_decay)
 
