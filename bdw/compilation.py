@@ -1,8 +1,10 @@
 """torch.compile of an encoder: fewer, larger kernels for the training and the meta pass, after a minute of compiling.
 
-The tangent pass stays eager: code compiled for plain tensors knows no tangents (torch 2.15 falls back to eager code,
-older versions lost them without a word: pytorch/pytorch issue 187284), and `TangentRules` are at work there. Evaluation
-stays eager, too: it passes once over other batch sizes, which is not worth a compiler's time.
+The tangent pass stays eager. Code compiled for plain tensors knows no tangents (torch 2.15 falls back to eager code,
+older versions lost them without a word: pytorch/pytorch issue 187284). `torch.func.jvp` can be compiled as a whole, and
+is right to rounding, but in torch 2.15 only for one batch size at a time and not under autocast, and on a CPU it is no
+faster than `TangentRules`; `benchmarks.gpu` measures it. Evaluation stays eager, too: it passes once over other batch
+sizes, which is not worth a compiler's time.
 """
 
 from __future__ import annotations

@@ -19,25 +19,32 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from unittest import mock
 
 import numpy as np
 import torch
 import tyro
 from torch import Tensor
+from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
 from bdw import device, precision, presets
+from bdw import train_step as train_step_module
 from bdw.compilation import compile_encoder, require_compiler
 from bdw.config import Precision, RunConfig
 from bdw.data import Problem, load
+from bdw.encoders import untouched_statistics
 from bdw.errors import InputError
-from bdw.train_step import Learner, SourceBatch, train_step
+from bdw.pretext import PretextModel
+from bdw.train_step import Learner, SourceBatch, train_step, view_derivatives
 from bdw.trainer import Trainer
 from bdw.weighters.uniform import UniformWeighter
 from benchmarks.harness import interleaved_seconds, provenance, ratio, write_result
@@ -67,16 +74,20 @@ class Kind:
     precision: Precision
     compiled: bool = False
     cuda_graphs: bool = False
+    compiled_tangents: bool = False
 
 
 KINDS = {
     "float32": Kind("float32"),
     "tf32": Kind("tf32"),
     "bfloat16": Kind("bfloat16"),
+    "float32 all compiled": Kind("float32", compiled=True, compiled_tangents=True),
     "tf32 compiled": Kind("tf32", compiled=True),
+    "tf32 all compiled": Kind("tf32", compiled=True, compiled_tangents=True),
     "bfloat16 compiled": Kind("bfloat16", compiled=True),
     "bfloat16 CUDA graphs": Kind("bfloat16", compiled=True, cuda_graphs=True),
 }
+"""All compiled: the tangent pass, too, which no run does (see `bdw.compilation`)."""
 EXACT = "float32"
 
 
@@ -169,10 +180,17 @@ class Subject:
 
     def run(self, step: str, batch: SourceBatch, steps: int) -> None:
         """So many steps of that sort."""
-        # Flags of the whole process, and the kinds take turns in it.
+        with self._arithmetic():
+            for number in range(steps):
+                train_step(self._learners[step], batch, learn=step != "cheap BDW" or number % CHEAP_EVERY == 0)
+
+    @contextmanager
+    def _arithmetic(self) -> Iterator[None]:
+        """Within, steps are of this kind; some of it is the whole process's, in which the kinds take turns."""
         precision.compute_in(self.kind.precision, self.trainer.learner.model.encoder)
-        for number in range(steps):
-            train_step(self._learners[step], batch, learn=step != "cheap BDW" or number % CHEAP_EVERY == 0)
+        tangents = compiled_derivatives if self.kind.compiled_tangents else view_derivatives
+        with mock.patch.object(train_step_module, "view_derivatives", tangents):
+            yield
 
     def stand_where(self, other: Learner) -> None:
         """Take over another run's model, optimiser and random state."""
@@ -183,10 +201,40 @@ class Subject:
 
     def derivatives(self, batch: SourceBatch) -> Tensor:
         """<v, grad L_i> (k,) of one BDW step, -k/alpha times dL_meta/dw."""
-        precision.compute_in(self.kind.precision, self.trainer.learner.model.encoder)
-        found = train_step(self.trainer.learner, batch).derivatives
+        with self._arithmetic():
+            found = train_step(self.trainer.learner, batch).derivatives
         assert found is not None
         return found
+
+
+def compiled_derivatives(
+    model: PretextModel, views: tuple[Tensor, ...], before: dict[str, Tensor], direction: dict[str, Tensor]
+) -> Tensor:
+    """As `train_step.view_derivatives`, by compiled code; another batch size is compiled anew."""
+    moving = {name: before[name] for name in direction}
+    held = {name: value for name, value in before.items() if name not in direction}
+    with untouched_statistics(model), torch.no_grad():
+        return _compiled_tangents()(model, views, moving, held, dict(direction))
+
+
+@functools.cache
+def _compiled_tangents() -> Callable[..., Tensor]:
+    def tangents(
+        model: PretextModel,
+        views: tuple[Tensor, ...],
+        moving: dict[str, Tensor],
+        held: dict[str, Tensor],
+        direction: dict[str, Tensor],
+    ) -> Tensor:
+        def losses(params: dict[str, Tensor]) -> Tensor:
+            found: Tensor = functional_call(model, {**held, **params}, (views,)).losses
+            return found
+
+        pushed: Tensor = torch.func.jvp(losses, (moving,), (direction,))[1]
+        return pushed
+
+    compiled: Callable[..., Tensor] = torch.compile(tangents)
+    return compiled
 
 
 def random_batch(trainer: Trainer, generator: torch.Generator) -> SourceBatch:

@@ -56,13 +56,15 @@ def test_the_table_compares_kinds_of_arithmetic(results: Path, capsys: pytest.Ca
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on the CPU")
 def test_compiled_kinds_run(results: Path) -> None:
-    gpu.main(Arguments(**FEW, kinds=("bfloat16 compiled", "bfloat16 CUDA graphs"), save=True))  # type: ignore[arg-type]
+    kinds = ("bfloat16 compiled", "bfloat16 CUDA graphs", "float32 all compiled")
+    gpu.main(Arguments(**FEW, kinds=kinds, save=True))  # type: ignore[arg-type]
     torch.compiler.reset()
     written = json.loads((results / "gpu-cpu.json").read_text())
     assert written["left_out"] == {}
-    assert {row["kind"] for row in written["rows"] if row["lowest_cosine"] > 0.9} == {
-        "float32", "bfloat16 compiled", "bfloat16 CUDA graphs",
-    }  # fmt: skip
+    lowest = {row["kind"]: row["lowest_cosine"] for row in written["rows"]}
+    assert set(lowest) == {"float32", *kinds}
+    assert min(lowest.values()) > 0.9
+    assert lowest["float32 all compiled"] == pytest.approx(1, abs=1e-4)
 
 
 @pytest.mark.parametrize(
