@@ -235,11 +235,11 @@ class OptimiserConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; `auto` takes a GPU if there is one."""
     precision: Precision = "float32"
-    """`float32` is exact; `tf32` rounds factors of products to 11 bits (NVIDIA GPUs since Ampere); `bfloat16` lets the
-    encoder train in it (8 bits), while parameters, losses and derivatives of weights, and evaluation, stay float32."""
+    """`float32` is exact; `tf32` rounds factors in convolutions to 11 bits (NVIDIA GPUs since Ampere); `bfloat16` lets
+    the encoder train in it (8 bits), while parameters, losses, weights' derivatives and evaluation stay float32."""
     compile: bool = False
     """Compile the encoder for its training and meta passes (torch.compile; about a minute at the start, and a run that
-    is resumed continues to rounding, not bit for bit). Pays for long runs on a GPU."""
+    is resumed continues to rounding, not bit for bit). For long runs on a GPU."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):

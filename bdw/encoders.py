@@ -24,7 +24,8 @@ class Encoder(nn.Module):
     autocast: torch.dtype | None = None
     """What the backbone computes in while it is trained (`bdw.precision`); None for what its parameters are."""
     is_compiled = False
-    """Whether passes that a backward pass can follow are compiled code (`bdw.compilation`), which nobody sees into."""
+    """Whether passes that a backward pass can follow are compiled code (`bdw.compilation`), which hooks and function
+    modes do not see into."""
 
     def __init__(self, backbone: nn.Module, channels: int, feature_dim: int, image_shape: tuple[int, int, int]):
         super().__init__()

@@ -1,8 +1,9 @@
 """What the arithmetic of training is rounded to: a choice between exactness and the speed of a GPU's matrix units.
 
 float32    exact to float32's 24 bits everywhere, on every device
-tf32       factors in the products of convolutions and linear layers are rounded to 11 bits, sums are float32;
-           of the whole process, evaluation included; NVIDIA GPUs since Ampere
+tf32       factors in the products of convolutions are rounded to 11 bits, sums are float32; in the whole process,
+           evaluation included; NVIDIA GPUs since Ampere. Matrix products stay exact: linear layers are a small part of
+           a ResNet, and distances between images (`weighters.nearest_distances`) rely on it
 bfloat16   the encoder's training, meta and tangent passes compute in bfloat16 (8 bits, float32's range, so that nothing
            has to be scaled); parameters, optimiser, features, head, losses, v and derivatives stay float32, and so
            does evaluation
@@ -37,4 +38,4 @@ def compute_in(precision: Precision, encoder: Encoder) -> None:
     """Let that encoder train so and, as far as TF32 goes, this process compute so on GPUs."""
     encoder.autocast = torch.bfloat16 if precision == "bfloat16" else None
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
-    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = False

@@ -108,6 +108,11 @@ class Learner:
         return layers_of(self.model) if self.takes_all_views and not self.model.encoder.is_compiled else None
 
     @property
+    def can_keep_outputs(self) -> bool:
+        """Whether forward mode makes the training pass again, and that pass can be looked into."""
+        return self.takes_all_views and not self.head_alone and not self.model.encoder.is_compiled
+
+    @property
     def takes_all_views(self) -> bool:
         """Whether the tangent pass sees all views: as many as there are is no subset, and nothing is drawn for it. The
         head's tangents need no pass through the encoder once there was a training pass, and a subset saves nothing."""
@@ -143,7 +148,7 @@ def train_step(learner: Learner, batch: SourceBatch, *, learn: bool = True) -> S
         else:
             wanted = learner.compared_parameters if learner.head_alone else learner.parameters
             theta = {name: value.detach().clone() for name, value in wanted.items()}
-            kept = KeptOutputs() if learner.takes_all_views and not learner.head_alone else None
+            kept = KeptOutputs() if learner.can_keep_outputs else None
             with kept or contextlib.nullcontext():
                 output = weighted_update(learner, views, sample.weights, batch.instances)
             learner.clock.start()

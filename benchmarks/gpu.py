@@ -22,7 +22,7 @@ import dataclasses
 import functools
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -208,9 +208,15 @@ class Subject:
 
 
 def compiled_derivatives(
-    model: PretextModel, views: tuple[Tensor, ...], before: dict[str, Tensor], direction: dict[str, Tensor]
+    model: PretextModel,
+    views: tuple[Tensor, ...],
+    before: dict[str, Tensor],
+    direction: dict[str, Tensor],
+    kept: Iterable[Tensor | None] = (),
 ) -> Tensor:
-    """As `train_step.view_derivatives`, by compiled code; another batch size is compiled anew."""
+    """As `train_step.view_derivatives`, by compiled code, which makes all convolutions itself; another batch size is
+    compiled anew."""
+    del kept
     moving = {name: before[name] for name in direction}
     held = {name: value for name, value in before.items() if name not in direction}
     with untouched_statistics(model), torch.no_grad():

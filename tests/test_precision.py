@@ -19,10 +19,11 @@ from bdw.encoders import Encoder
 from bdw.errors import InputError
 from bdw.evaluation import fine_tuning
 from bdw.evaluation.features import Settings, extract_features
+from bdw.kept_outputs import KeptOutputs
 from bdw.layer_tangents import LayerTangents, layers_of
 from bdw.meta_gradient import instance_directional_derivatives
 from bdw.pretext import PretextModel
-from bdw.train_step import SourceBatch, train_step
+from bdw.train_step import SourceBatch, train_step, view_derivatives
 from bdw.trainer import Trainer
 
 WARM_UP = 30
@@ -116,6 +117,25 @@ def test_layer_tangents_sum_up_in_float32_what_the_training_pass_left_in_bfloat1
     assert _cosine(found, exact) >= 0.999
 
 
+def test_convolutions_kept_from_a_rounded_training_pass_serve_the_rounded_tangent_pass() -> None:
+    """The kept value is the one that would have been computed; the second convolution is wide enough to be kept."""
+    torch.manual_seed(0)
+    backbone = nn.Sequential(
+        nn.Conv2d(1, 224, 3, stride=2), nn.BatchNorm2d(224), nn.ReLU(inplace=True),
+        nn.Conv2d(224, 4, 3, bias=False), nn.BatchNorm2d(4), nn.Flatten(),
+    )  # fmt: skip
+    model = PretextModel(Encoder(backbone, 1, 4, (1, 8, 8)), pretext.build("rotation"))
+    precision.compute_in("bfloat16", model.encoder)
+    views = model.task.views(torch.randn(6, 1, 8, 8), torch.Generator())
+    with KeptOutputs() as kept, encoders.untouched_statistics(model):
+        model(views)
+    assert [value is None or value.dtype for value in kept] == [True, torch.bfloat16]
+    params = {name: value.detach() for name, value in model.named_parameters()}
+    direction = {name: torch.randn_like(value) for name, value in params.items()}
+    alone = view_derivatives(model, views, params, direction)
+    torch.testing.assert_close(view_derivatives(model, views, params, direction, kept), alone, rtol=1e-5, atol=1e-6)
+
+
 def _dtypes_of_convolutions(encoder: Encoder, run: Any) -> set[torch.dtype]:
     seen: set[torch.dtype] = set()
     hooks = [
@@ -150,7 +170,8 @@ def test_training_is_rounded_and_evaluation_is_not(chosen: Precision, expected: 
 def test_only_tf32_lets_a_gpu_round_float32(chosen: Precision) -> None:
     torch.backends.cudnn.allow_tf32 = True  # torch's own default
     precision.compute_in(chosen, encoders.build("small_cnn", 1, 16))
-    assert torch.backends.cudnn.allow_tf32 is torch.backends.cuda.matmul.allow_tf32 is (chosen == "tf32")
+    assert torch.backends.cudnn.allow_tf32 is (chosen == "tf32")
+    assert not torch.backends.cuda.matmul.allow_tf32, "distances between images are exact to a bound for float32"
 
 
 def test_an_unknown_precision_is_refused() -> None:
