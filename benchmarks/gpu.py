@@ -31,6 +31,7 @@ from unittest import mock
 
 import numpy as np
 import torch
+import torch.compiler.config
 import tyro
 from torch import Tensor
 from torch.func import functional_call
@@ -305,7 +306,9 @@ def main(arguments: Arguments) -> None:
     on = device.choose(arguments.device)
     kinds, left_out = usable(arguments.kinds, on)
     config = config_of(arguments)
-    with tempfile.TemporaryDirectory() as folder:
+    # By default torch runs the ninth variant of a function as eager code, whoever's variants the others are.
+    many = torch.compiler.config.patch(recompile_limit=64)  # type: ignore[attr-defined]
+    with many, tempfile.TemporaryDirectory() as folder:
         problem = problem_of(config, Path(folder))
         subjects: dict[str, Subject] = {}
 
