@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep up down test test-fast lint format bench profile
+.PHONY: help setup sweep up down test test-fast lint format bench gpu-bench profile
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -57,6 +57,9 @@ format: setup ## sort imports, fix what can be fixed, format
 
 bench: setup ## time one training step by its parts
 	$(BIN)/python -m benchmarks.step
+
+gpu-bench: setup ## time training steps by their arithmetic on a GPU: make gpu-bench ARGS="--data-root DIR"
+	$(BIN)/python -m benchmarks.gpu $(ARGS)
 
 profile: setup ## say where a training step's time goes: make profile ARGS="--preset stl10 --random 500"
 	$(BIN)/python -m benchmarks.profile_step $(ARGS)
