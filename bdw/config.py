@@ -121,6 +121,8 @@ class WeighterConfig:
     Images of weight 0 are thrown away before the first epoch."""
     normalise_weights: bool = False
     """Divide the weights of a batch by their mean: they change the direction of a step, not its length."""
+    weighted_loss: bool = True
+    """Multiply losses by the weights; without it they only decide what is pruned, and kept images count alike."""
     meta_every: int = 1
     """Learn weights only at the first of every so many steps of an epoch; the other steps cost what plain ones do."""
     tangent_views: int | None = None

@@ -21,6 +21,7 @@ from bdw.meta_gradient import weight_gradient
 from bdw.signal import Floats, Visits, analysed
 from bdw.weighters import Weighter
 from bdw.weighters.beta import BetaWeighter
+from bdw.weighters.equal_loss import EqualLoss
 from bdw.weighters.self_normalised import SelfNormalised
 
 SAMPLE = 400
@@ -70,6 +71,8 @@ def forecast(
     Not known with `normalise_weights`: a weight's gradient then depends on the others of its batch, which is not
     simulated.
     """
+    if isinstance(weighter, EqualLoss):
+        weighter = weighter.inner
     if isinstance(weighter, SelfNormalised) and isinstance(weighter.inner, BetaWeighter):
         return Forecast(why="not known with normalise_weights")
     if not isinstance(weighter, BetaWeighter):

@@ -14,6 +14,7 @@ from bdw.forecast import Schedule, forecast
 from bdw.weighters import Weighter
 from bdw.weighters.beta import BetaWeighter
 from bdw.weighters.counts import CountsWeighter
+from bdw.weighters.equal_loss import EqualLoss
 from bdw.weighters.point import PointWeighter
 from bdw.weighters.self_normalised import SelfNormalised
 
@@ -91,6 +92,13 @@ def test_where_nothing_is_expected_it_says_why() -> None:
         assert "other than Beta" in forecast(weighter, evidence_of(0.01), KEPT, SCHEDULE).why
     normalised = forecast(SelfNormalised(counts(1.0)), evidence_of(0.01), KEPT, SCHEDULE)
     assert (normalised.epochs, normalised.why) == (None, "not known with normalise_weights")
+
+
+def test_weights_that_only_prune_learn_as_others_do() -> None:
+    evidence, own = evidence_of(4.0, visits=30), counts(4.0)
+    expected, found = (forecast(weighter, evidence, KEPT, SCHEDULE) for weighter in (own, EqualLoss(own)))
+    assert found == expected
+    assert found.epochs is not None
 
 
 @pytest.mark.parametrize(("kept", "meta_every"), [(40, 1), (40, 2), (50, 2), (30, 7)])

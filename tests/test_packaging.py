@@ -129,7 +129,7 @@ FIT_FLAGS = [
     "run-dir", "seed", "settled-epochs", "shared-derivatives", "shots", "source", "start-timeout", "step-timeout",
     "storage-path", "storage-patience", "tangent-views", "target",
     "target-batch", "target-fraction", "target-updates-statistics", "time-budget", "validation-fraction", "ways",
-    "weight-decay", "weight-gradient-clip", "weight-lr", "weight-momentum", "weighter", "weights-file",
+    "weight-decay", "weight-gradient-clip", "weight-lr", "weight-momentum", "weighted-loss", "weighter", "weights-file",
 ]  # fmt: skip
 
 

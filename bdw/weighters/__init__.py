@@ -16,7 +16,7 @@ from torch import Tensor
 from bdw.config import WeighterConfig
 from bdw.data.packed import PackedDataset
 from bdw.data.problem import LabelledProgress
-from bdw.errors import unknown_option
+from bdw.errors import InputError, unknown_option
 
 
 class Learns(enum.Enum):
@@ -159,14 +159,23 @@ def learns(config: WeighterConfig) -> Learns:
 
 def check(config: WeighterConfig) -> None:
     """`InputError` for what the config alone says cannot work."""
-    _chosen(config).check(config)
+    chosen = _chosen(config)
+    chosen.check(config)
+    if not config.weighted_loss and chosen.learns is Learns.BEFORE_UPDATE:
+        raise InputError(
+            f"weighted_loss: false cannot work with weighter {config.weighter!r}, whose weights are those of one batch "
+            "and prune nothing; allowed: true"
+        )
 
 
 def build(context: WeighterContext) -> Weighter:
     """The weighter that the context's config names."""
+    from bdw.weighters.equal_loss import EqualLoss
     from bdw.weighters.self_normalised import SelfNormalised
 
     weighter = _chosen(context.config).from_context(context)
+    if not context.config.weighted_loss:
+        return EqualLoss(weighter)
     return SelfNormalised(weighter) if context.config.normalise_weights else weighter
 
 

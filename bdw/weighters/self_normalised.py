@@ -7,27 +7,21 @@ the direction of a step only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from bdw import collectives
-from bdw.weighters import Weighter, WeightSample, WeightTable
+from bdw.weighters import WeightSample
+from bdw.weighters.wrapped import Wrapped
 
 
-class SelfNormalised:
+class SelfNormalised(Wrapped):
     """Another weighter whose samples are divided by their mean over the batch of all workers.
 
     A batch whose weights are all 0 stays as it is. Table, pruning and state are the inner weighter's own.
     """
-
-    def __init__(self, inner: Weighter):
-        self.inner = inner
-        self.learns = inner.learns
 
     def sample(self, indices: Tensor, generator: torch.Generator) -> WeightSample:
         """The inner weighter's weights (k,) times k / sum_j w_j, sum and k over all workers."""
@@ -50,38 +44,6 @@ class SelfNormalised:
             aligned, _ = _totals((sample.inner.weights.detach() * gradient).sum(), len(gradient))
             gradient = sample.factor * (gradient - aligned / sample.total)
         self.inner.update(sample.inner, gradient)
-
-    def share(self) -> None:
-        """The inner weighter's."""
-        self.inner.share()
-
-    def end_epoch(self) -> None:
-        """The inner weighter's."""
-        self.inner.end_epoch()
-
-    def useless(self) -> NDArray[np.bool_]:
-        """The inner weighter's rule, on weights that are not normalised."""
-        return self.inner.useless()
-
-    def freeze(self, rows: Tensor) -> None:
-        """The inner weighter's."""
-        self.inner.freeze(rows)
-
-    def thaw(self, rows: Tensor) -> None:
-        """The inner weighter's."""
-        self.inner.thaw(rows)
-
-    def table(self) -> WeightTable:
-        """The inner weighter's, not normalised."""
-        return self.inner.table()
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """The inner weighter's."""
-        return self.inner.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Continue from `state_dict()`."""
-        self.inner.load_state_dict(state)
 
 
 @dataclass(frozen=True)

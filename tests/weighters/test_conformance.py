@@ -1,7 +1,9 @@
-"""What every weighter must do, whatever it learns; normalised by their batch's mean they must do the same."""
+"""What every weighter must do, whatever it learns; normalised by their batch's mean, or without a say in the loss, they
+must do the same."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -9,22 +11,33 @@ import pytest
 import torch
 
 from bdw import weighters
+from bdw.config import WeighterConfig
 from bdw.errors import InputError
 from bdw.weighters import Learns, Weighter, WeighterContext, WeightSample
 
 N, K = 30, 8
 
 
-@pytest.fixture(params=weighters.available())
-def name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+OPTIONS: dict[str, dict[str, bool]] = {
+    "plain": {},
+    "normalised": {"normalise_weights": True},
+    "equal loss": {"weighted_loss": False},
+}
+REFUSED = ("l2rw", "equal loss")
 
 
-@pytest.fixture(params=[False, True], ids=["plain", "normalised"])
-def build(
-    request: pytest.FixtureRequest, name: str, make_context: Callable[..., WeighterContext]
-) -> Callable[[], Weighter]:
-    return lambda: weighters.build(make_context(weighter=name, normalise_weights=request.param))
+@pytest.fixture(
+    params=[pair for pair in itertools.product(weighters.available(), OPTIONS) if pair != REFUSED],
+    ids=lambda pair: "-".join(pair),
+)
+def build(request: pytest.FixtureRequest, make_context: Callable[..., WeighterContext]) -> Callable[[], Weighter]:
+    name, option = request.param
+    return lambda: weighters.build(make_context(weighter=name, **OPTIONS[option]))
+
+
+def test_weights_of_one_batch_that_do_not_count_in_it_are_refused() -> None:
+    with pytest.raises(InputError, match=r"weighted_loss: false cannot work with weighter 'l2rw'.*allowed: true"):
+        weighters.check(WeighterConfig(weighter="l2rw", weighted_loss=False))
 
 
 def _step(weighter: Weighter, rows: torch.Tensor, generator: torch.Generator, gradient: torch.Tensor) -> WeightSample:

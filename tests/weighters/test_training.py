@@ -203,10 +203,11 @@ def test_fixed_weights_prune_for_good(trainer: Callable[..., Trainer], hidden: P
     assert [report.instances_seen for report in run.epochs()] == [40, 80, 120, 160]
 
 
-def test_equal_weights_normalised_are_plain_training(
+def test_equal_weights_normalised_or_ignored_are_plain_training(
     trainer: Callable[..., Trainer], hidden: Problem, tmp_path: Path
 ) -> None:
-    """Weights of 5 throughout, divided by their mean, leave no trace; without the option they do."""
+    """Weights of 5 throughout, divided by their mean, leave no trace; without the option they do. Nor do weights of any
+    size that have no say in the loss."""
     path = tmp_path / "fives.csv"
     path.write_text("index,weight\n" + "".join(f"{i},5\n" for i in range(NUM_SOURCE)))
     fives = {"weighter": "given", "weights_file": str(path)}
@@ -215,6 +216,8 @@ def test_equal_weights_normalised_are_plain_training(
         for name, fields in {
             "plain": {"weighter": "uniform"},
             "normalised": fives | {"normalise_weights": True},
+            "without a say": fives | {"weighted_loss": False},
+            "learnt, without a say": {"weighter": "beta", "weight_lr": 300.0, "weighted_loss": False},
             "as they are": fives,
         }.items()
     }
@@ -222,7 +225,9 @@ def test_equal_weights_normalised_are_plain_training(
     for name, run in runs.items():
         list(run.epochs())
         parameters[name] = torch.cat([p.detach().flatten() for p in run.learner.model.parameters()])
-    assert torch.equal(parameters["normalised"], parameters["plain"])
+    for name in ("normalised", "without a say", "learnt, without a say"):
+        assert torch.equal(parameters[name], parameters["plain"])
+    assert np.ptp(runs["learnt, without a say"].learner.weighter.table().mean) > 0.01
     assert not torch.allclose(parameters["as they are"], parameters["plain"], atol=1e-3)
 
 

@@ -22,6 +22,7 @@ from bdw.randomness import Randomness
 from bdw.train_step import Learner, SourceBatch, train_step
 from bdw.weighters import Weighter
 from bdw.weighters.beta import BetaWeighter
+from bdw.weighters.equal_loss import EqualLoss
 from bdw.weighters.l2rw import L2RWWeighter
 from bdw.weighters.point import PointWeighter
 from bdw.weighters.self_normalised import SelfNormalised
@@ -146,8 +147,11 @@ def reference_point(problem: Problem, normalise: bool = False) -> tuple[Theta, T
     return theta, table
 
 
-def reference_beta(problem: Problem, normalise: bool = False) -> tuple[Theta, Tensor]:
-    """BDW: w ~ Beta(a, b) from the uniform prior, dense momentum on log a and log b of the whole table every step."""
+def reference_beta(problem: Problem, use: Callable[[Tensor], Tensor] = lambda weights: weights) -> tuple[Theta, Tensor]:
+    """BDW: w ~ Beta(a, b) from the uniform prior, dense momentum on log a and log b of the whole table every step.
+
+    `use` makes of the weights (k,) what losses are multiplied by.
+    """
     theta, buffers = problem.theta, {name: torch.zeros_like(value) for name, value in problem.theta.items()}
     logs, logs_buffer = torch.zeros(2, N, dtype=torch.float64), torch.zeros(2, N, dtype=torch.float64)
     stream = Randomness(0)["weights"].get_state()
@@ -158,8 +162,7 @@ def reference_beta(problem: Problem, normalise: bool = False) -> tuple[Theta, Te
             torch.set_rng_state(stream)
             weights = torch.distributions.Beta(a, b).rsample()
             stream = torch.get_rng_state()
-        used = weights / weights.mean() if normalise else weights
-        loss = (used * problem.losses(theta, rows)).sum() / len(rows)
+        loss = (use(weights) * problem.losses(theta, rows)).sum() / len(rows)
         after, buffers = heavy_ball(theta, buffers, gradients(loss, theta))
         (dense,) = torch.autograd.grad(problem.meta(after), logs)
         assert dense.count_nonzero() == 2 * len(rows)
@@ -211,12 +214,20 @@ def test_three_steps_of_dw(seed: int, normalise: bool) -> None:
     assert_table(weighter.table().mean, table, bound=0)
 
 
-@pytest.mark.parametrize("normalise", [False, True])
+@pytest.mark.parametrize(
+    ("wrap", "use"),
+    [
+        (lambda weighter: weighter, lambda weights: weights),
+        (SelfNormalised, lambda weights: weights / weights.mean()),
+        (EqualLoss, lambda weights: weights - weights.detach() + 1),
+    ],
+    ids=["plain", "normalised", "equal loss"],
+)
 @pytest.mark.parametrize("seed", SEEDS)
-def test_three_steps_of_bdw(seed: int, normalise: bool) -> None:
+def test_three_steps_of_bdw(seed: int, wrap: Callable[[Weighter], Weighter], use: Callable[[Tensor], Tensor]) -> None:
     problem, weighter = Problem(seed), beta()
-    expected, (log_a, log_b) = reference_beta(problem, normalise)
-    assert_equal(problem.run(SelfNormalised(weighter) if normalise else weighter), expected)
+    expected, (log_a, log_b) = reference_beta(problem, use)
+    assert_equal(problem.run(wrap(weighter)), expected)
     table = weighter.table()
     assert_table(np.log(table.a), log_a, bound=BOUND)
     assert_table(np.log(table.b), log_b, bound=-BOUND)
