@@ -190,6 +190,10 @@ class MetaConfig:
     """Parameters whose gradients are compared; `head`: those of the pretext head alone, which costs next to nothing
     (with all views, whatever `tangent_views` says, where weights learn after the update).
     Not in the paper, and only for the pretext meta-loss: prototypes do not depend on the head."""
+    natural_direction: bool = False
+    """Compare gradients in the metric of their own second moments, and only their directions: with the natural gradient
+    F^-1 v in the place of v, divided by each gradient's length. Most of a gradient is what every image's has. Only for
+    direction_parameters `head`, a linear head and without relative_derivatives. Not in the paper."""
     relative_derivatives: bool = False
     """Divide every image's derivative by its own loss, as if the loss were its logarithm: images learnt already
     have small gradients, whatever they are worth. Not in the paper; changes the weights' gradient, not the model's."""
@@ -197,8 +201,8 @@ class MetaConfig:
     """Subtract the batch's mean from the derivatives: what moves all weights alike tells no image from another. Not in
     the paper; changes the weights' gradient, not the model's."""
     shared_derivatives: bool = False
-    """Give every image the derivative that a regression on the encoder's features predicts for it, so that images that
-    look alike share their evidence: one visit's is mostly noise. Not in the paper."""
+    """Give every image the derivative that a regression on the encoder's features and the image's colours predicts for
+    it, so that images that look alike share their evidence: one visit's is mostly noise. Not in the paper."""
     target_updates_statistics: bool = False
     """Let target batches move batch norm's running statistics, as the authors' code does."""
 
@@ -207,6 +211,13 @@ class MetaConfig:
         _require(0 <= self.direction_momentum < 1, "direction_momentum", self.direction_momentum, "0 <= value < 1")
         for name, letter in (("shots", " (N)"), ("queries", " (Q)"), ("target_batch", "")):
             _require(getattr(self, name) >= 1, name + letter, getattr(self, name), "at least 1 image")
+        alone = self.direction_parameters == "head" and not self.relative_derivatives
+        _require(
+            alone or not self.natural_direction,
+            "natural_direction",
+            self.natural_direction,
+            "false, or direction_parameters 'head' without relative_derivatives",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

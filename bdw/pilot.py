@@ -71,9 +71,11 @@ def untouched(learner: Learner) -> Iterator[None]:
     """Whatever is learnt or drawn in the block is forgotten after it."""
     model, optimiser, weighter = learner.model, learner.optimiser, learner.weighter
     direction, randomness = learner.direction, learner.randomness
-    shared = learner.shared_derivatives
-    parts: list[Any] = [model, optimiser, weighter, direction, randomness, *([shared] if shared else [])]
+    shared, natural = learner.shared_derivatives, learner.natural
+    parts: list[Any] = [model, optimiser, weighter, direction, randomness]
     before = copy.deepcopy([part.state_dict() for part in parts])
+    shared_before = copy.deepcopy(shared.state_dict()) if shared else {}
+    natural_before = copy.deepcopy(natural.state_dict()) if natural else {}
     try:
         yield
     finally:
@@ -83,5 +85,7 @@ def untouched(learner: Learner) -> Iterator[None]:
         direction.load_state_dict(before[3], next(model.parameters()).device)
         randomness.load_state_dict(before[4])
         if shared:
-            shared.load_state_dict(before[5])
+            shared.load_state_dict(shared_before)
+        if natural:
+            natural.load_state_dict(natural_before, next(model.parameters()).device)
         optimiser.zero_grad()

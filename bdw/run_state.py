@@ -30,6 +30,7 @@ def capture(trainer: Trainer) -> dict[str, Any]:
         "optimiser": trainer.learner.optimiser.state_dict(),
         "weighter": trainer.learner.weighter.state_dict(),
         "direction": trainer.learner.direction.state_dict(),
+        "natural": natural.state_dict() if (natural := trainer.learner.natural) else None,
         "shared_derivatives": shared.state_dict() if (shared := trainer.learner.shared_derivatives) else None,
         "mask": trainer.mask.state_dict(),
         "evidence": None if trainer.learner.evidence is None else trainer.learner.evidence.state_dict(),
@@ -54,6 +55,8 @@ def restore(trainer: Trainer, state: dict[str, Any], name: str) -> None:
     learner.optimiser.load_state_dict(state["optimiser"])
     learner.weighter.load_state_dict(state["weighter"])
     learner.direction.load_state_dict(state.get("direction", {}), trainer.device)  # None before there was the option.
+    if learner.natural is not None:
+        learner.natural.load_state_dict(state["natural"], trainer.device)
     if learner.shared_derivatives is not None:
         learner.shared_derivatives.load_state_dict(state["shared_derivatives"])
     trainer.mask.load_state_dict(state["mask"])

@@ -2,15 +2,18 @@
 
 One derivative <v, grad L_i> is mostly noise and an instance is visited once an epoch, but images that the encoder takes
 for similar help or harm alike. So derivatives are regressed on features as training goes, and every image gets what the
-regression predicts for it in place of its own: Bayesian linear regression on random Fourier features (Rahimi and Recht,
-"Random features for large-scale kernel machines", NeurIPS 2007), older visits counting less and less. An image that was
-never visited before gets a prediction, too. Not in the paper.
+regression predicts for it and a little of its own: Bayesian linear regression on random Fourier features (Rahimi and
+Recht, "Random features for large-scale kernel machines", NeurIPS 2007), older visits counting less and less. Images are
+described in two ways, by what the encoder makes of them and by their colours, to which it may be blind; the regression
+is a sum of a function of each (Duvenaud, Nickisch and Rasmussen, "Additive Gaussian processes", NeurIPS 2011) and finds
+out which one matters. Descriptions only say who shares evidence: the evidence is that of the meta-gradient. An image
+that was never visited before gets a prediction, too. Not in the paper.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -18,23 +21,38 @@ from torch import Tensor
 from bdw import collectives
 
 NUM_FUNCTIONS = 256
-"""Random functions of the features, and a constant beside them."""
+"""Random functions of all descriptions together, and a constant beside them."""
 NOISE = 10.0
 """Variance of a visit's noise over the prior variance of what it is about: mixtures of real domains have 4 to 20."""
 LARGEST = 2.0
 """Derivatives count up to so many times their root mean square: log-losses of images learnt already have outliers."""
+OWN = 0.05
+"""Share of what an image's own visit says beyond the prediction: its own visits are all alone about what is its own."""
+
+
+def colours(images: Tensor) -> Tensor:
+    """Mean and standard deviation over the pixels of every channel and every difference of two channels, images
+    (m, c, h, w) -> (m, c (c + 1)).
+
+    Differences are colour opponents: their statistics say how colourful an image is (Hasler and Suesstrunk, "Measuring
+    colourfulness in natural images", SPIE 2003).
+    """
+    pairs = torch.combinations(torch.arange(images.shape[1], device=images.device))
+    channels = torch.cat([images, images[:, pairs[:, 0]] - images[:, pairs[:, 1]]], dim=1).flatten(2)
+    return torch.cat([channels.mean(dim=2), channels.std(dim=2, correction=0)], dim=1)
 
 
 class SharedDerivatives:
     """The regression of the derivatives of the last visits, about `memory` instances back; alike on every worker.
 
-    Its state has 257 x 257 numbers, whatever the source and the encoder. Two images are alike as far as
-    exp(-|z - z'|^2 / 2d) is near 1, z being their d features in standard deviations.
+    Its state has 257 x 257 numbers, whatever the source and the encoder. Two images are alike as far as the mean over
+    descriptions of exp(-|z - z'|^2 / 2d) is near 1, z being the d features of a description in standard deviations.
     """
 
     def __init__(self, memory: float):
         self._memory = memory
-        self._projection: Tensor | None = None
+        self._widths: tuple[int, ...] = ()  # of the descriptions
+        self._projection = torch.empty(0)
         self._shifts = torch.empty(0)
         # Sums over visits: their number, squares of derivatives; of features and of their squares.
         self._visits = torch.zeros(2, dtype=torch.float64)
@@ -42,15 +60,16 @@ class SharedDerivatives:
         self._gram = torch.zeros(NUM_FUNCTIONS + 1, NUM_FUNCTIONS + 1, dtype=torch.float64)
         self._products = torch.zeros(NUM_FUNCTIONS + 1, dtype=torch.float64)
 
-    def follow(self, features: Tensor, derivatives: Tensor) -> Tensor:
-        """Take this worker's part of a step in, features (m, d) and derivatives (m,); returns predictions (m,).
+    def follow(self, descriptions: Sequence[Tensor], derivatives: Tensor) -> Tensor:
+        """Take this worker's part of a step in, descriptions (m, d) each, and derivatives (m,); returns what is shared
+        (m,): predictions and a little of the images' own.
 
         Every worker calls it. The step's own visits count in its predictions.
         """
-        x, y = (tensor.detach().cpu().to(torch.float64) for tensor in (features, derivatives))
-        if self._projection is None:
-            self._draw(x.shape[1])
-        assert self._projection is not None
+        x = torch.cat([tensor.detach().cpu().to(torch.float64) for tensor in descriptions], dim=1)
+        y = derivatives.detach().cpu().to(torch.float64)
+        if not self._widths:
+            self._draw([tensor.shape[1] for tensor in descriptions])
         visits = collectives.total(torch.stack([torch.tensor(float(len(y)), dtype=torch.float64), y.square().sum()]))
         decay = math.exp(-float(visits[0]) / self._memory)
         self._visits.mul_(decay).add_(visits)
@@ -69,11 +88,13 @@ class SharedDerivatives:
         self._products.mul_(decay).add_(collectives.total(functions.T @ seen))
         factor = torch.linalg.cholesky(self._gram + NOISE * torch.eye(NUM_FUNCTIONS + 1, dtype=torch.float64))
         coefficients = torch.cholesky_solve(self._products.unsqueeze(1), factor).squeeze(1)
-        return (functions @ coefficients * size).to(derivatives)
+        predicted = functions @ coefficients
+        return ((predicted + OWN * (seen - predicted)) * size).to(derivatives)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Tensors that `load_state_dict` continues from, bit for bit."""
         return {
+            "widths": torch.tensor(self._widths, dtype=torch.int64),
             "visits": self._visits,
             "features": self._features,
             "gram": self._gram,
@@ -82,16 +103,21 @@ class SharedDerivatives:
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Continue from `state_dict()`."""
-        self._projection = None
-        if state["features"].shape[1]:
-            self._draw(state["features"].shape[1])
+        self._widths = ()
+        if len(state["widths"]):
+            self._draw(state["widths"].tolist())
         self._visits, self._features = state["visits"].clone(), state["features"].clone()
         self._gram, self._products = state["gram"].clone(), state["products"].clone()
 
-    def _draw(self, num_features: int) -> None:
-        """The random functions, the same in every run: which ones they are is no part of an experiment."""
+    def _draw(self, widths: Sequence[int]) -> None:
+        """The random functions, the same in every run: which ones they are is no part of an experiment.
+
+        Every description has as many of its own as every other, give or take one.
+        """
         generator = torch.Generator().manual_seed(0)
         kind = {"generator": generator, "dtype": torch.float64}
-        self._projection = torch.randn(num_features, NUM_FUNCTIONS, **kind) / math.sqrt(num_features)  # type: ignore[call-overload]
+        shares = [len(part) for part in torch.arange(NUM_FUNCTIONS).tensor_split(len(widths))]
+        parts = [torch.randn(d, n, **kind) / math.sqrt(d) for d, n in zip(widths, shares, strict=True)]  # type: ignore[call-overload]
+        self._widths, self._projection = tuple(widths), torch.block_diag(*parts)
         self._shifts = 2 * math.pi * torch.rand(NUM_FUNCTIONS, **kind)  # type: ignore[call-overload]
-        self._features = torch.zeros(2, num_features, dtype=torch.float64)
+        self._features = torch.zeros(2, sum(widths), dtype=torch.float64)

@@ -23,10 +23,11 @@ from bdw.kept_outputs import KeptOutputs
 from bdw.layer_tangents import SMALLEST_WEIGHT, LayerTangents, layers_of
 from bdw.meta_gradient import instance_directional_derivatives, weight_gradient
 from bdw.meta_loss import MetaLoss
+from bdw.natural_direction import NaturalDirection, flat, head_gradients
 from bdw.pretext import PretextModel, PretextOutput
 from bdw.randomness import Randomness
 from bdw.running_direction import RunningDirection
-from bdw.shared_derivatives import SharedDerivatives
+from bdw.shared_derivatives import SharedDerivatives, colours
 from bdw.weighters import Learns, Weighter, WeightSample
 from bdw.weighting_clock import WeightingClock
 
@@ -72,6 +73,8 @@ class Learner:
     """What instances' gradients are compared with."""
     head_alone: bool = False
     """Compare gradients of the pretext head's parameters alone."""
+    natural: NaturalDirection | None = None
+    """Compares them by direction, in the metric of their second moments."""
     relative_derivatives: bool = False
     """Derivatives of log-losses for the weights."""
     centred_derivatives: bool = False
@@ -104,8 +107,9 @@ class Learner:
     @functools.cached_property
     def layers(self) -> dict[str, nn.Module] | None:
         """What `LayerTangents` takes the tangents from; None where forward mode has to (batch norm, fewer views, a
-        compiled training pass, which it cannot look into)."""
-        return layers_of(self.model) if self.takes_all_views and not self.model.encoder.is_compiled else None
+        compiled training pass, which it cannot look into), or nothing, as gradients themselves are needed."""
+        usable = self.takes_all_views and not self.model.encoder.is_compiled and self.natural is None
+        return layers_of(self.model) if usable else None
 
     @property
     def can_keep_outputs(self) -> bool:
@@ -153,7 +157,10 @@ def train_step(learner: Learner, batch: SourceBatch, *, learn: bool = True) -> S
                 output = weighted_update(learner, views, sample.weights, batch.instances)
             learner.clock.start()
             direction, meta_loss = meta_direction(learner)
-            if learner.head_alone:
+            if learner.natural is not None:
+                gradients = head_gradients(learner.model, output.features, views, _of_head(theta))
+                derivatives = learner.natural.derivatives(gradients, flat(_of_head(direction)))
+            elif learner.head_alone:
                 derivatives = head_derivatives(learner.model, output.features, views, theta, direction)
             else:
                 some = _tangent_views(learner, views)
@@ -228,8 +235,7 @@ def head_derivatives(
     through the encoder again."""
 
     def losses(params: dict[str, Tensor]) -> Tensor:
-        own = {name.removeprefix(_HEAD): value for name, value in params.items()}
-        head = functools.partial(functional_call, model.head, own)
+        head = functools.partial(functional_call, model.head, _of_head(params))
         return model.task.solve(lambda _: features, lambda *inputs: head(inputs), views).losses
 
     return instance_directional_derivatives(losses, before, direction)
@@ -241,6 +247,10 @@ _KNOWN = "checked with the config: losses and features are known where weights l
 
 def _is_head(name: str) -> bool:
     return name.startswith(_HEAD)
+
+
+def _of_head(parameters: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(_HEAD): value for name, value in parameters.items()}
 
 
 def _tangent_views(learner: Learner, views: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -266,7 +276,7 @@ def _compared(learner: Learner, batch: SourceBatch, derivatives: Tensor, output:
     if learner.shared_derivatives is not None:
         assert output is not None, _KNOWN
         features = output.features.unflatten(0, (len(derivatives), -1)).mean(dim=1)
-        derivatives = learner.shared_derivatives.follow(features, derivatives)
+        derivatives = learner.shared_derivatives.follow((features, colours(batch.images)), derivatives)
     return derivatives
 
 

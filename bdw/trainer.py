@@ -49,6 +49,7 @@ from bdw.evidence import Evidence
 from bdw.image_table import ImageTable
 from bdw.interruptions import Interruptions, NoticeBoard, no_notice
 from bdw.measurements import EpochReport, ProgressListener, Silent
+from bdw.natural_direction import NaturalDirection, is_linear
 from bdw.pace import Pace
 from bdw.patience import persistently
 from bdw.pretext import PretextModel
@@ -441,6 +442,7 @@ class Trainer:
             target_updates_statistics=config.meta.target_updates_statistics,
             direction=RunningDirection(config.meta.direction_momentum),
             head_alone=config.meta.direction_parameters == "head",
+            natural=NaturalDirection() if config.meta.natural_direction else None,
             relative_derivatives=config.meta.relative_derivatives,
             centred_derivatives=config.meta.centred_derivatives,
             shared_derivatives=SharedDerivatives(len(problem.source)) if config.meta.shared_derivatives else None,
@@ -514,7 +516,11 @@ def check(config: RunConfig) -> None:
             f"meta_every: {config.weighter.meta_every} cannot work with weighter {config.weighter.weighter!r}: the "
             "weights of a step follow from its own meta-gradient; allowed: 1"
         )
-    for field, what in (("relative_derivatives", "losses"), ("shared_derivatives", "features")):
+    for field, what in (
+        ("natural_direction", "features"),
+        ("relative_derivatives", "losses"),
+        ("shared_derivatives", "features"),
+    ):
         if weighters.learns(config.weighter) is Learns.BEFORE_UPDATE and getattr(config.meta, field):
             raise InputError(
                 f"{field}: cannot work with weighter {config.weighter.weighter!r}, which asks for derivatives before "
@@ -534,7 +540,14 @@ def check(config: RunConfig) -> None:
         )
     _measures(config)
     with torch.device("meta"):
-        check_layer(encoders.build(config.model.encoder, 3, config.data.crop_size), config.evaluation.layer)
+        encoder = encoders.build(config.model.encoder, 3, config.data.crop_size)
+        check_layer(encoder, config.evaluation.layer)
+        model = PretextModel(encoder, pretext.build(config.model.pretext))
+        if config.meta.natural_direction and not is_linear(model.head):
+            raise InputError(
+                f"natural_direction: cannot work with pretext {config.model.pretext!r}, whose head is not linear; "
+                "allowed: false"
+            )
 
 
 def _usable_device(config: RunConfig) -> torch.device:
