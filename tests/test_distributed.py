@@ -29,6 +29,7 @@ from bdw.evidence import Evidence
 from bdw.image_table import ImageTable
 from bdw.interruptions import Interruptions, Notice, no_notice
 from bdw.measurements import Silent
+from bdw.natural_direction import NaturalDirection
 from bdw.pretext import PretextModel
 from bdw.pretext.rotation import Rotation
 from bdw.pruning import KeepMask
@@ -309,7 +310,7 @@ def _shared(steps: int) -> dict[str, Tensor]:
         features = torch.randn(K, 5, generator=generator, dtype=torch.float64)
         said = features[:, 0] + torch.randn(K, generator=generator, dtype=torch.float64)
         mine = local_part(torch.arange(K), collectives.rank(), collectives.size())
-        own = shared.follow(features[mine], said[mine])
+        own = shared.follow((features[mine], features[mine, :2].square()), said[mine])
         order = collectives.gather_rows(mine).argsort()
         found.append(collectives.gather_rows(own)[order])
     return {"found": torch.stack(found)}
@@ -319,6 +320,25 @@ def _shared(steps: int) -> dict[str, Tensor]:
 def test_many_workers_share_the_evidence_that_one_has(world: int, tmp_path: Path) -> None:
     alone = _shared(6)["found"]
     for result in _on_workers(world, tmp_path / "results", _shared, 6):
+        torch.testing.assert_close(result["found"], alone, rtol=1e-9, atol=1e-12)
+
+
+def _natural(steps: int) -> dict[str, Tensor]:
+    """Derivatives of so many steps of made-up gradients, each worker told its part; the parts together."""
+    generator, natural, found = torch.Generator().manual_seed(0), NaturalDirection(), []
+    for _ in range(steps):
+        gradients = torch.randn(K, 5, generator=generator, dtype=torch.float64)
+        mine = local_part(torch.arange(K), collectives.rank(), collectives.size())
+        own = natural.derivatives(gradients[mine], gradients.sum(dim=0))
+        order = collectives.gather_rows(mine).argsort()
+        found.append(collectives.gather_rows(own)[order])
+    return {"found": torch.stack(found)}
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_many_workers_have_the_metric_that_one_has(world: int, tmp_path: Path) -> None:
+    alone = _natural(6)["found"]
+    for result in _on_workers(world, tmp_path / "results", _natural, 6):
         torch.testing.assert_close(result["found"], alone, rtol=1e-9, atol=1e-12)
 
 

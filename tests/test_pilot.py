@@ -36,7 +36,7 @@ def _piloted(trainer: Trainer) -> list[StepSeconds]:
 
 def _state(learner: Learner) -> dict[str, Any]:
     names = ["model", "optimiser", "weighter", "direction", "randomness"]
-    names += ["shared_derivatives"] if learner.shared_derivatives else []
+    names += [name for name in ("shared_derivatives", "natural") if getattr(learner, name)]
     return copy.deepcopy({name: getattr(learner, name).state_dict() for name in names})
 
 
@@ -44,7 +44,10 @@ def _state(learner: Learner) -> dict[str, Any]:
     "options",
     [
         {"weighter": "beta", "encoder": "small_resnet", "direction_momentum": 0.5},
-        {"weighter": "counts", "meta_loss": "pretext", "target_batch": 16, "shared_derivatives": True},
+        {
+            **{"weighter": "counts", "meta_loss": "pretext", "target_batch": 16, "shared_derivatives": True},
+            **{"direction_parameters": "head", "natural_direction": True},
+        },
         {"weighter": "l2rw"},
         {"weighter": "uniform"},
     ],

@@ -13,19 +13,30 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from bdw.shared_derivatives import LARGEST, NOISE, NUM_FUNCTIONS, SharedDerivatives
+from bdw.shared_derivatives import LARGEST, NOISE, NUM_FUNCTIONS, OWN, SharedDerivatives, colours
 
 FOR_EVER = math.inf
 
 
-def _functions(standardised: NDArray[np.float64]) -> NDArray[np.float64]:
+def _functions(*standardised: NDArray[np.float64]) -> NDArray[np.float64]:
     """The random functions and the constant (m, 257), drawn as the module says: the same in every run."""
     generator = torch.Generator().manual_seed(0)
-    dim = standardised.shape[1]
-    frequencies = torch.randn(dim, NUM_FUNCTIONS, generator=generator, dtype=torch.float64).numpy() / math.sqrt(dim)
+    each = NUM_FUNCTIONS // len(standardised)
+    phases = np.hstack(
+        [
+            part
+            @ torch.randn(part.shape[1], each, generator=generator, dtype=torch.float64).numpy()
+            / math.sqrt(part.shape[1])
+            for part in standardised
+        ]
+    )
     shifts = 2 * math.pi * torch.rand(NUM_FUNCTIONS, generator=generator, dtype=torch.float64).numpy()
-    waves = math.sqrt(2 / NUM_FUNCTIONS) * np.cos(standardised @ frequencies + shifts)
+    waves = math.sqrt(2 / NUM_FUNCTIONS) * np.cos(phases + shifts)
     return np.hstack([waves, np.ones((len(waves), 1))])
+
+
+def _standardised(features: Tensor) -> NDArray[np.float64]:
+    return ((features - features.mean(dim=0)) / features.std(dim=0, correction=0)).numpy()
 
 
 def _images(number: int, seed: int = 0, dim: int = 6) -> Tensor:
@@ -33,14 +44,33 @@ def _images(number: int, seed: int = 0, dim: int = 6) -> Tensor:
 
 
 def test_one_step_is_a_ridge_regression_on_random_functions() -> None:
-    features, said = 3 * _images(50) + 1, _images(50, seed=1)[:, 0]
-    found = SharedDerivatives(FOR_EVER).follow(features, said)
-    standardised = ((features - features.mean(dim=0)) / features.std(dim=0, correction=0)).numpy()
-    functions, size = _functions(standardised), float(said.square().mean().sqrt())
+    features, others, said = 3 * _images(50) + 1, _images(50, seed=2, dim=3), _images(50, seed=1)[:, 0]
+    found = SharedDerivatives(FOR_EVER).follow((features, others), said)
+    functions, size = _functions(_standardised(features), _standardised(others)), float(said.square().mean().sqrt())
     votes = np.clip(said.numpy() / size, -LARGEST, LARGEST)
     assert (np.abs(said.numpy()) > LARGEST * size).any(), "no outlier, so that their limit was not tested"
-    oracle = Ridge(alpha=NOISE, fit_intercept=False).fit(functions, votes)
-    np.testing.assert_allclose(found.numpy(), oracle.predict(functions) * size, rtol=1e-9)
+    predicted = Ridge(alpha=NOISE, fit_intercept=False).fit(functions, votes).predict(functions)
+    np.testing.assert_allclose(found.numpy(), (predicted + OWN * (votes - predicted)) * size, rtol=1e-9)
+
+
+def test_colours_are_means_and_deviations_of_channels_and_of_their_differences() -> None:
+    images = torch.randn(4, 3, 5, 6, generator=torch.Generator().manual_seed(0))
+    red, green, blue = images.numpy().transpose(1, 0, 2, 3)
+    seen = (red, green, blue, red - green, red - blue, green - blue)
+    expected = [np.mean(x, axis=(1, 2)) for x in seen] + [np.std(x, axis=(1, 2)) for x in seen]
+    np.testing.assert_allclose(colours(images), np.stack(expected, axis=1), rtol=1e-4, atol=1e-6)
+    grey = images[:, :1]
+    np.testing.assert_allclose(colours(grey)[:, 0], grey.mean(dim=(1, 2, 3)), rtol=1e-5)
+    assert colours(grey).shape == (4, 2)
+
+
+def test_one_description_that_tells_kinds_apart_is_enough() -> None:
+    shared = SharedDerivatives(2000.0)
+    for seed in range(20):
+        features, said, kind = _of_two_kinds(64, seed)
+        found = shared.follow((_images(64, seed + 100, dim=32), features), said)
+    assert roc_auc_score(kind, said) < 0.75
+    assert roc_auc_score(kind, found) > 0.9
 
 
 def test_images_are_alike_as_a_gaussian_of_their_distance() -> None:
@@ -64,7 +94,7 @@ def test_what_noise_hides_in_one_visit_is_seen_in_many() -> None:
     shared = SharedDerivatives(2000.0)
     for seed in range(20):
         features, said, kind = _of_two_kinds(64, seed)
-        found = shared.follow(features, said)
+        found = shared.follow((features,), said)
     assert roc_auc_score(kind, said) < 0.75
     assert roc_auc_score(kind, found) > 0.97
 
@@ -73,7 +103,7 @@ def test_without_signal_it_says_next_to_nothing() -> None:
     shared = SharedDerivatives(FOR_EVER)
     for seed in range(30):
         features, said = _images(64, seed), _images(64, seed + 100)[:, 0]
-        found = shared.follow(features, said)
+        found = shared.follow((features,), said)
     assert float(found.square().mean().sqrt()) < 0.25 * float(said.square().mean().sqrt())
 
 
@@ -82,15 +112,15 @@ def test_what_is_long_past_is_forgotten() -> None:
     for sign in (1, 1, 1, 1, -1, -1, -1, -1, -1):
         features, _, kind = _of_two_kinds(64, seed=0)
         said = sign * (2 * kind.double() - 1)
-        now, ever = fading.follow(features, said), keeping.follow(features, said)
+        now, ever = fading.follow((features,), said), keeping.follow((features,), said)
     assert float((now * said).mean()) > 0.45
     assert float((ever * said).mean()) < 0.3
 
 
 def test_outliers_and_units_change_nothing_else() -> None:
     features, said, _ = _of_two_kinds(64, seed=0)
-    found = SharedDerivatives(FOR_EVER).follow(features, said)
-    larger = SharedDerivatives(FOR_EVER).follow(1e3 * features - 7, 1e-9 * said)
+    found = SharedDerivatives(FOR_EVER).follow((features,), said)
+    larger = SharedDerivatives(FOR_EVER).follow((1e3 * features - 7,), 1e-9 * said)
     torch.testing.assert_close(larger, 1e-9 * found, rtol=1e-6, atol=0)
 
 
@@ -98,9 +128,9 @@ def test_outliers_and_units_change_nothing_else() -> None:
 def test_features_and_derivatives_that_never_move(dtype: torch.dtype) -> None:
     features, said = torch.full((8, 5), 1.7, dtype=dtype), torch.zeros(8, dtype=dtype)
     shared = SharedDerivatives(100.0)
-    found = shared.follow(features, said)
+    found = shared.follow((features,), said)
     assert torch.equal(found, said)
-    found = shared.follow(features, torch.ones(8, dtype=dtype))
+    found = shared.follow((features,), torch.ones(8, dtype=dtype))
     assert found.dtype == dtype
     assert float((found - found[0]).abs().max()) == 0
     assert 0 < float(found[0]) < 1
@@ -111,10 +141,10 @@ def test_it_goes_on_bit_for_bit() -> None:
     second.load_state_dict(first.state_dict())  # before anything was seen
     for seed in range(3):
         features, said, _ = _of_two_kinds(32, seed)
-        whole.follow(features, said)
-        first.follow(features, said)
+        whole.follow((features,), said)
+        first.follow((features,), said)
     second.load_state_dict(first.state_dict())
-    first.follow(*_of_two_kinds(32, 9)[:2])  # whose state is its own
+    first.follow((_images(32, 9, dim=8),), _images(32, 10)[:, 0])  # whose state is its own
     for seed in range(3, 6):
         features, said, _ = _of_two_kinds(32, seed)
-        assert torch.equal(whole.follow(features, said), second.follow(features, said))
+        assert torch.equal(whole.follow((features,), said), second.follow((features,), said))

@@ -20,6 +20,7 @@ from bdw.encoders import Encoder, untouched_statistics
 from bdw.evidence import Evidence
 from bdw.meta_gradient import reference_weight_gradient
 from bdw.meta_loss import prototype_cross_entropy
+from bdw.natural_direction import DAMPING, NaturalDirection
 from bdw.pretext import PretextModel, PretextOutput
 from bdw.pretext.rotation import Rotation
 from bdw.pretext.vae import VariationalAutoEncoder
@@ -210,7 +211,8 @@ def test_shared_noise_is_not_taken_for_signal() -> None:
         for rows in torch.randperm(number, generator=generator).split(k):
             noise = torch.randn(k, generator=generator)
             output = PretextOutput(torch.ones(k), None, features[rows])
-            _compared(learner, SourceBatch(rows, torch.empty(0), k), noise, output)
+            images = torch.randn(k, 3, 4, 4, generator=generator)
+            _compared(learner, SourceBatch(rows, images, k), noise, output)
     assert not analysed(evidence.deviations()).is_certain
 
 
@@ -230,6 +232,28 @@ def test_the_heads_gradients_alone_are_compared(norm: Callable[[], nn.Module]) -
             gradient = torch.autograd.grad(loss, list(before.head.parameters()), retain_graph=True)
             expected = sum(float((v * g).sum()) for v, g in zip(direction, gradient, strict=True))
             assert float(found) == pytest.approx(expected, rel=1e-9, abs=1e-13)
+
+
+@pytest.mark.parametrize("norm", [lambda: nn.BatchNorm2d(4), lambda: nn.GroupNorm(2, 4)], ids=["batch", "group"])
+def test_the_heads_gradients_are_compared_in_their_own_metric(norm: Callable[[], nn.Module]) -> None:
+    """Against backward passes, one for the target and one for every instance, and an inverse."""
+    torch.manual_seed(1)
+    meta_loss = _Pretext(torch.randn(12, 1, 6, 6, dtype=torch.float64))
+    learner = dataclasses.replace(_learner(meta_loss, norm=norm), head_alone=True, natural=NaturalDirection())
+    batch, before = _batch(), copy.deepcopy(learner.model)
+    measured = train_step(learner, batch)
+    after = learner.model
+    with untouched_statistics(after), untouched_statistics(before):
+        found = torch.autograd.grad(meta_loss(after, (meta_loss.images,)), list(after.head.parameters()))
+        v = torch.cat([part.flatten() for part in found])
+        losses = before(before.task.views(batch.images, torch.Generator())).losses
+        of_each = [torch.autograd.grad(loss, list(before.head.parameters()), retain_graph=True) for loss in losses]
+    g = torch.stack([torch.cat([part.flatten() for part in parts]) for parts in of_each])
+    fisher = g.T @ g / K
+    natural = torch.linalg.inv(fisher + DAMPING * fisher.trace() / len(v) * torch.eye(len(v), dtype=v.dtype)) @ v
+    expected = g @ natural / g.norm(dim=1) * v.norm() / natural.norm()
+    assert measured.derivatives is not None
+    torch.testing.assert_close(measured.derivatives, expected, rtol=1e-8, atol=1e-12)
 
 
 @pytest.mark.parametrize("option", [False, True])

@@ -120,9 +120,14 @@ def test_weights_fixed_at_one_without_pruning_are_plain_training_bit_for_bit(
             **{"weighter": "counts", "meta_loss": "pretext", "target_batch": 16, "shared_derivatives": True},
             **{"centred_derivatives": True, "cdf_threshold": 0.5, "density_threshold": 0.6},
         },
+        {
+            **{"weighter": "counts", "meta_loss": "pretext", "target_batch": 16, "shared_derivatives": True},
+            **{"direction_parameters": "head", "natural_direction": True, "direction_momentum": 0.9},
+            **{"centred_derivatives": True, "cdf_threshold": 0.5, "density_threshold": 0.6},
+        },
         {"cdf_threshold": 0.4, "precision": "bfloat16"},
     ],
-    ids=["paper", "counts", "shared", "bfloat16"],
+    ids=["paper", "counts", "shared", "natural", "bfloat16"],
 )
 def test_resumed_runs_end_bit_for_bit_where_undisturbed_ones_do(
     options: dict[str, Any], config: RunConfig, problem: Problem

@@ -245,9 +245,20 @@ def test_prototypes_know_nothing_of_the_head(tmp_path: Path) -> None:
             Trainer(config)
 
 
-@pytest.mark.parametrize("field", ["relative_derivatives", "shared_derivatives"])
+def test_the_natural_direction_needs_a_linear_head_by_itself(tmp_path: Path) -> None:
+    alone = {"meta_loss": "pretext", "direction_parameters": "head"}
+    for options in ({}, {**alone, "relative_derivatives": True}):
+        with pytest.raises(InputError, match="natural_direction: True cannot work; allowed: false, or direction_param"):
+            RunConfig().replace(natural_direction=True, **options)
+    config = RunConfig().replace(natural_direction=True, pretext="vae", run_dir=str(tmp_path / "run"), **alone)
+    with pytest.raises(InputError, match="natural_direction: cannot work with pretext 'vae', whose head is not linear"):
+        Trainer(config)
+
+
+@pytest.mark.parametrize("field", ["relative_derivatives", "shared_derivatives", "natural_direction"])
 def test_some_options_need_what_the_training_pass_finds(field: str, tmp_path: Path) -> None:
-    config = RunConfig().replace(**{"weighter": "l2rw", field: True, "run_dir": str(tmp_path / "run")})
+    alone = {"meta_loss": "pretext", "direction_parameters": "head"}
+    config = RunConfig().replace(**{"weighter": "l2rw", **alone, field: True, "run_dir": str(tmp_path / "run")})
     with pytest.raises(InputError, match=f"{field}: cannot work with weighter 'l2rw'"):
         Trainer(config)
 
