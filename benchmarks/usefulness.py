@@ -29,6 +29,10 @@ RAISED = (
     "BDW meta_loss=pretext relative_derivatives=true centred_derivatives=true direction_momentum=0.9 "
     "direction_parameters=head"
 )
+SHARED = (
+    "BDW meta_loss=pretext natural_direction=true centred_derivatives=true direction_momentum=0.9 "
+    "direction_parameters=head shared_derivatives=true normalise_weights=true"
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Arguments:
     """Of the mixture."""
     targets: tuple[str, ...] = ("cifar10", "gtsrb", "kmnist", "vgg-flowers")
     """Of these domains."""
-    methods: tuple[str, ...] = ("BDW meta_loss=pretext", RAISED)
+    methods: tuple[str, ...] = ("BDW meta_loss=pretext", RAISED, SHARED)
     """What to compare, as sweeps name a method: BDW or Counts and fields of the config."""
     seeds: tuple[int, ...] = (0, 1)
     epochs: int = 10

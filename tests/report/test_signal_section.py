@@ -82,6 +82,7 @@ def test_what_no_visit_shows_is_called_chance() -> None:
         ({"cosine": 0.2}, {"direction_momentum": 0.0}, "direction_momentum 0.9: with counted signs"),
         ({"common_share": 0.3}, {"centred_derivatives": False}, "30.0 % of a visit's variance"),
         ({}, {"meta_loss": "pretext"}, "direction_parameters head"),
+        ({}, {"direction_parameters": "head", "natural_direction": False}, "Try natural_direction"),
         ({}, {"shared_derivatives": False}, "Try shared_derivatives"),
         ({"forecast": Forecast(3, "", 0.4, 0.35)}, {}, "pruning on noise"),
         ({"forecast": Forecast(None, "not within 500 epochs", 0.4, 0.0)}, {}, "a larger weight_lr"),
@@ -91,7 +92,7 @@ def test_advice_follows_from_numbers_and_settings(
     changes: dict[str, Any], settings: dict[str, Any], phrase: str
 ) -> None:
     quiet = {"meta_loss": "pretext", "direction_parameters": "head", "direction_momentum": 0.9}
-    quiet |= {"centred_derivatives": True, "shared_derivatives": True}
+    quiet |= {"centred_derivatives": True, "shared_derivatives": True, "natural_direction": True}
     assert phrase in said(diagnosis(**changes), **quiet | {"direction_parameters": "all"} | settings)
     assert phrase not in said(diagnosis(), **quiet)
     assert "trial" not in said(diagnosis(**changes), **quiet), "one run beside another proves nothing"
