@@ -55,7 +55,8 @@ def said(found: Diagnosis, **settings: Any) -> str:
 
 
 def test_little_is_called_little_with_the_epochs_that_it_takes() -> None:
-    text = said(diagnosis(0.1), meta_loss="pretext", direction_parameters="head", shared_derivatives=True)
+    quiet = {"direction_parameters": "head", "natural_direction": True, "shared_derivatives": True}
+    text = said(diagnosis(0.1), meta_loss="pretext", **quiet)
     assert "One visit says little: the signal-to-noise of one is 0.100" in text
     assert "after 271 epochs" in text, "(1.645 / 0.1)^2"
     assert "after 542 epochs" in said(diagnosis(0.1, epochs_per_visit=2.0))
