@@ -30,7 +30,7 @@ RAISED = (
     "direction_parameters=head"
 )
 SHARED = (
-    "BDW meta_loss=pretext natural_direction=true centred_derivatives=true direction_momentum=0.9 "
+    "BDW meta_loss=pretext natural_direction=true centred_derivatives=true direction_momentum=0.95 "
     "direction_parameters=head shared_derivatives=true normalise_weights=true"
 )
 
