@@ -35,7 +35,7 @@ from benchmarks.cells import CellArguments, Rows, work_through
 from benchmarks.class_subsets import SOURCE, TARGET, ClassSubsets
 from benchmarks.harness import signal_of, spread
 from benchmarks.methods import LEARNING
-from benchmarks.usefulness import RAISED
+from benchmarks.usefulness import SHARED
 from sweeps.designs import Design, Room
 from sweeps.methods import Method, chosen
 
@@ -50,7 +50,7 @@ class Arguments(CellArguments):
     methods: tuple[str, ...] = (
         "BDW meta_loss=pretext",
         "BDW meta_loss=prototype",
-        f"{RAISED} shared_derivatives=true normalise_weights=true",
+        SHARED,
         "BDW meta_loss=prototype relative_derivatives=true centred_derivatives=true direction_momentum=0.9 "
         "shared_derivatives=true normalise_weights=true",
     )
