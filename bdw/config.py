@@ -122,7 +122,8 @@ class WeighterConfig:
     normalise_weights: bool = False
     """Divide the weights of a batch by their mean: they change the direction of a step, not its length."""
     weighted_loss: bool = True
-    """Multiply losses by the weights; without it they only decide what is pruned, and kept images count alike."""
+    """Multiply losses by the weights; without it they only decide what is pruned, and all images that are kept (by the
+    floor `min_kept`, too) count alike, with nothing left for `normalise_weights` to do."""
     meta_every: int = 1
     """Learn weights only at the first of every so many steps of an epoch; the other steps cost what plain ones do."""
     tangent_views: int | None = None

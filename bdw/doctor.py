@@ -23,7 +23,6 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 GIB = 2**30
-AMPERE = 8  # first major compute capability with bfloat16 and TF32
 # Shown where bdw runs from a folder without being installed, so that nothing says what it depends on.
 MAIN_DEPENDENCIES = ("numpy", "optuna", "pandas", "pyarrow", "ray", "scikit-learn", "torch", "torchvision")
 
@@ -164,6 +163,8 @@ def check_accelerators() -> list[Finding]:
         import torch
     except (ImportError, OSError) as error:
         return [Finding("torch", "cannot be imported", Level.FAILURE, f"{error}; remove .venv and run `make setup`")]
+    from bdw.precision import AMPERE
+
     findings = []
     if torch.cuda.is_available():
         built_for = torch.cuda.get_arch_list()

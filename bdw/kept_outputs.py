@@ -7,6 +7,7 @@ that is in them. Of a ResNet-18 half the work lies in a ninth of the outputs.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,14 +20,15 @@ WORTH_KEEPING = 2000
 
 
 class KeptOutputs(TorchFunctionMode):
-    """A context manager around a training pass. A second pass that makes the same calls iterates over it.
+    """A context manager around a training pass. A second pass that makes the same calls iterates over it, once.
 
-    Only `torch.conv2d` is looked at, which is what `nn.Conv2d` calls.
+    Only `torch.conv2d` is looked at, which is what `nn.Conv2d` calls. Nothing between a convolution and the images may
+    be drawn anew in the second pass (dropout), and what is written through `.data` goes unnoticed.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._outputs: list[tuple[Tensor, int] | None] = []
+        self._outputs: deque[tuple[Tensor, int] | None] = deque()
 
     def __torch_function__(
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -41,5 +43,6 @@ class KeptOutputs(TorchFunctionMode):
 
     def __iter__(self) -> Iterator[Tensor | None]:
         """Call by call its output without graph; None where it was not kept, or was written to since."""
-        for entry in self._outputs:
+        while self._outputs:
+            entry = self._outputs.popleft()  # nothing is held longer than it is needed
             yield None if entry is None or entry[0]._version != entry[1] else entry[0]

@@ -31,22 +31,22 @@ class NaturalDirection:
     """The running Fisher matrix of a head of p parameters, p x p numbers; alike on every worker."""
 
     def __init__(self) -> None:
-        self._visits = torch.zeros((), dtype=torch.float64)
         self._squares = torch.empty(0, 0)
-        """Sum of g g^T over visits, older ones counting less."""
+        """Sum of g g^T over visits, older ones counting less; F but for a factor, which nothing here depends on."""
 
     def derivatives(self, gradients: Tensor, direction: Tensor) -> Tensor:
         """<u, g_i / |g_i|> (m,) of this worker's gradients (m, p) of a step for the meta-loss's gradient (p,).
 
         u is F^-1 v as long as v is. Every worker calls it; the step's own gradients count in F. An instance without a
-        gradient says 0.
+        gradient says 0, and where a gradient of any worker is not finite, all say NaN.
         """
         instances = collectives.total(torch.tensor(float(len(gradients)), dtype=torch.float64))
         decay = math.exp(-float(instances) / MEMORY)
         squares = collectives.total(gradients.T @ gradients)
+        if not bool(squares.isfinite().all()):
+            return torch.full_like(gradients[:, 0], math.nan)
         self._squares = squares if self._squares.numel() == 0 else self._squares.mul(decay).add_(squares)
-        self._visits = self._visits * decay + instances
-        fisher = self._squares / float(self._visits)
+        fisher = self._squares.clone()
         damping = DAMPING * float(fisher.diagonal().mean())
         if damping == 0:
             return torch.zeros_like(gradients[:, 0])
@@ -54,16 +54,18 @@ class NaturalDirection:
         natural = torch.cholesky_solve(direction.unsqueeze(1), torch.linalg.cholesky(fisher)).squeeze(1)
         tiny = torch.finfo(natural.dtype).tiny
         natural = natural * (direction.norm() / natural.norm().clamp(min=tiny))
-        found: Tensor = gradients @ natural / gradients.norm(dim=1).clamp(min=tiny)
+        # By the largest number first: squares of the gradients of images learnt by heart leave float32's range.
+        units = gradients / gradients.abs().amax(dim=1, keepdim=True).clamp(min=tiny)
+        found: Tensor = units @ natural / units.norm(dim=1).clamp(min=tiny)
         return found
 
     def state_dict(self) -> dict[str, Tensor]:
         """Tensors that `load_state_dict` continues from, bit for bit."""
-        return {"visits": self._visits, "squares": self._squares}
+        return {"squares": self._squares}
 
     def load_state_dict(self, state: Mapping[str, Tensor], device: torch.device) -> None:
         """Continue from `state_dict()`."""
-        self._visits, self._squares = state["visits"].clone(), state["squares"].to(device).clone()
+        self._squares = state["squares"].to(device).clone()
 
 
 def head_gradients(

@@ -35,7 +35,10 @@ def require_supported(precision: Precision, device: torch.device) -> None:
 
 
 def compute_in(precision: Precision, encoder: Encoder) -> None:
-    """Let that encoder train so and, as far as TF32 goes, this process compute so on GPUs."""
+    """Let that encoder train so and, as far as TF32 goes, this process compute so on GPUs from now on."""
     encoder.autocast = torch.bfloat16 if precision == "bfloat16" else None
+    for whole in (torch.backends, torch.backends.cudnn):
+        if hasattr(whole, "fp32_precision"):  # from torch 2.9 on; what is set there outdoes the flags below
+            setattr(whole, "fp32_precision", "none")  # noqa: B010 (mypy knows no such attribute of the module)
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = False

@@ -326,7 +326,7 @@ def main(arguments: Arguments) -> None:
                 if name == EXACT:
                     raise
                 left_out[name] = str(error).partition("\n")[0]
-                del subjects[name]
+                subjects.pop(name, None)
         for name, reason in left_out.items():
             print(f"left out: {name}: {reason}", flush=True)
         alike = cosines(subjects, guide, arguments.warm_up, arguments.moments, arguments.seed)

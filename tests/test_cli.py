@@ -313,7 +313,9 @@ def test_evaluate_repeats_the_runs_own_test_accuracy(run_dir: Path, capsys: pyte
         row["value"] for row in pq.read_table(run_dir / "results.parquet").to_pylist() if row["metric"] == "accuracy"
     ]
     expected = f"accuracy {accuracy:.4f} on 319 test images of digits (10 classes;"
+    torch.backends.cudnn.allow_tf32 = True  # torch's default, in which a GPU would round
     assert cli.main(["evaluate", "--run", str(run_dir)]) == 0
+    assert not torch.backends.cudnn.allow_tf32
     assert capsys.readouterr().out.startswith(expected)
     # The file alone knows the architecture and the sizes, and the digits need nothing else.
     assert cli.main(["evaluate", "--encoder", str(run_dir / "encoder.safetensors"), "--target", "digits"]) == 0

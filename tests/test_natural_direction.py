@@ -81,6 +81,28 @@ def test_no_gradient_says_nothing(dtype: torch.dtype) -> None:
     assert (found[[0, 2]] > 0).all()
 
 
+def test_images_learnt_by_heart_say_no_more_than_others() -> None:
+    """Squares of their gradients are 0 in single precision; directions are not."""
+    gradients, direction = _gradients(20).float(), _gradients(1, seed=1)[0].float()
+    expected = NaturalDirection().derivatives(gradients, direction)
+    for tiny in (1e-24, 1e-34):
+        scaled = gradients.clone()
+        scaled[3] *= tiny
+        found = NaturalDirection().derivatives(scaled, direction)
+        assert found[3].abs() <= 1.01 * direction.norm()
+        assert torch.sign(found[3]) == torch.sign(expected[3])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 1e30])
+def test_a_run_that_diverges_is_told_so_by_whoever_looks_for_it(value: float) -> None:
+    natural, gradients, direction = NaturalDirection(), _gradients(20).float(), _gradients(1, seed=1)[0].float()
+    before = natural.derivatives(gradients, direction)
+    broken = gradients.clone()
+    broken[3, 2] = value
+    assert bool(natural.derivatives(broken, direction).isnan().all())
+    assert bool(before.isfinite().all())
+
+
 def test_it_goes_on_bit_for_bit() -> None:
     whole, first, second = NaturalDirection(), NaturalDirection(), NaturalDirection()
     second.load_state_dict(first.state_dict(), CPU)  # before anything was seen

@@ -129,11 +129,12 @@ def test_convolutions_kept_from_a_rounded_training_pass_serve_the_rounded_tangen
     views = model.task.views(torch.randn(6, 1, 8, 8), torch.Generator())
     with KeptOutputs() as kept, encoders.untouched_statistics(model):
         model(views)
-    assert [value is None or value.dtype for value in kept] == [True, torch.bfloat16]
+    values = list(kept)
+    assert [value is None or value.dtype for value in values] == [True, torch.bfloat16]
     params = {name: value.detach() for name, value in model.named_parameters()}
     direction = {name: torch.randn_like(value) for name, value in params.items()}
     alone = view_derivatives(model, views, params, direction)
-    torch.testing.assert_close(view_derivatives(model, views, params, direction, kept), alone, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(view_derivatives(model, views, params, direction, values), alone, rtol=1e-5, atol=1e-6)
 
 
 def _dtypes_of_convolutions(encoder: Encoder, run: Any) -> set[torch.dtype]:
@@ -169,8 +170,12 @@ def test_training_is_rounded_and_evaluation_is_not(chosen: Precision, expected: 
 @pytest.mark.parametrize("chosen", ["float32", "tf32", "bfloat16"])
 def test_only_tf32_lets_a_gpu_round_float32(chosen: Precision) -> None:
     torch.backends.cudnn.allow_tf32 = True  # torch's own default
+    if hasattr(torch.backends, "fp32_precision"):  # and what another library may have asked for
+        torch.backends.fp32_precision = torch.backends.cudnn.fp32_precision = "tf32"
     precision.compute_in(chosen, encoders.build("small_cnn", 1, 16))
     assert torch.backends.cudnn.allow_tf32 is (chosen == "tf32")
+    if hasattr(torch.backends, "fp32_precision"):
+        assert (torch.backends.cudnn.conv.fp32_precision == "tf32") is (chosen == "tf32")
     assert not torch.backends.cuda.matmul.allow_tf32, "distances between images are exact to a bound for float32"
 
 

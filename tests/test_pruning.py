@@ -49,6 +49,15 @@ def test_keeps_a_floor_of_the_best_and_says_so(caplog: pytest.LogCaptureFixture)
     assert not caplog.records, "nothing more goes, so there is nothing new to say"
 
 
+def test_every_pruning_down_to_a_floor_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    mask = KeepMask(N, min_kept=3)
+    with caplog.at_level(logging.WARNING):
+        mask.prune(_flags(*range(N)), USEFULNESS, epoch=1)
+        mask.readmit(1)
+        mask.prune(_flags(*range(N)), USEFULNESS, epoch=2)
+    assert len(caplog.records) == 2
+
+
 def test_a_floor_that_holds_everything_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
     mask = KeepMask(N, min_kept=N)
     with caplog.at_level(logging.WARNING):

@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from bdw import kept_outputs
+from bdw import kept_outputs, tangent_rules
 from bdw.encoders import Encoder, untouched_statistics
 from bdw.evidence import Evidence
 from bdw.meta_gradient import reference_weight_gradient
@@ -25,7 +25,7 @@ from bdw.pretext import PretextModel, PretextOutput
 from bdw.pretext.rotation import Rotation
 from bdw.pretext.vae import VariationalAutoEncoder
 from bdw.randomness import Randomness
-from bdw.shared_derivatives import SharedDerivatives
+from bdw.shared_derivatives import SharedDerivatives, colours
 from bdw.signal import analysed
 from bdw.train_step import Learner, SourceBatch, _compared, train_step, view_derivatives
 from bdw.weighters import Learns, WeightSample
@@ -198,6 +198,22 @@ def test_evidence_is_of_single_visits_before_they_are_shared() -> None:
     assert np.abs(np.abs(told) - np.abs(own)).max() > 0.01 * np.abs(own).max(), "nothing was shared"
 
 
+def test_evidence_is_shared_by_features_and_colours_of_the_batch() -> None:
+    told: list[list[Tensor]] = []
+
+    class Told(SharedDerivatives):
+        def follow(self, descriptions: Sequence[Tensor], derivatives: Tensor) -> Tensor:
+            told.append(list(descriptions))
+            return super().follow(descriptions, derivatives)
+
+    learner, batch = _learner(_Prototypes(torch.randn(12, 1, 6, 6, dtype=torch.float64))), _batch()
+    expected = learner.model(learner.model.task.views(batch.images, torch.Generator())).features
+    train_step(dataclasses.replace(learner, shared_derivatives=Told(math.inf)), batch)
+    ((features, seen),) = told
+    torch.testing.assert_close(features, expected.unflatten(0, (K, 4)).mean(dim=1))
+    assert torch.equal(seen, colours(batch.images))
+
+
 def test_shared_noise_is_not_taken_for_signal() -> None:
     """White noise in the place of derivatives: predictions would agree from visit to visit, single visits do not."""
     generator = torch.Generator().manual_seed(0)
@@ -269,6 +285,31 @@ def test_target_batches_move_running_statistics_only_if_asked_to(option: bool) -
     train_step(weighted, batch)
     same = [torch.equal(a, b) for a, b in zip(plain.model.buffers(), weighted.model.buffers(), strict=True)]
     assert all(same) is not option
+
+
+@pytest.mark.parametrize(("tangent_views", "saved"), [(None, 2), (4, 2), (1, 0)])
+def test_convolutions_of_the_training_pass_serve_a_tangent_pass_on_the_same_views(
+    tangent_views: int | None, saved: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The net has two; on other views their values are others."""
+    counts = []
+    for worth_keeping in (math.inf, 0):
+        monkeypatch.setattr(kept_outputs, "WORTH_KEEPING", worth_keeping)
+        learner = _learner(_Prototypes(torch.randn(12, 1, 6, 6, dtype=torch.float64)))
+        calls: list[int] = []
+        with monkeypatch.context() as patched:
+            patched.setattr(tangent_rules, "_convolved", _counted(tangent_rules._convolved, calls))
+            train_step(dataclasses.replace(learner, tangent_views=tangent_views), _batch())
+        counts.append(len(calls))
+    assert counts[0] - counts[1] == saved
+
+
+def _counted(function: Callable[..., Tensor], calls: list[int]) -> Callable[..., Tensor]:
+    def counted(*args: object) -> Tensor:
+        calls.append(1)
+        return function(*args)
+
+    return counted
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

@@ -166,6 +166,11 @@ def check(config: WeighterConfig) -> None:
             f"weighted_loss: false cannot work with weighter {config.weighter!r}, whose weights are those of one batch "
             "and prune nothing; allowed: true"
         )
+    if not (config.weighted_loss or config.prune or config.weighter == "uniform") and chosen.learns is Learns.NEVER:
+        raise InputError(
+            f"weighted_loss: false cannot work with prune: false and weighter {config.weighter!r}, whose fixed weights "
+            "would then say nothing; allowed: true, or weighter 'uniform'"
+        )
 
 
 def build(context: WeighterContext) -> Weighter:

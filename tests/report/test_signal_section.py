@@ -75,6 +75,13 @@ def test_what_no_visit_shows_is_called_chance() -> None:
     assert "at least two" in said(diagnosis(math.nan))
 
 
+@pytest.mark.parametrize("settings", [{"weighter": "l2rw"}, {"pretext": "vae"}])
+def test_nothing_is_advised_that_would_be_refused(settings: dict[str, Any]) -> None:
+    asked = {"direction_parameters": "head", "natural_direction": False}
+    assert "natural_direction" in said(diagnosis(), **asked)
+    assert "natural_direction" not in said(diagnosis(), **asked | settings)
+
+
 @pytest.mark.parametrize(
     ("changes", "settings", "phrase"),
     [

@@ -14,6 +14,8 @@ from bdw import weighters
 from bdw.config import WeighterConfig
 from bdw.errors import InputError
 from bdw.weighters import Learns, Weighter, WeighterContext, WeightSample
+from bdw.weighters.counts import CountsWeighter
+from bdw.weighters.equal_loss import EqualLoss
 
 N, K = 30, 8
 
@@ -38,6 +40,19 @@ def build(request: pytest.FixtureRequest, make_context: Callable[..., WeighterCo
 def test_weights_of_one_batch_that_do_not_count_in_it_are_refused() -> None:
     with pytest.raises(InputError, match=r"weighted_loss: false cannot work with weighter 'l2rw'.*allowed: true"):
         weighters.check(WeighterConfig(weighter="l2rw", weighted_loss=False))
+
+
+def test_fixed_weights_that_neither_count_nor_prune_are_refused() -> None:
+    for name, prune in (("oracle", True), ("uniform", False), ("beta", False)):
+        weighters.check(WeighterConfig(weighter=name, weighted_loss=False, prune=prune))
+    with pytest.raises(InputError, match=r"weighted_loss: false cannot work with prune: false and weighter 'oracle'"):
+        weighters.check(WeighterConfig(weighter="oracle", weighted_loss=False, prune=False))
+
+
+def test_weights_that_do_not_count_need_no_division(make_context: Callable[..., WeighterContext]) -> None:
+    found = weighters.build(make_context(weighter="counts", weighted_loss=False, normalise_weights=True))
+    assert isinstance(found, EqualLoss)
+    assert isinstance(found.inner, CountsWeighter)
 
 
 def _step(weighter: Weighter, rows: torch.Tensor, generator: torch.Generator, gradient: torch.Tensor) -> WeightSample:
