@@ -111,8 +111,9 @@ def _remedies(found: Diagnosis, config: Mapping[str, Any]) -> Iterator[str]:
     alone = config.get("direction_parameters") == "head" and has_linear_head and not learns_from_one_batch
     if alone and config.get("natural_direction") is False:
         yield (
-            "Try natural_direction in the place of relative_derivatives: on mixtures of real domains, with "
-            "shared_derivatives, AUROC 0.90 against 0.77."
+            "Try natural_direction in the place of relative_derivatives to find images like the target's: on mixtures "
+            "of real domains, with shared_derivatives, AUROC 0.90 against 0.77. Not to prune by: of ten targets, two "
+            "were better off with what it keeps than with as many images at random."
         )
     if not config.get("shared_derivatives") and not learns_from_one_batch:
         yield (
