@@ -85,8 +85,8 @@ _RANKED = {
     "shared_derivatives": True,
 }
 """What tells the target's own domain best from others in a mixture of real ones (AUROC 0.90 after 10 epochs, 0.92 after
-40); not the paper's. Nothing is pruned: what it ranks highest trained better than images at random where the pool held the
-target's own domain (4 of 4 targets), but not on one that did not (2 of 10)."""
+40); not the paper's. Nothing is pruned: what it ranks highest trained better than images at random where the pool held
+the target's own domain (4 of 4 targets), but not where it did not (2 of 10)."""
 
 
 def digits_ranked() -> RunConfig:

@@ -112,9 +112,9 @@ def _remedies(found: Diagnosis, config: Mapping[str, Any]) -> Iterator[str]:
     if alone and config.get("natural_direction") is False:
         yield (
             "Try natural_direction in the place of relative_derivatives to find images like the target's: on mixtures "
-            "of real domains, with shared_derivatives, AUROC 0.90 against 0.77. Prune by it only where the pool holds the "
-            "target's own domain: there what it keeps was better than as many images at random for 4 targets of 4, "
-            "elsewhere for 2 of 10."
+            "of real domains, with shared_derivatives, AUROC 0.90 against 0.77. Prune by it only where the pool holds "
+            "the target's own domain: there what it keeps was better than as many images at random for 4 targets of "
+            "4, elsewhere for 2 of 10."
         )
     if not config.get("shared_derivatives") and not learns_from_one_batch:
         yield (
