@@ -69,23 +69,15 @@ def step_seconds(
 @contextmanager
 def untouched(learner: Learner) -> Iterator[None]:
     """Whatever is learnt or drawn in the block is forgotten after it."""
-    model, optimiser, weighter = learner.model, learner.optimiser, learner.weighter
-    direction, randomness = learner.direction, learner.randomness
-    shared, natural = learner.shared_derivatives, learner.natural
-    parts: list[Any] = [model, optimiser, weighter, direction, randomness]
-    before = copy.deepcopy([part.state_dict() for part in parts])
-    shared_before = copy.deepcopy(shared.state_dict()) if shared else {}
-    natural_before = copy.deepcopy(natural.state_dict()) if natural else {}
+    on_device = {"device": next(learner.model.parameters()).device}
+    parts: list[tuple[Any, dict[str, Any]]] = [
+        (learner.model, {}), (learner.optimiser, {}), (learner.weighter, {}), (learner.direction, on_device),
+        (learner.randomness, {}), (learner.shared_derivatives, {}), (learner.natural, on_device),
+    ]  # fmt: skip
+    before = [(part, where, copy.deepcopy(part.state_dict())) for part, where in parts if part is not None]
     try:
         yield
     finally:
-        model.load_state_dict(before[0])
-        optimiser.load_state_dict(before[1])
-        weighter.load_state_dict(before[2])
-        direction.load_state_dict(before[3], next(model.parameters()).device)
-        randomness.load_state_dict(before[4])
-        if shared:
-            shared.load_state_dict(shared_before)
-        if natural:
-            natural.load_state_dict(natural_before, next(model.parameters()).device)
-        optimiser.zero_grad()
+        for part, where, state in before:
+            part.load_state_dict(state, **where)
+        learner.optimiser.zero_grad()

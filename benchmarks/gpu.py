@@ -51,12 +51,10 @@ from bdw.weighters.uniform import UniformWeighter
 from benchmarks.harness import interleaved_seconds, provenance, ratio, write_result
 from benchmarks.peers import difference
 from benchmarks.random_problem import random_problem
+from benchmarks.step import CHEAP_EVERY, LEARNING_RATE
 
-TIMED_LEARNING_RATE = 1e-4
-"""Small, so that a batch that is trained on over and over stays among finite numbers."""
 RANDOM_IMAGES = 2000
 STEPS = ("plain", "BDW", "cheap BDW")
-CHEAP_EVERY = 2
 PEAK_TFLOPS: dict[str, dict[Precision, float]] = {
     "H100 PCIe": {"float32": 51.2, "tf32": 378.0, "bfloat16": 756.0},
     "H100 NVL": {"float32": 60.0, "tf32": 417.5, "bfloat16": 835.5},
@@ -334,7 +332,7 @@ def main(arguments: Arguments) -> None:
         variants: dict[str, Callable[[], None]] = {}
         for name, one in subjects.items():
             for group in one.trainer.learner.optimiser.param_groups:
-                group["lr"] = TIMED_LEARNING_RATE
+                group["lr"] = LEARNING_RATE
             for step in STEPS:
                 variants[f"{name}: {step}"] = lambda one=one, step=step: one.run(step, batch, arguments.steps)  # type: ignore[misc]
         seconds = interleaved_seconds(variants, arguments.rounds)

@@ -104,7 +104,7 @@ def measured(arguments: Arguments, method: str, seed: int, folder: str) -> Rows:
             "classes": subsets.class_names,
             "base_rate": round(float(useful.mean()), 5),
             **curves(Trajectory(run.trajectory), useful),
-            "told_lift": round(_lift(useful, told_scores(trainer, useful)), 4),
+            "told_lift": round(float(average_precision_score(useful, told_scores(trainer, useful)) / useful.mean()), 4),
             "signal_to_noise": signal_of(run.path)["signal_to_noise"],
             "seconds": round(sum(report.seconds for report in reports), 2),
         }
@@ -144,14 +144,10 @@ def curves(trajectory: Trajectory, useful: NDArray[np.int8]) -> dict[str, list[f
     for epoch in trajectory.epochs():
         means = mean_weight(*concentrations(torch.from_numpy(trajectory.read(epoch))))
         precision = float(average_precision_score(useful, means))
-        values = (planted_auroc(means, useful), precision, _lift(useful, means))
+        values = (planted_auroc(means, useful), precision, precision / float(useful.mean()))
         for curve, value in zip(found.values(), values, strict=True):
             curve.append(round(value, 4))
     return found
-
-
-def _lift(useful: NDArray[np.int8], scores: NDArray[np.float64]) -> float:
-    return float(average_precision_score(useful, scores)) / float(useful.mean())
 
 
 def summary(runs: Rows) -> dict[str, Any]:

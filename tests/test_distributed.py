@@ -311,16 +311,8 @@ def _shared(steps: int) -> dict[str, Tensor]:
         said = features[:, 0] + torch.randn(K, generator=generator, dtype=torch.float64)
         mine = local_part(torch.arange(K), collectives.rank(), collectives.size())
         own = shared.follow((features[mine], features[mine, :2].square()), said[mine])
-        order = collectives.gather_rows(mine).argsort()
-        found.append(collectives.gather_rows(own)[order])
+        found.append(_together(own, mine))
     return {"found": torch.stack(found)}
-
-
-@pytest.mark.parametrize("world", [2, 3])
-def test_many_workers_share_the_evidence_that_one_has(world: int, tmp_path: Path) -> None:
-    alone = _shared(6)["found"]
-    for result in _on_workers(world, tmp_path / "results", _shared, 6):
-        torch.testing.assert_close(result["found"], alone, rtol=1e-9, atol=1e-12)
 
 
 def _natural(steps: int) -> dict[str, Tensor]:
@@ -330,15 +322,20 @@ def _natural(steps: int) -> dict[str, Tensor]:
         gradients = torch.randn(K, 5, generator=generator, dtype=torch.float64)
         mine = local_part(torch.arange(K), collectives.rank(), collectives.size())
         own = natural.derivatives(gradients[mine], gradients.sum(dim=0))
-        order = collectives.gather_rows(mine).argsort()
-        found.append(collectives.gather_rows(own)[order])
+        found.append(_together(own, mine))
     return {"found": torch.stack(found)}
 
 
+def _together(own: Tensor, mine: Tensor) -> Tensor:
+    """All workers' rows, each worker's being those of `mine`, in order."""
+    return collectives.gather_rows(own)[collectives.gather_rows(mine).argsort()]
+
+
+@pytest.mark.parametrize("told", [_shared, _natural], ids=["shared evidence", "natural direction"])
 @pytest.mark.parametrize("world", [2, 3])
-def test_many_workers_have_the_metric_that_one_has(world: int, tmp_path: Path) -> None:
-    alone = _natural(6)["found"]
-    for result in _on_workers(world, tmp_path / "results", _natural, 6):
+def test_many_workers_say_what_one_says(world: int, told: Callable[[int], dict[str, Tensor]], tmp_path: Path) -> None:
+    alone = told(6)["found"]
+    for result in _on_workers(world, tmp_path / "results", told, 6):
         torch.testing.assert_close(result["found"], alone, rtol=1e-9, atol=1e-12)
 
 
