@@ -336,7 +336,8 @@ class OutputConfig:
     up for at the next checkpoint."""
     step_timeout: float = 1800.0
     """Seconds after which a training step that does not end is taken for a hang: the process ends with a trace, so that
-    whoever started it can start it again."""
+    whoever started it can start it again. With --num-workers a worker that answers nothing for so long (ten minutes at
+    most) is replaced as well, whatever it was doing."""
     record_trajectory: bool = False
     """`beta`: keep log a and log b of every image after every epoch (8 bytes each), from which `python -m bdw replay`
     tells what every rho and lambda would have pruned. Best with --no-prune."""

@@ -85,6 +85,7 @@ def fit_on_workers(config: RunConfig, workers: WorkersConfig) -> None:
                         name="workers",
                         storage=str(run.path / "ray") if config.output.storage_path is None else _ray_files(config),
                         max_failures=workers.max_failures,
+                        step_timeout=config.output.step_timeout,
                         callbacks=[_SayWhatFailed(console_end.mailbox)],
                     ),
                     notice_board,

@@ -206,6 +206,7 @@ def _run_on_workers(plan: TrialPlan) -> Row:
             name=Path(plan.config["run_dir"]).name,
             storage=plan.train_dir,
             max_failures=plan.max_failures,
+            step_timeout=RunConfig.from_flat(plan.config).output.step_timeout,
             callbacks=[ForwardWithRunId(rows)],
         )
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -18,6 +19,8 @@ Outcome = dict[str, Any]
 
 CONTROLLER_FAILURES = 3
 """How often a group that does not come to life is tried; Ray's default is to try for ever."""
+ANSWER_TIMEOUT = 600.0
+"""Seconds after which a worker that does not answer its controller is taken for dead, if not sooner; Ray's default."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,14 +68,18 @@ def train_on(
     name: str,
     storage: str,
     max_failures: int,
+    step_timeout: float,
     callbacks: Sequence[UserCallback] = (),
 ) -> Outcome:
     """Call `work(settings)` on every worker, its process group being up; what rank 0 returned.
 
-    `storage` is where Ray Train keeps its own few files: a folder that all machines see, or an address. Raises
-    `ray.train.TrainingFailedError` when the group has died more than `max_failures` times; machines that Ray announced
-    to go do not count.
+    `storage` is where Ray Train keeps its own few files: a folder that all machines see, or an address. A worker that
+    answers nothing for `step_timeout` seconds, ten minutes at most, has died, whatever it did: its own watchdog, or its
+    fellow's, sees training steps alone. Raises `ray.train.TrainingFailedError` when the group has died more than
+    `max_failures` times; machines that Ray announced to go do not count.
     """
+    # Ray hands it to the controller and knows no argument for it.
+    os.environ["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = str(min(step_timeout, ANSWER_TIMEOUT))
     workers = group.num_workers if group.min_workers is None else (group.min_workers, group.num_workers)
     trainer = TorchTrainer(
         work,
