@@ -4,7 +4,8 @@
 labelled images of each, and other images of all classes, without labels and equally many of each, for the source.
 Useful are those of the target's classes, one in twenty; the run is not told. Other seeds have other classes. Measured
 is, after every epoch, how well the mean weight tells useful images from the others: area under the ROC curve, and
-average precision over the share of useful images (lift). By chance they are 0.5 and 1. `told` is the lift of a
+average precision over the share of useful images (lift). By chance they are 0.5 and 1. At the end, the shares of useful
+and of useless images that would be kept if half of the source were pruned. `told` is the lift of a
 classifier on the encoder's features that was told which images are useful: a ceiling.
 """
 
@@ -33,6 +34,7 @@ from bdw.weighters.beta import concentrations, mean_weight
 from benchmarks.ceiling import told_scores
 from benchmarks.cells import CellArguments, Rows, work_through
 from benchmarks.class_subsets import SOURCE, TARGET, ClassSubsets
+from benchmarks.equal_pruning import KEPT, shares_kept
 from benchmarks.harness import signal_of, spread
 from benchmarks.methods import LEARNING
 from benchmarks.usefulness import SHARED
@@ -97,13 +99,15 @@ def measured(arguments: Arguments, method: str, seed: int, folder: str) -> Rows:
         trainer = Trainer(config, problem=problem)
         reports = list(trainer.epochs())
         run = RunDirectory(Path(config.output.run_dir))
-        useful = subsets.useful(pq.read_table(run.instance_weights, columns=["name"])["name"].to_pylist())
+        weights = pq.read_table(run.instance_weights, columns=["name", "mean"])
+        useful = subsets.useful(weights["name"].to_pylist())
         row: dict[str, Any] = {
             "method": method,
             "seed": seed,
             "classes": subsets.class_names,
             "base_rate": round(float(useful.mean()), 5),
             **curves(Trajectory(run.trajectory), useful),
+            **shares_kept(weights["mean"].to_numpy(), useful),
             "told_lift": round(float(average_precision_score(useful, told_scores(trainer, useful)) / useful.mean()), 4),
             "signal_to_noise": signal_of(run.path)["signal_to_noise"],
             "seconds": round(sum(report.seconds for report in reports), 2),
@@ -170,10 +174,11 @@ def _by_method(runs: Rows) -> dict[str, Rows]:
 
 def _print_summary(runs: Rows) -> None:
     print("\nmeans over seeds (lowest to highest) after the last epoch: AUROC; average precision / base rate;")
-    print("signal-to-noise of a visit between images; average precision / base rate of who is told")
+    print("share kept of the useful and of the useless if half is pruned; signal-to-noise of a visit between images;")
+    print("average precision / base rate of who is told")
     for name, own in _by_method(runs).items():
         last = [[run[key][-1] for run in own] for key in ("auroc", "lift")]
-        visits = [[run[key] for run in own] for key in ("signal_to_noise", "told_lift")]
+        visits = [[run[key] for run in own] for key in (*KEPT, "signal_to_noise", "told_lift")]
         print("   ".join([*map(spread, [*last, *visits]), name]))
 
 

@@ -2,8 +2,9 @@
 
 `python -m benchmarks.usefulness --data-root DIR` blends several data sets into one unlabelled source, takes some of
 them as the target, one after the other, and measures how well the mean weight tells that domain's images from all
-others: area under the ROC curve and average precision, beside the base rate; and how far one visit to an image tells
-them apart (d', in standard deviations of its noise). Likeness of domains is what this asks for; whether the images help
+others: area under the ROC curve, average precision beside the base rate, and the shares that would be kept of the
+domain and of the others if half of the source were pruned; and how far one visit to an image tells them apart (d', in
+standard deviations of its noise). Likeness of domains is what this asks for; whether the images help
 is another question.
 """
 
@@ -21,6 +22,7 @@ from sklearn.metrics import average_precision_score
 
 from bdw.config import RunConfig
 from bdw.trainer import iterate
+from benchmarks.equal_pruning import KEPT, shares_kept
 from benchmarks.harness import VISIT, provenance, signal_of, spread, write_result
 from benchmarks.methods import LEARNING
 from sweeps.methods import chosen
@@ -68,12 +70,13 @@ def main(arguments: Arguments) -> None:
                     _print(runs[-1])
     print(
         "\nmeans over targets and seeds (lowest to highest): AUROC at the last epoch; average precision / base rate; "
-        "d' of a visit and of its sign; its signal-to-noise between images"
+        "share kept of the useful and of the useless if half is pruned; d' of a visit and of its sign; its "
+        "signal-to-noise between images"
     )
     for name in dict.fromkeys(run["method"] for run in runs):
         own = [run for run in runs if run["method"] == name]
         lifts = [run["average_precision"] / run["base_rate"] for run in own]
-        measured = [[run["auroc"][-1] for run in own], lifts, *([run[key] for run in own] for key in VISIT)]
+        measured = [[run["auroc"][-1] for run in own], lifts, *([run[key] for run in own] for key in (*KEPT, *VISIT))]
         print("   ".join([*map(spread, measured), name]))
     if arguments.save is not None:
         contents = {**provenance(arguments.seeds[0]), "arguments": vars(arguments), "runs": runs}
@@ -107,6 +110,7 @@ def _measured(config: RunConfig, folder: str) -> dict[str, Any]:
         "auroc": [round(report.planted_auroc, 4) for report in reports],
         "average_precision": round(float(average_precision_score(planted, weights["mean"])), 4),
         "base_rate": round(float(planted.mean()), 4),
+        **shares_kept(weights["mean"].to_numpy(), planted),
         **signal_of(run_dir),
         "seconds": round(sum(report.seconds for report in reports), 2),
     }
@@ -116,7 +120,8 @@ def _print(run: dict[str, Any]) -> None:
     curve = " ".join(f"{value:.3f}" for value in run["auroc"])
     print(
         f"{run['target']:14} seed {run['seed']}  AUROC {curve}  AP {run['average_precision']:.3f} "
-        f"(base {run['base_rate']:.3f})  d' of a visit {run['d_prime']}  {run['method']}",
+        f"(base {run['base_rate']:.3f})  half pruned: kept {run['useful_kept']:.2f} of useful, "
+        f"{run['useless_kept']:.2f} of useless  d' of a visit {run['d_prime']}  {run['method']}",
         flush=True,
     )
 
