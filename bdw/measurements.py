@@ -69,16 +69,14 @@ class EpochReport:
     """Seconds of all training, pruning, evaluation and checkpoints since the start, resumed parts included."""
     images_per_second: float
     """Source instances a second in this epoch's steps."""
-    weighting_seconds: float = 0.0
-    """Seconds since the start that training steps spent on learning weights, on rank 0; 0 in epochs from before this
-    was measured."""
-    saved_seconds: float = 0.0
+    weighting_seconds: float
+    """Seconds since the start that training steps spent on learning weights, on rank 0."""
+    saved_seconds: float
     """Seconds since the start that plain steps would have spent on the instances that were pruned."""
-    meta_every: int = -1
-    """Steps of this epoch from one that learnt weights to the next; 0 where none did, -1 in epochs from before this was
-    noted."""
-    meta_batch: int = -1
-    """Target images from which a step that learnt did so, on each worker; 0 and -1 like `meta_every`."""
+    meta_every: int
+    """Steps of this epoch from one that learnt weights to the next; 0 where none did."""
+    meta_batch: int
+    """Target images from which a step that learnt did so, on each worker; 0 where none did."""
     monitors: Mapping[str, float] = field(default_factory=dict)
     """The config's `monitors` on the validation split by name; NaN in epochs without evaluation."""
 

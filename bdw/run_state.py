@@ -54,13 +54,13 @@ def restore(trainer: Trainer, state: dict[str, Any], name: str) -> None:
     learner.model.load_state_dict(state["model"], strict=True)
     learner.optimiser.load_state_dict(state["optimiser"])
     learner.weighter.load_state_dict(state["weighter"])
-    learner.direction.load_state_dict(state.get("direction", {}), trainer.device)  # None before there was the option.
+    learner.direction.load_state_dict(state["direction"], trainer.device)
     if learner.natural is not None:
         learner.natural.load_state_dict(state["natural"], trainer.device)
     if learner.shared_derivatives is not None:
         learner.shared_derivatives.load_state_dict(state["shared_derivatives"])
     trainer.mask.load_state_dict(state["mask"])
-    if learner.evidence is not None and state.get("evidence") is not None:
+    if learner.evidence is not None and state["evidence"] is not None:  # None where it was not measured so far.
         learner.evidence.load_state_dict(state["evidence"], trainer.device)
     if len(state["randomness"]) == collectives.size():
         learner.randomness.load_state_dict(state["randomness"][collectives.rank()])
@@ -70,8 +70,7 @@ def restore(trainer: Trainer, state: dict[str, Any], name: str) -> None:
     if state["progress"] is not None:
         kept = trainer.mask.kept.nonzero().flatten()
         trainer.progress = EpochProgress.resumed(state["progress"], kept, trainer.config.optimiser.batch_size)
-    if "pace" in state:  # Younger than the first such checkpoints.
-        trainer.pace.load_state_dict(state["pace"])
+    trainer.pace.load_state_dict(state["pace"])
     trainer.best_score = state["best_score"]
     trainer.best_model = state["best_model"]
 

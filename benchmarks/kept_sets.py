@@ -29,7 +29,7 @@ from bdw.errors import InputError
 from benchmarks.cells import CellArguments, Rows, work_through
 from benchmarks.methods import LEARNING
 from benchmarks.subsets import mean_weights, trained_on
-from benchmarks.usefulness import SHARED
+from benchmarks.usefulness import RANKED
 from sweeps.datasets import base_config
 from sweeps.decathlons import MINI
 from sweeps.methods import chosen
@@ -44,7 +44,7 @@ class Arguments(CellArguments):
 
     targets: tuple[str, ...] = MINI.targets
     """Of the mini-decathlon. Default: all ten."""
-    method: str = SHARED
+    method: str = RANKED
     """Whose mean weights choose, as sweeps name a method: BDW or Counts and fields of the config."""
     kept: float = 0.3
     """Share of the source to keep."""

@@ -37,7 +37,7 @@ from benchmarks.class_subsets import SOURCE, TARGET, ClassSubsets
 from benchmarks.equal_pruning import KEPT, shares_kept
 from benchmarks.harness import signal_of, spread
 from benchmarks.methods import LEARNING
-from benchmarks.usefulness import SHARED
+from benchmarks.usefulness import RANKED
 from sweeps.designs import Design, Room
 from sweeps.methods import Method, chosen
 
@@ -52,7 +52,7 @@ class Arguments(CellArguments):
     methods: tuple[str, ...] = (
         "BDW meta_loss=pretext",
         "BDW meta_loss=prototype",
-        SHARED,
+        RANKED,
         "BDW meta_loss=prototype relative_derivatives=true centred_derivatives=true direction_momentum=0.9 "
         "shared_derivatives=true normalise_weights=true",
     )

@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from typing import Any
+
 from sweeps.methods import Method
 
 LEARNING = {"BDW": Method("BDW", {"weighter": "beta"}), "Counts": Method("Counts", {"weighter": "counts"})}
+
+
+def as_text(name: str, fields: Mapping[str, Any]) -> str:
+    """The way a command line names that method with these fields of the config; its weighter and whether anything is
+    pruned are left out, since name and benchmark say them."""
+    settings = {field: value for field, value in fields.items() if field not in ("weighter", "prune")}
+    words = [f"{field}={value if isinstance(value, str) else json.dumps(value)}" for field, value in settings.items()]
+    return " ".join([name, *words])

@@ -31,7 +31,7 @@ from benchmarks.cells import CellArguments, Rows, work_through
 from benchmarks.harness import spread
 from benchmarks.methods import LEARNING
 from benchmarks.subsets import mean_weights, trained_on
-from benchmarks.usefulness import SHARED
+from benchmarks.usefulness import RANKED
 from sweeps.methods import chosen
 
 USES = {"accuracy": 1, "pretext_loss": -1}
@@ -49,7 +49,7 @@ class Arguments(CellArguments):
     """Of the mixture's domains."""
     domains: tuple[str, ...] = DOMAINS
     """Of the mixture."""
-    methods: tuple[str, ...] = ("BDW meta_loss=prototype", "BDW meta_loss=pretext", SHARED)
+    methods: tuple[str, ...] = ("BDW meta_loss=prototype", "BDW meta_loss=pretext", RANKED)
     """Whose weights to judge, as sweeps name a method: BDW or Counts and fields of the config."""
     epochs: int = 10
     """Of every run."""

@@ -20,21 +20,19 @@ import torch
 import tyro
 from sklearn.metrics import average_precision_score
 
+from bdw import presets
 from bdw.config import RunConfig
 from bdw.trainer import iterate
 from benchmarks.equal_pruning import KEPT, shares_kept
 from benchmarks.harness import VISIT, provenance, signal_of, spread, write_result
-from benchmarks.methods import LEARNING
+from benchmarks.methods import LEARNING, as_text
 from sweeps.methods import chosen
 
 RAISED = (
     "BDW meta_loss=pretext relative_derivatives=true centred_derivatives=true direction_momentum=0.9 "
     "direction_parameters=head"
 )
-SHARED = (
-    "BDW meta_loss=pretext natural_direction=true centred_derivatives=true direction_momentum=0.95 "
-    "direction_parameters=head shared_derivatives=true normalise_weights=true"
-)
+RANKED = as_text("BDW", presets.RANKED)
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Arguments:
     """Of the mixture."""
     targets: tuple[str, ...] = ("cifar10", "gtsrb", "kmnist", "vgg-flowers")
     """Of these domains."""
-    methods: tuple[str, ...] = ("BDW meta_loss=pretext", RAISED, SHARED)
+    methods: tuple[str, ...] = ("BDW meta_loss=pretext", RAISED, RANKED)
     """What to compare, as sweeps name a method: BDW or Counts and fields of the config."""
     seeds: tuple[int, ...] = (0, 1)
     epochs: int = 10

@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 
 import bdw.trainer
-from bdw import checkpoint, epoch_training, pilot
+from bdw import epoch_training, pilot
 from bdw.config import RunConfig
 from bdw.errors import InputError, RunStopped
 from bdw.interruptions import Notice
-from bdw.report.run_report import write_run_report
 from bdw.report.table_files import read_table
 from bdw.run_directory import RunDirectory
 from bdw.train_step import Learner, SourceBatch, StepMeasurements, train_step
@@ -292,19 +291,3 @@ def test_settled_weights_are_announced_once_over_all_parts_of_a_run(
     resumed = _run(config)
     assert _column(resumed, "meta_every") == [1] * (first - 1) + [0] * (6 - first)
     assert caplog.text.count("have settled") == 1
-
-
-def test_a_checkpoint_from_before_this_was_noted_is_continued(tmp_path: Path) -> None:
-    config = _config(tmp_path, epochs=2, meta_every=2, resume=True)
-    next(Trainer(config).epochs())
-    folder = RunDirectory(tmp_path / "run").checkpoints
-    state = checkpoint.load(folder / "epoch_0001")
-    del state["pace"]
-    young = {"weighting_seconds", "saved_seconds", "meta_every", "meta_batch"}
-    state["history"] = [{name: value for name, value in row.items() if name not in young} for row in state["history"]]
-    checkpoint.save(folder, checkpoint.Position(1), state)
-    trainer = _run(config)
-    assert _column(trainer, "meta_every") == [-1, 2]
-    assert _column(trainer, "meta_batch") == [-1, 80]
-    assert "from epoch to epoch" not in write_run_report(tmp_path / "run").read_text(encoding="utf-8")
-    assert _column(trainer, "weighting_seconds")[0] == 0.0 < _column(trainer, "weighting_seconds")[1]
