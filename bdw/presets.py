@@ -53,7 +53,7 @@ _SHARED_EVIDENCE = {
     "shared_derivatives": True,
 }
 """The estimate that pruned best for its cost (benchmarks/LOG.md); not the paper's. `natural_direction` in the place of
-`relative_derivatives` tells domains apart better, but what it keeps trained worse."""
+`relative_derivatives` tells domains apart better, but what it keeps trained no better."""
 
 
 def digits_shared() -> RunConfig:
@@ -86,7 +86,7 @@ RANKED = {
 }
 """What tells the target's own domain best from others in a mixture of real ones (AUROC 0.90 after 10 epochs, 0.92 after
 40); not the paper's. Nothing is pruned: what it ranks highest trained better than images at random where the pool held
-the target's own domain (4 of 4 targets), but not where it did not (2 of 10)."""
+much of the target's own domain (4 of 4 targets), but not where it held little (6 of 10) or none (2 of 10)."""
 
 
 def digits_ranked() -> RunConfig:
