@@ -41,7 +41,7 @@ Victim = Literal["worker", "node", "driver"]
 NOBODY = "nobody, since the run had ended"
 VICTIMS: tuple[Victim, ...] = ("worker", "node", "driver")
 ROOT = Path(__file__).resolve().parents[1]
-PATIENCE = 300.0
+PATIENCE = 500.0
 """Seconds for a run to begin, or to end."""
 PAUSE = 0.05
 """Seconds between two looks."""
@@ -188,7 +188,7 @@ class Driver:
         self._process.send_signal(signal.SIGTERM)
 
     def wait(self) -> int:
-        """The exit status; `subprocess.TimeoutExpired` after five minutes."""
+        """The exit status; `subprocess.TimeoutExpired` after `PATIENCE` seconds."""
         return self._process.wait(PATIENCE)
 
     def said(self) -> str:
