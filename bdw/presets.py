@@ -43,7 +43,7 @@ _SHARED_EVIDENCE = {
     "weight_lr": 1.0,
     "cdf_threshold": 0.4,
     "density_threshold": 0.8,
-    "normalise_weights": True,
+    "weighted_loss": False,
     "meta_loss": "pretext",
     "target_batch": 16,
     "direction_parameters": "head",
@@ -52,8 +52,9 @@ _SHARED_EVIDENCE = {
     "centred_derivatives": True,
     "shared_derivatives": True,
 }
-"""The estimate that pruned best for its cost (benchmarks/LOG.md); not the paper's. `natural_direction` in the place of
-`relative_derivatives` tells domains apart better, but what it keeps trained no better."""
+"""The estimate that pruned best for its cost (benchmarks/LOG.md), with weights that do nothing but prune; not the
+paper's. `natural_direction` in the place of `relative_derivatives` tells domains apart better, but what it keeps trained
+no better."""
 
 
 def digits_shared() -> RunConfig:
