@@ -53,8 +53,8 @@ _SHARED_EVIDENCE = {
     "shared_derivatives": True,
 }
 """The estimate that pruned best for its cost (benchmarks/LOG.md), with weights that do nothing but prune; not the
-paper's. `natural_direction` in the place of `relative_derivatives` tells domains apart better, but what it keeps trained
-no better."""
+paper's. `natural_direction` in the place of `relative_derivatives` tells domains apart better, but what it keeps
+trained no better."""
 
 
 def digits_shared() -> RunConfig:
