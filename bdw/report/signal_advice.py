@@ -119,5 +119,5 @@ def _remedies(found: Diagnosis, config: Mapping[str, Any]) -> Iterator[str]:
     if not config.get("shared_derivatives") and not learns_from_one_batch:
         yield (
             "Try shared_derivatives, with which images that look alike share their evidence: on planted junk the best "
-            "of all (preset digits_shared), AUROC 0.997 against 0.93 without it."
+            "of all (preset digits_shared), AUROC 0.999 against 0.93 without it."
         )
