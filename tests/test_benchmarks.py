@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from bdw import presets
 from benchmarks import harness, planted_junk, step, usefulness
+from benchmarks.methods import LEARNING
+from benchmarks.usefulness import RANKED
+from sweeps.methods import chosen
 
 
 @pytest.mark.parametrize("part", step.PARTS)
@@ -38,6 +42,7 @@ def test_planted_junk_says_what_a_visit_tells(results: Path, capsys: pytest.Capt
     (run,) = json.loads((results / "x.json").read_text())["runs"]
     assert run["d_prime"] > 0.1, "digits are told from junk"
     assert run["signal_to_noise"] > 0
+    assert run["useful_kept"] > 0.5 > run["useless_kept"]
     assert 0 < run["cosine"] < 1
     assert f"d' of a visit {run['d_prime']}" in capsys.readouterr().out
 
@@ -58,3 +63,8 @@ def test_one_visit_to_an_image_tells_nothing_of_its_noise(results: Path, capsys:
     (run,) = json.loads((results / "x.json").read_text())["runs"]
     assert run["d_prime"] is run["signal_to_noise"] is None
     assert "nan" not in capsys.readouterr().out
+
+
+def test_a_preset_as_a_command_line_names_it_is_that_preset() -> None:
+    (method,) = chosen([RANKED], LEARNING)
+    assert {**method.fields, "prune": False} == presets.RANKED
