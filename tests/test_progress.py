@@ -48,6 +48,10 @@ def epoch(number: int, validation_score: float = 0.831) -> EpochReport:
         seconds=12.34,
         wall_seconds=13.0,
         images_per_second=800.0,
+        weighting_seconds=0.0,
+        saved_seconds=0.0,
+        meta_every=1,
+        meta_batch=10,
     )
 
 
