@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import torch
 import tyro
 
@@ -24,6 +23,7 @@ from bdw.trainer import iterate
 from benchmarks.equal_pruning import KEPT, shares_kept
 from benchmarks.harness import VISIT, provenance, signal_of, spread, write_result
 from benchmarks.methods import LEARNING
+from benchmarks.subsets import final_mean_weights
 from sweeps.methods import chosen
 
 
@@ -55,9 +55,8 @@ def main(arguments: Arguments) -> None:
                 config = base.replace(**method.fields, seed=seed, run_dir=run_dir)
                 history = list(iterate(config, problem=problem))
                 auroc = [report.planted_auroc for report in history]
-                means = pq.read_table(Path(run_dir) / "instance_weights.parquet", columns=["mean"])["mean"].to_numpy()
                 assert problem.source.planted is not None
-                kept = shares_kept(means, problem.source.planted)
+                kept = shares_kept(final_mean_weights(run_dir), problem.source.planted)
                 runs.append({"method": method.name, "seed": seed, "auroc": auroc, **kept, **signal_of(run_dir)})
                 curve, visit = " ".join(f"{value:.3f}" for value in auroc), runs[-1]["d_prime"]
                 print(f"{method.name}\n  seed {seed}: {curve}  d' of a visit {visit}", flush=True)

@@ -29,8 +29,7 @@ def mean_weights(config: RunConfig, problem: Problem, folder: str) -> tuple[NDAr
     design = Room.of(problem).largest_within(Design.of(config))
     run_dir = tempfile.mkdtemp(dir=folder)
     run = _run(config.replace(**design.fields, prune=False, run_dir=run_dir), problem)
-    weights = pq.read_table(RunDirectory(Path(run_dir)).instance_weights, columns=["mean"])["mean"].to_numpy()
-    return weights, run
+    return final_mean_weights(run_dir), run
 
 
 def trained_on(rows: NDArray[np.int64], config: RunConfig, problem: Problem, folder: str) -> dict[str, Any]:
@@ -74,6 +73,14 @@ def _run(config: RunConfig, problem: Problem) -> dict[str, Any]:
         "seconds": round(sum(report.seconds for report in reports), 2),
         **{name: round(scores[name], 5) for name in (config.evaluation.measure, *config.evaluation.final_measures)},
     }
+
+
+def final_mean_weights(run_dir: str | Path) -> NDArray[np.float64]:
+    """(n,) of a finished run's table of weights, in the order of the source."""
+    weights: NDArray[np.float64] = pq.read_table(RunDirectory(Path(run_dir)).instance_weights, columns=["mean"])[
+        "mean"
+    ].to_numpy()
+    return weights
 
 
 def final_scores(run_dir: str | Path) -> dict[str, float]:

@@ -12,7 +12,7 @@ from bdw.report.table_files import column
 
 def pace_table(metrics: pd.DataFrame) -> Table | None:
     """A row for every stretch of epochs that learnt alike; None if all did, or it is not known of all."""
-    # NaN where there is no such column, -1 in epochs from before there was.
+    # NaN where there is no such column.
     if not all((column(metrics, name) >= 0).all() for name in ("meta_every", "meta_batch")):
         return None
     epochs, every, images = (column(metrics, name).astype(int) for name in ("epoch", "meta_every", "meta_batch"))
