@@ -19,7 +19,7 @@ import torch
 from bdw.atomic import replacing
 from bdw.errors import InputError
 
-VERSION = 3
+VERSION = 4
 logger = logging.getLogger(__name__)
 
 

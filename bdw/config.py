@@ -187,6 +187,9 @@ class MetaConfig:
     direction_momentum: float = 0.0
     """Compare instances' gradients with a running mean of the meta-loss's gradient over steps instead of with one
     step's: less noise, some steps late. Not in the paper."""
+    direction_every: int = 1
+    """Draw a target batch, and pay for the meta pass, only in the first of every so many steps that learn; the others
+    compare with the same gradient, or mean of gradients. Not in the paper."""
     direction_parameters: Literal["all", "head"] = "all"
     """Parameters whose gradients are compared; `head`: those of the pretext head alone, which costs next to nothing
     (with all views, whatever `tangent_views` says, where weights learn after the update).
@@ -210,6 +213,7 @@ class MetaConfig:
     def __post_init__(self) -> None:
         _require(self.ways >= 2, "ways (K)", self.ways, "at least 2 classes")
         _require(0 <= self.direction_momentum < 1, "direction_momentum", self.direction_momentum, "0 <= value < 1")
+        _require(self.direction_every >= 1, "direction_every", self.direction_every, "at least 1")
         for name, letter in (("shots", " (N)"), ("queries", " (Q)"), ("target_batch", "")):
             _require(getattr(self, name) >= 1, name + letter, getattr(self, name), "at least 1 image")
         alone = self.direction_parameters == "head" and not self.relative_derivatives

@@ -89,13 +89,15 @@ class LayerTangents:
         return total / factors
 
 
-def layers_of(model: nn.Module) -> dict[str, nn.Module] | None:
-    """The layers that own the model's parameters, by name.
+def layers_of(model: nn.Module, name: str = "") -> dict[str, nn.Module] | None:
+    """The layers that own the model's parameters, by name, where the model is a part of that name in a larger one.
 
     None if there are others than `LayerTangents` knows, or if batch norm, with parameters or without, lets instances
     depend on each other.
     """
     if any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in model.modules()):
         return None
-    owners = {name: module for name, module in model.named_modules() if any(True for _ in module.parameters(False))}
+    owners = {
+        name: module for name, module in model.named_modules(prefix=name) if any(True for _ in module.parameters(False))
+    }
     return owners if all(type(module) in _LAYERS for module in owners.values()) else None

@@ -43,6 +43,8 @@ class LazyMomentum:
 
     def catch_up(self, rows: Tensor | None = None) -> None:
         """Bring these rows (indices; default: all) to the present."""
+        if self.momentum == 0:
+            return  # Nothing moves between two steps.
         if rows is None:
             rows = torch.arange(len(self.clock))
         idle = (self.now - self.clock.index_select(0, rows)).to(torch.float64)

@@ -19,11 +19,12 @@ from bdw.meta_loss import Augment, MetaLoss
 from bdw.train_step import Learner, SourceBatch, train_step
 
 WARM_UP, TIMED = 1, 3
-"""Steps of each kind that are made before any is timed, and those that are."""
+"""Rounds of steps of each kind that are made before any is timed, and those that are; in a round, one step asks the
+target for its direction."""
 
 
 class StepSeconds(NamedTuple):
-    """Medians over steps, on rank 0."""
+    """Medians over rounds of what a step takes, on rank 0."""
 
     plain: float
     """Of what plain training does, too."""
@@ -48,16 +49,19 @@ def step_seconds(
     mine = local_part(batch, collectives.rank(), collectives.size())
 
     def timed(learner: Learner) -> StepSeconds:
-        plain, learning = [], []
-        for _ in range(WARM_UP + TIMED):
+        def step() -> StepSeconds:
             began = time.perf_counter()
             augmented = augment(images[mine], learner.randomness["augmentation"])
             measured = train_step(learner, SourceBatch(mine, augmented, len(batch)))
             float(measured.losses.mean())  # The host waits for the device.
-            learning.append(learner.clock.take())
-            plain.append(time.perf_counter() - began - learning[-1])
+            learning = learner.clock.take()
+            found = StepSeconds(time.perf_counter() - began - learning, learning)
             after_step()
-        return StepSeconds(statistics.median(plain[WARM_UP:]), statistics.median(learning[WARM_UP:]))
+            return found
+
+        rounds = [[step() for _ in range(learner.direction.every)] for _ in range(WARM_UP + TIMED)][WARM_UP:]
+        plain = statistics.median(each.plain for steps in rounds for each in steps)
+        return StepSeconds(plain, statistics.median(statistics.mean(s.learning for s in steps) for steps in rounds))
 
     learner.model.train()
     with untouched(learner):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,26 +12,41 @@ from torch import Tensor
 class RunningDirection:
     """An exponential mean of directions v; with momentum 0 the last one, exactly.
 
-    The mean lags behind the model by about momentum / (1 - momentum) steps of learning.
+    The mean lags behind the model by about momentum / (1 - momentum) steps that ask the target. Only the first of
+    every `every` steps of learning asks; the others compare with what it did: a mean over many steps hardly moves in
+    one, and costs a meta pass each time.
     """
 
-    def __init__(self, momentum: float = 0.0):
+    def __init__(self, momentum: float = 0.0, every: int = 1):
         self.momentum = momentum
+        self.every = every
         self._mean: dict[str, Tensor] = {}
+        self._steps = 0  # of learning since one asked
+
+    @property
+    def asks(self) -> bool:
+        """Whether the step of learning that comes next asks the target for its direction."""
+        return self._steps % self.every == 0 or not self._mean
 
     def follow(self, direction: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Take this step's direction in; returns what to compare instances' gradients with."""
-        if self.momentum == 0:
-            return direction
-        if self._mean:
+        """Take the direction of a step that asks in; returns what to compare instances' gradients with."""
+        self._steps = 1
+        if self.momentum and self._mean:
             direction = {n: torch.lerp(v, self._mean[n], self.momentum) for n, v in direction.items()}
-        self._mean = direction
+        if self.momentum or self.every > 1:
+            self._mean = direction
         return direction
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Tensors that `load_state_dict` continues from, bit for bit."""
-        return dict(self._mean)
+    def again(self) -> dict[str, Tensor]:
+        """The same in a step that does not ask."""
+        self._steps += 1
+        return self._mean
 
-    def load_state_dict(self, state: Mapping[str, Tensor], device: torch.device) -> None:
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` continues from, bit for bit."""
+        return {"mean": dict(self._mean), "steps": self._steps}
+
+    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
         """Continue from `state_dict()`."""
-        self._mean = {name: value.to(device) for name, value in state.items()}
+        self._mean = {name: value.to(device) for name, value in state["mean"].items()}
+        self._steps = state["steps"]

@@ -29,6 +29,9 @@ LARGEST = 2.0
 OWN = 0.05
 """Share of what an image's own visit says beyond the prediction: its own visits are all alone about what is its own."""
 
+ROUNDING = 1e-5
+"""Share of two channels' variances below which that of their difference is rounding."""
+
 
 def colours(images: Tensor) -> Tensor:
     """Mean and standard deviation over the pixels of every channel and every difference of two channels, images
@@ -41,9 +44,14 @@ def colours(images: Tensor) -> Tensor:
     channels = images.flatten(2)
     mean = channels.mean(dim=2)
     centred = channels - mean.unsqueeze(2)
-    # Norms of what is centred are standard deviations; torch.std takes several times as long on the CPU.
-    norms = [torch.linalg.vector_norm(part, dim=2) for part in (centred, centred[:, first] - centred[:, second])]
-    deviations = torch.cat(norms, dim=1) / math.sqrt(channels.shape[2])
+    # One product has the variances of all of them, and reads the pixels once.
+    covariances = torch.bmm(centred, centred.mT) / channels.shape[2]
+    variances = covariances.diagonal(dim1=1, dim2=2)
+    sums = variances[:, first] + variances[:, second]
+    of_differences = sums - 2 * covariances[:, first, second]
+    # A grey image has no opponent colours, and rounding must not give it any.
+    of_differences = torch.where(of_differences > ROUNDING * sums, of_differences, 0.0)
+    deviations = torch.cat([variances, of_differences], dim=1).sqrt()
     return torch.cat([mean, mean[:, first] - mean[:, second], deviations], dim=1)
 
 
@@ -52,18 +60,20 @@ class SharedDerivatives:
 
     Its state has 257 x 257 numbers, whatever the source and the encoder. Two images are alike as far as the mean over
     descriptions of exp(-|z - z'|^2 / 2d) is near 1, z being the d features of a description in standard deviations.
+    Features are summed up in float64; `dtype` is that of the regression, whose matrix is well conditioned.
     """
 
-    def __init__(self, memory: float):
+    def __init__(self, memory: float, dtype: torch.dtype = torch.float32):
         self._memory = memory
+        self._dtype = dtype
         self._widths: tuple[int, ...] = ()  # of the descriptions
         self._projection = torch.empty(0)
         self._shifts = torch.empty(0)
         # Sums over visits: their number, squares of derivatives; of features and of their squares.
         self._visits = torch.zeros(2, dtype=torch.float64)
         self._features = torch.empty(2, 0, dtype=torch.float64)
-        self._gram = torch.zeros(NUM_FUNCTIONS + 1, NUM_FUNCTIONS + 1, dtype=torch.float64)
-        self._products = torch.zeros(NUM_FUNCTIONS + 1, dtype=torch.float64)
+        self._gram = torch.zeros(NUM_FUNCTIONS + 1, NUM_FUNCTIONS + 1, dtype=dtype)
+        self._products = torch.zeros(NUM_FUNCTIONS + 1, dtype=dtype)
 
     def follow(self, descriptions: Sequence[Tensor], derivatives: Tensor) -> Tensor:
         """Take this worker's part of a step in, descriptions (m, d) each, and derivatives (m,); returns what is shared
@@ -83,15 +93,17 @@ class SharedDerivatives:
         deviation = (squares - mean.square()).clamp(min=0).sqrt()
         # A feature that never moves tells nothing; rounding must not make it tell something.
         z = torch.where(deviation > 1e-6 * squares.sqrt(), (x - mean) / deviation, 0.0)
-        waves = torch.cos(z @ self._projection + self._shifts) * math.sqrt(2 / NUM_FUNCTIONS)
-        functions = torch.cat([waves, torch.ones_like(y).unsqueeze(1)], dim=1)
+        waves = torch.cos(z.to(self._dtype) @ self._projection + self._shifts) * math.sqrt(2 / NUM_FUNCTIONS)
+        functions = torch.nn.functional.pad(waves, (0, 1), value=1.0)
         size = float((self._visits[1] / self._visits[0]).sqrt())
         if size == 0:
             return derivatives
-        seen = (y / size).clamp(-LARGEST, LARGEST)
+        seen = (y / size).clamp(-LARGEST, LARGEST).to(self._dtype)
         self._gram.mul_(decay).add_(collectives.total(functions.T @ functions))
         self._products.mul_(decay).add_(collectives.total(functions.T @ seen))
-        factor = torch.linalg.cholesky(self._gram + NOISE * torch.eye(NUM_FUNCTIONS + 1, dtype=torch.float64))
+        precision = self._gram.clone()
+        precision.diagonal().add_(NOISE)
+        factor = torch.linalg.cholesky(precision)
         coefficients = torch.cholesky_solve(self._products.unsqueeze(1), factor).squeeze(1)
         predicted = functions @ coefficients
         return ((predicted + OWN * (seen - predicted)) * size).to(derivatives)
@@ -123,6 +135,6 @@ class SharedDerivatives:
         kind = {"generator": generator, "dtype": torch.float64}
         shares = [len(part) for part in torch.arange(NUM_FUNCTIONS).tensor_split(len(widths))]
         parts = [torch.randn(d, n, **kind) / math.sqrt(d) for d, n in zip(widths, shares, strict=True)]  # type: ignore[call-overload]
-        self._widths, self._projection = tuple(widths), torch.block_diag(*parts)
-        self._shifts = 2 * math.pi * torch.rand(NUM_FUNCTIONS, **kind)  # type: ignore[call-overload]
+        self._widths, self._projection = tuple(widths), torch.block_diag(*parts).to(self._dtype)
+        self._shifts = (2 * math.pi * torch.rand(NUM_FUNCTIONS, **kind)).to(self._dtype)  # type: ignore[call-overload]
         self._features = torch.zeros(2, sum(widths), dtype=torch.float64)

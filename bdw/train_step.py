@@ -51,7 +51,7 @@ class StepMeasurements(NamedTuple):
     hits: Tensor | None
     """(m,) share of views solved; none where the pretext task knows no right and wrong."""
     meta_loss: Tensor | None
-    """Scalar, of this worker's target batch; none in a step without learning."""
+    """Scalar, of this worker's target batch; none in a step without one."""
     derivatives: Tensor | None
     """(m,) <v, grad L_i>; none in a step without learning."""
 
@@ -107,9 +107,13 @@ class Learner:
     @functools.cached_property
     def layers(self) -> dict[str, nn.Module] | None:
         """What `LayerTangents` takes the tangents from; None where forward mode has to (batch norm, fewer views, a
-        compiled training pass, which it cannot look into), or nothing, as gradients themselves are needed."""
-        usable = self.takes_all_views and not self.model.encoder.is_compiled and self.natural is None
-        return layers_of(self.model) if usable else None
+        compiled training pass, which it cannot look into), or nothing, as gradients themselves are needed. The head
+        alone sees whatever the encoder does, batch norm or not, as constants."""
+        if self.natural is not None or not self.takes_all_views:
+            return None
+        if self.head_alone:
+            return layers_of(self.model.head, "head")
+        return None if self.model.encoder.is_compiled else layers_of(self.model)
 
     @property
     def can_keep_outputs(self) -> bool:
@@ -184,12 +188,15 @@ def weighted_update(learner: Learner, views: tuple[Tensor, ...], weights: Tensor
     return PretextOutput(output.losses.detach(), output.hits, output.features)
 
 
-def meta_direction(learner: Learner) -> tuple[dict[str, Tensor], Tensor]:
+def meta_direction(learner: Learner) -> tuple[dict[str, Tensor], Tensor | None]:
     """v = grad L_meta at the parameters of this moment, averaged over the workers, and this worker's own meta-loss.
 
-    With a momentum of `Learner.direction` a running mean of v over the steps that learnt. Parameters that the meta-loss
-    does not depend on (the pretext head, under prototypes) are left out of v.
+    With a momentum of `Learner.direction` a running mean of v over the steps that asked for it; in a step that does
+    not ask, what the last one that did compared with, and no meta-loss. Parameters that the meta-loss does not depend
+    on (the pretext head, under prototypes) are left out of v.
     """
+    if not learner.direction.asks:
+        return learner.direction.again(), None
     meta_loss = learner.meta_loss
     assert meta_loss is not None, "a weighter that learns needs a meta-loss"
     batch = meta_loss.draw(learner.randomness)

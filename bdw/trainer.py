@@ -440,7 +440,7 @@ class Trainer:
             meta_loss=self.pace.meta_loss,
             randomness=randomness,
             target_updates_statistics=config.meta.target_updates_statistics,
-            direction=RunningDirection(config.meta.direction_momentum),
+            direction=RunningDirection(config.meta.direction_momentum, config.meta.direction_every),
             head_alone=config.meta.direction_parameters == "head",
             natural=NaturalDirection() if config.meta.natural_direction else None,
             relative_derivatives=config.meta.relative_derivatives,

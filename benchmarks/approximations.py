@@ -48,7 +48,8 @@ from benchmarks.peers import Given, difference
 EXACT = "exact"
 ALONE = ", mean direction"
 REMEMBERED = 20
-"""Steps before a moment whose directions a running mean takes in."""
+"""Steps before a moment that may ask the target for the direction that is compared with, or that a running mean takes
+in."""
 OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "prototype": {
         "2 shots, 2 queries": {"shots": 2, "queries": 2},
@@ -67,6 +68,9 @@ FOR_ALL: dict[str, dict[str, Any]] = {
     "tangent_views 1 of 4": {"tangent_views": 1},
     "tangent_views 2 of 4": {"tangent_views": 2},
     "direction_momentum 0.9": {"direction_momentum": 0.9},
+    "direction_every 2": {"direction_every": 2},
+    "direction_every 4": {"direction_every": 4},
+    "direction_every 4, momentum 0.9": {"direction_every": 4, "direction_momentum": 0.9},
     "relative_derivatives": {"relative_derivatives": True},
     "centred_derivatives": {"centred_derivatives": True},
     "precision bfloat16": {"precision": "bfloat16"},
@@ -135,12 +139,13 @@ def main(arguments: Arguments) -> None:
             options = {**FOR_ALL, **own}
             learners = {name: trainer(meta_loss=meta_loss, **fields).learner for name, fields in options.items()}
             every = {name: fields.get("meta_every", 1) for name, fields in options.items()}
+            in_turn = {name: every[name] * fields.get("direction_every", 1) for name, fields in options.items()}
             times: dict[str, float] = {}
             for epoch, moment in _moments(
                 trainer(meta_loss=meta_loss), arguments.moments, trainer(meta_loss=meta_loss)
             ):
                 if not times:
-                    times = _times(learners, every, moment, arguments.rounds)
+                    times = _times(learners, every, in_turn, moment, arguments.rounds)
                 exact, direction = expected(learners[EXACT], moment, arguments.target_batches)
                 print(f"\n{meta_loss}, after {epoch} epochs and {REMEMBERED} steps")
                 print(f"{'option':36} {'bias':>6} {'resolved':>8} {'deviation':>9} {'cosine':>7} {'time':>5}")
@@ -241,9 +246,11 @@ def drawn_gradients(learner: Learner, moment: Moment, draws: int, every: int) ->
         if number % every:  # a step without learning
             told.append(torch.zeros(len(moment.batch.indices)))
             continue
-        learner.direction.load_state_dict({}, torch.device("cpu"))
-        if learner.direction.momentum:
-            for parameters in moment.earlier:
+        direction = learner.direction
+        if direction.momentum or direction.every > 1:
+            direction.load_state_dict(RunningDirection().state_dict(), torch.device("cpu"))
+            # As many steps since the target was asked as there can be, in turns.
+            for parameters in moment.earlier[number // every % direction.every :]:
                 learner.model.load_state_dict(parameters)
                 meta_direction(learner)
         moment.restore(learner)
@@ -269,20 +276,28 @@ def effect(gradients: Tensor, exact: Tensor, target_batches: float) -> dict[str,
     }
 
 
-def _times(learners: Mapping[str, Learner], every: Mapping[str, int], moment: Moment, rounds: int) -> dict[str, float]:
-    """Seconds a step with each option over those of the exact one, medians of rounds side by side."""
+def _times(
+    learners: Mapping[str, Learner],
+    every: Mapping[str, int],
+    in_turn: Mapping[str, int],
+    moment: Moment,
+    rounds: int,
+) -> dict[str, float]:
+    """Seconds a step with each option over those of the exact one, medians of rounds side by side; the mean of so many
+    steps in turn, each kind among them."""
 
-    def steps(learner: Learner, count: int) -> Callable[[], None]:
+    def steps(name: str) -> Callable[[], None]:
+        learner = learners[name]
         moment.restore(learner)
 
         def run() -> None:
-            for number in range(count):
-                train_step(learner, moment.batch, learn=number == 0)
+            for number in range(in_turn[name]):
+                train_step(learner, moment.batch, learn=number % every[name] == 0)
 
         return run
 
-    seconds = interleaved_seconds({name: steps(learners[name], every[name]) for name in learners}, rounds)
-    return {name: ratio(seconds, name, EXACT)[0] / every[name] for name in learners}
+    seconds = interleaved_seconds({name: steps(name) for name in learners}, rounds)
+    return {name: ratio(seconds, name, EXACT)[0] / in_turn[name] for name in learners}
 
 
 if __name__ == "__main__":

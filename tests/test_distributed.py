@@ -305,7 +305,7 @@ def test_rank_0s_clock_decides_for_all_on_a_time_budget(
 
 def _shared(steps: int) -> dict[str, Tensor]:
     """Predictions of so many steps of made-up derivatives, each worker told its part; the parts together."""
-    generator, shared, found = torch.Generator().manual_seed(0), SharedDerivatives(50.0), []
+    generator, shared, found = torch.Generator().manual_seed(0), SharedDerivatives(50.0, torch.float64), []
     for _ in range(steps):
         features = torch.randn(K, 5, generator=generator, dtype=torch.float64)
         said = features[:, 0] + torch.randn(K, generator=generator, dtype=torch.float64)

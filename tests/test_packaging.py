@@ -118,7 +118,7 @@ FIT_FLAGS = [
     "checkpoint-minutes", "compile",
     "cpus-per-worker", "crop-padding", "crop-size", "data-root", "data-seed", "density-threshold", "device",
     "diagnose-signal",
-    "direction-momentum", "direction-parameters",
+    "direction-every", "direction-momentum", "direction-parameters",
     "download", "encoder", "epochs", "evaluate-every", "evaluation-batch", "final-measures",
     "fine-tuning-epochs", "flip", "gpus-per-worker", "image-size", "keep-checkpoints", "layer",
     "learning-rate", "log-bound", "lr-gamma", "lr-milestones", "max-failures", "max-iterations", "max-source",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import types
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def _state(learner: Learner) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "options",
     [
-        {"weighter": "beta", "encoder": "small_resnet", "direction_momentum": 0.5},
+        {"weighter": "beta", "encoder": "small_resnet", "direction_momentum": 0.5, "direction_every": 2},
         {
             **{"weighter": "counts", "meta_loss": "pretext", "target_batch": 16, "shared_derivatives": True},
             **{"direction_parameters": "head", "natural_direction": True},
@@ -86,3 +87,16 @@ def test_medians_after_a_warm_up_are_told(tmp_path: Path, monkeypatch: pytest.Mo
     )  # fmt: skip
     assert found == [pytest.approx((2.0, 0.5))]
     assert len(calls) == 4
+
+
+def test_learning_costs_what_it_does_in_the_mean_where_not_every_step_asks_the_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(learner: Learner, batch: SourceBatch) -> StepMeasurements:
+        return StepMeasurements(torch.ones(len(batch.indices)), None, None, None)
+
+    learning = itertools.cycle([6.0, 1.0, 2.0])
+    monkeypatch.setattr(pilot, "train_step", step)
+    monkeypatch.setattr(WeightingClock, "take", lambda _: next(learning))
+    (found, _) = _piloted(Trainer(_config(tmp_path, direction_every=3)))
+    assert found.learning == pytest.approx(3.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from bdw.running_direction import RunningDirection
@@ -19,7 +20,8 @@ def test_without_momentum_it_is_the_last_direction_itself() -> None:
     running = RunningDirection()
     for direction in steps(3):
         assert running.follow(direction) is direction
-    assert running.state_dict() == {}
+        assert running.asks
+    assert running.state_dict()["mean"] == {}, "nothing needs it"
 
 
 def test_it_is_the_exponential_mean_that_starts_at_the_first() -> None:
@@ -33,13 +35,28 @@ def test_it_is_the_exponential_mean_that_starts_at_the_first() -> None:
             torch.testing.assert_close(found[last][name], expected, rtol=1e-12, atol=0)
 
 
-def test_it_goes_on_bit_for_bit() -> None:
-    seen = steps(5)
-    whole, first, second = RunningDirection(0.8), RunningDirection(0.8), RunningDirection(0.8)
-    for direction in seen[:3]:
-        whole.follow(direction)
-        first.follow(direction)
+def _followed(running: RunningDirection, seen: list[dict[str, torch.Tensor]]) -> list[dict[str, torch.Tensor]]:
+    """What steps compare with that are told these directions, those of steps that do not ask being passed over."""
+    return [running.follow(direction) if running.asks else running.again() for direction in seen]
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.8])
+def test_only_the_first_of_every_so_many_steps_asks(momentum: float) -> None:
+    seen = steps(7)
+    found = _followed(RunningDirection(momentum, 3), seen)
+    expected = _followed(RunningDirection(momentum), seen[::3])
+    for number, direction in enumerate(found):
+        assert all(torch.equal(direction[name], expected[number // 3][name]) for name in ("a", "b"))
+
+
+@pytest.mark.parametrize("every", [1, 2, 3])
+@pytest.mark.parametrize("momentum", [0.0, 0.8])
+def test_it_goes_on_bit_for_bit(momentum: float, every: int) -> None:
+    seen = steps(7)
+    whole, first, second = (RunningDirection(momentum, every) for _ in range(3))
+    expected = _followed(whole, seen)
+    found = _followed(first, seen[:4])
     second.load_state_dict(first.state_dict(), torch.device("cpu"))
-    for direction in seen[3:]:
-        one, other = whole.follow(direction), second.follow(direction)
-        assert all(torch.equal(one[name], other[name]) for name in one)
+    found += _followed(second, seen[4:])
+    for one, other in zip(expected, found, strict=True):
+        assert all(torch.equal(one[name], other[name]) for name in ("a", "b"))

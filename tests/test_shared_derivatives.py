@@ -45,12 +45,21 @@ def _images(number: int, seed: int = 0, dim: int = 6) -> Tensor:
 
 def test_one_step_is_a_ridge_regression_on_random_functions() -> None:
     features, others, said = 3 * _images(50) + 1, _images(50, seed=2, dim=3), _images(50, seed=1)[:, 0]
-    found = SharedDerivatives(FOR_EVER).follow((features, others), said)
+    found = SharedDerivatives(FOR_EVER, torch.float64).follow((features, others), said)
     functions, size = _functions(_standardised(features), _standardised(others)), float(said.square().mean().sqrt())
     votes = np.clip(said.numpy() / size, -LARGEST, LARGEST)
     assert (np.abs(said.numpy()) > LARGEST * size).any(), "no outlier, so that their limit was not tested"
     predicted = Ridge(alpha=NOISE, fit_intercept=False).fit(functions, votes).predict(functions)
     np.testing.assert_allclose(found.numpy(), (predicted + OWN * (votes - predicted)) * size, rtol=1e-9)
+
+
+def test_single_precision_is_enough() -> None:
+    """To a hundred-thousandth of what is said, after more steps than it remembers."""
+    rough, exact = SharedDerivatives(2000.0), SharedDerivatives(2000.0, torch.float64)
+    for seed in range(60):
+        features, said, _ = _of_two_kinds(64, seed)
+        found, expected = (each.follow((features, _images(64, seed + 100)), said) for each in (rough, exact))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
 
 
 def test_colours_are_means_and_deviations_of_channels_and_of_their_differences() -> None:
@@ -62,6 +71,17 @@ def test_colours_are_means_and_deviations_of_channels_and_of_their_differences()
     grey = images[:, :1]
     np.testing.assert_allclose(colours(grey)[:, 0], grey.mean(dim=(1, 2, 3)), rtol=1e-5)
     assert colours(grey).shape == (4, 2)
+
+
+def test_grey_images_have_no_opponent_colours() -> None:
+    """None at all: what differs between grey images by rounding would be told apart as if it were colour."""
+    grey = torch.randn(6, 1, 32, 32, generator=torch.Generator().manual_seed(0)).expand(-1, 3, -1, -1)
+    found = colours(torch.cat([grey, torch.full_like(grey, 0.3)]))
+    differences_of = [3, 4, 5, 9, 10, 11]
+    assert float(found[:, differences_of].abs().max()) == 0
+    tinted = grey + 0.02 * torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    expected = (tinted[:, 0] - tinted[:, 1]).std(dim=(1, 2), correction=0)
+    torch.testing.assert_close(colours(tinted)[:, 9], expected, rtol=1e-2, atol=0)
 
 
 def test_one_description_that_tells_kinds_apart_is_enough() -> None:
@@ -119,8 +139,8 @@ def test_what_is_long_past_is_forgotten() -> None:
 
 def test_outliers_and_units_change_nothing_else() -> None:
     features, said, _ = _of_two_kinds(64, seed=0)
-    found = SharedDerivatives(FOR_EVER).follow((features,), said)
-    larger = SharedDerivatives(FOR_EVER).follow((1e3 * features - 7,), 1e-9 * said)
+    found = SharedDerivatives(FOR_EVER, torch.float64).follow((features,), said)
+    larger = SharedDerivatives(FOR_EVER, torch.float64).follow((1e3 * features - 7,), 1e-9 * said)
     torch.testing.assert_close(larger, 1e-9 * found, rtol=1e-6, atol=0)
 
 

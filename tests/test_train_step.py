@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+import bdw.train_step
 from bdw import kept_outputs, tangent_rules
 from bdw.encoders import Encoder, untouched_statistics
 from bdw.evidence import Evidence
@@ -25,6 +26,7 @@ from bdw.pretext import PretextModel, PretextOutput
 from bdw.pretext.rotation import Rotation
 from bdw.pretext.vae import VariationalAutoEncoder
 from bdw.randomness import Randomness
+from bdw.running_direction import RunningDirection
 from bdw.shared_derivatives import SharedDerivatives, colours
 from bdw.signal import analysed
 from bdw.train_step import Learner, SourceBatch, _compared, train_step, view_derivatives
@@ -233,11 +235,20 @@ def test_shared_noise_is_not_taken_for_signal() -> None:
 
 
 @pytest.mark.parametrize("norm", [lambda: nn.BatchNorm2d(4), lambda: nn.GroupNorm(2, 4)], ids=["batch", "group"])
-def test_the_heads_gradients_alone_are_compared(norm: Callable[[], nn.Module]) -> None:
-    """Against backward passes, one for the target and one for every instance."""
+@pytest.mark.parametrize("has_zero_weight", [False, True])
+def test_the_heads_gradients_alone_are_compared(
+    norm: Callable[[], nn.Module], has_zero_weight: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against backward passes, one for the target and one for every instance. Nothing but a weight of 0 asks for
+    forward mode."""
     torch.manual_seed(1)
     meta_loss = _Pretext(torch.randn(12, 1, 6, 6, dtype=torch.float64))
     learner, batch = dataclasses.replace(_learner(meta_loss, norm=norm), head_alone=True), _batch()
+    if has_zero_weight:
+        assert isinstance(learner.weighter, _Recorder)
+        learner.weighter.weights[1] = 0
+    else:
+        monkeypatch.setattr(bdw.train_step, "instance_directional_derivatives", None)
     before = copy.deepcopy(learner.model)
     measured = train_step(learner, batch)
     after = learner.model
@@ -270,6 +281,28 @@ def test_the_heads_gradients_are_compared_in_their_own_metric(norm: Callable[[],
     expected = g @ natural / g.norm(dim=1) * v.norm() / natural.norm()
     assert measured.derivatives is not None
     torch.testing.assert_close(measured.derivatives, expected, rtol=1e-8, atol=1e-12)
+
+
+def test_steps_that_do_not_ask_the_target_compare_with_the_direction_of_the_last_that_did() -> None:
+    """The target draws nothing in them; what their instances are compared with is an earlier model's gradient."""
+    torch.manual_seed(1)
+    meta_loss = _Pretext(torch.randn(12, 1, 6, 6, dtype=torch.float64))
+    learner = dataclasses.replace(_learner(meta_loss), head_alone=True, direction=RunningDirection(every=3))
+    directions, asked = [], []
+    for _ in range(5):
+        batch, before = _batch(), copy.deepcopy(learner.model)
+        measured = train_step(learner, batch)
+        asked.append(measured.meta_loss is not None)
+        after, parameters = learner.model, list(before.head.parameters())
+        with untouched_statistics(after), untouched_statistics(before):
+            directions.append(torch.autograd.grad(meta_loss(after, (meta_loss.images,)), list(after.head.parameters())))
+            losses = before(before.task.views(batch.images, torch.Generator())).losses
+        last = directions[max(i for i, did in enumerate(asked) if did)]
+        for loss, found in zip(losses, measured.derivatives, strict=True):
+            gradient = torch.autograd.grad(loss, parameters, retain_graph=True)
+            expected = sum(float((v * g).sum()) for v, g in zip(last, gradient, strict=True))
+            assert float(found) == pytest.approx(expected, rel=1e-9, abs=1e-13)
+    assert asked == [True, False, False, True, False]
 
 
 @pytest.mark.parametrize("option", [False, True])

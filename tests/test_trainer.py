@@ -118,7 +118,7 @@ def test_weights_fixed_at_one_without_pruning_are_plain_training_bit_for_bit(
         },
         {
             **{"weighter": "counts", "meta_loss": "pretext", "target_batch": 16, "shared_derivatives": True},
-            **{"centred_derivatives": True, "cdf_threshold": 0.5, "density_threshold": 0.6},
+            **{"centred_derivatives": True, "cdf_threshold": 0.5, "density_threshold": 0.6, "direction_every": 3},
         },
         {
             **{"weighter": "counts", "meta_loss": "pretext", "target_batch": 16, "shared_derivatives": True},
@@ -159,7 +159,7 @@ def _assert_same_end(one: Trainer, other: Trainer) -> None:
     "settings",
     [
         {"weighter": "beta"},
-        {"weighter": "beta", "pruned_for": 1, "meta_every": 2},
+        {"weighter": "beta", "pruned_for": 1, "meta_every": 2, "direction_every": 2},
         {"weighter": "point"},
         {"weighter": "l2rw"},
         {"weighter": "uniform"},

@@ -163,6 +163,22 @@ def test_weights_are_learnt_every_so_many_steps(
     assert 0.5 < report.meta_loss < 2, "the mean is that of the steps that computed it"
 
 
+@pytest.mark.parametrize(("direction_every", "asked"), [(1, 4), (2, 2), (3, 2), (9, 1)])
+def test_the_target_is_asked_in_every_so_many_steps_that_learn(
+    trainer: Callable[..., Trainer],
+    hidden: Problem,
+    monkeypatch: pytest.MonkeyPatch,
+    direction_every: int,
+    asked: int,
+) -> None:
+    run = trainer(hidden, direction_every=direction_every, epochs=1)
+    counted = Updates(run.learner.weighter, monkeypatch)
+    (report,) = run.epochs()
+    assert counted.count == 4
+    assert report.target_instances_seen == asked * 40
+    assert 0.5 < report.meta_loss < 2, "the mean is that of the steps that computed it"
+
+
 def test_l2rw_cannot_skip_its_meta_gradient(trainer: Callable[..., Trainer], hidden: Problem) -> None:
     with pytest.raises(InputError, match=r"meta_every: 2 cannot work with weighter 'l2rw'.*allowed: 1"):
         trainer(hidden, weighter="l2rw", meta_every=2)
@@ -272,6 +288,7 @@ def test_some_options_need_what_the_training_pass_finds(field: str, tmp_path: Pa
         ("meta_every", 0),
         ("burn_in_epochs", -1),
         ("direction_momentum", 1.0),
+        ("direction_every", 0),
     ],
 )
 def test_options_that_cannot_work_are_refused(field: str, value: float) -> None:
