@@ -27,23 +27,28 @@ class Method:
 
 
 def chosen(texts: Sequence[str], known: Mapping[str, Method]) -> list[Method]:
-    """The methods that a command line names, such as "BDW" or "BDW eta=100 meta_every=2".
+    """The methods that a command line names, such as "BDW", "BDW eta=100 meta_every=2" or "Fast: BDW meta_every=2".
 
-    Settings are the config's fields of weighting, or the paper's eta, rho and lambda; with some, a method goes by its
-    whole text.
+    Settings are the config's fields of weighting, or the paper's eta, rho and lambda. A method goes by what stands
+    before a colon and a space, or by its whole text.
 
     Raises `InputError` for an unknown name or field, what is no setting, and a method given twice or none at all.
     """
     require_some("methods", texts)
-    words = [text.split() or [""] for text in texts]
-    require_each_once("methods", [" ".join(each) for each in words])
-    for name, *_ in words:
-        if name not in known:
-            raise unknown_option("methods", name, known)
-    return [
-        Method(" ".join([name, *settings]), {**known[name].fields, **dict(map(_setting, settings))})
-        for name, *settings in words
-    ]
+    methods = [_method(text, known) for text in texts]
+    require_each_once("methods", [method.name for method in methods])
+    return methods
+
+
+def _method(text: str, known: Mapping[str, Method]) -> Method:
+    label, colon, settings = text.partition(": ")  # A setting holds no space.
+    words = (settings if colon else text).split() or [""]
+    if words[0] not in known:
+        raise unknown_option("methods", words[0], known)
+    shown = " ".join((label if colon else text).split())
+    if not shown:
+        raise InputError(f"methods: {text!r} has no name before the colon; allowed: NAME: METHOD, as in 'Fast: BDW'")
+    return Method(shown, {**known[words[0]].fields, **dict(map(_setting, words[1:]))})
 
 
 def _setting(text: str) -> tuple[str, Any]:

@@ -52,7 +52,8 @@ class Options(SweepOptions):
     data: str | None = None
     """Folder of the mini-decathlon's .npz files. Default: the challenge itself, under --data-root."""
     methods: tuple[str, ...] = tuple(METHODS)
-    """Of RotNet, NN-Weighter, L2RW, BDW and DW, also with settings of weighting, as in 'BDW eta=100'. Default: all."""
+    """Of RotNet, NN-Weighter, L2RW, BDW and DW, also with settings of weighting and by a name of your own, as in
+    'BDW eta=100' or 'Bold: BDW eta=100'. Default: all."""
     fine_tuning_epochs: int | None = None
     """Also fine-tune the best encoder of every run, for so many epochs in each cell of the paper's grid (paper: 100);
     minutes to hours a run. Default: logistic regression alone."""

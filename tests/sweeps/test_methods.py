@@ -28,6 +28,12 @@ def test_settings_are_fields_of_a_method_that_goes_by_its_whole_text() -> None:
     assert (config.weighter.weight_lr, config.weighter.cdf_threshold, config.weighter.meta_every) == (100.0, 0.2, 2)
 
 
+def test_a_method_goes_by_the_name_that_it_is_given() -> None:
+    (named,) = chosen(["Hundred, by  pretext: BDW eta=100 meta_loss=pretext"], KNOWN)
+    assert named.name == "Hundred, by pretext"
+    assert named.fields == {"weighter": "beta", "meta_every": 4, "weight_lr": 100, "meta_loss": "pretext"}
+
+
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
@@ -35,6 +41,11 @@ def test_settings_are_fields_of_a_method_that_goes_by_its_whole_text() -> None:
         ([""], "methods: '' is not known"),
         (["BWD eta=1"], r"methods: 'BWD' is not known \(did you mean 'BDW'\?\)"),
         (["BDW eta=1", "BDW  eta=1"], "methods: 'BDW eta=1' is given twice"),
+        (["Fast: BDW eta=1", "Fast: BDW eta=2"], "methods: 'Fast' is given twice"),
+        (["BDW eta=1", "BDW eta=1: RotNet"], "methods: 'BDW eta=1' is given twice"),
+        ([" : BDW"], "methods: ' : BDW' has no name before the colon; allowed: NAME: METHOD"),
+        (["Fast: "], "methods: '' is not known"),
+        (["Fast: eta=2"], "methods: 'eta=2' is not known"),
         (["BDW eta="], "methods: 'eta=' is no setting; allowed: NAME=VALUE"),
         (["BDW etta=1"], r"methods: 'etta' is not known \(did you mean 'eta'\?\)"),
         # Whatever a comparison holds equal is no method's to change.
