@@ -188,8 +188,8 @@ class MetaConfig:
     """Compare instances' gradients with a running mean of the meta-loss's gradient over steps instead of with one
     step's: less noise, some steps late. Not in the paper."""
     direction_every: int = 1
-    """Draw a target batch, and pay for the meta pass, only in the first of every so many steps that learn; the others
-    compare with the same gradient, or mean of gradients. Not in the paper."""
+    """Draw a target batch, and pay for the meta pass, only in the first of every so many steps of an epoch that learn;
+    the others compare with the same gradient, or mean of gradients. Not in the paper."""
     direction_parameters: Literal["all", "head"] = "all"
     """Parameters whose gradients are compared; `head`: those of the pretext head alone, which costs next to nothing
     (with all views, whatever `tangent_views` says, where weights learn after the update).

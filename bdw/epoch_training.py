@@ -74,7 +74,7 @@ class EpochProgress:
         progress.steps, progress.meta_steps = state["steps"], state["meta_steps"]
         progress.instances = sum(len(batch) for batch in progress.batches[: progress.steps])
         progress.seconds, sums = state["seconds"], state["sums"]
-        progress.weighting_seconds = state.get("weighting_seconds", 0.0)  # Younger than the first such checkpoints.
+        progress.weighting_seconds = state["weighting_seconds"]
         if len(sums) == collectives.size():
             progress.sums = sums[collectives.rank()].clone()
         elif collectives.rank() == 0:

@@ -28,7 +28,7 @@ def headline(trainer: Trainer) -> str:
         f"{config.optimiser.precision}{', compiled' if config.optimiser.compile else ''}",
         f"device  {device} ({why}), {workers} worker(s){threads}",
         f"batch   {batch} source images a step ({batch / workers:g} a worker), "
-        f"{target_batch * workers} target images a step",
+        f"{target_batch * workers} target images a meta-batch",
         f"weights {config.weighter.weighter}" + ("" if config.weighter.prune else ", without pruning"),
         *_budget(config),
         f"run     {trainer.run.path}" + (f", continued after {trainer.position}" if any(trainer.position) else ""),

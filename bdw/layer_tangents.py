@@ -97,7 +97,6 @@ def layers_of(model: nn.Module, name: str = "") -> dict[str, nn.Module] | None:
     """
     if any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in model.modules()):
         return None
-    owners = {
-        name: module for name, module in model.named_modules(prefix=name) if any(True for _ in module.parameters(False))
-    }
+    modules = model.named_modules(prefix=name)
+    owners = {path: module for path, module in modules if any(True for _ in module.parameters(False))}
     return owners if all(type(module) in _LAYERS for module in owners.values()) else None

@@ -19,7 +19,8 @@ from bdw import collectives
 class LazyMomentum:
     """The optimiser of `parameters` (p, n): p quantities for each of n instances, kept within [low, high].
 
-    Attributes: parameters, buffers (p, n); clock (n,): the step up to which a row is up to date; now: steps taken.
+    Attributes: parameters, buffers (p, n); clock (n,): the step up to which a row is up to date (any, without
+    momentum); now: steps taken.
     """
 
     def __init__(self, parameters: Tensor, *, learning_rate: float, momentum: float, low: float, high: float):

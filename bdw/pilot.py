@@ -16,20 +16,20 @@ from bdw import collectives
 from bdw.data.batches import local_part
 from bdw.image_table import ImageTable
 from bdw.meta_loss import Augment, MetaLoss
+from bdw.running_direction import RunningDirection
 from bdw.train_step import Learner, SourceBatch, train_step
 
 WARM_UP, TIMED = 1, 3
-"""Rounds of steps of each kind that are made before any is timed, and those that are; in a round, one step asks the
-target for its direction."""
+"""Steps of each kind that are made before any is timed, and those that are."""
 
 
 class StepSeconds(NamedTuple):
-    """Medians over rounds of what a step takes, on rank 0."""
+    """Medians over steps, on rank 0."""
 
     plain: float
     """Of what plain training does, too."""
     learning: float
-    """Of what learning adds; 0 where nothing is learnt."""
+    """Of what learning adds, in the mean over steps that ask the target and others; 0 where nothing is learnt."""
 
 
 def step_seconds(
@@ -48,25 +48,30 @@ def step_seconds(
     """
     mine = local_part(batch, collectives.rank(), collectives.size())
 
-    def timed(learner: Learner) -> StepSeconds:
-        def step() -> StepSeconds:
+    def timed(learner: Learner, every: int) -> StepSeconds:
+        learner = dataclasses.replace(learner, direction=RunningDirection(learner.direction.momentum, every))
+        plain, learning = [], []
+        for _ in range(WARM_UP + TIMED):
             began = time.perf_counter()
             augmented = augment(images[mine], learner.randomness["augmentation"])
             measured = train_step(learner, SourceBatch(mine, augmented, len(batch)))
             float(measured.losses.mean())  # The host waits for the device.
-            learning = learner.clock.take()
-            found = StepSeconds(time.perf_counter() - began - learning, learning)
+            learning.append(learner.clock.take())
+            plain.append(time.perf_counter() - began - learning[-1])
             after_step()
-            return found
+        return StepSeconds(statistics.median(plain[WARM_UP:]), statistics.median(learning[WARM_UP:]))
 
-        rounds = [[step() for _ in range(learner.direction.every)] for _ in range(WARM_UP + TIMED)][WARM_UP:]
-        plain = statistics.median(each.plain for steps in rounds for each in steps)
-        return StepSeconds(plain, statistics.median(statistics.mean(s.learning for s in steps) for steps in rounds))
+    def timed_with(meta_loss: MetaLoss | None) -> StepSeconds:
+        trial = dataclasses.replace(learner, evidence=None, meta_loss=meta_loss)
+        asking, every = timed(trial, 1), learner.direction.every
+        if meta_loss is None or every == 1:
+            return asking
+        others = timed(trial, WARM_UP + TIMED)  # The warm-up asks.
+        return StepSeconds(asking.plain, others.learning + (asking.learning - others.learning) / every)
 
     learner.model.train()
     with untouched(learner):
-        trial = dataclasses.replace(learner, evidence=None)
-        found = [timed(dataclasses.replace(trial, meta_loss=loss)) for loss in meta_losses or (None,)]
+        found = [timed_with(loss) for loss in meta_losses or (None,)]
     return collectives.from_first(found)
 
 

@@ -48,6 +48,7 @@ _SHARED_EVIDENCE = {
     "target_batch": 16,
     "direction_parameters": "head",
     "direction_momentum": 0.9,
+    "direction_every": 4,
     "relative_derivatives": True,
     "centred_derivatives": True,
     "shared_derivatives": True,

@@ -13,8 +13,8 @@ class RunningDirection:
     """An exponential mean of directions v; with momentum 0 the last one, exactly.
 
     The mean lags behind the model by about momentum / (1 - momentum) steps that ask the target. Only the first of
-    every `every` steps of learning asks; the others compare with what it did: a mean over many steps hardly moves in
-    one, and costs a meta pass each time.
+    every `every` steps of learning in an epoch asks; the others compare with what it did: a mean over many steps hardly
+    moves in one, and costs a meta pass each time.
     """
 
     def __init__(self, momentum: float = 0.0, every: int = 1):
@@ -27,6 +27,10 @@ class RunningDirection:
     def asks(self) -> bool:
         """Whether the step of learning that comes next asks the target for its direction."""
         return self._steps % self.every == 0 or not self._mean
+
+    def begin_epoch(self) -> None:
+        """The first step that learns asks, whatever the last one did: no direction outlives the epoch after its own."""
+        self._steps = 0
 
     def follow(self, direction: dict[str, Tensor]) -> dict[str, Tensor]:
         """Take the direction of a step that asks in; returns what to compare instances' gradients with."""

@@ -60,20 +60,19 @@ class SharedDerivatives:
 
     Its state has 257 x 257 numbers, whatever the source and the encoder. Two images are alike as far as the mean over
     descriptions of exp(-|z - z'|^2 / 2d) is near 1, z being the d features of a description in standard deviations.
-    Features are summed up in float64; `dtype` is that of the regression, whose matrix is well conditioned.
+    All of it is float64: in float32 what many steps forget in a large matrix is lost in rounding.
     """
 
-    def __init__(self, memory: float, dtype: torch.dtype = torch.float32):
+    def __init__(self, memory: float):
         self._memory = memory
-        self._dtype = dtype
         self._widths: tuple[int, ...] = ()  # of the descriptions
         self._projection = torch.empty(0)
         self._shifts = torch.empty(0)
         # Sums over visits: their number, squares of derivatives; of features and of their squares.
         self._visits = torch.zeros(2, dtype=torch.float64)
         self._features = torch.empty(2, 0, dtype=torch.float64)
-        self._gram = torch.zeros(NUM_FUNCTIONS + 1, NUM_FUNCTIONS + 1, dtype=dtype)
-        self._products = torch.zeros(NUM_FUNCTIONS + 1, dtype=dtype)
+        self._gram = torch.zeros(NUM_FUNCTIONS + 1, NUM_FUNCTIONS + 1, dtype=torch.float64)
+        self._products = torch.zeros(NUM_FUNCTIONS + 1, dtype=torch.float64)
 
     def follow(self, descriptions: Sequence[Tensor], derivatives: Tensor) -> Tensor:
         """Take this worker's part of a step in, descriptions (m, d) each, and derivatives (m,); returns what is shared
@@ -93,12 +92,12 @@ class SharedDerivatives:
         deviation = (squares - mean.square()).clamp(min=0).sqrt()
         # A feature that never moves tells nothing; rounding must not make it tell something.
         z = torch.where(deviation > 1e-6 * squares.sqrt(), (x - mean) / deviation, 0.0)
-        waves = torch.cos(z.to(self._dtype) @ self._projection + self._shifts) * math.sqrt(2 / NUM_FUNCTIONS)
+        waves = torch.cos(z @ self._projection + self._shifts) * math.sqrt(2 / NUM_FUNCTIONS)
         functions = torch.nn.functional.pad(waves, (0, 1), value=1.0)
         size = float((self._visits[1] / self._visits[0]).sqrt())
         if size == 0:
             return derivatives
-        seen = (y / size).clamp(-LARGEST, LARGEST).to(self._dtype)
+        seen = (y / size).clamp(-LARGEST, LARGEST)
         self._gram.mul_(decay).add_(collectives.total(functions.T @ functions))
         self._products.mul_(decay).add_(collectives.total(functions.T @ seen))
         precision = self._gram.clone()
@@ -135,6 +134,6 @@ class SharedDerivatives:
         kind = {"generator": generator, "dtype": torch.float64}
         shares = [len(part) for part in torch.arange(NUM_FUNCTIONS).tensor_split(len(widths))]
         parts = [torch.randn(d, n, **kind) / math.sqrt(d) for d, n in zip(widths, shares, strict=True)]  # type: ignore[call-overload]
-        self._widths, self._projection = tuple(widths), torch.block_diag(*parts).to(self._dtype)
-        self._shifts = (2 * math.pi * torch.rand(NUM_FUNCTIONS, **kind)).to(self._dtype)  # type: ignore[call-overload]
+        self._widths, self._projection = tuple(widths), torch.block_diag(*parts)
+        self._shifts = 2 * math.pi * torch.rand(NUM_FUNCTIONS, **kind)  # type: ignore[call-overload]
         self._features = torch.zeros(2, sum(widths), dtype=torch.float64)

@@ -112,7 +112,7 @@ class Learner:
         if self.natural is not None or not self.takes_all_views:
             return None
         if self.head_alone:
-            return layers_of(self.model.head, "head")
+            return layers_of(self.model.head, _HEAD.removesuffix("."))
         return None if self.model.encoder.is_compiled else layers_of(self.model)
 
     @property

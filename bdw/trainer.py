@@ -286,6 +286,7 @@ class Trainer:
             self._readmit(epoch)
             kept = self.mask.kept.nonzero().flatten()
             self.pace.begin()
+            self.learner.direction.begin_epoch()
             self.progress = EpochProgress(kept, config.batch_size, self.learner.randomness["order"])
         if self.learner.meta_loss is not self.pace.meta_loss:
             self.learner = dataclasses.replace(self.learner, meta_loss=self.pace.meta_loss)

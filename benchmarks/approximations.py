@@ -48,8 +48,7 @@ from benchmarks.peers import Given, difference
 EXACT = "exact"
 ALONE = ", mean direction"
 REMEMBERED = 20
-"""Steps before a moment that may ask the target for the direction that is compared with, or that a running mean takes
-in."""
+"""Directions before a moment's own that a running mean takes in."""
 OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "prototype": {
         "2 shots, 2 queries": {"shots": 2, "queries": 2},
@@ -77,6 +76,10 @@ FOR_ALL: dict[str, dict[str, Any]] = {
     "meta_every 2": {"meta_every": 2},
     "meta_every 4": {"meta_every": 4},
 }
+
+
+LONGEST = max(fields.get("direction_every", 1) for fields in FOR_ALL.values())
+"""Steps of learning that a direction lasts for, at most."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,7 @@ def main(arguments: Arguments) -> None:
                 if not times:
                     times = _times(learners, every, in_turn, moment, arguments.rounds)
                 exact, direction = expected(learners[EXACT], moment, arguments.target_batches)
-                print(f"\n{meta_loss}, after {epoch} epochs and {REMEMBERED} steps")
+                print(f"\n{meta_loss}, after {epoch} epochs and {REMEMBERED * LONGEST} steps")
                 print(f"{'option':36} {'bias':>6} {'resolved':>8} {'deviation':>9} {'cosine':>7} {'time':>5}")
                 # These beside the mean direction, too: the noise of target batches hides what they alone do.
                 alone = {
@@ -195,7 +198,7 @@ def moment_after(trainer: Trainer, walker: Trainer) -> Moment:
         images = random_crop_flip(walker.images[indices], data.crop_size, data.crop_padding, data.flip, generator)
         return SourceBatch(indices, images, len(indices))
 
-    for _ in range(REMEMBERED):
+    for _ in range(REMEMBERED * LONGEST):
         earlier.append(copy.deepcopy(learner.model.state_dict()))
         train_step(learner, batch(), learn=False)
     everything = torch.arange(len(walker.images))
@@ -250,7 +253,8 @@ def drawn_gradients(learner: Learner, moment: Moment, draws: int, every: int) ->
         if direction.momentum or direction.every > 1:
             direction.load_state_dict(RunningDirection().state_dict(), torch.device("cpu"))
             # As many steps since the target was asked as there can be, in turns.
-            for parameters in moment.earlier[number // every % direction.every :]:
+            begin = len(moment.earlier) - REMEMBERED * direction.every
+            for parameters in moment.earlier[begin + number // every % direction.every :]:
                 learner.model.load_state_dict(parameters)
                 meta_direction(learner)
         moment.restore(learner)

@@ -46,8 +46,11 @@ def _method(text: str, known: Mapping[str, Method]) -> Method:
     if words[0] not in known:
         raise unknown_option("methods", words[0], known)
     shown = " ".join((label if colon else text).split())
-    if not shown:
-        raise InputError(f"methods: {text!r} has no name before the colon; allowed: NAME: METHOD, as in 'Fast: BDW'")
+    if colon and (not shown or shown in known or "|" in shown):
+        raise InputError(
+            f"methods: {text!r} cannot go by the name {shown!r}; allowed: NAME: METHOD, as in 'Fast: BDW', with a name "
+            "that no other method has and without '|'"
+        )
     return Method(shown, {**known[words[0]].fields, **dict(map(_setting, words[1:]))})
 
 

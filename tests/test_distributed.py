@@ -231,7 +231,7 @@ def test_two_workers_train_prune_resume_and_agree(tmp_path: Path) -> None:
     config = RunConfig.from_flat(
         {
             "run_dir": str(tmp_path / "run"), "epochs": 3, "max_source": 99, "batch_size": 32, "shots": 2,
-            "queries": 2, "weight_lr": 100.0, "cdf_threshold": 0.45, "device": "cpu",
+            "queries": 2, "weight_lr": 100.0, "cdf_threshold": 0.45, "device": "cpu", "direction_every": 2,
         }
     )  # fmt: skip
     parts = config.replace(run_dir=str(tmp_path / "parts"))
@@ -305,7 +305,7 @@ def test_rank_0s_clock_decides_for_all_on_a_time_budget(
 
 def _shared(steps: int) -> dict[str, Tensor]:
     """Predictions of so many steps of made-up derivatives, each worker told its part; the parts together."""
-    generator, shared, found = torch.Generator().manual_seed(0), SharedDerivatives(50.0, torch.float64), []
+    generator, shared, found = torch.Generator().manual_seed(0), SharedDerivatives(50.0), []
     for _ in range(steps):
         features = torch.randn(K, 5, generator=generator, dtype=torch.float64)
         said = features[:, 0] + torch.randn(K, generator=generator, dtype=torch.float64)

@@ -60,10 +60,15 @@ def test_equals_forward_mode(make: Callable[[], PretextModel], whole_direction: 
     torch.testing.assert_close(tangents.derivatives(direction, weights / K), expected, rtol=1e-10, atol=1e-12)
 
 
-def test_a_head_by_itself_is_told_by_its_name_in_the_model() -> None:
+def behind_batch_norm() -> PretextModel:
+    return PretextModel(encoders.build("small_cnn", 1, 8), pretext.build("rotation"))
+
+
+@pytest.mark.parametrize("make", [behind_batch_norm, auto_encoder])
+def test_a_head_by_itself_is_told_by_its_name_in_the_model(make: Callable[[], PretextModel]) -> None:
     """Batch norm before it lets images depend on each other, but not on the head's parameters."""
     torch.manual_seed(0)
-    model = PretextModel(encoders.build("small_cnn", 1, 8), pretext.build("rotation")).double()
+    model = make().double()
     views, weights = views_and_weights(model)
     params = {name: value.detach().clone() for name, value in model.named_parameters()}
     direction = {name: torch.randn_like(value) for name, value in params.items() if name.startswith("head")}
@@ -73,9 +78,6 @@ def test_a_head_by_itself_is_told_by_its_name_in_the_model() -> None:
     with LayerTangents(layers) as tangents:
         (weights * model(views).losses).sum().div(K).backward()
     torch.testing.assert_close(tangents.derivatives(direction, weights / K), expected, rtol=1e-10, atol=1e-12)
-    of_vae = layers_of(auto_encoder().head, "head")
-    assert of_vae is not None
-    assert set(of_vae) == {"head.code", "head.decoder.0", "head.decoder.2"}
 
 
 def test_nothing_stays_hooked() -> None:

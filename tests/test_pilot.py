@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import types
 from pathlib import Path
 from typing import Any
@@ -93,10 +92,14 @@ def test_learning_costs_what_it_does_in_the_mean_where_not_every_step_asks_the_t
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def step(learner: Learner, batch: SourceBatch) -> StepMeasurements:
+        asked.append(learner.direction.asks)
+        something = {"v": torch.ones(1)}
+        learner.direction.follow(something) if asked[-1] else learner.direction.again()
         return StepMeasurements(torch.ones(len(batch.indices)), None, None, None)
 
-    learning = itertools.cycle([6.0, 1.0, 2.0])
+    asked: list[bool] = []
     monkeypatch.setattr(pilot, "train_step", step)
-    monkeypatch.setattr(WeightingClock, "take", lambda _: next(learning))
-    (found, _) = _piloted(Trainer(_config(tmp_path, direction_every=3)))
-    assert found.learning == pytest.approx(3.0)
+    monkeypatch.setattr(WeightingClock, "take", lambda _: 7.0 if asked[-1] else 1.0)
+    (found, _) = _piloted(Trainer(_config(tmp_path, direction_every=100)))
+    assert found.learning == pytest.approx(1.06)
+    assert len(asked) == 2 * 2 * (pilot.WARM_UP + pilot.TIMED), "as few steps, however many do not ask"

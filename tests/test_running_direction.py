@@ -49,6 +49,14 @@ def test_only_the_first_of_every_so_many_steps_asks(momentum: float) -> None:
         assert all(torch.equal(direction[name], expected[number // 3][name]) for name in ("a", "b"))
 
 
+def test_an_epoch_begins_with_a_step_that_asks() -> None:
+    running = RunningDirection(every=3)
+    _followed(running, steps(2))
+    assert not running.asks
+    running.begin_epoch()
+    assert running.asks
+
+
 @pytest.mark.parametrize("every", [1, 2, 3])
 @pytest.mark.parametrize("momentum", [0.0, 0.8])
 def test_it_goes_on_bit_for_bit(momentum: float, every: int) -> None:

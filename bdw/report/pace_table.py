@@ -24,7 +24,9 @@ def pace_table(metrics: pd.DataFrame) -> Table | None:
         first, last = numbers[0], numbers[-1]
         rows.append((str(first) if first == last else f"{first} to {last}", _steps(interval), f"{batch:,}"))
     return (
-        Table(("epochs", "steps that learnt weights", "target images a step"), tuple(rows)) if len(rows) > 1 else None
+        Table(("epochs", "steps that learnt weights", "target images a meta-batch"), tuple(rows))
+        if len(rows) > 1
+        else None
     )
 
 

@@ -171,12 +171,13 @@ def test_the_target_is_asked_in_every_so_many_steps_that_learn(
     direction_every: int,
     asked: int,
 ) -> None:
-    run = trainer(hidden, direction_every=direction_every, epochs=1)
+    run = trainer(hidden, direction_every=direction_every, epochs=2)
     counted = Updates(run.learner.weighter, monkeypatch)
-    (report,) = run.epochs()
-    assert counted.count == 4
-    assert report.target_instances_seen == asked * 40
-    assert 0.5 < report.meta_loss < 2, "the mean is that of the steps that computed it"
+    first, second = run.epochs()
+    assert counted.count == 8
+    assert first.target_instances_seen == asked * 40
+    assert second.target_instances_seen == 2 * first.target_instances_seen, "the first step of an epoch asks anew"
+    assert 0.5 < first.meta_loss < 2, "the mean is that of the steps that computed it"
 
 
 def test_l2rw_cannot_skip_its_meta_gradient(trainer: Callable[..., Trainer], hidden: Problem) -> None:
