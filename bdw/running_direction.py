@@ -21,7 +21,7 @@ class RunningDirection:
         self.momentum = momentum
         self.every = every
         self._mean: dict[str, Tensor] = {}
-        self._steps = 0  # of learning since one asked
+        self._steps = 0  # of learning since one asked, with that one; 0 where the next one has to
 
     @property
     def asks(self) -> bool:
@@ -29,7 +29,7 @@ class RunningDirection:
         return self._steps % self.every == 0 or not self._mean
 
     def begin_epoch(self) -> None:
-        """The first step that learns asks, whatever the last one did: no direction outlives the epoch after its own."""
+        """The first step that learns asks, so that no epoch compares with the last one's directions alone."""
         self._steps = 0
 
     def follow(self, direction: dict[str, Tensor]) -> dict[str, Tensor]:
