@@ -44,6 +44,10 @@ class Arguments:
     max_source: int = 2500
     settings: str = "BDW eta=100 meta_every=2 tangent_views=1 shots=2 queries=2"
     """Of the weighted run, as sweeps name a method."""
+    rivals: bool = True
+    """Also train RotNet for BDW's time and on a random subset."""
+    evaluations: int = 6
+    """In a run, whose best epoch is measured. They are no part of its seconds; with one they take less of yours."""
     train_per_class: int | None = None
     """Labelled target images per class; default: all."""
     save: str | None = None
@@ -77,7 +81,7 @@ def main(arguments: Arguments) -> None:
         for seed in arguments.seeds:
             for target in arguments.targets:
                 base = _base(arguments, target, seed, folder)
-                rows += _compared(base, method, {"target": target, "seed": seed})
+                rows += _compared(base, method, arguments, {"target": target, "seed": seed})
     summary = _summary(rows)
     print(json.dumps(summary, indent=2))
     if arguments.save is not None:
@@ -95,11 +99,15 @@ def _base(arguments: Arguments, target: str, seed: int, folder: str) -> RunConfi
         lr_milestones=_milestones(arguments.epochs),
         max_source=arguments.max_source,
         max_train_per_class=arguments.train_per_class,
-        evaluate_every=max(1, arguments.epochs // 6),
+        evaluate_every=_interval(arguments.epochs, arguments.evaluations),
         checkpoint_every=arguments.epochs,
         report=False,
         run_dir=f"{folder}/runs",
     )
+
+
+def _interval(epochs: int, evaluations: int) -> int:
+    return max(1, epochs // evaluations)
 
 
 def _milestones(epochs: int) -> list[int]:
@@ -107,19 +115,16 @@ def _milestones(epochs: int) -> list[int]:
     return sorted({max(1, round(epochs / 2)), max(1, round(5 * epochs / 6))} - {epochs})
 
 
-def _compared(base: RunConfig, method: Method, labels: Mapping[str, Any]) -> list[dict[str, Any]]:
-    plain = _run(base.replace(weighter="uniform"))
-    weighted = _run(base.replace(**method.fields))
-    fitting = max(1, round(base.optimiser.epochs * weighted.seconds / plain.seconds))
-    kept = max(base.optimiser.batch_size, round(weighted.kept_fraction * weighted.max_source))
+def _compared(base: RunConfig, method: Method, arguments: Arguments, labels: Mapping[str, Any]) -> list[dict[str, Any]]:
     uniform = base.replace(weighter="uniform")
-    stopped = uniform.replace(epochs=fitting, lr_milestones=_milestones(fitting), evaluate_every=max(1, fitting // 6))
-    runs = {
-        ROTNET: plain,
-        method.name: weighted,
-        STOPPED: _run(stopped),
-        SUBSET: _run(uniform.replace(max_source=kept)),
-    }
+    runs = {ROTNET: _run(uniform), method.name: _run(base.replace(**method.fields))}
+    plain, weighted = runs.values()
+    if arguments.rivals:
+        fitting = max(1, round(base.optimiser.epochs * weighted.seconds / plain.seconds))
+        every = _interval(fitting, arguments.evaluations)
+        stopped = uniform.replace(epochs=fitting, lr_milestones=_milestones(fitting), evaluate_every=every)
+        kept = max(base.optimiser.batch_size, round(weighted.kept_fraction * weighted.max_source))
+        runs |= {STOPPED: _run(stopped), SUBSET: _run(uniform.replace(max_source=kept))}
     for name, run in runs.items():
         print(
             f"{labels['target']:14} seed {labels['seed']}  {name:64} {run.epochs:>3} epochs {run.seconds:7.1f} s  "

@@ -39,6 +39,18 @@ def test_the_rivals_get_what_the_weighted_run_took(results: Path, tmp_path: Path
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_seconds_alone_need_no_rivals_and_one_evaluation(results: Path, tmp_path: Path) -> None:
+    arguments = whole_run.Arguments(
+        data_root=str(tmp_path), preset="digits", targets=("digits",), epochs=2, max_source=128, settings=SETTINGS,
+        rivals=False, evaluations=1, save="x",
+    )  # fmt: skip
+    whole_run.main(arguments)
+    runs = json.loads((results / "x.json").read_text())["runs"]
+    assert [run["method"] for run in runs] == [ROTNET, SETTINGS]
+    for run in runs:
+        assert [np.isfinite(score) for _, _, score in run["curve"]] == [False, True]
+
+
 def test_curves_are_means_over_seeds_in_shares_of_plain_trainings_seconds() -> None:
     def run(method: str, seed: int, curve: list[tuple[float, float, float]]) -> dict[str, object]:
         return {"method": method, "seed": seed, "seconds": curve[-1][0], "curve": curve}
