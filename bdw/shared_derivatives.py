@@ -12,6 +12,7 @@ that was never visited before gets a prediction, too. Not in the paper.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -40,7 +41,7 @@ def colours(images: Tensor) -> Tensor:
     Differences are colour opponents: their statistics say how colourful an image is (Hasler and Suesstrunk, "Measuring
     colourfulness in natural images", SPIE 2003).
     """
-    first, second = torch.combinations(torch.arange(images.shape[1], device=images.device)).unbind(dim=1)
+    first, second = _pairs(images.shape[1], images.device)
     channels = images.flatten(2)
     mean = channels.mean(dim=2)
     centred = channels - mean.unsqueeze(2)
@@ -53,6 +54,13 @@ def colours(images: Tensor) -> Tensor:
     of_differences = torch.where(of_differences > ROUNDING * sums, of_differences, 0.0)
     deviations = torch.cat([variances, of_differences], dim=1).sqrt()
     return torch.cat([mean, mean[:, first] - mean[:, second], deviations], dim=1)
+
+
+@functools.cache
+def _pairs(count: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """First and second of all pairs of so many channels."""
+    first, second = torch.combinations(torch.arange(count, device=device)).unbind(dim=1)
+    return first, second
 
 
 class SharedDerivatives:

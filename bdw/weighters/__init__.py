@@ -72,6 +72,8 @@ class Weighter(Protocol):
 
     learns: Learns
     """When `update` wants meta-gradients."""
+    learns_from_draw: bool
+    """Whether `update` needs a sample that `sample` drew; otherwise its indices are enough."""
 
     def sample(self, indices: Tensor, generator: torch.Generator) -> WeightSample:
         """Draw the weights of a batch (k,)."""

@@ -22,6 +22,8 @@ class CountsWeighter(BetaWeighter):
     The table holds log a and log b, as BDW's does, so that everything that reads one reads the other.
     """
 
+    learns_from_draw = False
+
     def __init__(
         self,
         num_instances: int,

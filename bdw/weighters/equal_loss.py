@@ -20,9 +20,10 @@ class EqualLoss(Wrapped):
     """Another weighter whose samples all weigh 1 in the loss."""
 
     def sample(self, indices: Tensor, generator: torch.Generator) -> WeightSample:
-        """Weights of 1 (k,), beside those that the inner weighter draws."""
-        inner = self.inner.sample(indices, generator)
-        return _EqualSample(indices, torch.ones_like(inner.weights.detach()), inner)
+        """Weights of 1 (k,), beside those that the inner weighter draws, if it has to."""
+        ones = torch.ones(len(indices), dtype=torch.float64)
+        inner = self.inner.sample(indices, generator) if self.learns_from_draw else WeightSample(indices, ones)
+        return _EqualSample(indices, ones, inner)
 
     def update(self, sample: WeightSample, gradient: Tensor) -> None:
         """The inner weighter's, from dL_meta/dw (k,) at weight 1 in place of that at the weights it drew."""
@@ -32,6 +33,6 @@ class EqualLoss(Wrapped):
 
 @dataclass(frozen=True)
 class _EqualSample(WeightSample):
-    """A sample that remembers what was drawn."""
+    """A sample that remembers what the inner weighter is to learn from."""
 
     inner: WeightSample

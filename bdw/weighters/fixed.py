@@ -17,6 +17,7 @@ class FixedWeighter:
     """Weights (n,) float64, finite and not negative. An instance of weight 0 is pruned before the first epoch."""
 
     learns = Learns.NEVER
+    learns_from_draw = False
 
     def __init__(self, weights: NDArray[np.float64]):
         self._weights = torch.from_numpy(np.array(weights, dtype=np.float64))

@@ -30,6 +30,7 @@ class L2RWWeighter:
     """The last weight of each of n instances, k times its share of its batch; 0 until an instance is first visited."""
 
     learns = Learns.BEFORE_UPDATE
+    learns_from_draw = False
 
     def __init__(self, num_instances: int):
         self._weights = torch.zeros(num_instances, dtype=torch.float64)

@@ -19,6 +19,7 @@ class LearntWeighter:
     pruned."""
 
     learns = Learns.AFTER_UPDATE
+    learns_from_draw = True
 
     def __init__(self, optimiser: LazyMomentum):
         self.optimiser = optimiser

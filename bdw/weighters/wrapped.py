@@ -17,6 +17,7 @@ class Wrapped:
     def __init__(self, inner: Weighter):
         self.inner = inner
         self.learns = inner.learns
+        self.learns_from_draw = inner.learns_from_draw
 
     def share(self) -> None:
         """The inner weighter's."""

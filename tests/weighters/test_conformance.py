@@ -182,3 +182,28 @@ def test_thawed_instances_go_on_from_where_they_stopped(build: Callable[[], Weig
     if weighter.learns is not Learns.NEVER:
         harmful, helpful = weighter.table().mean[rows.numpy()]
         assert harmful < helpful
+
+
+@pytest.mark.parametrize("name", weighters.available())
+def test_who_does_not_learn_from_the_draw_learns_the_same_from_any(
+    name: str, make_context: Callable[..., WeighterContext]
+) -> None:
+    """And needs no draw before it, so that nothing is drawn where weights only prune."""
+    drawn, undrawn = (weighters.build(make_context(weighter=name)) for _ in range(2))
+    if drawn.learns_from_draw:
+        assert name in ("beta", "point")
+        return
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(5):
+        rows = torch.randperm(N, generator=generator)[:K]
+        gradient = torch.randn(K, generator=generator, dtype=torch.float64)
+        drawn.update(drawn.sample(rows, generator) if drawn.learns is Learns.AFTER_UPDATE else _ones(rows), gradient)
+        undrawn.update(_ones(rows), gradient)
+    for weighter in (drawn, undrawn):
+        weighter.end_epoch()
+    for name, value in drawn.state_dict().items():
+        assert torch.equal(value, undrawn.state_dict()[name])
+
+
+def _ones(rows: torch.Tensor) -> WeightSample:
+    return WeightSample(rows, torch.ones(len(rows), dtype=torch.float64))
