@@ -135,17 +135,33 @@ class Arena:
 
 
 @contextmanager
-def running_arena(nodes: int) -> Iterator[Arena]:
-    """An arena for the length of the block. Socket paths may not be longer than 107 bytes, hence the short folder."""
+def folder_for_ray() -> Iterator[Path]:
+    """A folder for a `ray.cluster_utils.Cluster` for the length of the block, a short one: socket paths may not have
+    more than 107 bytes.
+
+    Such a cluster notes its address in Ray's usual folder, where others look for theirs, and fails where no Ray has
+    made that folder yet. In the block, the usual one is in this one.
+    """
     folder = Path(tempfile.mkdtemp(prefix="ray-"))
+    (folder / "ray").mkdir()
+    with patch.dict(os.environ, RAY_TMPDIR=str(folder)):
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def running_arena(nodes: int) -> Iterator[Arena]:
+    """An arena for the length of the block."""
     # Only this process's children use it, and only on this machine.
-    with patch.dict(os.environ, RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0"):
+    private = patch.dict(os.environ, RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0")
+    with folder_for_ray() as folder, private:
         arena = Arena(folder, nodes)
         try:
             yield arena
         finally:
             arena.shut_down()
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 class Driver:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
-import shutil
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -17,6 +15,7 @@ from threading import Thread
 
 import pytest
 
+from benchmarks.chaos import folder_for_ray
 from sweeps import command_line, spot_notice
 
 NODE = "0123456789abcdef" * 3 + "01234567"
@@ -194,6 +193,11 @@ def test_ray_hears_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _drained_while_working() -> tuple[str, dict[str, float], float]:
     """The node that is to go, which nodes Ray knows to go when, and when it was told (seconds since 1970)."""
+    with folder_for_ray() as folder:
+        return _drained_on_a_cluster_in(folder)
+
+
+def _drained_on_a_cluster_in(folder: Path) -> tuple[str, dict[str, float], float]:
     import ray
     from ray._private.state import state
     from ray.cluster_utils import Cluster
@@ -203,12 +207,11 @@ def _drained_while_working() -> tuple[str, dict[str, float], float]:
         def is_going_on(self) -> bool:
             return True
 
-    folder = tempfile.mkdtemp(prefix="ray-")  # Short: socket paths may not be longer than 107 bytes.
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     # Ray tries the dashboard's port even where there is none, and another Ray may have the usual one.
-    head = {"num_cpus": 0, "include_dashboard": False, "dashboard_port": port, "temp_dir": folder}
+    head = {"num_cpus": 0, "include_dashboard": False, "dashboard_port": port, "temp_dir": str(folder)}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
         worker = cluster.add_node(num_cpus=1, resources={"worker": 1})
@@ -225,4 +228,3 @@ def _drained_while_working() -> tuple[str, dict[str, float], float]:
     finally:
         ray.shutdown()
         cluster.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
