@@ -146,37 +146,36 @@ class Updates:
         monkeypatch.setattr(weighter, "update", counted)
 
 
-@pytest.mark.parametrize(("meta_every", "updates"), [(1, 4), (2, 2), (3, 2), (9, 1)])
-def test_weights_are_learnt_every_so_many_steps(
+@pytest.mark.parametrize(
+    ("options", "updates", "asked"),
+    [
+        ({"meta_every": 1}, 4, 4),
+        ({"meta_every": 2}, 2, 2),
+        ({"meta_every": 3}, 2, 2),
+        ({"meta_every": 9}, 1, 1),
+        ({"direction_every": 1}, 4, 4),
+        ({"direction_every": 2}, 4, 2),
+        ({"direction_every": 3}, 4, 2),
+        ({"direction_every": 9}, 4, 1),
+        ({"meta_every": 2, "direction_every": 2}, 2, 1),
+    ],
+    ids=str,
+)
+def test_weights_are_learnt_and_the_target_is_asked_every_so_many_steps(
     trainer: Callable[..., Trainer],
     hidden: Problem,
     monkeypatch: pytest.MonkeyPatch,
-    meta_every: int,
+    options: dict[str, int],
     updates: int,
-) -> None:
-    run = trainer(hidden, meta_every=meta_every, epochs=1)
-    counted = Updates(run.learner.weighter, monkeypatch)
-    (report,) = run.epochs()
-    assert counted.count == updates
-    assert report.target_instances_seen == updates * 40
-    assert report.instances_seen == NUM_SOURCE
-    assert 0.5 < report.meta_loss < 2, "the mean is that of the steps that computed it"
-
-
-@pytest.mark.parametrize(("direction_every", "asked"), [(1, 4), (2, 2), (3, 2), (9, 1)])
-def test_the_target_is_asked_in_every_so_many_steps_that_learn(
-    trainer: Callable[..., Trainer],
-    hidden: Problem,
-    monkeypatch: pytest.MonkeyPatch,
-    direction_every: int,
     asked: int,
 ) -> None:
-    run = trainer(hidden, direction_every=direction_every, epochs=2)
+    run = trainer(hidden, epochs=2, **options)
     counted = Updates(run.learner.weighter, monkeypatch)
     first, second = run.epochs()
-    assert counted.count == 8
+    assert counted.count == 2 * updates
     assert first.target_instances_seen == asked * 40
     assert second.target_instances_seen == 2 * first.target_instances_seen, "the first step of an epoch asks anew"
+    assert first.instances_seen == NUM_SOURCE
     assert 0.5 < first.meta_loss < 2, "the mean is that of the steps that computed it"
 
 
