@@ -9,6 +9,7 @@ between epochs is counted on neither side. Clocks are rank 0's; workers wait for
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -21,11 +22,16 @@ class BreakEven:
     saved: float = 0.0
     """By instances that were not trained on."""
 
-    def after(self, seconds: float, weighting_seconds: float, trained_fraction: float) -> BreakEven:
+    def after(
+        self, seconds: float, weighting_seconds: float, trained_fraction: float, *, saves: bool = True
+    ) -> BreakEven:
         """The balance after training steps of so many seconds, of which so many went into weights.
 
-        `trained_fraction`, above 0: the share of the source that was not pruned meanwhile.
+        `trained_fraction`, above 0: the share of the source that was not pruned meanwhile. Without `saves` what pruning
+        saves is spent on other images, and `saved` is NaN.
         """
+        if not saves:
+            return BreakEven(self.spent + weighting_seconds, math.nan)
         plain = max(seconds - weighting_seconds, 0.0)
         # Plain training of that share took so long; the others would have cost as much each.
         saved = plain * (1 - trained_fraction) / trained_fraction
@@ -36,14 +42,19 @@ NOTHING_YET = BreakEven()
 
 
 def in_words(spent: float, saved: float) -> str:
-    """`weighting 12.3 s, pruning saved 20.1 s`; nothing where neither happened."""
+    """`weighting 12.3 s, pruning saved 20.1 s`; nothing where neither happened.
+
+    The weighting alone where `saved` is NaN: a budget of images spends on the images that are kept what pruning saves.
+    """
+    if math.isnan(saved):
+        return f"weighting {spent:,.1f} s" if spent else ""
     return f"weighting {spent:,.1f} s, pruning saved {saved:,.1f} s" if spent or saved else ""
 
 
 def verdict(spent: float, saved: float) -> str:
     """The same with what remains of it; nothing where neither happened."""
     words = in_words(spent, saved)
-    if not words:
-        return ""
+    if not words or math.isnan(saved):
+        return words
     gained = saved - spent
     return f"{words}: {gained:,.1f} s gained" if gained >= 0 else f"{words}: {-gained:,.1f} s short of breaking even"

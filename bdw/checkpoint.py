@@ -19,7 +19,7 @@ import torch
 from bdw.atomic import replacing
 from bdw.errors import InputError
 
-VERSION = 4
+VERSION = 5
 logger = logging.getLogger(__name__)
 
 

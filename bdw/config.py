@@ -143,6 +143,9 @@ class WeighterConfig:
     burn_in_epochs: int = 0
     """Epochs at the start after which nothing learnt prunes yet: first gradients come from an untrained encoder."""
 
+    learn_share: float = 1.0
+    """Learn weights, and prune by them, in that first share of the budget alone; the rest of the run trains on what is
+    kept, at plain training's cost. Not in the paper."""
     settled_epochs: int | None = None
     """Stop learning weights, and train on with them as they are, once pruning has begun and less than 5 % of what was
     pruned so far went in the last so many epochs. Not in the paper. Default: never."""
@@ -162,6 +165,7 @@ class WeighterConfig:
         for name, what in (("tangent_views", "all views"), ("pruned_for", "ever"), ("settled_epochs", "never")):
             value = getattr(self, name)
             _require(value is None or value >= 1, name, value, f"at least 1, or none for {what}")
+        _require(0 < self.learn_share <= 1, "learn_share", self.learn_share, "above 0, at most 1")
         _require(self.burn_in_epochs >= 0, "burn_in_epochs", self.burn_in_epochs, "0 or more")
         for name, letter in (("cdf_threshold", "lambda"), ("density_threshold", "rho")):
             value = getattr(self, name)
@@ -207,6 +211,13 @@ class MetaConfig:
     shared_derivatives: bool = False
     """Give every image the derivative that a regression on the encoder's features and the image's colours predicts for
     it, so that images that look alike share their evidence: one visit's is mostly noise. Not in the paper."""
+    target_margin: float | None = None
+    """`counts`: judge every image once an epoch instead of at every visit, by a regression of the derivatives in which
+    the target's own images take part as examples of what helps. On its scale the pool's mean is 0 and the target's 1;
+    an image at this margin is as likely to help as not. Not in the paper. Default: judge visits."""
+    target_statistics: Literal["target", "source"] = "target"
+    """What batch norm normalises target images by: their own batch, as in the paper, or the running statistics of source
+    batches, so that the encoder sees both alike. Not in the paper."""
     target_updates_statistics: bool = False
     """Let target batches move batch norm's running statistics, as the authors' code does."""
 
@@ -216,6 +227,24 @@ class MetaConfig:
         _require(self.direction_every >= 1, "direction_every", self.direction_every, "at least 1")
         for name, letter in (("shots", " (N)"), ("queries", " (Q)"), ("target_batch", "")):
             _require(getattr(self, name) >= 1, name + letter, getattr(self, name), "at least 1 image")
+        _require(
+            self.target_margin is None or 0 < self.target_margin <= 1,
+            "target_margin",
+            self.target_margin,
+            "above 0, at most 1, or none",
+        )
+        _require(
+            self.target_margin is None or not self.shared_derivatives,
+            "target_margin",
+            self.target_margin,
+            "none with shared_derivatives, which judges visits",
+        )
+        _require(
+            self.target_statistics == "target" or not self.target_updates_statistics,
+            "target_updates_statistics",
+            self.target_updates_statistics,
+            "false with target_statistics 'source'",
+        )
         alone = self.direction_parameters == "head" and not self.relative_derivatives
         _require(
             alone or not self.natural_direction,
@@ -230,7 +259,15 @@ class OptimiserConfig:
     """How the encoder learns: SGD with heavy-ball momentum and weight decay."""
 
     epochs: int = 10
-    """Passes over the kept part of the source."""
+    """Length of the run: passes over the kept part of the source (budget_unit `epochs`), or the budget as passes over
+    the whole source (budget_unit `images`)."""
+    budget_unit: Literal["epochs", "images"] = "epochs"
+    """What the run's length is counted in. `epochs`: as in the paper; a run that prunes ends early. `images`: the run
+    ends when epochs x pool size source images have passed through training steps, so that it spends on the images that
+    are kept what it saved on the others."""
+    budget_images: int | None = None
+    """Source images that pass through training steps until the run ends, in the place of epochs. Default: epochs x pool
+    size where budget_unit is `images`."""
     batch_size: int = 64
     """k: source images in a step, over all workers."""
     learning_rate: float = 0.1
@@ -244,8 +281,13 @@ class OptimiserConfig:
     Between epochs it learns weights in fewer steps and from smaller meta-batches (down to 1 shot and 1 query per class,
     8 images for `pretext`) if the projection asks for it, and trains fewer epochs if even that takes too long; a
     warning and metrics.csv say what was done. Such a run is not repeatable bit for bit. Default: no limit."""
+    schedule: Literal["milestones", "cosine", "constant"] = "milestones"
+    """How the learning rate falls: at lr_milestones, along half a cosine to 0 at the end of the budget, or not."""
+    warm_up: float = 0.0
+    """Share of the budget over which the learning rate rises from 0, in a straight line."""
     lr_milestones: tuple[int, ...] = ()
-    """Epochs after which the learning rate is multiplied by lr_gamma."""
+    """Epochs (budget in images: passes over the whole source) after which the learning rate is multiplied by
+    lr_gamma."""
     lr_gamma: float = 0.1
     """Factor at a milestone."""
     seed: int = 0
@@ -269,6 +311,19 @@ class OptimiserConfig:
             "weight_decay",
             self.weight_decay,
             "0 or a positive number",
+        )
+        _require(
+            self.budget_images is None or self.budget_images >= self.batch_size,
+            "budget_images",
+            self.budget_images,
+            f"at least one batch, batch_size = {self.batch_size} images, or none",
+        )
+        _require(0 <= self.warm_up < 1, "warm_up", self.warm_up, "0 <= value < 1, a share of the budget")
+        _require(
+            self.schedule == "milestones" or not self.lr_milestones,
+            "lr_milestones",
+            self.lr_milestones,
+            f"none with schedule {self.schedule!r}, or schedule 'milestones'",
         )
         _require(
             list(self.lr_milestones) == sorted({m for m in self.lr_milestones if m >= 1}),
@@ -299,7 +354,8 @@ class EvaluationConfig:
     final_measures: tuple[str, ...] = ()
     """Further measures of the best encoder on the test split, taken once at the end."""
     evaluate_every: int = 1
-    """Epochs between two evaluations on the validation split; the last epoch is always evaluated."""
+    """Epochs (budget in images: passes over the whole source) between two evaluations on the validation split; the last
+    epoch is always evaluated."""
     layer: str | None = None
     """Layer of the backbone whose features are measured, averaged over positions (`layer2` is a ResNet's second
     residual block, the paper's Table 2); default: the backbone's output."""
@@ -326,7 +382,8 @@ class OutputConfig:
     resume: bool = False
     """Continue from the last checkpoint in run_dir."""
     checkpoint_every: int = 1
-    """Epochs between two checkpoints; the last epoch is always saved."""
+    """Epochs (budget in images: passes over the whole source) between two checkpoints; the last epoch is always
+    saved."""
     checkpoint_minutes: float = 30.0
     """Save in the middle of an epoch, too, when the last checkpoint is so many minutes old."""
     keep_checkpoints: int = 2

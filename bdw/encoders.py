@@ -206,6 +206,20 @@ def untouched_statistics(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def source_statistics(model: nn.Module) -> Iterator[None]:
+    """Within, batch norm normalises by its running statistics, those of the source's batches, and leaves them alone."""
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.modules.batchnorm._NormBase)]
+    training = [norm.training for norm in norms]
+    for norm in norms:
+        norm.eval()
+    try:
+        yield
+    finally:
+        for norm, was_training in zip(norms, training, strict=True):
+            norm.train(was_training)
+
+
+@contextmanager
 def constant(model: nn.Module) -> Iterator[None]:
     """Within, no gradient goes into the model's parameters, so that a forward pass keeps nothing for one."""
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]

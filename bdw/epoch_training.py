@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -43,10 +44,13 @@ class EpochTotals:
 class EpochProgress:
     """How far an epoch is, on this worker: its order, the steps behind it, and their sums."""
 
-    def __init__(self, kept: Tensor, batch_size: int, generator: torch.Generator):
-        """Begin an epoch over the kept instances (indices) in an order drawn from the workers' shared generator."""
+    def __init__(self, kept: Tensor, batch_size: int, generator: torch.Generator, limit: int | None = None):
+        """Begin an epoch over the kept instances (indices) in an order drawn from the workers' shared generator.
+
+        It ends after the first step by which `limit` instances were trained on, if it is given.
+        """
         self._drawn_from = generator.get_state()
-        self.batches = global_batches(epoch_order(kept, generator), batch_size)
+        self.batches = _first(global_batches(epoch_order(kept, generator), batch_size), limit)
         self.num_kept = len(kept)
         self.steps = 0
         self.instances = 0  # behind it, over all workers
@@ -68,9 +72,9 @@ class EpochProgress:
         }
 
     @classmethod
-    def resumed(cls, state: Mapping[str, Any], kept: Tensor, batch_size: int) -> Self:
+    def resumed(cls, state: Mapping[str, Any], kept: Tensor, batch_size: int, limit: int | None = None) -> Self:
         """The progress that had this state: bit for bit on as many workers, in total on another number."""
-        progress = cls(kept, batch_size, torch.Generator().set_state(state["drawn_from"]))
+        progress = cls(kept, batch_size, torch.Generator().set_state(state["drawn_from"]), limit)
         progress.steps, progress.meta_steps = state["steps"], state["meta_steps"]
         progress.instances = sum(len(batch) for batch in progress.batches[: progress.steps])
         progress.seconds, sums = state["seconds"], state["sums"]
@@ -101,13 +105,16 @@ def training_steps(
     epoch: int,
     epochs: int,
     listener: ProgressListener,
+    learning_rate: Callable[[EpochProgress, int], float] | None = None,
     before: BreakEven = NOTHING_YET,
+    saves: bool = True,
 ) -> Iterator[AfterStep]:
     """Make the epoch's remaining steps and yield after each of them, when its progress may be saved.
 
     Every instance is trained on by one worker. The first of every `meta_every` steps learns weights (none with 0), if
-    they are ever learnt; the others use them as they are. `before`: the balance of the epochs behind this one. Raises
-    `NonFiniteError`, on every worker, if a loss or a derivative is not finite.
+    they are ever learnt; the others use them as they are. `learning_rate` says alpha of the next step, from the progress
+    before it and the instances in it; by default it stays what it is. `before`: the balance of the epochs behind this
+    one; `saves` as `BreakEven.after` has it. Raises `NonFiniteError`, on every worker, if a loss or a derivative is not finite.
     """
     learner.model.train()
     began = time.perf_counter() - progress.seconds
@@ -119,6 +126,9 @@ def training_steps(
         mine = local_part(indices, collectives.rank(), collectives.size())
         batch = augment(raw, learner.randomness["augmentation"])
         learn = meta_every > 0 and (step - 1) % meta_every == 0
+        if learning_rate is not None:
+            for group in learner.optimiser.param_groups:
+                group["lr"] = learning_rate(progress, len(indices))
         measured = train_step(learner, SourceBatch(mine, batch, len(indices)), learn=learn)
         loss, meta_loss, agreed = _checked(measured, step, epoch, interruptions)
         progress.weighting_seconds += learner.clock.take()
@@ -138,7 +148,7 @@ def training_steps(
         progress.seconds = time.perf_counter() - began
         if collectives.rank() == 0:
             kept_fraction = progress.num_kept / len(images)
-            balance = before.after(progress.seconds, progress.weighting_seconds, kept_fraction)
+            balance = before.after(progress.seconds, progress.weighting_seconds, kept_fraction, saves=saves)
             listener.on_step(
                 StepReport(
                     epoch=epoch,
@@ -156,6 +166,14 @@ def training_steps(
         yield agreed
         # What whoever asked did in between (a checkpoint, say) is no training.
         began = time.perf_counter() - progress.seconds
+
+
+def _first(batches: Sequence[Tensor], limit: int | None) -> tuple[Tensor, ...]:
+    """The batches up to the first by which `limit` instances were trained on."""
+    if limit is None:
+        return tuple(batches)
+    ends = itertools.accumulate(len(batch) for batch in batches)
+    return tuple(batch for batch, end in zip(batches, ends, strict=True) if end - len(batch) < limit)
 
 
 def epoch_totals(learner: Learner, progress: EpochProgress) -> EpochTotals:

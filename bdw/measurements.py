@@ -60,9 +60,12 @@ class EpochReport:
     """AUROC of the mean weight for telling planted junk; NaN where nothing was planted or weights are all equal."""
     instances_seen: int
     """Source instances that passed a training step, since the start."""
+    budget_share: float
+    """Share of the run's budget (`bdw.budget`) that is used, 0 to 1."""
     target_instances_seen: int
     """Target images that passed a meta-loss, since the start."""
     learning_rate: float
+    """Of the epoch's last step."""
     seconds: float
     """Seconds of this epoch's training steps."""
     wall_seconds: float
@@ -72,7 +75,8 @@ class EpochReport:
     weighting_seconds: float
     """Seconds since the start that training steps spent on learning weights, on rank 0."""
     saved_seconds: float
-    """Seconds since the start that plain steps would have spent on the instances that were pruned."""
+    """Seconds since the start that plain steps would have spent on the instances that were pruned; NaN where the run's
+    budget is counted in images, so that the kept instances get them."""
     meta_every: int
     """Steps of this epoch from one that learnt weights to the next; 0 where none did."""
     meta_batch: int

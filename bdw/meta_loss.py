@@ -50,6 +50,11 @@ class TargetImages:
     """Names of the labels, for messages."""
     augment: Augment
 
+    def draw(self, count: int, randomness: Randomness) -> Tensor:
+        """So many different images (count, c, s, s), augmented."""
+        chosen = distinct(len(self.images), count, randomness["target"])
+        return self.augment(self.images[chosen], randomness["target_augmentation"])
+
 
 class PrototypeLoss:
     """Prototypical networks on K-way, N-shot, Q-query episodes.
@@ -107,8 +112,7 @@ class PretextLoss:
 
     def draw(self, randomness: Randomness) -> TargetBatch:
         """The pretext task's views of `target_batch` images, drawn without replacement."""
-        chosen = distinct(len(self._target.images), self.images_per_batch, randomness["target"])
-        images = self._target.augment(self._target.images[chosen], randomness["target_augmentation"])
+        images = self._target.draw(self.images_per_batch, randomness)
         return self._task.views(images, randomness["target_views"])
 
     @staticmethod

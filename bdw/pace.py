@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bdw import collectives, settling, time_budget
+from bdw.budget import Budget
 from bdw.config import RunConfig
 from bdw.meta_loss import Augment, MetaLoss
 from bdw.pilot import step_seconds
@@ -30,14 +31,16 @@ logger = logging.getLogger(__name__)
 class Pace:
     """The choice for the epoch that is being trained, and the number of the run's last epoch as it looks now."""
 
-    def __init__(self, config: RunConfig, meta_losses: Sequence[MetaLoss]):
+    def __init__(self, config: RunConfig, budget: Budget, meta_losses: Sequence[MetaLoss]):
         """`meta_losses`: the configured one and, for a time budget, those of smaller meta-batches; none where nothing
         is ever learnt."""
         self._config = config
+        self._budget = budget
         self._meta_losses = meta_losses
         self._configured = Option(config.weighter.meta_every if meta_losses else 0, 0)
         self.option = self._next = self._said = self._configured
-        self.last_epoch = self._said_last = config.optimiser.epochs
+        self.last_epoch = self._said_last = budget.last_epoch(0, 0, budget.pool)
+        self._stays_over = False
         self._costs: Costs | None = None
         self._decided_at = self._seconds_before = 0.0
         self._between: dict[bool, float] = {}
@@ -55,14 +58,17 @@ class Pace:
     def start(self, trainer: Trainer, augment: Augment, watchdog: Watchdog) -> None:
         """Before the first epoch of this process, on all workers: time steps, if there is a budget, and decide, unless
         an epoch goes on or the run is over."""
-        if len(trainer.history) >= self.last_epoch:
+        done, seen = trainer.done
+        if not self._stays_over:
+            self.last_epoch = self._budget.last_epoch(done, seen, trainer.mask.count)
+        if done >= self.last_epoch:
             return
         if self._config.optimiser.time_budget is not None:
             self._costs = self._piloted(trainer, augment, watchdog)
             self._seconds_before = 0.0 if trainer.progress is None else trainer.progress.seconds
             self._decided_at = trainer.wall_seconds()
         if trainer.progress is None:
-            self._decide(trainer, len(trainer.history), self._kept_learning(trainer))
+            self._decide(trainer, done, seen, self._kept_learning(trainer))
 
     def begin(self) -> None:
         """A new epoch begins, with what was decided for it."""
@@ -77,38 +83,42 @@ class Pace:
             self._costs = self._updated(self._costs, trainer, totals)
             self._decided_at, self._seconds_before = now, 0.0
         kept = [*self._kept_learning(trainer), *([trainer.mask.count] if self.option.meta_every else [])]
-        self._decide(trainer, len(trainer.history) + 1, kept)
+        done, seen = trainer.done
+        self._decide(trainer, done + 1, seen + totals.instances, kept)
 
     def state_dict(self) -> dict[str, Any]:
         """What an epoch needs that goes on, and a run that is over."""
-        config = self._config.optimiser
-        return {
-            "option": list(self.option),
-            "last_epoch": self.last_epoch,
-            "wanted": [config.epochs, config.time_budget],
-        }
+        return {"option": list(self.option), "last_epoch": self.last_epoch, "wanted": self._wanted}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from `state_dict()`. A run that ended in time stays over, unless it may now go on for longer."""
         meta_every, design = state["option"]
         if design < max(1, len(self._meta_losses)):
             self.option = self._next = Option(meta_every, design)
-        config = self._config.optimiser
-        if state["wanted"] == [config.epochs, config.time_budget]:
+        if state["wanted"] == self._wanted:
             self.last_epoch = self._said_last = state["last_epoch"]
+            self._stays_over = True
+
+    @property
+    def _wanted(self) -> list[float | None]:
+        """What the run was asked to do at most."""
+        return [self._budget.epochs, self._budget.images, self._config.optimiser.time_budget]
 
     @staticmethod
     def _kept_learning(trainer: Trainer) -> list[int]:
         """What was kept after every epoch that learnt: others tell nothing of whether the weights have settled."""
         return [report.kept for report in trainer.history if report.meta_every > 0]
 
-    def _decide(self, trainer: Trainer, done: int, kept: Sequence[int]) -> None:
-        """On the epochs after so many; `kept`: instances, after every epoch that learnt."""
+    def _decide(self, trainer: Trainer, done: int, seen: int, kept: Sequence[int]) -> None:
+        """On the epochs after so many, which saw so many images; `kept`: instances, after every epoch that learnt."""
         config = self._config
-        wanted, budget = config.optimiser.epochs, config.optimiser.time_budget
+        wanted = self._budget.last_epoch(done, seen, trainer.mask.count)
+        budget = config.optimiser.time_budget
         if done >= wanted:
+            self.last_epoch = wanted
             return
-        settled = self._has_settled(kept, len(trainer.problem.source), done)
+        settled = self._budget.share(done, seen) >= config.weighter.learn_share
+        settled = settled or self._has_settled(kept, len(trainer.problem.source), done)
         self._next, self.last_epoch = Option(0, 0) if settled else self._configured, wanted
         if budget is None:
             return
@@ -132,7 +142,7 @@ class Pace:
         # One epoch at least, or there is nothing to leave behind.
         self._next, self.last_epoch = choice.option, max(1, done + choice.epochs)
         if collectives.rank() == 0:
-            self._say(choice, done, seconds_left, trainer)
+            self._say(choice, done, wanted, seconds_left, trainer)
 
     def _has_settled(self, kept: Sequence[int], num_instances: int, done: int) -> bool:
         epochs = self._config.weighter.settled_epochs
@@ -148,7 +158,7 @@ class Pace:
             )
         return True
 
-    def _say(self, choice: Choice, done: int, seconds_left: float, trainer: Trainer) -> None:
+    def _say(self, choice: Choice, done: int, wanted: int, seconds_left: float, trainer: Trainer) -> None:
         """What differs from what was said last."""
         config, first = self._config.optimiser, done + 1
         if self.last_epoch != self._said_last:
@@ -158,10 +168,10 @@ class Pace:
             unreached = [milestone for milestone in config.lr_milestones if milestone >= self.last_epoch]
             logger.warning(
                 "time_budget: %s%s",
-                f"{self.last_epoch} of {config.epochs} epochs fit into {config.time_budget:g} minutes: an epoch is "
+                f"{self.last_epoch} of {wanted} epochs fit into {config.time_budget:g} minutes: an epoch is "
                 f"projected to take {each:.3g} s with the least learning, and {max(0.0, seconds_left):.3g} s are left"
-                if self.last_epoch < config.epochs
-                else f"all {config.epochs} epochs fit now",
+                if self.last_epoch < wanted
+                else f"all {wanted} epochs fit now",
                 f"; lr_milestones stay where they are, {unreached} will not be reached" if unreached else "",
             )
         if choice.option != self._said and self.last_epoch > done:

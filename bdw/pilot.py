@@ -82,6 +82,7 @@ def untouched(learner: Learner) -> Iterator[None]:
     parts: list[tuple[Any, dict[str, Any]]] = [
         (learner.model, {}), (learner.optimiser, {}), (learner.weighter, {}), (learner.direction, on_device),
         (learner.randomness, {}), (learner.shared_derivatives, {}), (learner.natural, on_device),
+        (learner.verdicts, {}),
     ]  # fmt: skip
     before = [(part, where, copy.deepcopy(part.state_dict())) for part, where in parts if part is not None]
     try:

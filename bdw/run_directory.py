@@ -31,6 +31,7 @@ FREE_ON_RESUME = frozenset(
         "record_trajectory",
         "diagnose_signal",
         "epochs",
+        "budget_images",
         "time_budget",
         "device",
         "compile",

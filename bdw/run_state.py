@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bdw import checkpoint, collectives
+from bdw.budget import Budget
 from bdw.config import RunConfig
 from bdw.epoch_training import EpochProgress
 from bdw.errors import InputError
@@ -32,6 +33,7 @@ def capture(trainer: Trainer) -> dict[str, Any]:
         "direction": trainer.learner.direction.state_dict(),
         "natural": natural.state_dict() if (natural := trainer.learner.natural) else None,
         "shared_derivatives": shared.state_dict() if (shared := trainer.learner.shared_derivatives) else None,
+        "verdicts": verdicts.state_dict() if (verdicts := trainer.learner.verdicts) else None,
         "mask": trainer.mask.state_dict(),
         "evidence": None if trainer.learner.evidence is None else trainer.learner.evidence.state_dict(),
         "randomness": collectives.gather_objects(trainer.learner.randomness.state_dict()),
@@ -59,6 +61,8 @@ def restore(trainer: Trainer, state: dict[str, Any], name: str) -> None:
         learner.natural.load_state_dict(state["natural"], trainer.device)
     if learner.shared_derivatives is not None:
         learner.shared_derivatives.load_state_dict(state["shared_derivatives"])
+    if learner.verdicts is not None:
+        learner.verdicts.load_state_dict(state["verdicts"])
     trainer.mask.load_state_dict(state["mask"])
     if learner.evidence is not None and state["evidence"] is not None:  # None where it was not measured so far.
         learner.evidence.load_state_dict(state["evidence"], trainer.device)
@@ -69,7 +73,8 @@ def restore(trainer: Trainer, state: dict[str, Any], name: str) -> None:
     trainer.history = [EpochReport.from_row(row) for row in state["history"]]
     if state["progress"] is not None:
         kept = trainer.mask.kept.nonzero().flatten()
-        trainer.progress = EpochProgress.resumed(state["progress"], kept, trainer.config.optimiser.batch_size)
+        limit = trainer.budget.left(trainer.done[1])
+        trainer.progress = EpochProgress.resumed(state["progress"], kept, trainer.config.optimiser.batch_size, limit)
     trainer.pace.load_state_dict(state["pace"])
     trainer.best_score = state["best_score"]
     trainer.best_model = state["best_model"]
@@ -120,9 +125,28 @@ def _check(state: dict[str, Any], trainer: Trainer, name: str) -> None:
                 f"{images}: checkpoint {name} was trained on other images (content key {state[images]}, now {key}); "
                 f"allowed: the same {images}"
             )
+    _check_length(state, trainer)
+
+
+def _check_length(state: dict[str, Any], trainer: Trainer) -> None:
+    """`InputError` for a budget that the run has used up, or that its schedule was not made for."""
+    config, budget = trainer.config, trainer.budget
+    before = RunConfig.from_flat(state["config"]).optimiser
+    was = Budget.of(before, budget.pool)
+    follows_budget = config.optimiser.schedule == "cosine" or config.optimiser.warm_up > 0
+    if follows_budget and (was.passes, was.images is None) != (budget.passes, budget.images is None):
+        raise InputError(
+            f"budget_images, epochs: the budget was {was.passes:g} passes over the source and is {budget.passes:g}, and "
+            f"the learning rate's schedule ({config.optimiser.schedule!r}, warm_up {config.optimiser.warm_up:g}) depends "
+            "on it; allowed: the same budget, or a new run"
+        )
     # Weights and model of an epoch that was begun are no longer those of the one before.
     trained, begun = len(state["history"]), state["progress"] is not None
-    if trained + begun > config.optimiser.epochs:
+    if budget.images is not None:
+        seen = state["history"][-1]["instances_seen"] if trained else 0
+        if seen >= budget.images + config.optimiser.batch_size or (begun and seen >= budget.images):
+            raise InputError(f"budget_images: {budget.images:,} is less than the {seen:,} images already trained on")
+    elif trained + begun > config.optimiser.epochs:
         raise InputError(
             f"epochs: {config.optimiser.epochs} is less than the {trained} already trained"
             f"{' and the one already begun' if begun else ''}"

@@ -17,17 +17,19 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from bdw import collectives
-from bdw.encoders import constant, recomputed_stem, untouched_statistics
+from bdw.composition import composition
+from bdw.encoders import constant, recomputed_stem, source_statistics, untouched_statistics
 from bdw.evidence import Evidence
 from bdw.kept_outputs import KeptOutputs
 from bdw.layer_tangents import SMALLEST_WEIGHT, LayerTangents, layers_of
 from bdw.meta_gradient import instance_directional_derivatives, weight_gradient
-from bdw.meta_loss import MetaLoss
+from bdw.meta_loss import MetaLoss, TargetImages
 from bdw.natural_direction import NaturalDirection, flat, head_gradients
 from bdw.pretext import PretextModel, PretextOutput
 from bdw.randomness import Randomness
 from bdw.running_direction import RunningDirection
 from bdw.shared_derivatives import SharedDerivatives, colours
+from bdw.verdicts import Verdicts
 from bdw.weighters import Learns, Weighter, WeightSample
 from bdw.weighting_clock import WeightingClock
 
@@ -68,7 +70,11 @@ class Learner:
     meta_loss: MetaLoss | None
     """None where the weighter never learns."""
     randomness: Randomness
+    target: TargetImages | None = None
+    """Where examples of what helps are drawn from."""
     target_updates_statistics: bool = False
+    uses_source_statistics: bool = False
+    """Normalise target images by the running statistics of source batches."""
     direction: RunningDirection = field(default_factory=RunningDirection)
     """What instances' gradients are compared with."""
     head_alone: bool = False
@@ -81,6 +87,8 @@ class Learner:
     """Derivatives less their mean over the batch for the weights."""
     shared_derivatives: SharedDerivatives | None = None
     """Derivatives as images that look alike have them for the weights."""
+    verdicts: Verdicts | None = None
+    """Told of every visit, and judges all images once an epoch, in the place of the weighter's update in each step."""
     tangent_views: int | None = None
     """Views of every instance in the tangent pass; all of them where None."""
     evidence: Evidence | None = None
@@ -169,7 +177,11 @@ def train_step(learner: Learner, batch: SourceBatch, *, learn: bool = True) -> S
             else:
                 some = _tangent_views(learner, views)
                 derivatives = view_derivatives(learner.model, some, theta, direction, kept or ())
-        update_weights(learner, batch, sample, _compared(learner, batch, derivatives, output))
+        compared = _compared(learner, batch, derivatives, output)
+        if learner.verdicts is None:
+            update_weights(learner, batch, sample, compared)
+        else:
+            _remember(learner, learner.verdicts, batch, output, compared, asked=meta_loss is not None)
         learner.clock.stop()
     else:
         output = weighted_update(learner, views, sample.weights, batch.instances)
@@ -202,7 +214,9 @@ def meta_direction(learner: Learner) -> tuple[dict[str, Tensor], Tensor | None]:
     batch = meta_loss.draw(learner.randomness)
     parameters = learner.compared_parameters
     with contextlib.ExitStack() as stack:
-        if learner.has_statistics and not learner.target_updates_statistics:
+        if learner.has_statistics and learner.uses_source_statistics:
+            stack.enter_context(source_statistics(learner.model))
+        elif learner.has_statistics and not learner.target_updates_statistics:
             stack.enter_context(untouched_statistics(learner.model))
             stack.enter_context(recomputed_stem(learner.model))
         if learner.head_alone:
@@ -282,9 +296,38 @@ def _compared(learner: Learner, batch: SourceBatch, derivatives: Tensor, output:
         learner.evidence.add(batch.indices, derivatives, batch.instances)
     if learner.shared_derivatives is not None:
         assert output is not None, _KNOWN
-        features = output.features.unflatten(0, (len(derivatives), -1)).mean(dim=1)
-        derivatives = learner.shared_derivatives.follow((features, colours(batch.images)), derivatives)
+        descriptions = _descriptions(output.features, batch.images)
+        derivatives = learner.shared_derivatives.follow(descriptions, derivatives)
     return derivatives
+
+
+def _descriptions(features: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+    """What images (m, c, s, s) look like: the mean features (m, d) of their views (m * views, d), and their colours."""
+    return features.unflatten(0, (len(images), -1)).mean(dim=1), colours(images)
+
+
+def _full_descriptions(features: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+    """The same, with how the images are composed beside their colours."""
+    means, colour = _descriptions(features, images)
+    return means, torch.cat([colour, composition(images)], dim=1)
+
+
+def _remember(
+    learner: Learner, verdicts: Verdicts, batch: SourceBatch, output: PretextOutput, derivatives: Tensor, *, asked: bool
+) -> None:
+    """Take the step's visits in and, where the target was asked, some of its images as examples of what helps."""
+    verdicts.learn(batch.indices, _full_descriptions(output.features, batch.images), derivatives)
+    if not asked:
+        return
+    assert learner.target is not None
+    assert learner.meta_loss is not None
+    count = min(learner.meta_loss.images_per_batch, len(learner.target.images))
+    images = learner.target.draw(count, learner.randomness)
+    views = learner.model.task.views(images, learner.randomness["target_views"])
+    statistics = source_statistics if learner.uses_source_statistics else untouched_statistics
+    with torch.no_grad(), statistics(learner.model):
+        features = learner.model(views).features
+    verdicts.learn_examples(_full_descriptions(features, images))
 
 
 def update_weights(learner: Learner, batch: SourceBatch, sample: WeightSample, derivatives: Tensor) -> None:

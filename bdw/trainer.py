@@ -35,6 +35,7 @@ from bdw import (
 from bdw.agreement import require_same
 from bdw.allocator import keep_freed_memory
 from bdw.break_even import NOTHING_YET, BreakEven
+from bdw.budget import Budget
 from bdw.checkpoint import Position
 from bdw.compilation import compile_encoder, require_compiler
 from bdw.config import RunConfig
@@ -60,12 +61,14 @@ from bdw.run_copy import RunCopy
 from bdw.run_directory import RunDirectory
 from bdw.run_results import are_written, write_results
 from bdw.running_direction import RunningDirection
+from bdw.schedules import learning_rate
 from bdw.shared_derivatives import SharedDerivatives
 from bdw.train_step import Learner
 from bdw.trajectory import Trajectory
 from bdw.usefulness import planted_auroc
 from bdw.watchdog import Watchdog
-from bdw.weighters import Learns, Weighter, WeighterContext
+from bdw.verdicts import Verdicts
+from bdw.weighters import Learns, TakesVerdicts, Weighter, WeighterContext
 from bdw.weighting_clock import WeightingClock
 
 logger = logging.getLogger(__name__)
@@ -131,6 +134,9 @@ class Trainer:
         self.problem = problem or self._load(packing)
         num_instances = len(self.problem.source)
         _check_batch(config, num_instances)
+        self.budget = Budget.of(config.optimiser, num_instances)
+        if collectives.rank() == 0:
+            _warn_of_small_budget(self.budget)
         self.learner = self._build_learner(packing)
         self.mask = KeepMask(num_instances, max(min_kept(config), collectives.size()))
         self.images = ImageTable(self.problem.source.images, self.device)
@@ -161,7 +167,7 @@ class Trainer:
         self._began = time.perf_counter()
         self.pace.start(self, self._augment, self._watchdog)
         self._wall_seconds, self._began = self.wall_seconds(), time.perf_counter()
-        if len(self.history) >= self.pace.last_epoch:
+        if self.done[0] >= self.pace.last_epoch:
             self._score_last()
             self._write(self._finish, "the run's files")
             collectives.on_first(lambda: self._copy.push(best_epoch=self._best_epoch(), at_end=True))
@@ -173,6 +179,11 @@ class Trainer:
         """Epochs behind the run, and steps of the next."""
         return Position(len(self.history), self.progress.steps if self.progress else 0)
 
+    @property
+    def done(self) -> tuple[int, int]:
+        """Whole epochs behind the run, and source images that they trained on."""
+        return len(self.history), self.history[-1].instances_seen if self.history else 0
+
     def wall_seconds(self) -> float:
         """Seconds of all training, pruning, evaluation and checkpoints, those before a resume included."""
         return self._wall_seconds + time.perf_counter() - self._began
@@ -180,6 +191,7 @@ class Trainer:
     def _epoch(self, epoch: int) -> EpochReport:
         self._began = time.perf_counter()
         totals = self._train(epoch)
+        self._judge(epoch)
         self.learner.weighter.end_epoch()
         if self.learner.evidence is not None:
             self.learner.evidence.end_epoch()
@@ -187,18 +199,20 @@ class Trainer:
         if epoch > self.config.weighter.burn_in_epochs:
             self._prune(epoch)
         require_same({"weights": self.learner.weighter.state_dict(), "keep mask": self.mask.state_dict()}, epoch)
-        scores = self._scores(epoch)
+        before, after = self.done, (epoch, self.done[1] + totals.instances)
+        intervals = self.config.evaluation.evaluate_every, self.config.output.checkpoint_every
+        evaluates, saves = (self.budget.is_due(every, before, after) for every in intervals)
+        scores = self._scores(evaluates or epoch == self.pace.last_epoch)
         self.pace.measured(self, totals, evaluated=not math.isnan(scores[self.measure.name]))
         last_epoch = epoch == self.pace.last_epoch
         if last_epoch and math.isnan(scores[self.measure.name]):
-            scores = self._scores(epoch)
+            scores = self._scores()
         is_best = self._competed(scores)
         report = collectives.from_first(self._report(epoch, totals, scores, is_best))
         self.history.append(report)
         self.progress = None
-        every = self.config.output.checkpoint_every
         # By the clock, too, so that cheap epochs far apart do not add up to more than is meant to be lost.
-        if epoch % every == 0 or last_epoch or collectives.from_first(self._interruptions.minutes_are_up()):
+        if saves or last_epoch or collectives.from_first(self._interruptions.minutes_are_up()):
             self._save()
         # Rank 0 writes, and no worker goes on before it has.
         self._write(self._finish if last_epoch else lambda: self.run.write_metrics(self.history), "the run's files")
@@ -213,7 +227,7 @@ class Trainer:
         last = self.history[-1]
         if not math.isnan(last.validation_score):
             return
-        scores = self._scores(last.epoch)
+        scores = self._scores()
         scored = dataclasses.replace(
             last,
             validation_score=scores[self.measure.name],
@@ -249,6 +263,14 @@ class Trainer:
         patience = self.config.output.storage_patience
         collectives.on_first(lambda: persistently(action, what=f"writing {what}", seconds=patience))
 
+    def _judge(self, epoch: int) -> None:
+        """Let the weighter learn what the epoch says of the images that it visited, where that is said all at once."""
+        if self.learner.verdicts is not None:
+            indices, helps = self.learner.verdicts.judge()
+            if epoch > self.config.weighter.burn_in_epochs:
+                assert isinstance(self.learner.weighter, TakesVerdicts), "checked with the config"
+                self.learner.weighter.judge(indices, helps)
+
     def _record(self, epoch: int) -> None:
         """The weights that the epoch's verdicts rest on, if they are to be kept.
 
@@ -280,14 +302,13 @@ class Trainer:
     def _train(self, epoch: int) -> EpochTotals:
         """The epoch's training steps that are still to be made, with checkpoints between them where they are due."""
         config = self.config.optimiser
-        for group in self.learner.optimiser.param_groups:
-            group["lr"] = self._learning_rate(epoch)
         if self.progress is None:
             self._readmit(epoch)
             kept = self.mask.kept.nonzero().flatten()
             self.pace.begin()
             self.learner.direction.begin_epoch()
-            self.progress = EpochProgress(kept, config.batch_size, self.learner.randomness["order"])
+            limit = self.budget.left(self.done[1])
+            self.progress = EpochProgress(kept, config.batch_size, self.learner.randomness["order"], limit)
         if self.learner.meta_loss is not self.pace.meta_loss:
             self.learner = dataclasses.replace(self.learner, meta_loss=self.pace.meta_loss)
         steps = training_steps(
@@ -300,7 +321,9 @@ class Trainer:
             epoch=epoch,
             epochs=self.pace.last_epoch,
             listener=self.listener,
+            learning_rate=self._learning_rate,
             before=self._balance(),
+            saves=self.budget.images is None,
         )
         with self._watchdog:
             for agreed in steps:
@@ -328,9 +351,11 @@ class Trainer:
 
     def _report(self, epoch: int, totals: EpochTotals, scores: Mapping[str, float], is_best: bool) -> EpochReport:
         before = self.history[-1] if self.history else None
+        seen = self.done[1] + totals.instances
         weights = self.learner.weighter.table().mean
         trained_fraction = totals.instances / len(self.problem.source)
-        balance = self._balance().after(totals.seconds, totals.weighting_seconds, trained_fraction)
+        saves = self.budget.images is None
+        balance = self._balance().after(totals.seconds, totals.weighting_seconds, trained_fraction, saves=saves)
         return EpochReport(
             epoch=epoch,
             steps=totals.steps,
@@ -343,9 +368,10 @@ class Trainer:
             kept_fraction=self.mask.count / len(self.problem.source),
             mean_weight=float(weights.mean()),
             planted_auroc=planted_auroc(weights, self.problem.source.planted),
-            instances_seen=totals.instances + (before.instances_seen if before else 0),
+            instances_seen=seen,
+            budget_share=self.budget.share(epoch, seen),
             target_instances_seen=totals.target_instances + (before.target_instances_seen if before else 0),
-            learning_rate=self._learning_rate(epoch),
+            learning_rate=self.learner.optimiser.param_groups[0]["lr"],
             seconds=totals.seconds,
             wall_seconds=self.wall_seconds(),
             images_per_second=totals.instances / totals.seconds,
@@ -370,9 +396,16 @@ class Trainer:
         data = self.config.data
         return random_crop_flip(images, data.crop_size, data.crop_padding, data.flip, generator)
 
-    def _learning_rate(self, epoch: int) -> float:
-        config = self.config.optimiser
-        return config.learning_rate * config.lr_gamma ** sum(milestone < epoch for milestone in config.lr_milestones)
+    def _learning_rate(self, progress: EpochProgress, instances: int) -> float:
+        """Of the step after that progress of the epoch under way, on so many instances."""
+        done, before = self.done
+        seen, steps = before + progress.instances, len(progress.batches)
+        return learning_rate(
+            self.config.optimiser,
+            passes_done=self.budget.passes_done(done, seen),
+            used=self.budget.share(done, seen, progress.steps / steps),
+            used_after=self.budget.share(done, seen + instances, (progress.steps + 1) / steps),
+        )
 
     def best(self) -> PretextModel:
         """The model of the best epoch so far, a copy on the training device in evaluation mode."""
@@ -392,10 +425,10 @@ class Trainer:
             progress=self.listener.on_measure,
         )
 
-    def _scores(self, epoch: int) -> dict[str, float]:
+    def _scores(self, evaluates: bool = True) -> dict[str, float]:
         """The measure and all monitors on the validation split, by name; NaN in epochs without evaluation."""
         names = dict.fromkeys((self.measure.name, *self.config.evaluation.monitors))
-        if epoch % self.config.evaluation.evaluate_every and epoch != self.pace.last_epoch:
+        if not evaluates:
             return dict.fromkeys(names, math.nan)
         examination = self.examination(self.learner.model, "validation")
 
@@ -422,7 +455,7 @@ class Trainer:
             self._augment,
         )
         meta_losses = _meta_losses(config, target, task) if weighter.learns is not Learns.NEVER else []
-        self.pace = Pace(config, meta_losses)
+        self.pace = Pace(config, self.budget, meta_losses)
         optimiser = torch.optim.SGD(
             model.parameters(),
             lr=config.optimiser.learning_rate,
@@ -440,13 +473,16 @@ class Trainer:
             weighter=weighter,
             meta_loss=self.pace.meta_loss,
             randomness=randomness,
+            target=target,
             target_updates_statistics=config.meta.target_updates_statistics,
+            uses_source_statistics=config.meta.target_statistics == "source",
             direction=RunningDirection(config.meta.direction_momentum, config.meta.direction_every),
             head_alone=config.meta.direction_parameters == "head",
             natural=NaturalDirection() if config.meta.natural_direction else None,
             relative_derivatives=config.meta.relative_derivatives,
             centred_derivatives=config.meta.centred_derivatives,
             shared_derivatives=SharedDerivatives(len(problem.source)) if config.meta.shared_derivatives else None,
+            verdicts=_verdicts(config, len(problem.source)),
             tangent_views=config.weighter.tangent_views,
             evidence=Evidence(len(self.problem.source)) if config.output.diagnose_signal else None,
             clock=WeightingClock(self.device),
@@ -527,6 +563,11 @@ def check(config: RunConfig) -> None:
                 f"{field}: cannot work with weighter {config.weighter.weighter!r}, which asks for derivatives before "
                 f"the {what} are known; allowed: false"
             )
+    if config.meta.target_margin is not None and config.weighter.weighter != "counts":
+        raise InputError(
+            f"target_margin: cannot work with weighter {config.weighter.weighter!r}, which learns from visits; allowed: "
+            "weighter 'counts', or none"
+        )
     num_views = pretext.build(config.model.pretext).num_views
     if (config.weighter.tangent_views or 1) > num_views:
         raise InputError(
@@ -570,6 +611,11 @@ def _meta_losses(
     return [losses[0], *smaller]
 
 
+def _verdicts(config: RunConfig, num_instances: int) -> Verdicts | None:
+    margin = config.meta.target_margin
+    return None if margin is None else Verdicts(num_instances, margin)
+
+
 def _of_any_worker(reason: str | None) -> str:
     """The reason of the first worker that has one, so that all say the same."""
     return next(told for told in collectives.gather_objects(reason) if told)
@@ -580,6 +626,16 @@ def _measures(config: RunConfig) -> list[Measure]:
     chosen = config.evaluation
     fields = {"measure": (chosen.measure,), "monitors": chosen.monitors, "final_measures": chosen.final_measures}
     return [evaluation.measure(name, field) for field, names in fields.items() for name in names]
+
+
+def _warn_of_small_budget(budget: Budget) -> None:
+    if budget.images is not None and budget.images < budget.pool:
+        logger.warning(
+            "budget_images: %s images are less than the pool of %s, so that none is seen twice and nothing learnt is "
+            "pruned: weights prune between passes over the pool",
+            f"{budget.images:,}",
+            f"{budget.pool:,}",
+        )
 
 
 def _check_batch(config: RunConfig, num_instances: int) -> None:

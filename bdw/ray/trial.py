@@ -127,7 +127,8 @@ def _finished_rows(config: RunConfig) -> list[Row]:
     run = RunDirectory(Path(config.output.run_dir))
     RunCopy(run, config.output, is_known=True).bring_back()
     rows = read_metrics(run.metrics)
-    return rows if len(rows) == config.optimiser.epochs and are_written(run, int(rows[-1]["instances_seen"])) else []
+    is_whole = bool(rows) and rows[-1]["budget_share"] >= 1
+    return rows if is_whole and are_written(run, int(rows[-1]["instances_seen"])) else []
 
 
 def read_metrics(path: Path) -> list[Row]:

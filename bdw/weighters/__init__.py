@@ -6,7 +6,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -65,6 +65,14 @@ class WeightTable:
     b: NDArray[np.float64]
     mean: NDArray[np.float64]
     variance: NDArray[np.float64]
+
+
+@runtime_checkable
+class TakesVerdicts(Protocol):
+    """A weighter that learns from verdicts on whole images (`bdw.verdicts`), too."""
+
+    def judge(self, indices: Tensor, helps: Tensor) -> None:
+        """Each of these instances (k,) helps with that probability (k,)."""
 
 
 class Weighter(Protocol):

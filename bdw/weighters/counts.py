@@ -60,8 +60,14 @@ class CountsWeighter(BetaWeighter):
 
     def update(self, sample: WeightSample, gradient: Tensor) -> None:
         """Count the signs of dL_meta/dw (k,): below 0 more weight would have helped, above 0 harmed; 0 says nothing."""
-        logs = self._up_to_date(sample.indices)
-        gradient = gradient.to(logs)
-        votes = torch.stack([gradient < 0, gradient > 0]).to(logs) * self.evidence
+        self._count(sample.indices, torch.stack([gradient < 0, gradient > 0]))
+
+    def judge(self, indices: Tensor, helps: Tensor) -> None:
+        """Count verdicts: each of these instances (k,) helps with that probability (k,), which adds so much of a visit
+        to a and the rest of it to b."""
+        self._count(indices, torch.stack([helps, 1 - helps]))
+
+    def _count(self, indices: Tensor, votes: Tensor) -> None:
+        logs = self._up_to_date(indices)
         # log(a + votes) - log a, as what is subtracted.
-        self.optimiser.step(sample.indices, -torch.log1p(votes * torch.exp(-logs)))
+        self.optimiser.step(indices, -torch.log1p(self.evidence * votes.to(logs) * torch.exp(-logs)))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bdw.weighters import Weighter, WeightTable
+from bdw.weighters import TakesVerdicts, Weighter, WeightTable
 
 
 class Wrapped:
@@ -18,6 +18,11 @@ class Wrapped:
         self.inner = inner
         self.learns = inner.learns
         self.learns_from_draw = inner.learns_from_draw
+
+    def judge(self, indices: Tensor, helps: Tensor) -> None:
+        """The inner weighter's, if it takes verdicts."""
+        assert isinstance(self.inner, TakesVerdicts)
+        self.inner.judge(indices, helps)
 
     def share(self) -> None:
         """The inner weighter's."""

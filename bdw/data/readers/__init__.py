@@ -9,6 +9,7 @@ from bdw.data.readers import (
     binary_files,
     digits,
     folder,
+    glyphs,
     mixture,
     npz,
     packed_directory,
@@ -21,6 +22,7 @@ from bdw.errors import InputError, unknown_option
 _ALL: tuple[Reader, ...] = (
     *digits.READERS,
     *folder.READERS,
+    *glyphs.READERS,
     *mixture.READERS,
     *npz.READERS,
     *packed_directory.READERS,

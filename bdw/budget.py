@@ -1,0 +1,70 @@
+"""How long a run is: a number of source images that pass through training steps, or a number of epochs.
+
+An epoch is one pass over what is kept, so a run that prunes makes short epochs. Counted in epochs, as in the paper, it
+ends early. Counted in images, it spends on the images that it kept what it saved on the others, and two methods with
+the same budget have done the same work (DESIGN section 2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from bdw.config import OptimiserConfig
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The length of one run."""
+
+    pool: int
+    """Images of the source."""
+    epochs: int
+    """The run's length where it is counted in epochs."""
+    images: int | None
+    """The run's length in images; None where it is counted in epochs."""
+
+    @classmethod
+    def of(cls, config: OptimiserConfig, pool: int) -> Self:
+        """The budget of a run with that config on a source of so many images."""
+        if config.budget_images is not None:
+            return cls(pool, config.epochs, config.budget_images)
+        return cls(pool, config.epochs, config.epochs * pool if config.budget_unit == "images" else None)
+
+    @property
+    def passes(self) -> float:
+        """The run's length in passes over the whole source; for a run counted in epochs, their number."""
+        return self.epochs if self.images is None else self.images / self.pool
+
+    def left(self, seen: int) -> int | None:
+        """Images that may still be trained on after so many; None where the run is counted in epochs."""
+        return None if self.images is None else max(0, self.images - seen)
+
+    def last_epoch(self, done: int, seen: int, kept: int) -> int:
+        """The number of the run's last epoch, if every epoch to come is as long as the next one.
+
+        `done`: epochs behind the run; `seen`: images that they trained on; `kept`: images of an epoch to come. It is
+        right, and not only a guess, once the last epoch has begun.
+        """
+        left = self.left(seen)
+        return self.epochs if left is None else done + -(-left // max(kept, 1))
+
+    def passes_done(self, done: int, seen: int) -> float:
+        """Passes behind a run after so many epochs and images: what milestones and intervals count."""
+        return done if self.images is None else seen / self.pool
+
+    def share(self, done: int, seen: int, within: float = 0.0) -> float:
+        """Share of the budget that is used, 0 to 1.
+
+        `done`: whole epochs; `seen`: images, those of the epoch that is under way included; `within`: the share of that
+        epoch's steps that are made.
+        """
+        return min(1.0, (done + within) / self.epochs if self.images is None else seen / self.images)
+
+    def is_due(self, every: int, before: tuple[int, int], after: tuple[int, int]) -> bool:
+        """Whether something that is done every so many passes is due at the end of an epoch.
+
+        `before` and `after` the epoch: (whole epochs, images seen). Counted in images, the short epochs of a run that
+        has pruned do not make it due more often.
+        """
+        return int(self.passes_done(*after) // every) > int(self.passes_done(*before) // every)

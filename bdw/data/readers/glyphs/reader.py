@@ -1,0 +1,219 @@
+"""The rendered pool as a source (`glyphs`) and its scripts as targets (`glyphs-greek`, `glyphs-hebrew`, ...).
+
+The source holds letters of all scripts, in every face, and 90 % rubbish in equal parts: noise, blanks, stripes, clouds
+and patches of two photographs. A target has the letters of one script as classes, with few labelled images each, and
+its test images are drawn in faces that neither its training nor its validation images use. No target image is in the
+source: all are drawn anew. A contact sheet stands in docs/pictures/rendered_pool.png.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bdw.data.instances import Part, Pixels
+from bdw.data.readers.base import Request, SplitName
+from bdw.data.readers.glyphs import drawing, rubbish
+from bdw.data.readers.glyphs.faces import FACES, Face, faces, faces_of, missing_faces
+from bdw.data.readers.glyphs.scripts import SCRIPTS
+from bdw.errors import InputError, unknown_option
+
+logger = logging.getLogger(__name__)
+
+NUM_IMAGES = 8000
+LETTER_SHARE = 0.1
+TRAIN_PER_CLASS = 5
+LEAST_VALIDATION = 500
+"""Validation images of a target, at least, in equal parts: on fewer, settings tie."""
+TEST_PER_CLASS = 20
+
+_GENERATION = 2
+"""Part of the fingerprint: raise it whenever the same seed and fonts give other images."""
+_SOURCE_STREAM, _STREAMS = 20, {"train": 21, "validation": 22, "test": 23}
+
+
+@dataclass(frozen=True)
+class PoolOptions:
+    """What may be written behind `glyphs:` in a specification, as `glyphs:images=4000,letters=0.3`."""
+
+    images: int = NUM_IMAGES
+    """Images of the pool."""
+    letters: float = LETTER_SHARE
+    """Share of them that are letters."""
+
+    @classmethod
+    def parse(cls, option: str, spec: str) -> PoolOptions:
+        """The options of a specification; `InputError` for unknown names and values that cannot work."""
+        _, _, text = spec.partition(":")
+        found: dict[str, float] = {}
+        for entry in filter(None, text.split(",")):
+            name, _, value = entry.partition("=")
+            if name not in cls.__dataclass_fields__:
+                raise unknown_option(f"{option} {spec!r}, setting", name, cls.__dataclass_fields__)
+            try:
+                found[name] = float(value)
+            except ValueError:
+                raise InputError(f"{option}: {entry!r} in {spec!r} is no number; allowed: {name}=NUMBER") from None
+        images, letters = found.get("images", NUM_IMAGES), found.get("letters", LETTER_SHARE)
+        if images != int(images) or not 10 <= images <= 10_000_000:
+            raise InputError(f"{option}: images={images:g} cannot work; allowed: 10 to 10,000,000 whole images")
+        if not 0 < letters < 1:
+            raise InputError(f"{option}: letters={letters:g} cannot work; allowed: a share between 0 and 1")
+        return cls(int(images), letters)
+
+
+class Glyphs:
+    """The pool, or one script of it as a target."""
+
+    def __init__(self, script: str | None) -> None:
+        self.script = script
+        self.name = "glyphs" if script is None else f"glyphs-{script}"
+
+    def source(self, request: Request) -> Part:
+        """The pool, in an order that tells nothing; letters are labelled with their script in `kinds`."""
+        if self.script is not None:
+            raise InputError(f"{request.option}: {self.name!r} is a target only; allowed: 'glyphs', its source")
+        options = PoolOptions.parse(request.option, request.spec)
+        letters = _letters()
+        num_letters = round(options.letters * options.images)
+        generator = np.random.default_rng([request.seed, _SOURCE_STREAM])
+        useful = generator.permutation(options.images) < num_letters
+        # Every script has as many letters as any other, rare and common ones alike, every letter as many faces.
+        chosen = np.zeros(options.images, dtype=np.int64)
+        chosen[useful] = _dealt(len(letters), int(useful.sum()), generator)
+        kinds_of_rubbish = tuple(rubbish.KINDS)
+        chosen[~useful] = _dealt(len(kinds_of_rubbish), int((~useful).sum()), generator)
+        kinds = np.array([letters[i][0] if is_letter else kinds_of_rubbish[i] for i, is_letter in zip(chosen, useful)])
+        channels, size = request.channels or 1, request.image_size
+
+        def read(i: int) -> Pixels:
+            own = np.random.default_rng([request.seed, _SOURCE_STREAM, i])
+            if not useful[i]:
+                return _to_pixels(rubbish.KINDS[kinds_of_rubbish[chosen[i]]](size, own), channels)
+            _, character = letters[chosen[i]]
+            return _to_pixels(drawing.draw(character, _any_of(faces_of(character), own), size, own), channels)
+
+        return Part(
+            names=[f"{kind}-{i:05d}" for i, kind in enumerate(kinds)],
+            labels=np.full(options.images, -1, dtype=np.int64),
+            read=read,
+            channels=channels,
+            fingerprint={**self._fingerprint(request, "source"), "images": options.images, "letters": options.letters},
+            planted=useful.astype(np.int8),
+            kinds=kinds,
+        )
+
+    def target(self, request: Request) -> dict[SplitName, Part]:
+        """Five training images a letter, at least 500 for validation in equal parts, and twenty a letter for testing,
+        these in faces of their own where the script has two."""
+        if self.script is None:
+            scripts = ", ".join(f"'glyphs-{script}'" for script in SCRIPTS)
+            raise InputError(f"{request.option}: 'glyphs' is a source only; allowed: one of its scripts, {scripts}")
+        characters = _drawable(self.script)
+        validation = max(TRAIN_PER_CLASS, -(-LEAST_VALIDATION // len(characters)))
+        counts: dict[SplitName, int] = {
+            "train": TRAIN_PER_CLASS,
+            "validation": validation,
+            "test": TEST_PER_CLASS,
+        }
+        return {split: self._split(request, characters, split, count) for split, count in counts.items()}
+
+    def _split(self, request: Request, characters: str, split: SplitName, count: int) -> Part:
+        labels = np.repeat(np.arange(len(characters), dtype=np.int64), count)
+        channels, size = request.channels or 1, request.image_size
+
+        def read(i: int) -> Pixels:
+            own = np.random.default_rng([request.seed, _STREAMS[split], i])
+            character = characters[labels[i]]
+            seen, held_out = _separated(faces_of(character))
+            face = _any_of(held_out if split == "test" else seen, own)
+            return _to_pixels(drawing.draw(character, face, size, own), channels)
+
+        return Part(
+            names=[f"u{ord(characters[label]):04x}-{split}-{i % count:02d}" for i, label in enumerate(labels)],
+            labels=labels,
+            read=read,
+            channels=channels,
+            fingerprint=self._fingerprint(request, split),
+            classes=tuple(characters),
+        )
+
+    def _fingerprint(self, request: Request, part: str) -> dict[str, object]:
+        return {
+            "reader": self.name,
+            "part": part,
+            "seed": request.seed,
+            "generation": _GENERATION,
+            "fonts": _fonts_digest(),
+        }
+
+
+READERS = (Glyphs(None), *(Glyphs(script) for script in SCRIPTS))
+
+
+@cache
+def _drawable(script: str) -> str:
+    """The script's characters that some face here holds; a warning names the others, once."""
+    absent = missing_faces()
+    if absent:
+        _warn_of_faces(absent)
+    characters = "".join(character for character in SCRIPTS[script] if faces_of(character))
+    if len(characters) < len(SCRIPTS[script]):
+        lost = " ".join(f"U+{ord(character):04X}" for character in SCRIPTS[script] if character not in characters)
+        logger.warning("glyphs: no font of this matplotlib holds %s of the script %s: left out", lost, script)
+    return characters
+
+
+@cache
+def _warn_of_faces(absent: tuple[str, ...]) -> None:
+    logger.warning(
+        "glyphs: %d of %d faces are not among this matplotlib's fonts (%s): drawn without them, so that images differ "
+        "from those of other machines",
+        len(absent),
+        len(FACES),
+        ", ".join(absent),
+    )
+
+
+@cache
+def _letters() -> tuple[tuple[str, str], ...]:
+    """(script, character) of the whole pool; scripts take turns, and short ones begin again."""
+    longest = max(len(_drawable(script)) for script in SCRIPTS)
+    return tuple(
+        (script, _drawable(script)[i % len(_drawable(script))])
+        for i in range(longest)
+        for script in SCRIPTS
+        if _drawable(script)
+    )
+
+
+def _separated(having: tuple[Face, ...]) -> tuple[tuple[Face, ...], tuple[Face, ...]]:
+    """Faces for training and validation, and a third of them for testing; both the same where there is one alone."""
+    if len(having) == 1:
+        return having, having
+    held_out = having[2::3] or having[-1:]
+    return tuple(face for face in having if face not in held_out), held_out
+
+
+def _dealt(num_kinds: int, count: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    """So many numbers of kinds, each as often as any other to one, in a random order."""
+    return generator.permutation(np.arange(count, dtype=np.int64) % num_kinds)
+
+
+def _any_of(having: tuple[Face, ...], generator: np.random.Generator) -> Face:
+    return having[int(generator.integers(len(having)))]
+
+
+@cache
+def _fonts_digest() -> str:
+    return hashlib.sha256(" ".join(face.digest for face in faces()).encode()).hexdigest()[:16]
+
+
+def _to_pixels(ink: drawing.Ink, channels: int) -> Pixels:
+    pixels = np.clip(np.round(ink), 0, 255).astype(np.uint8)
+    return np.repeat(pixels[None], channels, axis=0)

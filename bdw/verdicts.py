@@ -1,0 +1,175 @@
+"""Verdicts on all images once an epoch, by a regression of the meta-gradient that knows what the target looks like.
+
+A visit's derivative <v, grad L_i> is mostly noise (see `bdw.shared_derivatives`), and judged by its sign a visit is
+worth little. So nothing is judged at a visit. The derivatives of an epoch go into one regression on what images look
+like to the encoder, and when the epoch ends, every image that it visited is judged by what the regression says of it.
+The target's own images take part as examples of what helps: about them there is no doubt. They give the regression a
+scale, too: the pool's mean is 0 and the target's 1. An image at `margin` on it is as likely to help as not, at 0 or
+below it does not help, at twice the margin or above it does. Not in the paper; benchmarks/LOG.md has what each part is worth.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from bdw import collectives
+from bdw.random_functions import RandomFunctions
+
+NUM_FUNCTIONS = 256
+"""Random functions of the regression."""
+SHARPNESS = 1.5
+"""How quickly likeness falls with distance: useful images may be a thin part of the pool."""
+NOISE = 1.0
+"""Variance of a visit's noise over the prior variance of what it is about."""
+LARGEST = 2.0
+"""Derivatives count up to so many times their root mean square, and an example of the target counts so much."""
+MAX_WIDTH = 64
+"""Features that are kept of an image until it is judged; wider ones are projected at random."""
+CHUNK = 4096
+"""Images that are judged at once, for the memory's sake."""
+
+
+class Verdicts:
+    """The regression and what it needs to judge an epoch's images; alike on every worker but for the visits' list.
+
+    State: 257 x 257 numbers, and for every image of an epoch that is under way 2 bytes a number of its description.
+    """
+
+    def __init__(self, memory: float, margin: float):
+        """`memory`: visits after which one counts 1/e. `margin`: see the module."""
+        self.margin = margin
+        self._memory = memory
+        self._functions: RandomFunctions | None = None
+        size = NUM_FUNCTIONS + 1
+        # Sums over visits, older ones counting less. Products are made in float32, sums kept in float64.
+        self._visits = torch.zeros(2, dtype=torch.float64)  # their number; squares of derivatives
+        self._moments = torch.empty(2, 0, dtype=torch.float64)  # of descriptions and of their squares
+        self._gram = torch.zeros(size, size, dtype=torch.float64)
+        self._products = torch.zeros(size, dtype=torch.float64)
+        self._pool = torch.zeros(size, dtype=torch.float64)  # of functions over the pool's images
+        self._examples = torch.zeros(size, dtype=torch.float64)  # and over the target's
+        self._visited: list[tuple[Tensor, Tensor]] = []
+
+    def learn(self, indices: Tensor, descriptions: Sequence[Tensor], derivatives: Tensor) -> None:
+        """Take this worker's part of a step in: indices (m,), descriptions (m, d) each, derivatives (m,).
+
+        Every worker calls it.
+        """
+        x, y = _joined(descriptions), derivatives.detach().cpu().to(torch.float64)
+        if self._functions is None:
+            self._draw([min(part.shape[1], MAX_WIDTH) for part in descriptions])
+        assert self._functions is not None
+        visits = collectives.total(torch.stack([torch.tensor(float(len(y)), dtype=torch.float64), y.square().sum()]))
+        decay = math.exp(-float(visits[0]) / self._memory)
+        self._visits.mul_(decay).add_(visits)
+        moments = torch.stack([x.sum(dim=0), x.square().sum(dim=0)]).to(torch.float64)
+        self._moments.mul_(decay).add_(collectives.total(moments))
+        self._visited.append((indices.cpu().clone(), x.to(torch.float16)))
+        size = float((self._visits[1] / self._visits[0]).sqrt())
+        seen = (y / size).clamp(-LARGEST, LARGEST) if size > 0 else torch.zeros_like(y)
+        functions = self._values(x)
+        for sums in (self._gram, self._products, self._pool, self._examples):
+            sums.mul_(decay)
+        self._add(functions, seen)
+        self._pool.add_(collectives.total(functions.sum(dim=0).to(torch.float64)))
+
+    def learn_examples(self, descriptions: Sequence[Tensor]) -> None:
+        """Take images of the target in as examples of what helps, descriptions (m, d) each; after a `learn`.
+
+        Every worker calls it.
+        """
+        functions = self._values(_joined(descriptions))
+        self._add(functions, torch.full((len(functions),), LARGEST, dtype=torch.float64))
+        self._examples.add_(collectives.total(functions.sum(dim=0).to(torch.float64)))
+
+    def judge(self) -> tuple[Tensor, Tensor]:
+        """Indices (m,) of the images that this worker visited since the last time, and (m,) how likely each is to help,
+        0 to 1.
+
+        Nobody is judged where the regression does not put the target above the pool: then it knows nothing. Every
+        worker calls it.
+        """
+        visited, self._visited = self._visited, []
+        if self._functions is None or not visited:
+            return torch.empty(0, dtype=torch.int64), torch.empty(0)
+        coefficients = self._solved()
+        pool = float(self._pool @ coefficients / self._pool[-1])
+        target = float(self._examples @ coefficients / self._examples[-1]) if float(self._examples[-1]) > 0 else pool
+        if not target > pool:
+            return torch.empty(0, dtype=torch.int64), torch.empty(0)
+        indices, descriptions = _together(visited)
+        weights = coefficients.to(torch.float32)
+        said = torch.cat([self._values(part.to(torch.float32)) @ weights for part in descriptions.split(CHUNK)])
+        return indices, ((said - pool) / (2 * self.margin * (target - pool))).clamp(0, 1)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Tensors that `load_state_dict` continues from, bit for bit; called on every worker."""
+        indices, descriptions = _together(self._visited)
+        return {
+            "widths": torch.tensor(self._functions.widths if self._functions else (), dtype=torch.int64),
+            "visits": self._visits,
+            "moments": self._moments,
+            "gram": self._gram,
+            "products": self._products,
+            "pool": self._pool,
+            "examples": self._examples,
+            "visited": collectives.gather_rows(indices),
+            "descriptions": collectives.gather_rows(descriptions),
+            "shares": collectives.gather_rows(torch.tensor([len(indices)])),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from `state_dict()`; on another number of workers the visits are shared out anew."""
+        self._functions = None
+        if len(state["widths"]):
+            self._draw(state["widths"].tolist())
+        self._visits, self._moments = state["visits"].clone(), state["moments"].clone()
+        self._gram, self._products = state["gram"].clone(), state["products"].clone()
+        self._pool, self._examples = state["pool"].clone(), state["examples"].clone()
+        rank, workers, shares = collectives.rank(), collectives.size(), state["shares"].tolist()
+        begins = sum(shares[:rank])
+        mine = slice(begins, begins + shares[rank]) if len(shares) == workers else slice(rank, None, workers)
+        visited, descriptions = state["visited"][mine].clone(), state["descriptions"][mine].clone()
+        self._visited = [(visited, descriptions)] if len(visited) else []
+
+    def _draw(self, widths: Sequence[int]) -> None:
+        self._functions = RandomFunctions(widths, NUM_FUNCTIONS, sharpness=SHARPNESS, dtype=torch.float32)
+        self._moments = torch.zeros(2, sum(widths), dtype=torch.float64)
+
+    def _values(self, x: Tensor) -> Tensor:
+        assert self._functions is not None, "nothing was learnt yet"
+        mean, squares = (self._moments / self._visits[0]).to(x)
+        return self._functions(x, mean, squares)
+
+    def _add(self, functions: Tensor, seen: Tensor) -> None:
+        self._gram.add_(collectives.total((functions.T @ functions).to(torch.float64)))
+        self._products.add_(collectives.total(functions.T.to(torch.float64) @ seen))
+
+    def _solved(self) -> Tensor:
+        precision = self._gram.clone()
+        precision.diagonal().add_(NOISE)
+        return torch.cholesky_solve(self._products.unsqueeze(1), torch.linalg.cholesky(precision)).squeeze(1)
+
+
+def _joined(descriptions: Sequence[Tensor]) -> Tensor:
+    """(m, d) on the CPU in float32, parts wider than `MAX_WIDTH` projected."""
+    return torch.cat([_narrowed(part.detach().cpu().to(torch.float32)) for part in descriptions], dim=1)
+
+
+def _narrowed(part: Tensor) -> Tensor:
+    width = part.shape[1]
+    if width <= MAX_WIDTH:
+        return part
+    # Johnson and Lindenstrauss: distances stay what they are, to about a tenth.
+    generator = torch.Generator().manual_seed(width)
+    return part @ (torch.randn(width, MAX_WIDTH, generator=generator) / math.sqrt(MAX_WIDTH))
+
+
+def _together(visited: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    if not visited:
+        return torch.empty(0, dtype=torch.int64), torch.empty(0, 0, dtype=torch.float16)
+    return torch.cat([rows for rows, _ in visited]), torch.cat([x for _, x in visited])
