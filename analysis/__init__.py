@@ -43,7 +43,7 @@ from analysis.statistics.power import (
 )
 from analysis.statistics.signed_rank import SignedRank, signed_rank
 from analysis.statistics.wilcoxon_holm import WilcoxonHolm, wilcoxon_holm
-from analysis.tables.paper_tables import paper_table
+from analysis.tables.paper_tables import paper_accuracies, paper_losses, paper_table
 from analysis.tables.score_summary import order_of, summarise
 from analysis.tables.score_tables import score_tables
 from analysis.tables.tables_1_to_3 import table_1, table_2, table_3
@@ -104,6 +104,8 @@ __all__ = [
     "holm",
     "hypervolume",
     "order_of",
+    "paper_accuracies",
+    "paper_losses",
     "paper_table",
     "parameter_importance",
     "pareto_front",

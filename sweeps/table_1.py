@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import draw_scores, order_of, paper_table, save_figure, summarise
+from analysis import draw_scores, order_of, paper_losses, save_figure, summarise
 from bdw import presets
 from bdw.atomic import write_text
 from bdw.config import RunConfig
@@ -41,7 +41,7 @@ def write_table(results: pd.DataFrame, folder: Path, remarks: Sequence[str] = ()
         folder: the sweep's.
         remarks: what a reader must know before holding the numbers against the paper's, a paragraph each.
     """
-    published = paper_table(1)
+    published = paper_losses()
     summary = summarise(results, METRIC)
     paper = published.set_index(["method", "domain"])["value"]
     keys = pd.MultiIndex.from_frame(summary[["method", "domain"]])

@@ -89,6 +89,7 @@ def test_designs_that_differ_are_named_and_why_if_they_were_cut_down() -> None:
     )
 
 
-def test_the_papers_methods_and_evaluations_are_those_that_are_shipped() -> None:
-    for evaluation in table_2.PAPERS.values():
-        assert evaluation in set(table_2.paper_table(2)["evaluation"])
+def test_every_measure_of_table_2_has_the_papers_accuracies() -> None:
+    for measure, evaluation in table_2.PAPERS.items():
+        assert table_2.paper_accuracies(evaluation).shape == (10, 4)
+        assert measure in table_2.EVALUATIONS

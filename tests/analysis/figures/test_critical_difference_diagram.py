@@ -9,7 +9,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from analysis import Comparison, compare, compare_ranks, draw_cd, save_figure
+from analysis import Comparison, compare, compare_ranks, draw_cd, paper_accuracies, save_figure
 from analysis.errors import OptionError
 from analysis.figures.rank_diagram import RankDiagramArtists
 
@@ -63,6 +63,29 @@ def test_lengths_tell_the_truth() -> None:
         assert list(bar.get_xdata()) == pytest.approx(expected)
     # The two bars share methods, so they must not share a level.
     assert len({bar.get_ydata()[0] for bar in drawn.bars}) == 2
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "ranks", "bars"),
+    [
+        ("logistic_regression", [1.4, 2.2, 2.8, 3.6], [(1.4, 2.8), (2.2, 3.6)]),
+        ("fine_tuned", [1.3, 2.6, 2.8, 3.3], [(1.3, 2.6), (2.6, 3.3)]),
+    ],
+)
+def test_the_papers_figure_2_from_its_accuracies(
+    evaluation: str, ranks: list[float], bars: list[tuple[float, float]], assert_diagram_legible: Legible
+) -> None:
+    """Bars by hand: from the first to the last of methods that lie within 1.4832 ranks."""
+    drawn = draw_cd(compare(paper_accuracies(evaluation), higher_is_better=True), title=evaluation)
+    assert [value.get_text() for value in drawn.rank_values] == [f"{rank:.2f}" for rank in ranks]
+    (start, end), _ = drawn.scale.get_data()
+    a_rank = (end - start) / 3
+    ruler = drawn.ruler.get_xdata()
+    assert (max(ruler) - min(ruler)) / a_rank == pytest.approx(1.4832, abs=5e-5)
+    for bar, ends in zip(drawn.bars, bars, strict=True):
+        reached = [1 + (x - start) / a_rank for x in bar.get_xdata()]
+        assert (min(reached), max(reached)) == pytest.approx(ends)
+    assert_diagram_legible(drawn)
 
 
 def test_the_best_is_on_the_right_on_request() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import compare, paper_table, table_1, table_2, table_3
+from analysis import compare, paper_losses, table_1, table_2, table_3
 from analysis.errors import ColumnsError, DuplicateError, MetricError, OptionError
 
 
@@ -24,8 +24,7 @@ def results_of(metric: str, values: dict[str, list[float]], domains: list[str], 
 
 
 def test_table_1_from_the_papers_numbers() -> None:
-    published = paper_table(1)
-    wide = published.pivot(index="method", columns="domain", values="value")
+    wide = paper_losses().pivot(index="method", columns="domain", values="value")
     domains = ["mnist", "fashion-mnist", "kmnist"]
     values = {str(method): [float(wide.at[method, d]) for d in domains] for method in ("Oracle", "VAE", "DW", "BDW")}
     table = table_1(results_of("pretext_loss", values, domains, up=False))
