@@ -19,6 +19,10 @@ from bdw.report.wording import weight
 TILES = 24
 LARGEST_SIDE = 192
 """Pixels; larger images are shrunk to it, twice the size at which the page shows them."""
+SEED = 0
+"""Of the draw among images that tie."""
+LONGEST_NAME = 24
+"""Characters of an image's name that a tile has room for."""
 
 
 @dataclass(frozen=True)
@@ -31,21 +35,58 @@ class Tile:
     detail: str
     name: str
 
-
-def most_useful(weights: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the weight table with the highest mean weights, highest first; ties in order of index."""
-    return weights.sort_values(["mean", "index"], ascending=[False, True], kind="stable").head(TILES)
-
-
-def least_useful(weights: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the weight table with the lowest mean weights, lowest first; ties in order of index."""
-    return weights.sort_values(["mean", "index"], kind="stable").head(TILES)
+    @property
+    def short_name(self) -> str:
+        """The end of the name, which is where names of one folder differ."""
+        return self.name if len(self.name) <= LONGEST_NAME else f"…{self.name[1 - LONGEST_NAME :]}"
 
 
-def pruned_first(weights: pd.DataFrame) -> pd.DataFrame:
-    """The pruned rows by the epoch after which they went, lowest weights first within an epoch. May be empty."""
-    pruned = weights[weights["pruned_at_epoch"] > 0]
-    return pruned.sort_values(["pruned_at_epoch", "mean", "index"], kind="stable").head(TILES)
+@dataclass(frozen=True)
+class Choice:
+    """The rows of a sheet in their order, and a sentence on those that tie with the last one; empty if none do."""
+
+    rows: pd.DataFrame
+    ties: str
+
+
+def most_useful(weights: pd.DataFrame) -> Choice:
+    """The highest mean weights of the weight table, highest first."""
+    return _first(weights, "mean", ascending=False)
+
+
+def least_useful(weights: pd.DataFrame) -> Choice:
+    """The lowest mean weights, lowest first: of the pruned images where they fill a sheet, otherwise of all."""
+    pruned = _pruned(weights)
+    return _first(pruned if len(pruned) >= TILES else weights, "mean", ascending=True)
+
+
+def pruned_first(weights: pd.DataFrame) -> Choice:
+    """The pruned images by the epoch after which they went. No rows unless images went after different epochs."""
+    pruned = _pruned(weights)
+    if pruned["pruned_at_epoch"].nunique() < 2:
+        return Choice(pruned.head(0), "")
+    return _first(pruned, "pruned_at_epoch", ascending=True)
+
+
+def _pruned(weights: pd.DataFrame) -> pd.DataFrame:
+    return weights[weights["pruned_at_epoch"] > 0]
+
+
+def _first(pool: pd.DataFrame, name: str, *, ascending: bool) -> Choice:
+    """The first rows by that column; whatever ties comes in an order drawn at random, the same every time.
+
+    Data sets are sorted by class, so that an order by index would show the first class only.
+    """
+    drawn = pool.iloc[np.random.default_rng(SEED).permutation(len(pool))]
+    rows = drawn.sort_values(name, ascending=ascending, kind="stable").head(TILES)
+    if rows.empty:
+        return Choice(rows, "")
+    last = rows[name].iloc[-1]
+    num_equal, num_shown = int((pool[name] == last).sum()), int((rows[name] == last).sum())
+    if num_equal == num_shown:
+        return Choice(rows, "")
+    where = f"have the weight {weight(float(last))}" if name == "mean" else f"went after epoch {int(last)}"
+    return Choice(rows, f"{num_equal:,} images {where}; {num_shown} of them, drawn at random, are shown.")
 
 
 def tiles(rows: pd.DataFrame, images: npt.NDArray[np.uint8], *, show_epoch: bool = False) -> tuple[Tile, ...]:
