@@ -51,13 +51,14 @@ class Choice:
 
 def most_useful(weights: pd.DataFrame) -> Choice:
     """The highest mean weights of the weight table, highest first."""
-    return _first(weights, "mean", ascending=False)
+    return _first(weights, "mean", ascending=False, spread=spread_of(weights))
 
 
 def least_useful(weights: pd.DataFrame) -> Choice:
     """The lowest mean weights, lowest first: of the pruned images where they fill a sheet, otherwise of all."""
     pruned = _pruned(weights)
-    return _first(pruned if len(pruned) >= TILES else weights, "mean", ascending=True)
+    pool = pruned if len(pruned) >= TILES else weights
+    return _first(pool, "mean", ascending=True, spread=spread_of(weights))
 
 
 def pruned_first(weights: pd.DataFrame) -> Choice:
@@ -72,7 +73,12 @@ def _pruned(weights: pd.DataFrame) -> pd.DataFrame:
     return weights[weights["pruned_at_epoch"] > 0]
 
 
-def _first(pool: pd.DataFrame, name: str, *, ascending: bool) -> Choice:
+def spread_of(weights: pd.DataFrame) -> float:
+    """How far the mean weights lie apart, which says how many digits tell them apart."""
+    return float(np.ptp(weights["mean"])) if len(weights) else 0.0
+
+
+def _first(pool: pd.DataFrame, name: str, *, ascending: bool, spread: float = 1.0) -> Choice:
     """The first rows by that column; whatever ties comes in an order drawn at random, the same every time.
 
     Data sets are sorted by class, so that an order by index would show the first class only.
@@ -85,14 +91,17 @@ def _first(pool: pd.DataFrame, name: str, *, ascending: bool) -> Choice:
     num_equal, num_shown = int((pool[name] == last).sum()), int((rows[name] == last).sum())
     if num_equal == num_shown:
         return Choice(rows, "")
-    where = f"have the weight {weight(float(last))}" if name == "mean" else f"went after epoch {int(last)}"
+    where = f"have the weight {weight(float(last), spread)}" if name == "mean" else f"went after epoch {int(last)}"
     return Choice(rows, f"{num_equal:,} images {where}; {num_shown} of them, drawn at random, are shown.")
 
 
-def tiles(rows: pd.DataFrame, images: npt.NDArray[np.uint8], *, show_epoch: bool = False) -> tuple[Tile, ...]:
+def tiles(
+    rows: pd.DataFrame, images: npt.NDArray[np.uint8], *, show_epoch: bool = False, spread: float = 1.0
+) -> tuple[Tile, ...]:
     """A tile for each row, in order. `images` is the whole source, uint8 (n, c, h, w), indexed by the rows' `index`.
 
-    The detail below a weight is the planted kind, where there is one, or with `show_epoch` the epoch of pruning too.
+    `spread` is that of the run's weights. The detail below a weight is the planted kind, where there is one, or with
+    `show_epoch` the epoch of pruning too.
     """
     made = []
     for row in rows.to_dict("records"):
@@ -106,7 +115,7 @@ def tiles(rows: pd.DataFrame, images: npt.NDArray[np.uint8], *, show_epoch: bool
             Tile(
                 address=data_uri(image_png(images[index])),
                 number=f"#{index}",
-                weight=weight(float(row["mean"])),
+                weight=weight(float(row["mean"]), spread),
                 detail=", ".join(details),
                 name=str(row["name"]),
             )

@@ -110,6 +110,9 @@ def _interval(score: Score) -> str:
 def _time_gained(outcome: Outcome) -> Iterator[Headline]:
     if outcome.spent is None or outcome.saved is None or not (outcome.spent or outcome.saved):
         return
+    if not outcome.saved:
+        yield Headline("Time on weights", seconds(outcome.spent), "of the training steps; nothing was saved by pruning")
+        return
     gained = outcome.saved - outcome.spent
     context = break_even.in_words(outcome.spent, outcome.saved)
     yield Headline("Time gained" if gained >= 0 else "Time to break-even", seconds(abs(gained)), context)

@@ -11,8 +11,8 @@ from bdw.report.run_files import has_distributions
 from bdw.report.wording import number, percent, plural
 from bdw.weighters.beta import is_useless, share_below
 
-LAMBDAS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
-"""Tried in the place of a run's lambda, lowest first; no higher one, since weights start from a mean of 1/2."""
+LAMBDAS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4)
+"""Tried in the place of a run's lambda, lowest first; none near 1/2, the mean from which weights start."""
 ENOUGH, TOO_MUCH = 0.02, 0.8
 """Shares of the source between which what another lambda would prune is worth a trial."""
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from bdw import break_even
 from bdw.report.outcome import Outcome, Score
 from bdw.report.page import Finding
 from bdw.report.planted import JUNK, words
 from bdw.report.table_files import column
-from bdw.report.wording import count, percent, plural, ratio
+from bdw.report.wording import count, percent, plural, ratio, seconds
 
 
 def verdict(outcome: Outcome) -> list[Finding]:
@@ -53,6 +52,7 @@ def _told_apart(outcome: Outcome) -> list[str]:
         f"The weights tell {called.useful} images from {called.others} with an AUROC of {ratio(measured.auroc)} "
         "(0.5 is guessing, 1 perfect)"
     )
+    text += ", no better than guessing" if measured.auroc <= 0.5 else ""
     gone = weights[~weights["kept"].astype(bool) & (weights["planted"] >= 0)]
     if gone.empty:
         return [f"{text}."]
@@ -87,24 +87,39 @@ def _effort(outcome: Outcome) -> list[str]:
             parts.append(f"training saw {count(outcome.seen)} images, {share} of the {plain:,} of plain training")
         else:
             parts.append(f"training saw {count(outcome.seen)} images, as many as plain training")
-    if outcome.spent is not None and outcome.saved is not None:
-        balance = break_even.verdict(outcome.spent, outcome.saved)
-        parts += [balance.replace("weighting ", "weighting took ", 1).replace(": ", ", ", 1)] if balance else []
+    parts += _balance(outcome)
     text = "; ".join(parts)
     return [f"{text[0].upper()}{text[1:]}."] if text else []
 
 
+def _balance(outcome: Outcome) -> list[str]:
+    spent, saved = outcome.spent, outcome.saved
+    if spent is None or saved is None or not (spent or saved):
+        return []
+    if not saved:
+        return [f"weighting took {seconds(spent)}, and nothing was saved"]
+    gained = f"{seconds(abs(saved - spent))} {'gained' if saved >= spent else 'short of breaking even'}"
+    return [f"weighting took {seconds(spent)}, pruning saved {seconds(saved)}: {gained}"]
+
+
 def _sure(outcome: Outcome) -> list[str]:
+    """On how many images scores rest, and whether the best epoch stands out from the others."""
     validation, test = outcome.validation, outcome.test
     parts = []
     if test is not None and test.interval is not None:
         parts.append(f"The test score rests on {plural(test.num_images or 0, 'image')} and one seed.")
     if validation is not None and validation.interval is not None:
+        chose = f"{plural(validation.num_images or 0, 'validation image')} chose the epoch"
         scores = column(outcome.run.metrics, "validation_score").dropna()
         others, alike = len(scores) - 1, sum(score in validation.interval for score in scores) - 1
-        rivals = (
-            f": {alike} of the {plural(others, 'other epoch')} score within the best one's interval" if others else ""
-        )
-        within = f" ({validation.interval})" if others else f", 95 % interval {validation.interval}"
-        parts.append(f"{plural(validation.num_images or 0, 'validation image')} chose the epoch{rivals}{within}.")
+        if others:
+            parts.append(f"{chose}: {_of(alike, others)} within the best one's interval, {validation.interval}.")
+        else:
+            parts.append(f"{chose}; its 95 % interval is {validation.interval}.")
     return parts or ["One run with one seed: how much another seed would differ is not known."]
+
+
+def _of(alike: int, others: int) -> str:
+    if others == 1:
+        return f"the other epoch {'scores' if alike else 'does not score'}"
+    return f"{'none' if not alike else 'all' if alike == others else alike} of the {others} other epochs score"

@@ -33,7 +33,7 @@ def figure_sections(run: RunFiles) -> list[Section]:
         return []
     target = str(run.config.get("target", ""))
     blocks: list[Block] = [_histogram(run.weights, target)]
-    if has_distributions(run.weights):
+    if has_distributions(run.weights) and weights_figures.can_show_density(run.weights["a"], run.weights["b"]):
         blocks.append(_density(run.weights, target, _rule(run.config)))
     planted = planted_blocks(run.weights, target)
     sections = [Section("What the weights learnt", blocks)]
@@ -58,7 +58,12 @@ def planted_blocks(weights: pd.DataFrame, target: str) -> list[Block]:
             )
         )
     rows = tuple(
-        (title, f"{len(rows):,}", weight(float(rows["mean"].mean())), percent(float(rows["kept"].mean())))
+        (
+            title,
+            f"{len(rows):,}",
+            weight(float(rows["mean"].mean()), contact_sheet.spread_of(weights)),
+            percent(float(rows["kept"].mean())),
+        )
         for title, rows in found.items()
     )
     headings = ("kind", "images", "average weight", "kept")
@@ -125,8 +130,10 @@ def _sheets(run: RunFiles) -> list[Block]:
 
 def _sheet(run: RunFiles, title: str, caption: str, choice: contact_sheet.Choice, *, show_epoch: bool = False) -> Sheet:
     assert run.images is not None
+    assert run.weights is not None
     sentences = [caption, choice.ties, _sorts(run, choice.rows)]
-    tiles = contact_sheet.tiles(choice.rows, run.images, show_epoch=show_epoch)
+    spread = contact_sheet.spread_of(run.weights)
+    tiles = contact_sheet.tiles(choice.rows, run.images, show_epoch=show_epoch, spread=spread)
     return Sheet(title, " ".join(filter(None, sentences)), tiles)
 
 
@@ -136,4 +143,6 @@ def _sorts(run: RunFiles, rows: pd.DataFrame) -> str:
         return ""
     called = words(rows if run.weights is None else run.weights, str(run.config.get("target", "")))
     useful = int((rows["planted"] == USEFUL).sum())
+    if useful in (0, len(rows)):
+        return f"All {len(rows)} are {called.useful if useful else called.other}."
     return f"Of these {len(rows)}, {useful} are {called.useful} and {len(rows) - useful} {called.other}."

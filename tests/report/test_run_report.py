@@ -56,7 +56,7 @@ def test_the_page_stands_alone(planted_page: str) -> None:
 
 
 def test_names_of_images_are_escaped(planted_page: str) -> None:
-    assert f'title="{html.escape("<script>alert(1)</script>.png")}"' in planted_page
+    assert f'title="{html.escape("<script>alert(1)</script>.png")} (#0)"' in planted_page
     assert html.escape("broken<b>.png") in planted_page
 
 
@@ -193,8 +193,30 @@ def test_what_pruning_has_gained_is_said_where_it_is_known(tmp_path: Path, make_
     )
     page = _write(run)
     assert _headlines(page)["Time gained"] == "2.5 s"
-    assert "weighting took 7.0 s, pruning saved 9.5 s, 2.5 s gained" in _plain(page)
+    assert "weighting took 7.0 s, pruning saved 9.5 s: 2.5 s gained" in _plain(page)
     assert page.count("<img") == without.count("<img") + 1
+
+
+@pytest.mark.parametrize(
+    ("spent", "saved", "label", "value"),
+    [(7.0, 3.0, "Time to break-even", "4.0 s"), (7.0, 0.0, "Time on weights", "7.0 s"), (0.0, 0.0, None, "")],
+)
+def test_what_pruning_has_not_gained_is_no_negative_gain(
+    tmp_path: Path, make_run: MakeRun, spent: float, saved: float, label: str | None, value: str
+) -> None:
+    run = make_run(tmp_path / "run")
+    metrics = pd.read_csv(run / "metrics.csv")
+    metrics.assign(weighting_seconds=spent, saved_seconds=saved).to_csv(run / "metrics.csv", index=False)
+    found = {name: shown for name, shown in _headlines(_write(run)).items() if name.startswith("Time ")}
+    assert found == ({} if label is None else {label: value})
+
+
+def test_commands_are_words_that_a_line_does_not_break(planted_page: str, planted_run: Path) -> None:
+    (commands, *_) = re.findall(r'<ol class="steps">(.*?)</ol>', planted_page, re.DOTALL)
+    texts = [html.unescape(re.sub("<.*?>", "", text)) for text in re.findall(r"<pre.*?>(.*?)</pre>", commands)]
+    settings = "--flip --weighter uniform --epochs 4 --batch-size 16 --seed 3"
+    assert f"python -m bdw fit {settings} --run-dir {planted_run}-plain" in texts
+    assert "<span>--run-dir</span> <span>" in commands
 
 
 def test_a_run_with_a_time_budget_says_what_it_did_and_that_it_cannot_be_repeated(

@@ -31,10 +31,10 @@ def test_the_numbers_are_those_of_the_files(changed_run: ChangedRun) -> None:
         f"1 perfect); {100 * junk:.1f} % of the pruned are planted junk images.",
         # The made-up number of images is more than four epochs of 60.
         "Bought": "The encoder of epoch 3 has a test accuracy of 81.2 % (95 % interval 74.5 to 86.5 %). Training saw "
-        "12,345 images, as many as plain training; weighting took 7.0 s, pruning saved 9.5 s, 2.5 s gained.",
+        "12,345 images, as many as plain training; weighting took 7.0 s, pruning saved 9.5 s: 2.5 s gained.",
         # 33 of 40 right; 32 of 40 (epoch 4) lies within, 20 of 40 (epoch 1) does not.
         "How sure": "The test score rests on 160 images and one seed. 40 validation images chose the epoch: 1 of the 2 "
-        "other epochs score within the best one's interval (68.1 to 91.3 %).",
+        "other epochs score within the best one's interval, 68.1 to 91.3 %.",
     }
 
 
@@ -45,7 +45,38 @@ def test_what_was_not_trained_on_is_a_share_of_plain_training(changed_run: Chang
 
 def test_one_epoch_has_no_rivals(changed_run: ChangedRun) -> None:
     run = changed_run(metrics={"validation_score": [np.nan, np.nan, 0.825, np.nan]})
-    assert _said(run)["How sure"].endswith("40 validation images chose the epoch, 95 % interval 68.1 to 91.3 %.")
+    assert _said(run)["How sure"].endswith("40 validation images chose the epoch; its 95 % interval is 68.1 to 91.3 %.")
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        ([0.5, np.nan, 0.825, 0.5], "none of the 2 other epochs score within"),
+        ([0.8, 0.8, 0.825, 0.8], "all of the 3 other epochs score within"),
+        ([0.8, np.nan, 0.825, np.nan], "the other epoch scores within"),
+        ([0.5, np.nan, 0.825, np.nan], "the other epoch does not score within"),
+    ],
+)
+def test_how_many_epochs_score_alike(changed_run: ChangedRun, scores: list[float], said: str) -> None:
+    assert said in _said(changed_run(metrics={"validation_score": scores}))["How sure"]
+
+
+def test_the_balance_of_seconds(changed_run: ChangedRun) -> None:
+    cheap = changed_run(metrics={"weighting_seconds": 7.0, "saved_seconds": 0.0})
+    assert "weighting took 7.0 s, and nothing was saved." in _said(cheap)["Bought"]
+    dear = changed_run(metrics={"weighting_seconds": 4000.0, "saved_seconds": 600.0})
+    assert (
+        "weighting took 1 h 7 min, pruning saved 10 min 0 s: 56 min 40 s short of breaking even."
+        in (_said(dear)["Bought"])
+    )
+    plain = changed_run(metrics={"weighting_seconds": 0.0, "saved_seconds": 0.0})
+    assert "weighting" not in _said(plain)["Bought"]
+
+
+def test_weights_that_tell_nothing_are_said_to(changed_run: ChangedRun) -> None:
+    wrong = _said(changed_run(weights={"mean": np.linspace(0.1, 0.9, 60)}))["Found"]
+    assert "AUROC of 0.000 (0.5 is guessing, 1 perfect), no better than guessing" in wrong
+    assert "no better than guessing" not in _said(changed_run())["Found"]
 
 
 @pytest.mark.parametrize(

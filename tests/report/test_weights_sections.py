@@ -8,7 +8,7 @@ import pytest
 
 from bdw.report.page import Sheet
 from bdw.report.run_files import RunFiles
-from bdw.report.weights_sections import image_sections, weights_sections
+from bdw.report.weights_sections import figure_sections, image_sections, weights_sections
 
 ChangedRun = Callable[..., RunFiles]
 
@@ -35,6 +35,22 @@ def test_a_caption_says_what_is_known_of_the_images(changed_run: ChangedRun) -> 
     )
     # 24 were pruned, which fill the sheet.
     assert sheets["Least useful"].caption.startswith("The lowest mean weights of the pruned first. ")
+
+
+def test_images_of_one_sort_are_said_to_be_all_alike(changed_run: ChangedRun) -> None:
+    run = changed_run(weights={"mean": np.linspace(0.9, 0.1, 60), "pruned_at_epoch": 0})
+    sheets = _sheets(run)
+    assert sheets["Most useful"].caption.endswith("All 24 are useful.")
+    assert sheets["Least useful"].caption.endswith("All 24 are junk.")
+
+
+def test_weights_that_lie_close_have_digits_that_tell_them_apart(changed_run: ChangedRun) -> None:
+    run = changed_run(weights={"mean": np.linspace(0.5, 0.50001, 60), "a": 1.0, "b": np.linspace(1, 1.0001, 60)})
+    tiles = _sheets(run)["Most useful"].tiles
+    assert len({tile.weight for tile in tiles}) == len(tiles)
+    # Their density would be a dot.
+    assert [block.kind for block in figure_sections(run)[0].blocks] == ["picture"]
+    assert [block.kind for block in figure_sections(changed_run())[0].blocks] == ["picture", "picture"]
 
 
 def test_where_few_were_pruned_the_least_useful_are_those_of_all(changed_run: ChangedRun) -> None:
