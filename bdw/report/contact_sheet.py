@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ LARGEST_SIDE = 192
 """Pixels; larger images are shrunk to it, twice the size at which the page shows them."""
 SEED = 0
 """Of the draw among images that tie."""
-LONGEST_NAME = 24
+LONGEST_NAME = 26
 """Characters of an image's name that a tile has room for."""
 
 
@@ -37,8 +38,11 @@ class Tile:
 
     @property
     def short_name(self) -> str:
-        """The end of the name, which is where names of one folder differ."""
-        return self.name if len(self.name) <= LONGEST_NAME else f"…{self.name[1 - LONGEST_NAME :]}"
+        """The name, if it is long without its ending and its middle: folders stand in front, numbers at the back."""
+        if len(self.name) <= LONGEST_NAME:
+            return self.name
+        stem = str(PurePosixPath(self.name).with_suffix(""))
+        return stem if len(stem) <= LONGEST_NAME else f"{stem[:10]}…{stem[11 - LONGEST_NAME :]}"
 
 
 @dataclass(frozen=True)

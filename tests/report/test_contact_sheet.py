@@ -67,11 +67,19 @@ def test_what_went_first_is_shown_where_images_went_at_different_times() -> None
     assert (len(at_once.rows), at_once.ties) == (0, "")
 
 
-def test_long_names_are_cut_at_the_front() -> None:
-    tile = contact_sheet.Tile("", "", "", "", "photos/holiday/beach/IMG_0042.jpg")
-    assert tile.short_name == "…iday/beach/IMG_0042.jpg"
-    assert len(tile.short_name) == contact_sheet.LONGEST_NAME
-    assert contact_sheet.Tile("", "", "", "", "IMG_0042.jpg").short_name == "IMG_0042.jpg"
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("beach/IMG_0042.jpg", "beach/IMG_0042.jpg"),
+        ("beach/IMG_holiday_042.jpeg", "beach/IMG_holiday_042.jpeg"),
+        ("beach/IMG_holiday_0042.jpeg", "beach/IMG_holiday_0042"),
+        ("beach/IMG_holiday_00042_original.jpg", "beach/IMG_…_00042_original"),
+    ],
+)
+def test_long_names_keep_their_folder_and_their_end(name: str, shown: str) -> None:
+    short = contact_sheet.Tile("", "", "", "", name).short_name
+    assert short == shown
+    assert len(short) <= contact_sheet.LONGEST_NAME
 
 
 def test_a_tile_shows_the_image_of_its_index() -> None:
