@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self
 
@@ -44,6 +44,7 @@ class ConsoleProgress:
         self._last_step = (0, 0)
         self._epoch_began, self._epoch_began_at = math.nan, 0
         self._num_epochs = 0
+        self._best: EpochReport | None = None
 
     def __enter__(self) -> Self:
         """Start the live line, on a terminal."""
@@ -57,6 +58,11 @@ class ConsoleProgress:
         """Remove the live line; what went wrong, if anything did, goes on its way."""
         if self._live is not None:
             self._live.stop()
+
+    def recall(self, history: Iterable[EpochReport]) -> None:
+        """Know the epochs that a resumed run has behind it, of which one may stay the best."""
+        for report in history:
+            self._best = report if report.is_best else self._best
 
     def on_step(self, report: StepReport) -> None:
         """Show where the run is; see the class for when a line is printed."""
@@ -79,7 +85,8 @@ class ConsoleProgress:
 
     def on_epoch(self, report: EpochReport) -> None:
         """Print the epoch's line."""
-        self.say(epoch_line(report, self._num_epochs, self._measure))
+        self.recall([report])
+        self.say(epoch_line(report, self._num_epochs, self._measure, self._best))
 
     def on_measure(self, what: str, done: int, total: int | None) -> None:
         """Show how far a measure is, as for steps."""
@@ -113,14 +120,23 @@ class ConsoleProgress:
         return (now - self._first_step_ended) / self._steps_since * left
 
 
-def epoch_line(report: EpochReport, epochs: int, measure: Measure) -> str:
-    """One aligned line with units: epoch, loss, meta-loss, kept share, validation score, speed, seconds."""
-    score = report.validation_score
-    validation = "" if math.isnan(score) else f"  validation {measure.label} {measure.shown(score):>7}"
+def epoch_line(report: EpochReport, epochs: int, measure: Measure, best: EpochReport | None = None) -> str:
+    """One aligned line with units: epoch, loss, meta-loss, kept share, validation score, speed, seconds.
+
+    `best` is the last epoch flagged `is_best`, whose score never gets worse; None where it is not known.
+    """
     return (
-        f"epoch {_of(report.epoch, epochs)}  {_figures(report)} ({report.kept:,} images){validation}  "
+        f"epoch {_of(report.epoch, epochs)}  {_figures(report)} ({report.kept:,} images)"
+        f"{_validation(report, measure, best)}  "
         f"{report.images_per_second:>7,.0f} images/s  {report.seconds:>6.1f} s{_balance(report)}"
     )
+
+
+def _validation(report: EpochReport, measure: Measure, best: EpochReport | None) -> str:
+    if math.isnan(report.validation_score):
+        return ""
+    so_far = "" if best is None else f" (best {measure.shown(best.validation_score)}, epoch {best.epoch})"
+    return f"  validation {measure.label} {measure.shown(report.validation_score):>7}{so_far}"
 
 
 def clock_time(seconds: float) -> str:

@@ -528,6 +528,9 @@ class Trainer:
             "path": str(source.path),
             "skipped": source.header["skipped"],
             "target_classes": list(self.problem.target.classes),
+            "target_images": {
+                split: len(getattr(self.problem.target, split)) for split in ("train", "validation", "test")
+            },
         }
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import os
 import re
 import signal
@@ -20,6 +21,8 @@ from bdw import cli, presets
 from bdw.cli import Doctor, Evaluate, Fit, Pack, Replay, Report
 from bdw.config import RunConfig
 from bdw.errors import InputError
+from bdw.evaluation import linear_probe
+from bdw.export import read_encoder
 from bdw.measurements import EpochReport, StepReport
 from bdw.progress import ConsoleProgress
 from bdw.trainer import Trainer
@@ -167,15 +170,29 @@ def test_fit_says_what_it_does_and_where_things_lie(tmp_path: Path, capsys: pyte
     assert heads == [
         *("source", "target", "model", "device", "batch", "weights", "run"),
         "epoch",
-        *("done", "time", "encoder", "weights", "metrics", "report"),
+        *("found", "bought", "sure", "encoder", "weights", "metrics", "report"),
     ]
     assert re.search(r"[\d,]+ parameters, float32", lines[2])
-    assert re.fullmatch(
-        r"time    weighting [\d.]+ s, pruning saved [\d.]+ s: [\d.]+ s short of breaking even", lines[9]
-    )
+    assert re.search(r"test accuracy of [\d.]+ % \(95 % interval [\d.]+ to [\d.]+ %\)", lines[9])
+    assert re.search(r"weighting took [\d.]+ s, and nothing was saved\.$", lines[9])
+    page = (tmp_path / "run" / "report.html").read_text().replace("\N{NO-BREAK SPACE}", " ")
+    assert all(line[8:] in html.unescape(page) for line in lines[8:11])
     for line in lines[-4:]:
         assert Path(line.split()[1]).is_file()
     assert output.err == ""
+
+
+def test_console_report_and_encoder_mean_the_same_best_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scripted = iter([0.5, 0.7, 0.7, 0.6, 0.65])  # four epochs' validation, two of them equal, then the test split
+    monkeypatch.setattr(linear_probe, "evaluate", lambda *_: next(scripted))
+    assert fit(tmp_path / "run", "--max-source", "64", "--epochs", "4") == 0
+    output = capsys.readouterr().out
+    assert re.findall(r"\(best (.*?)\)", output) == ["50.0 %, epoch 1", *["70.0 %, epoch 2"] * 3]
+    assert "The encoder of epoch 2 has a test accuracy of 65.0 %" in output
+    assert "best, at epoch 2 of 4" in (tmp_path / "run" / "report.html").read_text()
+    assert read_encoder(tmp_path / "run" / "encoder.safetensors")[1]["epoch"] == "2"
 
 
 def test_fit_says_how_much_was_signal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -245,6 +262,8 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(
         yield next(whole(trainer))
         raise KeyboardInterrupt
 
+    scripted = iter([0.7, 0.6, 0.5])  # two epochs' validation, then the test split
+    monkeypatch.setattr(linear_probe, "evaluate", lambda *_: next(scripted))
     flags = ["--max-source", "64", "--epochs", "2"]
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "epochs", interrupted)
@@ -255,6 +274,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(
     assert fit(tmp_path / "run", *flags, "--resume") == 0
     output = capsys.readouterr()
     assert "continued after epoch 1" in output.out
+    assert "validation accuracy  60.0 % (best 70.0 %, epoch 1)" in output.out
     with (tmp_path / "run" / "metrics.csv").open() as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2"]
 

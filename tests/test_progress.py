@@ -29,7 +29,7 @@ def step(epoch: int, number: int, **changes: float) -> StepReport:
     return StepReport(epoch=epoch, epochs=2, step=number, steps=4, **figures)
 
 
-def epoch(number: int, validation_score: float = 0.831) -> EpochReport:
+def epoch(number: int, validation_score: float = 0.831, *, is_best: bool = True) -> EpochReport:
     return EpochReport(
         epoch=number,
         steps=4,
@@ -37,7 +37,7 @@ def epoch(number: int, validation_score: float = 0.831) -> EpochReport:
         meta_loss=math.nan,
         pretext_accuracy=0.5,
         validation_score=validation_score,
-        is_best=True,
+        is_best=is_best,
         kept=1512,
         kept_fraction=0.756,
         mean_weight=0.5,
@@ -129,10 +129,45 @@ def test_an_epoch_line_leaves_out_what_was_not_measured() -> None:
         progress.on_epoch(epoch(2, validation_score=math.nan))
     first, second = printed(console)
     assert first == (
-        "epoch 1/2  loss 1.0000  kept  75.6 % (1,512 images)  validation accuracy  83.1 %      800 images/s    12.3 s"
+        "epoch 1/2  loss 1.0000  kept  75.6 % (1,512 images)  validation accuracy  83.1 % (best 83.1 %, epoch 1)"
+        "      800 images/s    12.3 s"
     )
     assert "validation" not in second
     assert "meta-loss" not in second
+
+
+def best_said(console: Console) -> list[str]:
+    return [found[1] if (found := re.search(r"\((best .*?)\)", line)) else "" for line in printed(console)]
+
+
+def test_the_best_score_never_falls() -> None:
+    console = plain_console()
+    with ConsoleProgress(measure=ACCURACY, console=console) as progress:
+        progress.on_epoch(epoch(1, 0.9))
+        progress.on_epoch(epoch(2, 0.8, is_best=False))
+        progress.on_epoch(epoch(3, 0.9, is_best=False))
+        progress.on_epoch(epoch(4, 0.95))
+    first = "best 90.0 %, epoch 1"
+    assert best_said(console) == [first, first, first, "best 95.0 %, epoch 4"]
+
+
+def test_a_low_loss_is_the_best_one() -> None:
+    console = plain_console()
+    with ConsoleProgress(measure=measure("pretext_loss"), console=console) as progress:
+        progress.on_epoch(epoch(1, 2.0))
+        progress.on_epoch(epoch(2, 3.0, is_best=False))
+    assert best_said(console) == ["best 2.00, epoch 1"] * 2
+
+
+def test_a_resumed_run_recalls_its_best_epoch_or_says_nothing_of_it() -> None:
+    told, untold = plain_console(), plain_console()
+    for console, history in ((told, [epoch(1, 0.9), epoch(2, 0.8, is_best=False)]), (untold, [])):
+        with ConsoleProgress(measure=ACCURACY, console=console) as progress:
+            progress.recall(history)
+            progress.on_epoch(epoch(3, 0.85, is_best=False))
+            progress.on_epoch(epoch(4, 0.95))
+    assert best_said(told) == ["best 90.0 %, epoch 1", "best 95.0 %, epoch 4"]
+    assert best_said(untold) == ["", "best 95.0 %, epoch 4"]
 
 
 def test_on_a_terminal_one_line_follows_the_steps_and_is_gone_at_the_end() -> None:

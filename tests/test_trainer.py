@@ -450,6 +450,9 @@ def test_a_finished_run_leaves_everything_behind(config: RunConfig, problem: Pro
     saved = json.loads((run / "config.json").read_text())
     assert RunConfig.from_flat(saved["config"]) == config
     assert saved["source"]["content_key"] == problem.source.content_key
+    target = problem.target
+    counted = {"train": len(target.train), "validation": len(target.validation), "test": len(target.test)}
+    assert saved["source"]["target_images"] == counted
     assert torch.__version__.startswith(saved["versions"]["torch"])
     lines = (run / "metrics.csv").read_text().splitlines()
     assert lines[0].split(",") == list(history[0].row())

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import torch
 import torch.distributed as dist
 
-from bdw import break_even, checkpoint, collectives, evaluation
+from bdw import checkpoint, collectives, evaluation
 from bdw.config import RunConfig, WorkersConfig
 from bdw.data import packing_bar
 from bdw.diagnosis import Diagnosis, summary
@@ -21,6 +19,9 @@ from bdw.headline import headline
 from bdw.interruptions import NoticeBoard, terminations
 from bdw.progress import ConsoleProgress
 from bdw.report import write_run_report
+from bdw.report.outcome import Outcome
+from bdw.report.run_files import read_run
+from bdw.report.verdict import verdict
 from bdw.run_copy import RunCopy
 from bdw.run_directory import RunDirectory
 from bdw.trainer import Trainer
@@ -64,6 +65,7 @@ def _train(config: RunConfig, notice_board: NoticeBoard) -> None:
         trainer = Trainer(config, listener=progress, packing=bar, notice_board=notice_board)
     if first:
         print(headline(trainer), flush=True)
+    progress.recall(trainer.history)
     with progress if first else contextlib.nullcontext():
         for _ in trainer.epochs():
             pass
@@ -97,24 +99,11 @@ def _how_to_go_on(run: RunDirectory) -> str:
 
 
 def _closing_lines(run: RunDirectory, has_report: bool) -> str:
-    results = pq.read_table(run.results).to_pylist()
-    kept = results[0]["kept_fraction"] if results else float("nan")
-    figures = [f"{row['metric'].replace('_', ' ').replace('auroc', 'AUROC')} {row['value']:.4f}" for row in results]
-    lines = [
-        f"done    {', '.join(figures)}; kept {100 * kept:.1f} % of the source",
-        *_balance(run),
-        f"encoder {run.encoder}",
-        f"weights {run.instance_weights}",
-        f"metrics {run.metrics}",
-    ]
+    """The report's verdict, signal and noise where they were asked for, and where everything lies."""
+    findings = verdict(Outcome.of(read_run(run.path)))
+    # The last word of a label: "How sure" needs too much room here.
+    lines = [f"{finding.label.split()[-1].lower():<7} {finding.text}" for finding in findings]
     if run.signal.is_file():
-        lines.insert(1, f"signal  {summary(Diagnosis.from_json(run.signal.read_text(encoding='utf-8')))}")
+        lines.append(f"signal  {summary(Diagnosis.from_json(run.signal.read_text(encoding='utf-8')))}")
+    lines += [f"encoder {run.encoder}", f"weights {run.instance_weights}", f"metrics {run.metrics}"]
     return "\n".join([*lines, f"report  {run.path / 'report.html'}"] if has_report else lines)
-
-
-def _balance(run: RunDirectory) -> list[str]:
-    """What weighting cost and pruning saved, in a line; none where neither happened."""
-    with run.metrics.open(encoding="utf-8", newline="") as file:
-        *_, last = csv.DictReader(file)
-    words = break_even.verdict(*(float(last.get(name, 0)) for name in ("weighting_seconds", "saved_seconds")))
-    return [f"time    {words}"] if words else []

@@ -13,10 +13,16 @@ NOT_REPEATED = frozenset({"resume"})
 
 
 def fit_command(config: Mapping[str, Any]) -> str:
-    """The shell command for a flat config (as in `config.json`); what the command line fills in itself is left out."""
-    defaults = presets.build(presets.default_for(config.get("source"))).flat()
+    """The shell command for a flat config (as in `config.json`): the preset that leaves least to say, and the rest.
+
+    What the command line fills in by itself for that source is left out, its preset included.
+    """
     own = {name: value for name, value in config.items() if name not in NOT_REPEATED}
-    return shlex.join(["python", "-m", "bdw", "fit", *changed_options(own, defaults)])
+    usual = presets.default_for(config.get("source"))
+    options = {name: changed_options(own, presets.build(name).flat()) for name in (usual, *presets.available())}
+    named = {name: words if name == usual else ["--preset", name, *words] for name, words in options.items()}
+    # The first of equals is the usual one.
+    return shlex.join(["python", "-m", "bdw", "fit", *min(named.values(), key=len)])
 
 
 def changed_options(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,10 @@ from bdw.report.wording import weight
 TILES = 24
 LARGEST_SIDE = 192
 """Pixels; larger images are shrunk to it, twice the size at which the page shows them."""
+SEED = 0
+"""Of the draw among images that tie."""
+LONGEST_NAME = 26
+"""Characters of an image's name that a tile has room for."""
 
 
 @dataclass(frozen=True)
@@ -31,27 +36,76 @@ class Tile:
     detail: str
     name: str
 
-
-def most_useful(weights: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the weight table with the highest mean weights, highest first; ties in order of index."""
-    return weights.sort_values(["mean", "index"], ascending=[False, True], kind="stable").head(TILES)
-
-
-def least_useful(weights: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the weight table with the lowest mean weights, lowest first; ties in order of index."""
-    return weights.sort_values(["mean", "index"], kind="stable").head(TILES)
+    @property
+    def short_name(self) -> str:
+        """The name, if it is long without its ending and its middle: folders stand in front, numbers at the back."""
+        if len(self.name) <= LONGEST_NAME:
+            return self.name
+        stem = str(PurePosixPath(self.name).with_suffix(""))
+        return stem if len(stem) <= LONGEST_NAME else f"{stem[:10]}…{stem[11 - LONGEST_NAME :]}"
 
 
-def pruned_first(weights: pd.DataFrame) -> pd.DataFrame:
-    """The pruned rows by the epoch after which they went, lowest weights first within an epoch. May be empty."""
-    pruned = weights[weights["pruned_at_epoch"] > 0]
-    return pruned.sort_values(["pruned_at_epoch", "mean", "index"], kind="stable").head(TILES)
+@dataclass(frozen=True)
+class Choice:
+    """The rows of a sheet in their order, and a sentence on those that tie with the last one; empty if none do."""
+
+    rows: pd.DataFrame
+    ties: str
 
 
-def tiles(rows: pd.DataFrame, images: npt.NDArray[np.uint8], *, show_epoch: bool = False) -> tuple[Tile, ...]:
+def most_useful(weights: pd.DataFrame) -> Choice:
+    """The highest mean weights of the weight table, highest first."""
+    return _first(weights, "mean", ascending=False, spread=spread_of(weights))
+
+
+def least_useful(weights: pd.DataFrame) -> Choice:
+    """The lowest mean weights, lowest first: of the pruned images where they fill a sheet, otherwise of all."""
+    pruned = _pruned(weights)
+    pool = pruned if len(pruned) >= TILES else weights
+    return _first(pool, "mean", ascending=True, spread=spread_of(weights))
+
+
+def pruned_first(weights: pd.DataFrame) -> Choice:
+    """The pruned images by the epoch after which they went. No rows unless images went after different epochs."""
+    pruned = _pruned(weights)
+    if pruned["pruned_at_epoch"].nunique() < 2:
+        return Choice(pruned.head(0), "")
+    return _first(pruned, "pruned_at_epoch", ascending=True)
+
+
+def _pruned(weights: pd.DataFrame) -> pd.DataFrame:
+    return weights[weights["pruned_at_epoch"] > 0]
+
+
+def spread_of(weights: pd.DataFrame) -> float:
+    """How far the mean weights lie apart, which says how many digits tell them apart."""
+    return float(np.ptp(weights["mean"])) if len(weights) else 0.0
+
+
+def _first(pool: pd.DataFrame, name: str, *, ascending: bool, spread: float = 1.0) -> Choice:
+    """The first rows by that column; whatever ties comes in an order drawn at random, the same every time.
+
+    Data sets are sorted by class, so that an order by index would show the first class only.
+    """
+    drawn = pool.iloc[np.random.default_rng(SEED).permutation(len(pool))]
+    rows = drawn.sort_values(name, ascending=ascending, kind="stable").head(TILES)
+    if rows.empty:
+        return Choice(rows, "")
+    last = rows[name].iloc[-1]
+    num_equal, num_shown = int((pool[name] == last).sum()), int((rows[name] == last).sum())
+    if num_equal == num_shown:
+        return Choice(rows, "")
+    where = f"have the weight {weight(float(last), spread)}" if name == "mean" else f"went after epoch {int(last)}"
+    return Choice(rows, f"{num_equal:,} images {where}; {num_shown} of them, drawn at random, are shown.")
+
+
+def tiles(
+    rows: pd.DataFrame, images: npt.NDArray[np.uint8], *, show_epoch: bool = False, spread: float = 1.0
+) -> tuple[Tile, ...]:
     """A tile for each row, in order. `images` is the whole source, uint8 (n, c, h, w), indexed by the rows' `index`.
 
-    The detail below a weight is the planted kind, where there is one, or with `show_epoch` the epoch of pruning too.
+    `spread` is that of the run's weights. The detail below a weight is the planted kind, where there is one, or with
+    `show_epoch` the epoch of pruning too.
     """
     made = []
     for row in rows.to_dict("records"):
@@ -65,7 +119,7 @@ def tiles(rows: pd.DataFrame, images: npt.NDArray[np.uint8], *, show_epoch: bool
             Tile(
                 address=data_uri(image_png(images[index])),
                 number=f"#{index}",
-                weight=weight(float(row["mean"])),
+                weight=weight(float(row["mean"]), spread),
                 detail=", ".join(details),
                 name=str(row["name"]),
             )

@@ -32,12 +32,14 @@ def validation_curve(
     if best_epoch in by_epoch:
         best = by_epoch[best_epoch]
         axes.plot([best_epoch], [best], "o", markersize=11, markerfacecolor="none", color=VERMILION, markeredgewidth=2)
+        # Beside the ring at the first epoch, where there is an axis to its left.
+        at_start = best_epoch == min(epochs)
         axes.annotate(
             "best",
             (best_epoch, best),
-            xytext=(0, -17 if measure.higher_is_better else 11),
+            xytext=(9, -4) if at_start else (0, -17 if measure.higher_is_better else 11),
             textcoords="offset points",
-            ha="center",
+            ha="left" if at_start else "center",
             color=VERMILION,
             fontsize=10,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,14 @@ from bdw.atomic import write_text
 from bdw.errors import InputError
 from bdw.report.contact_sheet import Tile
 from bdw.report.figure import DENSITY, data_uri, to_png
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A sentence or two of a verdict, under one word."""
+
+    label: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -78,7 +87,26 @@ class Code:
     kind: str = "code"
 
 
-Block = Picture | Table | Sheet | Text | Code
+@dataclass(frozen=True)
+class Notice:
+    """A warning: what it is about in a few words, then what it means."""
+
+    title: str
+    text: str
+    kind: str = "notice"
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something to do: what, why, and the command to copy. Neighbouring steps share a line where there is room."""
+
+    title: str
+    text: str
+    command: str
+    kind: str = "step"
+
+
+Block = Picture | Table | Sheet | Text | Code | Notice | Step
 
 
 @dataclass(frozen=True)
@@ -98,6 +126,8 @@ class Page:
     summary: str
     headlines: Sequence[Headline]
     sections: Sequence[Section]
+    verdict: Sequence[Finding] = ()
+    """Stands above everything else; empty where a page has none."""
 
 
 def picture(figure: Figure, alternative: str, caption: str = "") -> Picture:
@@ -131,6 +161,11 @@ def _groups_of_kind(blocks: Sequence[Block]) -> list[tuple[str, list[Block]]]:
     return [(kind, list(group)) for kind, group in itertools.groupby(blocks, key=lambda block: block.kind)]
 
 
+def _unbroken(text: str) -> str:
+    """The text with its numbers tied to their units, so that no line begins with a percent sign."""
+    return re.sub(r"(?<=\d) (?=(?:%|s|min|h)(?!\w))", "\N{NO-BREAK SPACE}", text)
+
+
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("bdw.report", package_path=""),
@@ -140,4 +175,5 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters["groups_of_kind"] = _groups_of_kind
+    environment.filters["unbroken"] = _unbroken
     return environment

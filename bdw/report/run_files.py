@@ -47,6 +47,14 @@ class RunFiles:
         """What the run's validation scores are."""
         return evaluation.measure(str(self.config.get("measure", "accuracy")))
 
+    @property
+    def target_images(self) -> dict[str, int]:
+        """Images of the target by split (train, validation, test); empty in runs that did not write it down."""
+        found = (self.description.get("source") or {}).get("target_images")
+        if not isinstance(found, dict):
+            return {}
+        return {str(split): number for split, number in found.items() if isinstance(number, int) and number > 0}
+
 
 def read_run(run_dir: Path) -> RunFiles:
     """Reads a run directory. Raises `InputError` unless config.json and metrics.csv with an epoch in it are there."""

@@ -1,26 +1,26 @@
-"""The page of one run: how well it did, how it got there, what it thinks of the images, how to repeat it."""
+"""The page of one run: a verdict, warnings and advice, the images, how it went, how to repeat it."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from bdw import break_even
-from bdw.report import curves
+from bdw.report.cautions import cautions
 from bdw.report.command_line import fit_command
-from bdw.report.figure import GREEN
-from bdw.report.pace_table import pace_table
-from bdw.report.page import Block, Code, Headline, Page, Section, Table, Text, picture, write_page
-from bdw.report.planted import separation, words
+from bdw.report.next_steps import next_steps
+from bdw.report.outcome import Outcome, Score
+from bdw.report.page import Block, Code, Headline, Page, Section, Table, Text, write_page
+from bdw.report.planted import words
 from bdw.report.run_files import RunFiles, read_run
 from bdw.report.signal_section import signal_sections
 from bdw.report.table_files import column
-from bdw.report.weights_sections import weights_sections
+from bdw.report.training_section import training_sections
+from bdw.report.verdict import verdict
+from bdw.report.weights_sections import figure_sections, image_sections
 from bdw.report.wording import UNKNOWN, count, number, percent, plural, ratio, seconds
 
 MAX_SKIPPED_SHOWN = 100
@@ -34,17 +34,22 @@ def write_run_report(run_dir: Path) -> Path:
     """
     run_dir = Path(run_dir)
     run = read_run(run_dir)
-    sections = [Section("Training, epoch by epoch", _curves(run))]
-    sections += weights_sections(run)
+    outcome = Outcome.of(run)
+    warnings = cautions(outcome)
+    sections = [Section("Read with care", warnings)] if warnings else []
+    sections.append(Section("What to do next", next_steps(outcome)))
+    # Whoever opens the page wants to see images first, then what the weights look like.
+    sections += image_sections(run) + figure_sections(run)
+    sections += training_sections(outcome)
     sections += signal_sections(run)
-    if run.results is not None:
-        sections.append(Section("Results", [_results_table(run.results)]))
+    sections += _results_sections(outcome)
     if run.skipped:
         sections.append(Section("Skipped files", _skipped_blocks(run.skipped)))
     sections.append(Section("How to repeat this run", _repeat_blocks(run)))
     sections.append(Section("All settings", [settings_table(run.config)], folded=True))
     title = f"Run {run_dir.resolve().name}"
-    return write_page(Page(title, _summary(run), _headlines(run), sections), run_dir / "report.html")
+    page = Page(title, _summary(run), _headlines(outcome), sections, verdict(outcome))
+    return write_page(page, run_dir / "report.html")
 
 
 def settings_table(config: Mapping[str, Any]) -> Table:
@@ -60,17 +65,9 @@ def repeat_blocks(command: str, description: Mapping[str, Any]) -> list[Block]:
     facts += [(str(name), _setting(version)) for name, version in (description.get("versions") or {}).items()]
     return [
         Code(command),
-        Text("Settings that the command does not name have their defaults. It was run with:"),
+        Text("Settings that the command does not name have their defaults, or those of its preset. It was run with:"),
         Table(("what", "version"), tuple(facts)),
     ]
-
-
-def best_epoch(run: RunFiles) -> int | None:
-    """The epoch with the best validation score, the first of equals; None if it was never measured."""
-    scores = column(run.metrics, "validation_score")
-    if scores.isna().all():
-        return None
-    return int(run.metrics["epoch"].iloc[int(scores.argmax() if run.measure.higher_is_better else scores.argmin())])
 
 
 def _summary(run: RunFiles) -> str:
@@ -83,112 +80,55 @@ def _summary(run: RunFiles) -> str:
     )
 
 
-def _headlines(run: RunFiles) -> list[Headline]:
-    metrics = run.metrics
-    found: list[Headline] = []
-    measure, test = run.measure, _test_score(run)
+def _headlines(outcome: Outcome) -> list[Headline]:
+    run, found = outcome.run, []
+    measure, test, best = run.measure, outcome.test, outcome.validation
     if test is not None:
-        context = "of the best encoder on the target's test images"
-        found.append(Headline(f"Test {measure.label}", measure.shown(test), context))
-    best = best_epoch(run)
+        found.append(Headline(f"Test {measure.label}", test.text, _interval(test) or "on the target's test images"))
     if best is not None:
-        score = float(column(metrics, "validation_score")[metrics["epoch"] == best].iloc[0])
-        context = f"best, at epoch {best} of {len(metrics)}"
-        found.append(Headline(f"Validation {measure.label}", measure.shown(score), context))
-    if run.weights is not None:
-        kept, total = int(run.weights["kept"].sum()), len(run.weights)
-        found.append(Headline("Images kept", percent(kept / total), f"{kept:,} of {plural(total, 'image')} at the end"))
-    found.append(Headline("Time", seconds(float(column(metrics, "wall_seconds").iloc[-1])), "training and evaluation"))
-    spent, saved = _balance(run)
-    verdict = break_even.verdict(spent[-1], saved[-1]) if spent else ""
-    if verdict:
-        found.append(Headline("Time gained", seconds(saved[-1] - spent[-1]), verdict))
-    seen = float(column(metrics, "instances_seen").iloc[-1])
-    found.append(Headline("Instances seen", count(seen), "source images that passed a training step"))
-    if run.weights is not None and "planted" in run.weights.columns:
-        measured = separation(run.weights["mean"], run.weights["planted"])
-        if measured is not None:
-            called = words(run.weights, str(run.config.get("target", "")))
-            context = f"{measured.num_useful:,} {called.useful} against {measured.num_junk:,} {called.others}"
-            found.append(Headline("AUROC of usefulness", ratio(measured.auroc), context))
-    return found
+        context = f"best, at epoch {outcome.best} of {outcome.num_epochs}"
+        context = "; ".join(filter(None, (context, _interval(best))))
+        found.append(Headline(f"Validation {measure.label}", best.text, context))
+    if run.weights is not None and outcome.kept is not None:
+        total = len(run.weights)
+        context = f"{outcome.kept:,} of {plural(total, 'image')} at the end"
+        found.append(Headline("Images kept", percent(outcome.kept / total), context))
+    if run.weights is not None and outcome.separation is not None:
+        called, measured = words(run.weights, str(run.config.get("target", ""))), outcome.separation
+        context = f"{measured.num_useful:,} {called.useful} against {measured.num_junk:,} {called.others}"
+        found.append(Headline("AUROC of usefulness", ratio(measured.auroc), context))
+    found.append(Headline("Instances seen", count(outcome.seen), "source images that passed a training step"))
+    taken = float(column(run.metrics, "wall_seconds").iloc[-1])
+    found.append(Headline("Time", seconds(taken), "training and evaluation"))
+    return [*found, *_time_gained(outcome)]
 
 
-def _test_score(run: RunFiles) -> float | None:
+def _interval(score: Score) -> str:
+    return "" if score.interval is None else f"95 % interval {score.interval}"
+
+
+def _time_gained(outcome: Outcome) -> Iterator[Headline]:
+    if outcome.spent is None or outcome.saved is None or not (outcome.spent or outcome.saved):
+        return
+    if not outcome.saved:
+        yield Headline("Time on weights", seconds(outcome.spent), "of the training steps; nothing was saved by pruning")
+        return
+    gained = outcome.saved - outcome.spent
+    context = break_even.in_words(outcome.spent, outcome.saved)
+    yield Headline("Time gained" if gained >= 0 else "Time to break-even", seconds(abs(gained)), context)
+
+
+def _results_sections(outcome: Outcome) -> list[Section]:
+    """Measures of the best encoder that the headlines do not show; none where there are no others."""
+    run = outcome.run
     if run.results is None:
-        return None
-    rows = run.results[run.results["metric"] == run.measure.name]
-    return None if rows.empty else float(rows["value"].iloc[0])
-
-
-def _curves(run: RunFiles) -> list[Block]:
-    metrics, measure = run.metrics, run.measure
-    epochs = column(metrics, "epoch").tolist()
-    scores, meta_loss = column(metrics, "validation_score"), column(metrics, "meta_loss")
-    kept = column(metrics, "kept_fraction")
-    drawn: list[Block] = [
-        picture(
-            curves.curve(epochs, column(metrics, "loss").tolist(), "loss"),
-            "Training loss by epoch",
-            "Loss of the pretext task on the source, unweighted: it should fall as the encoder learns.",
-        )
-    ]
-    if meta_loss.notna().any():
-        drawn.append(
-            picture(
-                curves.curve(epochs, meta_loss.tolist(), "meta-loss", colour=GREEN),
-                "Meta-loss by epoch",
-                "Loss on batches of the target, after each step: what the weights are learnt to lower.",
-            )
-        )
-    if scores.notna().any():
-        drawn.append(
-            picture(
-                curves.validation_curve(epochs, scores.tolist(), measure, best_epoch(run)),
-                f"Validation {measure.label} by epoch",
-                f"{measure.explanation}, on target images held out for choosing.",
-            )
-        )
-    if (kept < 1).any():
-        drawn.append(
-            picture(
-                curves.kept_curve(epochs, kept.tolist()),
-                "Share of the source kept by epoch",
-                "Share of the source that is still trained on after each epoch.",
-            )
-        )
-    spent, saved = _balance(run)
-    if any(saved):
-        drawn.append(
-            picture(
-                curves.balance_curve(epochs, spent, saved),
-                "Seconds spent on weighting and saved by pruning, by epoch",
-                "Seconds of training steps since the start: what learning the weights took, and what plain training on "
-                "the pruned images would have taken. Weighting has paid where the second line is above the first.",
-            )
-        )
-    table = pace_table(metrics)
-    if table is not None:
-        drawn += [Text("How often weights were learnt changed from epoch to epoch:"), table]
-    return drawn
-
-
-def _balance(run: RunFiles) -> tuple[list[float], list[float]]:
-    """Seconds spent on weighting and saved by pruning after every epoch; empty in runs from before they were known."""
-    names = ("weighting_seconds", "saved_seconds")
-    if not set(names) <= set(run.metrics.columns):
-        return [], []
-    spent, saved = (column(run.metrics, name).tolist() for name in names)
-    return spent, saved
-
-
-def _results_table(results: pd.DataFrame) -> Table:
-    names = ("method", "domain", "seed", "metric", "value")
-    rows = tuple(
-        (str(row["method"]), str(row["domain"]), str(row["seed"]), str(row["metric"]), number(float(row["value"])))
-        for row in results.to_dict("records")
-    )
-    return Table(names, rows, numeric=frozenset(("value",)))
+        return []
+    shown = {run.measure.name, f"validation_{run.measure.name}", "planted_auroc"}
+    rows = []
+    for row in run.results[~run.results["metric"].isin(shown)].to_dict("records"):
+        rows.append((str(row["metric"]), number(float(row["value"]))))
+    table = Table(("measure", "value"), tuple(rows), "On the target's test images", numeric=frozenset(("value",)))
+    return [Section("Further results", [table])] if rows else []
 
 
 def _skipped_blocks(skipped: tuple[tuple[str, str], ...]) -> list[Block]:

@@ -31,6 +31,8 @@ GUIDE_MEANS = (
 LINE_STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 _PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 MARKERS = ("s", "^", "D", "v", "P")
+NARROWEST = 1e-3
+"""Decades of the two parameters to either side of the middle: less is never shown."""
 NARROW = 0.4
 """Mean weights that span less than this are drawn on their own range instead of 0 to 1."""
 
@@ -126,11 +128,17 @@ def density(
     return figure
 
 
+def can_show_density(a: npt.ArrayLike, b: npt.ArrayLike) -> bool:
+    """Whether parameters differ by so much that their density is more than a dot: by 0.5 % at least."""
+    logs = [np.log10(np.asarray(x, dtype=np.float64)) for x in (a, b)]
+    return max(float(np.ptp(log)) for log in logs) > 2 * NARROWEST
+
+
 def _bin_edges(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     low, high = float(values.min()), float(values.max())
     if high - low >= NARROW:
         return np.linspace(0.0, max(1.0, high), NUM_BINS + 1)
-    margin = max(0.05 * (high - low), 1e-3)
+    margin = 0.05 * (high - low) or 1e-3
     return np.linspace(max(0.0, low - margin), max(high, min(1.0, high + margin)), NUM_BINS + 1)
 
 
@@ -138,6 +146,9 @@ def _finish(axes: Axes, edges: npt.NDArray[np.float64], mark_start: bool) -> Non
     """The axis' range and, if asked for, a dotted line at 1/2, the mean of the prior that every image starts from."""
     axes.grid(False, axis="x")
     axes.set_xlim(edges[0], edges[-1])
+    if edges[-1] - edges[0] < NARROW:
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.7g}"))
     if mark_start and edges[0] <= 0.5 <= edges[-1]:
         axes.axvline(0.5, color=INK, linestyle=":", linewidth=1.2)
 
@@ -145,7 +156,7 @@ def _finish(axes: Axes, edges: npt.NDArray[np.float64], mark_start: bool) -> Non
 def _square_range(logs: npt.NDArray[np.float64]) -> tuple[float, float]:
     """One range for both axes, so that equal means lie on diagonals; never narrower than 0.5 %."""
     low, high = float(logs.min()), float(logs.max())
-    middle, half = (low + high) / 2, max((high - low) / 2 * 1.08, 1e-3)
+    middle, half = (low + high) / 2, max((high - low) / 2 * 1.08, NARROWEST)
     return middle - half, middle + half
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bdw.report import contact_sheet, weights_figures
 from bdw.report.page import Block, Section, Sheet, Table, Text, picture
-from bdw.report.planted import groups, separation, words
+from bdw.report.planted import USEFUL, groups, separation, words
 from bdw.report.run_files import RunFiles, has_distributions
 from bdw.report.weights_figures import PruningRule
 from bdw.report.wording import percent, plural, ratio, weight
@@ -18,20 +18,26 @@ from bdw.report.wording import percent, plural, ratio, weight
 
 def weights_sections(run: RunFiles) -> list[Section]:
     """Sections on the weights and on the images; empty if no weights were learnt."""
+    return [*figure_sections(run), *image_sections(run)]
+
+
+def image_sections(run: RunFiles) -> list[Section]:
+    """The section with the contact sheets, or with the reason why there are none."""
+    sheets = _sheets(run)
+    return [Section("The images", sheets)] if sheets else []
+
+
+def figure_sections(run: RunFiles) -> list[Section]:
+    """Sections on the weights alone: their figures, and how they tell what was planted."""
     if run.weights is None:
         return []
     target = str(run.config.get("target", ""))
     blocks: list[Block] = [_histogram(run.weights, target)]
-    if has_distributions(run.weights):
+    if has_distributions(run.weights) and weights_figures.can_show_density(run.weights["a"], run.weights["b"]):
         blocks.append(_density(run.weights, target, _rule(run.config)))
     planted = planted_blocks(run.weights, target)
     sections = [Section("What the weights learnt", blocks)]
-    if planted:
-        sections.append(Section(words(run.weights, target).section, planted))
-    sheets = _sheets(run)
-    if sheets:
-        sections.append(Section("The images", sheets))
-    return sections
+    return [*sections, Section(words(run.weights, target).section, planted)] if planted else sections
 
 
 def planted_blocks(weights: pd.DataFrame, target: str) -> list[Block]:
@@ -52,7 +58,12 @@ def planted_blocks(weights: pd.DataFrame, target: str) -> list[Block]:
             )
         )
     rows = tuple(
-        (title, f"{len(rows):,}", weight(float(rows["mean"].mean())), percent(float(rows["kept"].mean())))
+        (
+            title,
+            f"{len(rows):,}",
+            weight(float(rows["mean"].mean()), contact_sheet.spread_of(weights)),
+            percent(float(rows["kept"].mean())),
+        )
         for title, rows in found.items()
     )
     headings = ("kind", "images", "average weight", "kept")
@@ -105,25 +116,33 @@ def _sheets(run: RunFiles) -> list[Block]:
         return []
     if run.images is None:
         return [Text(note) for note in run.notes]
+    least, pruned = contact_sheet.least_useful(run.weights), contact_sheet.pruned_first(run.weights)
+    of_pruned = "of the pruned " if (least.rows["pruned_at_epoch"] > 0).all() else ""
     sheets: list[Block] = [
-        Sheet(
-            "Most useful",
-            "The images with the highest mean weights, highest first, with their numbers in the source.",
-            contact_sheet.tiles(contact_sheet.most_useful(run.weights), run.images),
-        ),
-        Sheet(
-            "Least useful",
-            "The images with the lowest mean weights, lowest first.",
-            contact_sheet.tiles(contact_sheet.least_useful(run.weights), run.images),
-        ),
+        _sheet(run, "Most useful", "The highest mean weights first.", contact_sheet.most_useful(run.weights)),
+        _sheet(run, "Least useful", f"The lowest mean weights {of_pruned}first.", least),
     ]
-    pruned = contact_sheet.pruned_first(run.weights)
-    if not pruned.empty:
-        sheets.append(
-            Sheet(
-                "Pruned first",
-                "The images thrown away earliest, with the epoch after which they went and their final mean weight.",
-                contact_sheet.tiles(pruned, run.images, show_epoch=True),
-            )
-        )
+    if not pruned.rows.empty:
+        caption = "By the epoch after which they were thrown away, with their final mean weight."
+        sheets.append(_sheet(run, "Pruned first", caption, pruned, show_epoch=True))
     return sheets
+
+
+def _sheet(run: RunFiles, title: str, caption: str, choice: contact_sheet.Choice, *, show_epoch: bool = False) -> Sheet:
+    assert run.images is not None
+    assert run.weights is not None
+    sentences = [caption, choice.ties, _sorts(run, choice.rows)]
+    spread = contact_sheet.spread_of(run.weights)
+    tiles = contact_sheet.tiles(choice.rows, run.images, show_epoch=show_epoch, spread=spread)
+    return Sheet(title, " ".join(filter(None, sentences)), tiles)
+
+
+def _sorts(run: RunFiles, rows: pd.DataFrame) -> str:
+    """How many of the images shown are useful, where that is known of all."""
+    if "planted" not in rows.columns or (rows["planted"] < 0).any():
+        return ""
+    called = words(rows if run.weights is None else run.weights, str(run.config.get("target", "")))
+    useful = int((rows["planted"] == USEFUL).sum())
+    if useful in (0, len(rows)):
+        return f"All {len(rows)} are {called.useful if useful else called.other}."
+    return f"Of these {len(rows)}, {useful} are {called.useful} and {len(rows) - useful} {called.other}."

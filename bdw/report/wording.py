@@ -22,9 +22,13 @@ def ratio(value: float) -> str:
     return UNKNOWN if not math.isfinite(value) else f"{value:.3f}"
 
 
-def weight(value: float) -> str:
-    """A mean weight with four decimals: after a few epochs weights differ in the third only."""
-    return UNKNOWN if not math.isfinite(value) else f"{value:.4f}"
+def weight(value: float, spread: float = 1.0) -> str:
+    """A mean weight with four decimals, or with three digits of `spread`, the span of the weights, if that is small.
+
+    After few epochs, or with small steps, weights differ far behind the point only.
+    """
+    decimals = 4 if not 0 < spread < 0.01 else min(9, 2 - math.floor(math.log10(spread)))
+    return UNKNOWN if not math.isfinite(value) else f"{value:.{decimals}f}"
 
 
 def number(value: float) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from bdw.config import RunConfig
 from bdw.data.instances import Instance, Skipped
 from bdw.data.packing import write_packed
 from bdw.replay import Outcome, Replay, Thresholds
+from bdw.report.run_files import RunFiles, read_run
 
 MakeRun = Callable[..., Path]
 
@@ -48,7 +51,12 @@ def make_run(packed_source: Path) -> MakeRun:
     def make(path: Path, *, planted: bool = True, uniform: bool = False) -> Path:
         path.mkdir(parents=True)
         config = RunConfig().replace(
-            weighter="uniform" if uniform else "beta", epochs=NUM_EPOCHS, seed=3, flip=True, run_dir=str(path)
+            weighter="uniform" if uniform else "beta",
+            epochs=NUM_EPOCHS,
+            batch_size=16,
+            seed=3,
+            flip=True,
+            run_dir=str(path),
         )
         header = json.loads((packed_source / "header.json").read_text())
         description: dict[str, Any] = {
@@ -60,6 +68,7 @@ def make_run(packed_source: Path) -> MakeRun:
                 "count": header["count"],
                 "content_key": header["content_key"],
                 "path": str(packed_source),
+                "target_images": {"train": 160, "validation": 40, "test": 160},
             },
         }
         (path / "config.json").write_text(json.dumps(description))
@@ -69,6 +78,38 @@ def make_run(packed_source: Path) -> MakeRun:
         return path
 
     return make
+
+
+@pytest.fixture
+def changed_run(tmp_path: Path, make_run: MakeRun) -> Callable[..., RunFiles]:
+    """A function that reads a made run of which some things are otherwise.
+
+    `changed_run(config={...}, metrics={...}, weights={...}, validation=40)`: fields and columns that are replaced, and
+    validation images, None for a run that did not count them.
+    """
+    numbers = itertools.count()
+
+    def change(
+        *,
+        config: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, Any] | None = None,
+        weights: Mapping[str, Any] | None = None,
+        validation: int | None = 40,
+        uniform: bool = False,
+    ) -> RunFiles:
+        run = read_run(make_run(tmp_path / f"run-{next(numbers)}", uniform=uniform))
+        images = {} if validation is None else {"train": 4 * validation, "validation": validation, "test": 160}
+        source = {**run.description["source"], "target_images": images}
+        table = None if run.weights is None else run.weights.assign(**(weights or {}))
+        return dataclasses.replace(
+            run,
+            config={**run.config, **(config or {})},
+            description={**run.description, "source": source},
+            metrics=run.metrics.assign(**(metrics or {})),
+            weights=table,
+        )
+
+    return change
 
 
 @pytest.fixture(scope="session")
@@ -144,6 +185,7 @@ def _metrics(uniform: bool) -> pd.DataFrame:
             "meta_loss": np.nan if uniform else 2.0 / epochs,
             "pretext_accuracy": 0.2 * epochs,
             "validation_score": [0.5, np.nan, 0.825, 0.8],
+            "is_best": [True, False, True, False],
             "kept": [60, 60, 60, 60] if uniform else [60, 50, 40, 36],
             "kept_fraction": [1.0] * 4 if uniform else [1.0, 50 / 60, 40 / 60, 36 / 60],
             "instances_seen": [60, 120, 170, 12345],

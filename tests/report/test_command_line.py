@@ -23,6 +23,13 @@ def test_changed_fields_become_options_that_a_shell_reads_back() -> None:
     ]  # fmt: skip
 
 
+def test_a_preset_that_says_most_of_it_is_named() -> None:
+    config = presets.build("digits_shared").replace(epochs=4, seed=2)
+    assert fit_command(config.flat()) == "python -m bdw fit --preset digits_shared --epochs 4 --seed 2"
+    # Nothing is gained by one that needs as many words as it spares.
+    assert fit_command(RunConfig().replace(weighter="uniform").flat()) == "python -m bdw fit --weighter uniform"
+
+
 def test_options_of_other_versions_are_kept() -> None:
     assert fit_command({"new_option": 3}) == "python -m bdw fit --new-option 3"
 

@@ -21,6 +21,12 @@ def test_the_best_epoch_is_ringed_and_named() -> None:
     assert len(curves.validation_curve([1], [0.5], measure("accuracy"), None).axes[0].lines) == 1
 
 
+def test_the_name_of_the_best_epoch_keeps_off_the_axis() -> None:
+    for best, side in ((1, "left"), (2, "center")):
+        (text,) = curves.validation_curve([1, 2, 3], [0.75, 0.75, 0.7], measure("accuracy"), best).axes[0].texts
+        assert text.get_horizontalalignment() == side
+
+
 def test_the_kept_share_starts_at_everything() -> None:
     axes = curves.kept_curve([1, 2], [0.8, 0.4]).axes[0]
     for line in axes.lines:

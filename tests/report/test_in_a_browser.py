@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -65,6 +66,35 @@ def test_a_page_stands_alone_and_fits(browser: Browser, pages: dict[str, Path], 
         assert box["width"] > 0
         assert _is_within(box, width) or _scrolls_by_itself(page)
     _read_by_everybody(page)
+    page.close()
+
+
+def test_a_command_is_copied_as_the_shell_wants_it(browser: Browser, pages: dict[str, Path]) -> None:
+    page = browser.new_page(viewport={"width": PHONE, "height": 800})
+    page.goto(pages["run"].as_uri())
+    copied = page.evaluate(
+        """[...document.querySelectorAll('.steps pre')].map(box => {
+            getSelection().selectAllChildren(box);
+            return getSelection().toString();
+        })"""
+    )
+    words = [shlex.split(text) for text in copied]
+    assert len(words) >= 3
+    for command in words:
+        assert command[:4] == ["python", "-m", "bdw", "fit"]
+        assert command[-2] == "--run-dir"
+        assert command[-1].startswith(str(pages["run"].parent))
+    page.close()
+
+
+def test_the_verdict_is_the_first_that_a_telephone_shows(browser: Browser, pages: dict[str, Path]) -> None:
+    page = browser.new_page(viewport={"width": PHONE, "height": 800})
+    page.goto(pages["run"].as_uri())
+    first = page.locator(".verdict dd").first
+    assert first.bounding_box()["y"] < 400  # type: ignore[index]
+    larger, smaller = (page.locator(where).first for where in (".verdict dd", ".notices li"))
+    size = "element => parseFloat(getComputedStyle(element).fontSize)"
+    assert larger.evaluate(size) > smaller.evaluate(size)
     page.close()
 
 

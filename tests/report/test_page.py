@@ -8,7 +8,21 @@ from bdw.errors import InputError
 from bdw.report.contact_sheet import Tile
 from bdw.report.curves import curve
 from bdw.report.figure import to_png
-from bdw.report.page import Code, Headline, Page, Section, Sheet, Table, Text, picture, picture_file, write_page
+from bdw.report.page import (
+    Code,
+    Finding,
+    Headline,
+    Notice,
+    Page,
+    Section,
+    Sheet,
+    Step,
+    Table,
+    Text,
+    picture,
+    picture_file,
+    write_page,
+)
 
 EVIL = '<script>"&'
 ESCAPED = "&lt;script&gt;&#34;&amp;"
@@ -22,16 +36,25 @@ def test_every_text_of_every_block_is_escaped(tmp_path: Path) -> None:
         Table((EVIL,), ((EVIL,),), EVIL, sorted_by=EVIL),
         Sheet(EVIL, EVIL, (tile,)),
         picture(curve([1], [1], "loss"), EVIL, EVIL),
+        Notice(EVIL, EVIL),
+        Step(EVIL, EVIL, EVIL),
     ]
-    page = Page(EVIL, EVIL, [Headline(EVIL, EVIL, EVIL)], [Section(EVIL, blocks), Section(EVIL, [], folded=True)])
+    sections = [Section(EVIL, blocks), Section(EVIL, [], folded=True)]
+    page = Page(EVIL, EVIL, [Headline(EVIL, EVIL, EVIL)], sections, [Finding(EVIL, EVIL)])
     html = write_page(page, tmp_path / "page.html").read_text(encoding="utf-8")
     assert "<script" not in html
-    assert html.count(ESCAPED) == 23
+    assert html.count(ESCAPED) == 31
 
 
 def test_underscores_of_headings_may_break_a_line(tmp_path: Path) -> None:
     page = Page("t", "s", [], [Section("a", [Table(("weight_lr",), (("1",),))])])
     assert "weight_<wbr>lr" in write_page(page, tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_numbers_stay_with_their_units(tmp_path: Path) -> None:
+    page = Page("t", "s", [], [], [Finding("Found", "81.2 % in 3 h 20 min; 7 hours, 2 sheets")])
+    html = write_page(page, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "81.2\u00a0% in 3\u00a0h 20\u00a0min; 7 hours, 2 sheets" in html
 
 
 def test_an_older_page_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:

@@ -42,6 +42,14 @@ def test_a_source_path_may_be_relative_to_the_run(tmp_path: Path, make_run: Make
     assert read_run(run).images is not None
 
 
+def test_images_of_the_target_are_counted_where_a_run_wrote_them_down(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run")
+    assert read_run(run).target_images == {"train": 160, "validation": 40, "test": 160}
+    for unknown in (None, [], {"validation": "many"}, {"validation": 0}):
+        _change_source(run, target_images=unknown)
+        assert read_run(run).target_images == {}
+
+
 def test_another_source_in_the_same_place_is_not_shown(tmp_path: Path, make_run: MakeRun) -> None:
     run = make_run(tmp_path / "run")
     _change_source(run, content_key="another")

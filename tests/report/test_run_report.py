@@ -24,6 +24,11 @@ def _headlines(page: str) -> dict[str, str]:
     return dict(re.findall(r"<dt>(.*?)</dt><dd><strong>(.*?)</strong>", page))
 
 
+def _plain(page: str) -> str:
+    """As one would copy it: spaces that hold a number and its unit together are spaces."""
+    return html.unescape(page).replace("\N{NO-BREAK SPACE}", " ")
+
+
 def _write(run: Path) -> str:
     path = write_run_report(run)
     assert path == run / "report.html"
@@ -45,11 +50,13 @@ def test_the_page_stands_alone(planted_page: str) -> None:
     assert "http" not in re.sub(r"base64,[^\"]*", "", planted_page)
     assert "<script" not in planted_page
     assert 'name="viewport"' in planted_page
-    assert planted_page.count("<img") == len(re.findall(r"<img [^>]*alt=\"[^\"]+\"", planted_page)) == 4 + 2 + 3 * 24
+    assert (
+        planted_page.count("<img") == len(re.findall(r"<img [^>]*alt=\"[^\"]+\"", planted_page)) == 4 + 2 + 2 * 24 + 24
+    )
 
 
 def test_names_of_images_are_escaped(planted_page: str) -> None:
-    assert f'title="{html.escape("<script>alert(1)</script>.png")}"' in planted_page
+    assert f'title="{html.escape("<script>alert(1)</script>.png")} (#0)"' in planted_page
     assert html.escape("broken<b>.png") in planted_page
 
 
@@ -71,16 +78,18 @@ def test_numbers_are_those_of_the_files(planted_run: Path, planted_page: str) ->
 
 def test_sections_of_a_planted_run(planted_page: str) -> None:
     assert _titles(planted_page) == [
-        "Training, epoch by epoch",
+        "Read with care",
+        "What to do next",
+        "The images",
         "What the weights learnt",
         "Planted junk",
-        "The images",
-        "Results",
+        "Training, epoch by epoch",
         "Skipped files",
         "How to repeat this run",
         "All settings",
     ]
-    assert re.findall(r"<h3>(.*?)</h3>", planted_page) == ["Most useful", "Least useful", "Pruned first"]
+    sheets = re.findall(r"<div class=\"sheet\">\s*<h3>(.*?)</h3>", planted_page)
+    assert sheets == ["Most useful", "Least useful", "Pruned first"]
 
 
 def test_without_planted_junk_nothing_is_said_of_it(tmp_path: Path, make_run: MakeRun) -> None:
@@ -93,7 +102,8 @@ def test_without_planted_junk_nothing_is_said_of_it(tmp_path: Path, make_run: Ma
 def test_uniform_weights_have_nothing_to_show(tmp_path: Path, make_run: MakeRun) -> None:
     page = _write(make_run(tmp_path / "run", uniform=True))
     assert _titles(page) == [
-        "Training, epoch by epoch", "Results", "Skipped files", "How to repeat this run", "All settings",
+        "Read with care", "What to do next", "Training, epoch by epoch", "Skipped files", "How to repeat this run",
+        "All settings",
     ]  # fmt: skip
     assert page.count("<img") == 2
     assert "Meta-loss" not in page
@@ -102,7 +112,7 @@ def test_uniform_weights_have_nothing_to_show(tmp_path: Path, make_run: MakeRun)
 
 def test_everything_to_repeat_the_run_is_there(planted_run: Path, planted_page: str) -> None:
     run, page = planted_run, html.unescape(planted_page)
-    assert f"python -m bdw fit --flip --epochs 4 --seed 3 --run-dir {run}" in page
+    assert f"python -m bdw fit --flip --epochs 4 --batch-size 16 --seed 3 --run-dir {run}" in page
     for name, value in json.loads((run / "config.json").read_text())["config"].items():
         shown = "–" if value is None else value if isinstance(value, str) else json.dumps(value)
         assert re.search(rf"<td>{name}</td>\s*<td>{re.escape(shown)}</td>", page), name
@@ -118,6 +128,31 @@ def test_optional_files_cost_only_their_sections(tmp_path: Path, make_run: MakeR
     assert "Test accuracy" not in page
     assert "What the weights learnt" not in page
     assert "Training, epoch by epoch" in page
+
+
+def test_a_run_of_a_version_that_did_not_count_target_images_has_no_intervals(
+    tmp_path: Path, make_run: MakeRun
+) -> None:
+    run = make_run(tmp_path / "run")
+    assert "95 % interval 74.5 to 86.5 %" in _plain(_write(run))
+    description = json.loads((run / "config.json").read_text())
+    del description["source"]["target_images"]
+    (run / "config.json").write_text(json.dumps(description))
+    page = _write(run)
+    assert _headlines(page)["Test accuracy"] == "81.2 %"
+    assert "interval" not in page
+    assert "Read with care" not in page
+
+
+def test_measures_that_the_headlines_lack_have_a_table(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run")
+    assert "Further results" not in _write(run)
+    results = pd.read_parquet(run / "results.parquet")
+    more = results.head(1).assign(metric="knn_accuracy", value=0.7654)
+    pd.concat([results, more]).to_parquet(run / "results.parquet")
+    page = _write(run)
+    assert "Further results" in page
+    assert re.search(r"<td>knn_accuracy</td>\s*<td class=\"number\">0.7654</td>", page)
 
 
 def test_a_source_that_moved_away_is_said(tmp_path: Path, make_run: MakeRun) -> None:
@@ -140,10 +175,12 @@ def test_required_files_are_named_when_missing(tmp_path: Path, make_run: MakeRun
     assert not (run / "report.html").exists()
 
 
-def test_one_epoch_is_enough(tmp_path: Path, make_run: MakeRun) -> None:
+def test_one_epoch_is_enough_and_has_no_curves(tmp_path: Path, make_run: MakeRun) -> None:
     run = make_run(tmp_path / "run")
     pd.read_csv(run / "metrics.csv").head(1).to_csv(run / "metrics.csv", index=False)
-    assert "best, at epoch 1 of 1" in _write(run)
+    page = _write(run)
+    assert "best, at epoch 1 of 1" in page
+    assert "Training, epoch by epoch" not in page
 
 
 def test_what_pruning_has_gained_is_said_where_it_is_known(tmp_path: Path, make_run: MakeRun) -> None:
@@ -156,8 +193,30 @@ def test_what_pruning_has_gained_is_said_where_it_is_known(tmp_path: Path, make_
     )
     page = _write(run)
     assert _headlines(page)["Time gained"] == "2.5 s"
-    assert "weighting 7.0 s, pruning saved 9.5 s: 2.5 s gained" in page
+    assert "weighting took 7.0 s, pruning saved 9.5 s: 2.5 s gained" in _plain(page)
     assert page.count("<img") == without.count("<img") + 1
+
+
+@pytest.mark.parametrize(
+    ("spent", "saved", "label", "value"),
+    [(7.0, 3.0, "Time to break-even", "4.0 s"), (7.0, 0.0, "Time on weights", "7.0 s"), (0.0, 0.0, None, "")],
+)
+def test_what_pruning_has_not_gained_is_no_negative_gain(
+    tmp_path: Path, make_run: MakeRun, spent: float, saved: float, label: str | None, value: str
+) -> None:
+    run = make_run(tmp_path / "run")
+    metrics = pd.read_csv(run / "metrics.csv")
+    metrics.assign(weighting_seconds=spent, saved_seconds=saved).to_csv(run / "metrics.csv", index=False)
+    found = {name: shown for name, shown in _headlines(_write(run)).items() if name.startswith("Time ")}
+    assert found == ({} if label is None else {label: value})
+
+
+def test_commands_are_words_that_a_line_does_not_break(planted_page: str, planted_run: Path) -> None:
+    (commands, *_) = re.findall(r'<ol class="steps">(.*?)</ol>', planted_page, re.DOTALL)
+    texts = [html.unescape(re.sub("<.*?>", "", text)) for text in re.findall(r"<pre.*?>(.*?)</pre>", commands)]
+    settings = "--flip --weighter uniform --epochs 4 --batch-size 16 --seed 3"
+    assert f"python -m bdw fit {settings} --run-dir {planted_run}-plain" in texts
+    assert "<span>--run-dir</span> <span>" in commands
 
 
 def test_a_run_with_a_time_budget_says_what_it_did_and_that_it_cannot_be_repeated(

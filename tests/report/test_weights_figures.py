@@ -94,3 +94,21 @@ def test_any_spread_has_readable_ticks(spread: float) -> None:
 
 def _of_type(figure: Figure, kind: type) -> list:  # type: ignore[type-arg]
     return [artist for artist in figure.axes[0].collections if isinstance(artist, kind)]
+
+
+def test_weights_that_lie_close_fill_the_histogram() -> None:
+    axes = weights_figures.histogram(np.linspace(0.49999, 0.50001, 1000)).axes[0]
+    heights = [patch.get_height() for patch in axes.patches]  # type: ignore[attr-defined]
+    assert max(heights) < 60
+    low, high = axes.get_xlim()
+    assert 2 <= sum(low <= tick <= high for tick in axes.get_xticks()) <= 5
+
+
+def test_equal_weights_have_an_axis() -> None:
+    low, high = weights_figures.histogram([0.3] * 5).axes[0].get_xlim()
+    assert low < 0.3 < high
+
+
+def test_a_density_needs_parameters_that_differ() -> None:
+    assert not weights_figures.can_show_density([1.0, 1.001], [1.0, 1.001])
+    assert weights_figures.can_show_density([1.0, 1.01], [1.0, 1.0])

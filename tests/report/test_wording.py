@@ -33,3 +33,18 @@ def test_numbers() -> None:
     assert (wording.ratio(0.5), wording.weight(0.5)) == ("0.500", "0.5000")
     assert [wording.number(x) for x in (0.1, 1e-5, 10.0)] == ["0.1", "1e-05", "10"]
     assert [wording.plural(n, "image") for n in (0, 1, 2000)] == ["0 images", "1 image", "2,000 images"]
+
+
+@pytest.mark.parametrize(
+    ("spread", "text"),
+    [
+        (1.0, "0.5000"),
+        (0.01, "0.5000"),
+        (0.009, "0.50001"),
+        (2e-5, "0.5000123"),
+        (1e-12, "0.500012346"),
+        (0.0, "0.5000"),
+    ],
+)
+def test_a_weight_has_the_digits_in_which_weights_differ(spread: float, text: str) -> None:
+    assert wording.weight(0.500012346, spread) == text

@@ -1,0 +1,72 @@
+"""Warnings about a run: what a reader would get wrong who only reads the numbers. Each only where it applies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bdw.report.outcome import Outcome
+from bdw.report.page import Notice
+from bdw.report.unpruned import unpruned
+from bdw.report.wording import percent, plural
+
+FEW_VALIDATION_IMAGES = 200
+"""Below it the interval of an accuracy of 90 % is more than 8 points wide."""
+
+
+def cautions(outcome: Outcome) -> list[Notice]:
+    """The warnings that apply to this run, the most important first."""
+    return [
+        *_delivered_before_pruning(outcome),
+        *_at_the_floor(outcome),
+        *_nothing_pruned(outcome),
+        *_few_validation_images(outcome),
+    ]
+
+
+def _delivered_before_pruning(outcome: Outcome) -> Iterator[Notice]:
+    if outcome.first_pruned is None or not outcome.best_saw_all:
+        return
+    text = (
+        f"The best validation score is that of epoch {outcome.best}; the first images were pruned after epoch "
+        f"{outcome.first_pruned}. So the delivered encoder was trained on all images and owes nothing to pruning."
+    )
+    if not outcome.run.config.get("weighted_loss", True):
+        text += " Nor does it to the weights, which only prune in this run."
+    yield Notice("The delivered encoder saw no pruning", text)
+
+
+def _at_the_floor(outcome: Outcome) -> Iterator[Notice]:
+    if not outcome.pruned or outcome.kept is None or outcome.kept > outcome.floor:
+        return
+    remedy = (
+        "Lower cdf_threshold (lambda) or weight_lr (eta), or raise density_threshold (rho)"
+        if outcome.learns
+        else "Give fewer images the weight 0"
+    )
+    yield Notice(
+        "Pruning ran into its floor",
+        f"What is left, {plural(outcome.kept, 'image')}, is all that a run has to keep (min_kept, by default a batch). "
+        "These images stayed for their mean weights, the highest, though the rule may have found them useless, too. "
+        f"{remedy}.",
+    )
+
+
+def _nothing_pruned(outcome: Outcome) -> Iterator[Notice]:
+    found = unpruned(outcome)
+    if found is not None:
+        yield Notice("Nothing was pruned", f"{found.why} {found.remedy}")
+
+
+def _few_validation_images(outcome: Outcome) -> Iterator[Notice]:
+    validation = outcome.validation
+    if validation is None or validation.interval is None or validation.num_images is None:
+        return
+    if validation.num_images >= FEW_VALIDATION_IMAGES:
+        return
+    width = percent(validation.interval.high - validation.interval.low).removesuffix(" %")
+    yield Notice(
+        "Few validation images",
+        f"{plural(validation.num_images, 'image')} chose the epoch. One image more or less is "
+        f"{percent(1 / validation.num_images)}, and the 95 % interval of {validation.text} runs from "
+        f"{validation.interval}, {width} points wide: epochs and settings that differ by less cannot be told apart.",
+    )

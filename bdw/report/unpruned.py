@@ -1,0 +1,82 @@
+"""Why a run pruned nothing although it might have, and what would let it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bdw.report.outcome import Outcome
+from bdw.report.run_files import has_distributions
+from bdw.report.wording import number, percent, plural
+from bdw.weighters.beta import is_useless, share_below
+
+LAMBDAS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4)
+"""Tried in the place of a run's lambda, lowest first; none near 1/2, the mean from which weights start."""
+ENOUGH, TOO_MUCH = 0.02, 0.8
+"""Shares of the source between which what another lambda would prune is worth a trial."""
+
+
+@dataclass(frozen=True)
+class Unpruned:
+    """The reason, the remedy, and the lambda (cdf_threshold) that would prune, where the weights name one."""
+
+    why: str
+    remedy: str
+    cdf_threshold: float | None = None
+
+
+def unpruned(outcome: Outcome) -> Unpruned | None:
+    """None where something was pruned, or nothing was meant to be."""
+    config, weights = outcome.run.config, outcome.run.weights
+    if outcome.first_pruned is not None or weights is None or not config.get("prune", False):
+        return None
+    if not outcome.learns:
+        return Unpruned(
+            "Fixed weights prune the images of weight 0, and none has it.", "Give what shall go the weight 0."
+        )
+    burn_in = int(config.get("burn_in_epochs") or 0)
+    if burn_in >= outcome.num_epochs:
+        return Unpruned(
+            f"Pruning begins after {plural(burn_in, 'epoch')} (burn_in_epochs), and the run had {outcome.num_epochs}.",
+            "Train for longer or lower burn_in_epochs.",
+        )
+    if len(weights) <= outcome.floor:
+        return Unpruned(
+            f"The source has {plural(len(weights), 'image')}, and so many are always kept (min_kept).",
+            "Lower min_kept or batch_size.",
+        )
+    if config.get("weighter") == "l2rw":
+        return Unpruned("The weighter l2rw has no pruning rule.", "Choose the weighter beta or counts.")
+    if not has_distributions(weights):
+        return Unpruned(
+            f"The lowest weight is {number(float(weights['mean'].min()))}; pruned is what has had a gradient and is "
+            f"not above lambda = {number(config['cdf_threshold'])}.",
+            f"{_faster(outcome)}, or raise cdf_threshold (lambda).",
+        )
+    return _by_the_rule(outcome)
+
+
+def _by_the_rule(outcome: Outcome) -> Unpruned:
+    config, weights = outcome.run.config, outcome.run.weights
+    assert weights is not None
+    a, b = (weights[name].to_numpy(dtype=np.float64) for name in ("a", "b"))
+    rule, share = float(config["cdf_threshold"]), float(config["density_threshold"])
+    why = (
+        f"The rule prunes an image once more than {percent(share)} of its weight's density (rho) lies below "
+        f"{number(rule)} (lambda). The image nearest to that has {percent(float(share_below(a, b, rule).max()))} there."
+    )
+    remedy = f"{_faster(outcome)}, or let the rule ask for less: a higher cdf_threshold (lambda), a lower "
+    remedy += "density_threshold (rho)."
+    for other in LAMBDAS:
+        would_go = int(is_useless(share_below(a, b, other), share).sum())
+        if other > rule and ENOUGH <= would_go / len(weights) <= TOO_MUCH:
+            told = f" With cdf_threshold {number(other)} the weights of the last epoch would prune {would_go:,} of "
+            return Unpruned(why, f"{remedy}{told}{plural(len(weights), 'image')}.", other)
+    return Unpruned(why, remedy)
+
+
+def _faster(outcome: Outcome) -> str:
+    rate = outcome.run.config.get("weight_lr")
+    now = f" (now {number(float(rate))})" if isinstance(rate, (int, float)) else ""
+    return f"Train for longer, raise weight_lr{now}, so that weights move faster"

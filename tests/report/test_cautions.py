@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from bdw.report.cautions import FEW_VALIDATION_IMAGES, cautions
+from bdw.report.interval import wilson
+from bdw.report.outcome import Outcome
+from bdw.report.run_files import RunFiles
+
+ChangedRun = Callable[..., RunFiles]
+
+EARLY, FLOOR = "The delivered encoder saw no pruning", "Pruning ran into its floor"
+NOTHING, FEW = "Nothing was pruned", "Few validation images"
+MANY = 1000
+
+
+def _warned(run: RunFiles) -> dict[str, str]:
+    return {notice.title: notice.text for notice in cautions(Outcome.of(run))}
+
+
+def test_a_run_without_fault_has_no_warning(changed_run: ChangedRun) -> None:
+    assert _warned(changed_run(validation=MANY)) == {}
+    assert _warned(changed_run(validation=MANY, uniform=True)) == {}
+
+
+def test_the_best_epoch_precedes_all_pruning(changed_run: ChangedRun) -> None:
+    best_first = {"validation_score": [0.9, 0.8, 0.8, 0.8], "is_best": [True, False, False, False]}
+    text = _warned(changed_run(validation=MANY, metrics=best_first))[EARLY]
+    assert "is that of epoch 1; the first images were pruned after epoch 2." in text
+    assert "owes nothing to pruning." in text
+    assert "Nor does it" not in text
+
+
+def test_weights_that_only_prune_have_done_nothing_either(changed_run: ChangedRun) -> None:
+    best_first = {"validation_score": [0.9, 0.8, 0.8, 0.8], "is_best": [True, False, False, False]}
+    run = changed_run(validation=MANY, metrics=best_first, config={"weighted_loss": False})
+    assert _warned(run)[EARLY].endswith("Nor does it to the weights, which only prune in this run.")
+
+
+def test_the_epoch_after_which_images_first_go_was_trained_on_all_of_them(changed_run: ChangedRun) -> None:
+    # Epoch 2 saw all 120; images went after it, so that epoch 3 is the first to do without.
+    scores = [0.5, 0.9, 0.8, 0.8]
+    best_second = {"validation_score": scores, "is_best": [True, True, False, False]}
+    assert EARLY in _warned(changed_run(validation=MANY, metrics=best_second))
+
+
+def test_fixed_weights_prune_before_the_first_epoch(changed_run: ChangedRun) -> None:
+    metrics = {
+        "validation_score": [0.9, 0.8, 0.8, 0.8],
+        "is_best": [True, False, False, False],
+        "kept_fraction": 0.6,
+        "instances_seen": [36, 72, 108, 144],
+    }
+    assert _warned(changed_run(validation=MANY, metrics=metrics)) == {}
+
+
+@pytest.mark.parametrize(("floor", "warns"), [({"min_kept": 36}, True), ({"min_kept": 35}, False)])
+def test_what_is_kept_is_the_floor(changed_run: ChangedRun, floor: dict[str, int], warns: bool) -> None:
+    warned = _warned(changed_run(validation=MANY, config=floor))
+    assert (FLOOR in warned) == warns
+    assert not warns or "What is left, 36 images, is all that a run has to keep" in warned[FLOOR]
+
+
+def test_by_default_the_floor_is_a_batch(changed_run: ChangedRun) -> None:
+    assert FLOOR in _warned(changed_run(validation=MANY, config={"batch_size": 36}))
+
+
+def test_nothing_was_pruned(changed_run: ChangedRun) -> None:
+    kept = {"kept": True, "pruned_at_epoch": 0}
+    warned = _warned(changed_run(validation=MANY, metrics={"kept_fraction": 1.0}, weights=kept))
+    assert list(warned) == [NOTHING]
+    assert "The rule prunes an image once more than 50.0 %" in warned[NOTHING]
+
+
+@pytest.mark.parametrize(
+    ("validation", "warns"), [(FEW_VALIDATION_IMAGES - 1, True), (FEW_VALIDATION_IMAGES, False), (None, False)]
+)
+def test_few_validation_images(changed_run: ChangedRun, validation: int | None, warns: bool) -> None:
+    assert (FEW in _warned(changed_run(validation=validation))) == warns
+
+
+def test_the_interval_of_few_images_is_said(changed_run: ChangedRun) -> None:
+    text = _warned(changed_run())[FEW]
+    # scipy.stats.binomtest(33, 40).proportion_ci(method="wilson") is (0.68050, 0.91255).
+    assert "40 images chose the epoch. One image more or less is 2.5 %" in text
+    assert "interval of 82.5 % runs from 68.1 to 91.3 %, 23.2 points wide" in text
+
+
+def test_a_loss_has_no_such_interval(changed_run: ChangedRun) -> None:
+    assert _warned(changed_run(config={"measure": "pretext_loss"})) == {}
+
+
+def test_where_few_begins_an_interval_is_more_than_eight_points_wide() -> None:
+    interval = wilson(0.9, FEW_VALIDATION_IMAGES)
+    assert 0.08 < interval.high - interval.low < 0.09

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bdw import cli, presets, trainer
+from bdw.config import RunConfig
+from bdw.report.next_steps import next_steps
+from bdw.report.outcome import Outcome
+from bdw.report.run_files import RunFiles
+
+ChangedRun = Callable[..., RunFiles]
+
+PLAIN, NOISE, MORE = "Compare with plain training", "See the noise", "Choose the epoch by more images"
+LONGER, ELSEWHERE = "Train for longer", "Try the encoder on another target"
+PRUNE, REPLAY, RECORD = (
+    "Let the rule prune",
+    "See what other thresholds would have pruned",
+    "Find thresholds that prune",
+)
+
+
+def _advised(run: RunFiles) -> dict[str, str]:
+    return {step.title: step.command for step in next_steps(Outcome.of(run))}
+
+
+def _config(command: str) -> RunConfig:
+    """What the command line makes of it; `InputError` if the trainer would refuse it."""
+    words = shlex.split(command)
+    assert words[:3] == ["python", "-m", "bdw"]
+    parsed = cli.parse(words[3:])
+    assert isinstance(parsed, cli.Fit)
+    trainer.check(parsed.config)
+    return parsed.config
+
+
+def _checkpoint(run: RunFiles) -> None:
+    (run.directory / "checkpoints" / "epoch_0004").mkdir(parents=True)
+    (run.directory / "checkpoints" / "epoch_0004" / "state.pt").touch()
+
+
+def test_after_any_run_with_weights(changed_run: ChangedRun) -> None:
+    run = changed_run(validation=1000)
+    assert list(_advised(run)) == [PLAIN, NOISE]
+    own = RunConfig.from_flat(run.config)
+    plain, other = (_config(command) for command in _advised(run).values())
+    assert plain == own.replace(weighter="uniform", run_dir=f"{run.directory}-plain")
+    assert other == own.replace(seed=4, run_dir=f"{run.directory}-seed-4")
+
+
+def test_plain_training_is_not_compared_with_itself(changed_run: ChangedRun) -> None:
+    assert list(_advised(changed_run(validation=1000, uniform=True))) == [NOISE]
+
+
+@pytest.mark.parametrize("name", presets.available())
+def test_plain_training_takes_no_option_that_it_refuses(changed_run: ChangedRun, name: str) -> None:
+    options = {"diagnose_signal": True, "weights_file": None}
+    config = presets.build(name).replace(
+        **options, **({"settled_epochs": 2} if presets.build(name).weighter.prune else {})
+    )
+    plain = _config(_advised(changed_run(config=config.flat()))[PLAIN])
+    assert plain.weighter.weighter == "uniform"
+
+
+def test_an_encoder_can_be_measured_on_another_target(changed_run: ChangedRun) -> None:
+    run = changed_run()
+    assert ELSEWHERE not in _advised(run)
+    (run.directory / "encoder.safetensors").touch()
+    parsed = cli.parse(shlex.split(_advised(run)[ELSEWHERE])[3:])
+    assert isinstance(parsed, cli.Evaluate)
+    assert (parsed.run, parsed.target) == (run.directory, "FOLDER")
+
+
+@pytest.mark.parametrize(
+    ("scores", "flags", "longer"),
+    [
+        ([0.9, 0.8, 0.8, 0.8], [True, False, False, False], True),  # Best before anything was pruned.
+        ([0.5, 0.6, 0.7, 0.8], [True] * 4, True),  # The last epoch is the best.
+        ([0.5, np.nan, 0.825, 0.8], [True, False, True, False], False),
+    ],
+)
+def test_a_run_goes_on_where_that_promises_something(
+    changed_run: ChangedRun, scores: list[float], flags: list[bool], longer: bool
+) -> None:
+    run = changed_run(metrics={"validation_score": scores, "is_best": flags})
+    assert LONGER not in _advised(run)  # There is no checkpoint to go on from.
+    _checkpoint(run)
+    advised = _advised(run)
+    assert (LONGER in advised) == longer
+    if longer:
+        expected = RunConfig.from_flat(run.config).replace(epochs=8, resume=True, run_dir=str(run.directory))
+        assert _config(advised[LONGER]) == expected
+
+
+def test_a_run_with_a_time_budget_does_not_go_on(changed_run: ChangedRun) -> None:
+    scores = {"validation_score": [0.5, 0.6, 0.7, 0.8], "is_best": True}
+    run = changed_run(metrics=scores, config={"time_budget": 1.0})
+    _checkpoint(run)
+    assert LONGER not in _advised(run)
+
+
+def test_after_a_run_that_pruned_nothing(changed_run: ChangedRun) -> None:
+    weights = {
+        "kept": True,
+        "pruned_at_epoch": 0,
+        "a": np.repeat([1.0, 3.0], [10, 50]),
+        "b": np.repeat([4.0, 3.0], [10, 50]),
+    }
+    run = changed_run(metrics={"kept_fraction": 1.0}, weights=weights)
+    _checkpoint(run)
+    advised = _advised(run)
+    assert list(advised)[:3] == [PRUNE, LONGER, RECORD]
+    assert _config(advised[PRUNE]).weighter.cdf_threshold == 0.2
+    record, replay = advised[RECORD].splitlines()
+    recorded = _config(record)
+    assert (recorded.output.record_trajectory, recorded.weighter.prune) == (True, False)
+    parsed = cli.parse(shlex.split(replay)[3:])
+    assert isinstance(parsed, cli.Replay)
+    assert str(parsed.run) == recorded.output.run_dir
+
+
+def test_a_recorded_run_is_replayed(changed_run: ChangedRun) -> None:
+    run = changed_run()
+    folder = run.directory / "trajectory"
+    folder.mkdir()
+    for epoch in (1, 2, 3):
+        (folder / f"epoch_{epoch:04d}.npy").touch()
+    assert REPLAY not in _advised(run)  # One epoch is missing.
+    (folder / "epoch_0004.npy").touch()
+    parsed = cli.parse(shlex.split(_advised(run)[REPLAY])[3:])
+    assert isinstance(parsed, cli.Replay)
+    assert parsed.run == run.directory
+
+
+@pytest.mark.parametrize(
+    ("config", "validation", "fraction"),
+    [
+        ({}, 95, 0.45),  # 200 of 475 are 42 %.
+        ({}, 160, 0.25),
+        ({}, 40, 0.5),  # Half of the labelled images at most.
+        ({}, 200, None),
+        ({"validation_fraction": 0.5}, 40, None),  # They came with the target: a fifth of its images, not half.
+        ({"max_train_per_class": 5}, 95, None),
+    ],
+)
+def test_more_validation_images_where_they_can_be_had(
+    changed_run: ChangedRun, config: dict[str, Any], validation: int, fraction: float | None
+) -> None:
+    advised = _advised(changed_run(config=config, validation=validation))
+    assert (MORE in advised) == (fraction is not None)
+    if fraction is not None:
+        assert _config(advised[MORE]).data.validation_fraction == fraction
+
+
+def test_folders_with_spaces_stay_one_word(changed_run: ChangedRun, tmp_path: Path) -> None:
+    run = changed_run()
+    moved = run.directory.rename(tmp_path / "my run")
+    advised = _advised(RunFiles(**{**vars(run), "directory": moved}))
+    assert _config(advised[NOISE]).output.run_dir == f"{moved}-seed-4"
