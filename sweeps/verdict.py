@@ -101,9 +101,9 @@ def _sooner(found: Findings) -> str:
         return ""
     score = f"{found.baseline}'s final validation {found.label}"
     if found.seconds_ratio == 0 or found.images_ratio == 0:
-        return f"It reached {score} in only {found.share_reached:.0%} of its runs, so that it saved no time."
+        return f"It reached {score} in only {100 * found.share_reached:.0f} % of its runs, so that it saved no time."
     told = f"It reached {score} {_times(found.seconds_ratio, 'seconds')} and {_times(found.images_ratio, 'images')}"
-    basis = f"medians over domains; {found.share_reached:.0%} of its runs reached it"
+    basis = f"medians over domains; {100 * found.share_reached:.0f} % of its runs reached it"
     own = ""
     if found.baseline_ratio is not None and found.baseline_ratio >= 1.05:
         own = f"; {found.baseline} itself had it {_number(found.baseline_ratio)} times sooner than its end"
@@ -127,7 +127,7 @@ def _oracle(found: Findings) -> str:
         return f"How much of {found.oracle}'s gain it gets cannot be told: that gain itself ({gain}) is not sure."
     if share <= 0:
         return f"Of what {found.oracle} gains ({gain}) it gets nothing."
-    return f"It gets {share:.0%} of what {found.oracle} gains ({gain})."
+    return f"It gets {100 * share:.0f} % of what {found.oracle} gains ({gain})."
 
 
 def _sure(found: Findings) -> str:
@@ -143,9 +143,7 @@ def _sure(found: Findings) -> str:
     pair = f"{found.method} and {found.baseline}"
     if found.differs:
         return f"{over} shows differences ({p_value}), and Nemenyi's test tells {pair} apart."
-    return (
-        f"{over} shows differences ({p_value}), but Nemenyi's test, which is for all pairs, does not tell {pair} apart."
-    )
+    return f"{over} shows differences ({p_value}), but Nemenyi's test of all pairs does not tell {pair} apart."
 
 
 def _score(found: Findings, value: float) -> str:

@@ -110,13 +110,16 @@ def draw_budget_curves(
     layout = lay_out_legend(methods, width=room, font_size=_FONT_SIZE)
     panels = dict(zip(COSTS, axes, strict=True))
     lines, bands, levels, marks = {}, {}, {}, {}
+    level = float(np.mean(list(final_scores(table, baseline).values())))
+    means = {cost: mean_curves(table, cost=cost, relative_to=baseline) for cost in panels}
+    limits = _limits(means[COSTS[0]], baseline, level, higher_is_better=higher_is_better)
     for cost, ax in panels.items():
-        found = mean_curves(table, cost=cost, relative_to=baseline)
-        lines[cost], bands[cost] = _draw_lines(ax, found, methods, styles)
-        level = float(np.mean(list(final_scores(table, baseline).values())))
+        lines[cost], bands[cost] = _draw_lines(ax, means[cost], methods, styles)
         levels[cost] = ax.axhline(level, color=GREY, linewidth=0.6, linestyle=(0, (1, 2)), zorder=1.5)
         _style(ax, cost, value_label if cost == COSTS[0] else "")
-        _fit(ax, found, baseline, level, higher_is_better=higher_is_better)
+        ax.set_ylim(limits)
+        ends = [float(curve.cost[-1]) for curve in means[cost].values()]
+        ax.set_xlim(0, 1.02 * max([*ends, 1e-9]))
         wanted = _marks(times, cost, table, level, styles)
         marks[cost] = draw_drop_marks(ax, wanted, font_size=_FONT_SIZE, upwards=not higher_is_better)
     legend = draw_legend(axes[0], [Line2D([], [], **styles[name]) for name in methods], layout)
@@ -199,18 +202,17 @@ def _style(ax: Axes, cost: str, value_label: str) -> None:
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
-def _fit(ax: Axes, found: dict[str, MeanCurve], baseline: str, level: float, *, higher_is_better: bool) -> None:
-    """Limits from what the baseline had reached after a fifth of its budget: where all still rise says little."""
+def _limits(found: dict[str, MeanCurve], baseline: str, level: float, *, higher_is_better: bool) -> tuple[float, float]:
+    """From what the baseline had reached after a fifth of its budget on: where all still rise says little."""
     sign = 1.0 if higher_is_better else -1.0
-    ends = [sign * float(curve.mean[-1]) for curve in found.values()]
-    lowest = min(sign * level, *ends)
+    ends = [sign * level, *(sign * float(curve.mean[-1]) for curve in found.values())]
+    lowest, highest = min(ends), max(ends)
     if baseline in found:
         start = found[baseline]
         lowest = min(lowest, sign * float(start.mean[np.searchsorted(start.cost, 0.2 * start.cost[-1])]))
-    highest = max(sign * level, *ends)
     margin = 0.08 * ((highest - lowest) or abs(highest) or 1.0)
-    ax.set_ylim(*sorted((sign * (lowest - margin), sign * (highest + margin))))
-    ax.set_xlim(0, 1.02 * max(float(curve.cost[-1]) for curve in found.values()))
+    low, high = sorted((sign * (lowest - margin), sign * (highest + margin)))
+    return low, high
 
 
 def _marks(

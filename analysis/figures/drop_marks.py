@@ -51,7 +51,7 @@ def draw_drop_marks(
         share = (rise + 0.5 * font_size) / height
         y = bottom + (top - bottom) * (1 - share if upwards else share)
         ax.plot([mark.x, mark.x], [mark.y, y], color=mark.colour, linewidth=0.7, zorder=2.5)
-        ax.plot([mark.x], [mark.y], color=mark.colour, marker="o", markersize=4, markeredgecolor="white", zorder=5)
+        ax.plot([mark.x], [mark.y], color=mark.colour, marker="o", markersize=5, markeredgecolor="white", zorder=5)
         at = width * (mark.x - left) / (right - left)
         fits = at + 4 + text_width(mark.text, font_size) <= width
         texts[name] = ax.annotate(

@@ -68,7 +68,7 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph; of the kind "lead" it is what to read first, of the kind "warning" what to keep in mind."""
+    """A paragraph; kinds: "lead" is to be read first, "note" explains a table, "warning" is to be kept in mind."""
 
     text: str
     kind: str = "text"

@@ -57,7 +57,7 @@ def write_sweep_report(sweep_dir: Path, title: str) -> Path:
         sections = _sections(sweep_dir, trials, description)
     else:
         about = f"{sweep_story.summary(story)} {summary(trials)}"
-        numbers = [*sweep_story.headlines(story), *cost_headlines(trials)]
+        numbers = [*sweep_story.headlines(story), *cost_headlines(trials, images=False)]
         sections = _story_sections(sweep_dir, trials, description, story)
     sections += _repeat_sections(description)
     sections = [section for section in sections if section.blocks]
@@ -88,7 +88,8 @@ def _story_sections(
     galleries: list[Section] = []
     if run is not None and run.weights is not None:
         which = f"A run of {story['findings']['method']}: target {run.config.get('target')}, in {story['example_run']}."
-        galleries = [Section("What its weights look like", [Text(which)]), *weights_sections(run)]
+        first, *rest = weights_sections(run)
+        galleries = [Section(first.title, [Text(which), *first.blocks]), *rest]
     curves = sweep_story.curve_section(sweep_dir, story)
     searched_title = "All trials" if has_several_domains(trials) else "The search's trials"
     return [

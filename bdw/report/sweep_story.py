@@ -42,13 +42,13 @@ def summary(story: Story) -> str:
 def headlines(story: Story) -> list[Headline]:
     """The gain over the baseline, how much sooner, and the share of the oracle's gain, as far as they are known."""
     found = story["findings"]
-    points, digits = " points" if found["is_share"] else "", found["decimals"]
+    points, digits = " (points)" if found["is_share"] else "", found["decimals"]
     gain = _signed(found["gain"], digits)
     context = f"{found['method']}, test {found['label']}"
     if found["gain_low"] is not None:
         interval = f"{_signed(found['gain_low'], digits)} to {_signed(found['gain_high'], digits)}"
-        context += f", 95 % interval {interval}"
-    parts = [Headline(f"Gain over {found['baseline']}", f"{gain}{points}", context)]
+        context += f", 95\N{NO-BREAK SPACE}% interval {interval}"
+    parts = [Headline(f"Gain over {found['baseline']}{points}", gain, context)]
     if found["num_domains"] > 1:
         parts.append(
             Headline("Better on", f"{found['num_better']} of {found['num_domains']}", "target domains, mean over seeds")
@@ -80,7 +80,7 @@ def table_sections(story: Story) -> list[Section]:
     for name, title in titles.items():
         entry = story["tables"].get(name)
         if entry and entry["rows"]:
-            sections.append(Section(title, [story_table(entry), Text(str(entry["note"]))]))
+            sections.append(Section(title, [story_table(entry), Text(str(entry["note"]), kind="note")]))
     return sections
 
 

@@ -37,8 +37,8 @@ def headlines(trials: pd.DataFrame) -> list[Headline]:
     return [*found, *cost_headlines(trials)]
 
 
-def cost_headlines(trials: pd.DataFrame) -> list[Headline]:
-    """How many trials ended how, their time, the hours that they reserved, and the images that they saw."""
+def cost_headlines(trials: pd.DataFrame, *, images: bool = True) -> list[Headline]:
+    """How many trials ended how, their time, the hours that they reserved, and the images that they saw if wanted."""
     found: list[Headline] = []
     states = state_counts(trials)
     found.append(
@@ -50,7 +50,8 @@ def cost_headlines(trials: pd.DataFrame) -> list[Headline]:
         found.append(Headline("GPU-hours", f"{cost.gpu_hours:.2f}", "reserved while the trials trained"))
     elif cost.cpu_hours > 0:
         found.append(Headline("CPU-hours", f"{cost.cpu_hours:.2f}", "reserved while the trials trained"))
-    found.append(Headline("Instances seen", count(cost.instances), "source images, over the trials listed"))
+    if images:
+        found.append(Headline("Instances seen", count(cost.instances), "source images, over the trials listed"))
     return found
 
 

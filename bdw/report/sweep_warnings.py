@@ -56,8 +56,8 @@ def _few_images(validation_images: Mapping[str, int]) -> str:
     fewest = min(few.values())
     where = "" if len(validation_images) == 1 else f" on {len(few)} of {len(validation_images)} domains"
     return (
-        f"Validation has few images{where} (as few as {fewest:,}): one image more or less is "
-        f"{100 / fewest:.1f} points of a share, and scores that differ by little say nothing."
+        f"Validation has few images{where} (as few as {fewest:,}): a single one is {100 / fewest:.1f} points of an "
+        "accuracy, so that scores close to each other say nothing."
     )
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,15 @@ def test_every_text_of_every_block_is_escaped(tmp_path: Path) -> None:
 def test_underscores_of_headings_may_break_a_line(tmp_path: Path) -> None:
     page = Page("t", "s", [], [Section("a", [Table(("weight_lr",), (("1",),))])])
     assert "weight_<wbr>lr" in write_page(page, tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_cells_are_bold_one_by_one_and_texts_have_their_kind(tmp_path: Path) -> None:
+    table = Table(("a", "b"), (("1", "2"), ("<3", "4")), bold=frozenset({(0, 1), (1, 0)}))
+    texts = [Text("first", kind="lead"), Text("why", kind="note"), Text("mind", kind="warning"), Text("plain")]
+    html = write_page(Page("t", "s", [], [Section("a", [table, *texts])]), tmp_path / "page.html").read_text("utf-8")
+    assert re.findall(r"<td>(.*?)</td>", html) == ["1", "<strong>2</strong>", "<strong>&lt;3</strong>", "4"]
+    for line in ('<p class="lead">first', '<p class="note">why', '<p class="warning">mind', "<p>plain"):
+        assert line in html
 
 
 def test_an_older_page_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
