@@ -47,7 +47,7 @@ def median_interval(values: npt.ArrayLike, *, confidence: float = 0.95) -> Media
         raise NotFiniteError("values: not a number; allowed: numbers, infinite ones included")
     count = len(ordered)
     median = float((ordered[(count - 1) // 2] + ordered[count // 2]) / 2)
-    # The smallest k that is not exceeded too rarely: fewer than k values are below the median rarely enough.
+    # The largest k for which fewer than k values below the median have a chance of less than half the rest.
     place = int(stats.binom.ppf((1 - confidence) / 2, count, 0.5))
     if place == 0:
         return MedianInterval(median, None, None)
