@@ -1,10 +1,13 @@
 """Statistics and figures of results tables: files are the only interface to what made them.
 
 `compare` scores, `draw_cd` the result, `draw_pareto` accuracy against cost. `python -m analysis compare` does the first
-two. `wilcoxon_holm` tests pairs, `compare_with_control` methods against one of them.
+two. `wilcoxon_holm` tests pairs, `compare_with_control` methods against one of them. At an equal budget,
+`equal_budget_tables` says what methods gain over a baseline, `time_to_score` how much sooner, `draw_budget_curves` how.
 """
 
+from analysis.curves_table import read_curves
 from analysis.errors import AnalysisInputError
+from analysis.figures.budget_curves import BudgetCurvesArtists, draw_budget_curves
 from analysis.figures.comparison_matrix import ComparisonMatrixArtists, draw_comparison_matrix
 from analysis.figures.control_diagram import ControlArtists, draw_control
 from analysis.figures.critical_difference_diagram import CriticalDifferenceArtists, draw_cd
@@ -30,7 +33,10 @@ from analysis.statistics.effect_size import effect_sizes
 from analysis.statistics.holm import holm
 from analysis.statistics.hypervolume import ReferencePoint, hypervolume
 from analysis.statistics.importance import Importance, parameter_importance
+from analysis.statistics.mean_curves import MeanCurve, mean_curves
+from analysis.statistics.median_interval import MedianInterval, median_interval
 from analysis.statistics.missing import Dropped
+from analysis.statistics.paired_gain import PairedGain, paired_gain
 from analysis.statistics.pairwise import PairwiseComparison, compare_pairs
 from analysis.statistics.pool_sensitivity import PairSensitivity, pool_sensitivity
 from analysis.statistics.power import (
@@ -42,7 +48,9 @@ from analysis.statistics.power import (
     power,
 )
 from analysis.statistics.signed_rank import SignedRank, signed_rank
+from analysis.statistics.time_to_score import TimeToScore, time_to_score
 from analysis.statistics.wilcoxon_holm import WilcoxonHolm, wilcoxon_holm
+from analysis.tables.equal_budget import EqualBudgetTables, equal_budget_tables
 from analysis.tables.paper_tables import paper_accuracies, paper_losses, paper_table
 from analysis.tables.score_summary import order_of, summarise
 from analysis.tables.score_tables import score_tables
@@ -55,6 +63,7 @@ __all__ = [
     "COST_LABELS",
     "FULL_WIDTH",
     "AnalysisInputError",
+    "BudgetCurvesArtists",
     "Comparison",
     "ComparisonMatrixArtists",
     "ControlArtists",
@@ -64,9 +73,13 @@ __all__ = [
     "DomainDotsArtists",
     "DomainsNeeded",
     "Dropped",
+    "EqualBudgetTables",
     "Importance",
     "ImportanceArtists",
+    "MeanCurve",
+    "MedianInterval",
     "PairSensitivity",
+    "PairedGain",
     "PairwiseComparison",
     "ParetoArtists",
     "PosteriorOfPair",
@@ -77,6 +90,7 @@ __all__ = [
     "ScoreDots",
     "SignedRank",
     "TextTable",
+    "TimeToScore",
     "UsefulnessDensityArtists",
     "WilcoxonHolm",
     "bayesian_signed_rank",
@@ -90,6 +104,7 @@ __all__ = [
     "describe_pairs",
     "detectable_difference",
     "domains_needed",
+    "draw_budget_curves",
     "draw_cd",
     "draw_comparison_matrix",
     "draw_control",
@@ -101,17 +116,22 @@ __all__ = [
     "draw_scores",
     "draw_usefulness_density",
     "effect_sizes",
+    "equal_budget_tables",
     "holm",
     "hypervolume",
+    "mean_curves",
+    "median_interval",
     "order_of",
     "paper_accuracies",
     "paper_losses",
+    "paired_gain",
     "paper_table",
     "parameter_importance",
     "pareto_front",
     "pareto_points",
     "pool_sensitivity",
     "power",
+    "read_curves",
     "read_instance_weights",
     "read_kept_shares",
     "read_results",
@@ -122,5 +142,6 @@ __all__ = [
     "table_1",
     "table_2",
     "table_3",
+    "time_to_score",
     "wilcoxon_holm",
 ]

@@ -1,20 +1,36 @@
-"""A sweep's pictures and what the statistics say: accuracy against cost, and the methods' ranks over the domains."""
+"""A sweep's pictures and what the statistics say: accuracy against cost, curves, and the methods' ranks."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis import COST_LABELS, AnalysisInputError, compare, describe, draw_cd, draw_pareto, save_figure
+from analysis import (
+    COST_LABELS,
+    AnalysisInputError,
+    compare,
+    describe,
+    draw_budget_curves,
+    draw_cd,
+    draw_pareto,
+    save_figure,
+)
 from analysis.figures.figure_style import LIGHT_GREY, new_figure
 from bdw.atomic import write_text
 from bdw.evaluation import Measure
 
 COSTS = ("wall_seconds", "instances_seen")
+CURVES = "curves.png"
+CURVES_CAPTION = (
+    "The best validation score so far, mean over domains and seeds, as far as all runs of a method got. Bands are 95 % "
+    "intervals over domains of the difference to {baseline}. The dotted level is the final score of {baseline}; a dot "
+    "on it says when the median domain's runs of a method reached that score, against the whole budget of {baseline}. "
+    "Methods without a dot were hardly sooner or did not reach it on half of the domains. Dashed lines are oracles."
+)
 
 
 def draw_trials(trials: pd.DataFrame, measure: Measure, baseline: str, path: Path) -> str | None:
@@ -60,6 +76,29 @@ def draw_against_costs(points: pd.DataFrame, costs: Sequence[str], measure: Meas
             ax=ax,
         )
     save_figure(figure, path)
+
+
+def draw_curves(
+    curves: pd.DataFrame, measure: Measure, baseline: str, oracles: Collection[str], path: Path
+) -> str | None:
+    """curves.png: validation score through training, against images and against seconds (see `draw_budget_curves`).
+
+    Returns why there is no picture, or None if there is one; last time's is gone in any case.
+    """
+    path.unlink(missing_ok=True)
+    try:
+        drawn = draw_budget_curves(
+            curves,
+            baseline=baseline,
+            higher_is_better=measure.higher_is_better,
+            value_label=f"validation {measure.heading}",
+            percent=measure.is_share,
+            oracles=[name for name in oracles if (curves["method"] == name).any()],
+        )
+    except AnalysisInputError as error:
+        return f"{path.name}: {error}"
+    save_figure(drawn.figure, path)
+    return None
 
 
 def _draw_errors(ax: Axes, points: pd.DataFrame, cost: str, measure: Measure) -> None:

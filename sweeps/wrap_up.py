@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,19 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from bdw.data.problem import planned_target
 from bdw.errors import InputError
 from bdw.evaluation import Measure
 from bdw.export import RESULT_COLUMNS
 from bdw.report import write_sweep_report
 from bdw.report.sweep_cost import SweepCost
+from bdw.report.trials_table import COMPARISON_PREFIX
 from sweeps.comparison import Cell, comparison_rows, complete_cells
 from sweeps.experiment import Experiment
 from sweeps.pictures import draw_ranks, draw_trials
 from sweeps.results import trial_rows, write_results, write_trials
 from sweeps.search import METHOD, best_trial, failures
+from sweeps.story import CURVES_TABLE, STORY, tell_story
 
 
 def wrap_up(
@@ -33,23 +37,29 @@ def wrap_up(
     baseline: str,
     title: str,
     console: Console,
+    oracles: Collection[str] | None = None,
+    subject: str | None = None,
 ) -> Path:
     """Write everything that a sweep leaves behind besides its runs; says which picture is missing and why.
 
-    The baseline's runs on the first target stand among the trials, so that they can be compared with the search.
+    The baseline's runs on the first target stand among the trials, so that they can be compared with the search. With
+    curves.parquet in its folder the sweep's page tells the story of a comparison at equal budget (see `tell_story` for
+    `subject` and `oracles`; None for the methods of the weighter "oracle").
 
     Returns:
         the report's path.
     """
     folder = experiment.places.path
     rows = search_rows(experiment, study)
-    compared = trial_rows(comparison, experiment.measure.name, prefix="comparison-")
+    compared = trial_rows(comparison, experiment.measure.name, prefix=COMPARISON_PREFIX)
     _say_cost([*rows, *compared], console)
     domain = experiment.base.data.target
     rows += [row for row in compared if (row["method"], row["domain"]) == (baseline, domain)]
     write_trials(folder / "trials.csv", rows)
     missing = [draw_trials(pd.DataFrame(rows), experiment.measure, baseline, folder / "pareto.png")]
-    missing.append(_compare(experiment, _write_results(experiment, comparison, cells), cells, console))
+    table = _write_results(experiment, comparison, cells)
+    missing.append(_compare(experiment, table, cells, console))
+    missing.append(_tell(experiment, table, cells, baseline, oracles, subject, console))
     _say_left_out(missing, console)
     best = best_trial(study)
     if best is not None:
@@ -66,11 +76,15 @@ def wrap_up_comparison(
     console: Console,
     draw: Callable[[pd.DataFrame, Sequence[Cell]], None],
     ranked: bool = True,
+    baseline: str | None = None,
+    oracles: Collection[str] | None = None,
+    subject: str | None = None,
 ) -> Path:
     """The same where nothing was searched: all trials are the comparison's.
 
     `draw` gets the long results table and the complete cells, and adds the experiment's own tables and figures. Unless
-    `ranked`, these are all: no table by method and domain, no average ranks.
+    `ranked`, these are all: no table by method and domain, no average ranks. `baseline`, `oracles` and `subject` are
+    for the story of a comparison at equal budget, as in `wrap_up`.
 
     Returns:
         the report's path.
@@ -91,7 +105,8 @@ def wrap_up_comparison(
     table = _write_results(experiment, comparison, cells)
     missing = _compare(experiment, table, cells, console) if ranked else None
     draw(table, complete)
-    _say_left_out([missing], console)
+    told = None if baseline is None else _tell(experiment, table, cells, baseline, oracles, subject, console)
+    _say_left_out([missing, told], console)
     return write_sweep_report(folder, title=title)
 
 
@@ -106,6 +121,43 @@ def _compare(experiment: Experiment, table: pd.DataFrame, cells: Sequence[Cell],
     """The diagram and the table in the terminal; returns why there is no diagram, if so."""
     missing = draw_ranks(table, experiment.places.path, measure=experiment.measure, remark=experiment.choice.remark)
     console.print(score_table(table, cells, experiment.measure))
+    return missing
+
+
+def _tell(
+    experiment: Experiment,
+    table: pd.DataFrame,
+    cells: Sequence[Cell],
+    baseline: str,
+    oracles: Collection[str] | None,
+    subject: str | None,
+    console: Console,
+) -> str | None:
+    """The story's files and its verdict in the terminal, if there are curves; returns why there is none, if so."""
+    folder = experiment.places.path
+    if not (folder / CURVES_TABLE).is_file():
+        return None
+    if oracles is None:
+        oracles = list(dict.fromkeys(cell.method for cell in cells if cell.config.weighter.weighter == "oracle"))
+    configs = {cell.domain: cell.config for cell in cells}
+    missing = tell_story(
+        table,
+        folder,
+        measure=experiment.measure,
+        baseline=baseline,
+        oracles=oracles,
+        subject=subject,
+        remark=experiment.choice.remark,
+        validation_images={
+            domain: len(planned_target(config.data).shares["validation"].labels) for domain, config in configs.items()
+        },
+    )
+    if (folder / STORY).is_file():
+        story = json.loads((folder / STORY).read_text(encoding="utf-8"))
+        for sentence in story["verdict"]:
+            console.print(sentence, soft_wrap=True, markup=False, highlight=False)
+        if story["example_run"]:
+            experiment.places.fetch_run(Path(story["example_run"]).name)
     return missing
 
 

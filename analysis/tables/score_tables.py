@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from analysis.errors import AnalysisInputError, DirectionError, NotFiniteError, OptionError, listing, shown
@@ -33,6 +34,7 @@ def score_tables(
     average: bool = False,
     average_rank: bool = True,
     domains_down: bool = False,
+    not_competing: Collection[str] = (),
     caption: str = "",
 ) -> TextTable:
     """Lay scores out as a table: methods down, domains across, one section for each metric.
@@ -54,6 +56,7 @@ def score_tables(
         average_rank: add the mean over domains of the rank within a domain, 1 = best, if there are two or more of
             both.
         domains_down: domains down and methods across, for many domains.
+        not_competing: methods that are never bold, such as an oracle, which knows what no real method can.
         caption: of the table, plain text.
 
     Returns:
@@ -76,7 +79,13 @@ def score_tables(
     taken = sorted({*domains} & {*extra})
     if taken:
         raise OptionError(f"domains: {listing(taken)} is what the averages are called; allowed: another name")
-    grids = {name: block.cells(extra, higher_is_better=higher_is_better) for name, block in blocks.items()}
+    unknown = sorted({*not_competing} - {*methods})
+    if unknown:
+        raise OptionError(f"not_competing: {listing(unknown)} not in the table; allowed: {listing(methods)}")
+    grids = {
+        name: block.cells(extra, higher_is_better=higher_is_better, not_competing=not_competing)
+        for name, block in blocks.items()
+    }
     # An average that no section has is left out, rather than shown as nothing but dashes.
     extra = [name for name in extra if any((name, method) in grid for grid in grids.values() for method in methods)]
     sections = []
@@ -94,7 +103,9 @@ def score_tables(
         corner="domain" if domains_down else "method",
         columns=tuple(methods) if domains_down else (*domains, *extra),
         sections=tuple(sections),
-        note=_note(list(blocks.values()), percent=percent, higher_is_better=higher_is_better),
+        note=_note(
+            list(blocks.values()), percent=percent, higher_is_better=higher_is_better, not_competing=not_competing
+        ),
     )
 
 
@@ -123,12 +134,15 @@ class _Block:
         """How many seeds the cells have that have the most."""
         return int(max(_known(self.num_seeds)))
 
-    def cells(self, extra: list[str], *, higher_is_better: bool) -> dict[tuple[str, str], Cell]:
+    def cells(
+        self, extra: list[str], *, higher_is_better: bool, not_competing: Collection[str]
+    ) -> dict[tuple[str, str], Cell]:
         """The cells that there are, by domain, or name of an average, and method."""
         grid = {}
+        competing = ~self.means.columns.isin(list(not_competing))
         tables = (_rows(table) for table in (self.means, self.deviations, self.num_seeds))
         for domain, means, deviations, counts in zip(self.means.index, *tables, strict=True):
-            best = are_best(means, higher_is_better=higher_is_better)
+            best = are_best(np.where(competing, means, np.nan).tolist(), higher_is_better=higher_is_better)
             for column, method in enumerate(self.means.columns):
                 if not math.isnan(means[column]):
                     grid[domain, method] = self._cell(
@@ -136,7 +150,7 @@ class _Block:
                     )
         if not self.means.isna().to_numpy().any():
             for name in extra:
-                grid |= self._averages(name, higher_is_better=higher_is_better)
+                grid |= self._averages(name, competing, higher_is_better=higher_is_better)
         return grid
 
     def _cell(self, mean: float, deviation: float, num_seeds: float, *, is_best: bool) -> Cell:
@@ -145,14 +159,16 @@ class _Block:
             spread += f" ({num_seeds:.0f} {'seed' if num_seeds == 1 else 'seeds'})"
         return Cell(text=number_text(mean, self.decimals), spread=spread.strip(), is_best=is_best)
 
-    def _averages(self, name: str, *, higher_is_better: bool) -> dict[tuple[str, str], Cell]:
+    def _averages(
+        self, name: str, competing: npt.NDArray[np.bool_], *, higher_is_better: bool
+    ) -> dict[tuple[str, str], Cell]:
         if name == AVERAGE:
             values, decimals = self.means.mean(axis=0), self.decimals
         elif len(self.means) < 2 or len(self.means.columns) < 2:
             return {}
         else:
             values, decimals = friedman.rank_domains(self.means, higher_is_better=higher_is_better).mean(axis=0), 2
-        best = are_best(values, higher_is_better=higher_is_better and name == AVERAGE)
+        best = are_best(values.where(competing), higher_is_better=higher_is_better and name == AVERAGE)
         return {
             (name, str(method)): Cell(text=number_text(float(values[method]), decimals), is_best=is_best)
             for method, is_best in zip(values.index, best, strict=True)
@@ -191,14 +207,16 @@ def _as_long(wide: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _note(blocks: list[_Block], *, percent: bool, higher_is_better: bool) -> str:
+def _note(blocks: list[_Block], *, percent: bool, higher_is_better: bool, not_competing: Collection[str]) -> str:
     most = max(block.most_seeds for block in blocks)
     number = f"Mean ± sample standard deviation over {most} seeds" if most > 1 else "One seed"
     unit = ", in %" if percent else ""
     direction = "higher" if higher_is_better else "lower"
     gaps = "; –: not measured" if any(block.means.isna().to_numpy().any() for block in blocks) else ""
+    outside = f", {listing(not_competing)} not counted" if not_competing else ""
     return (
-        f"{number}{unit}; {direction} is better. Bold: the best mean before rounding, whatever its significance{gaps}."
+        f"{number}{unit}; {direction} is better. Bold: the best mean before rounding{outside}, whatever its "
+        f"significance{gaps}."
     )
 
 

@@ -1,9 +1,10 @@
-"""A table of texts, to be shown as a DataFrame, in Markdown and in LaTeX."""
+"""A table of texts, to be shown as a DataFrame, in Markdown, in HTML and in LaTeX."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from html import escape
 
 import pandas as pd
 
@@ -72,6 +73,24 @@ class TextTable:
         parts = [escaping.markdown(self.caption), "\n".join(lines), escaping.markdown(self.note)]
         return "\n\n".join(part for part in parts if part) + "\n"
 
+    def to_html(self) -> str:
+        """Return caption, table and note as HTML, to be put into a page; every text is escaped."""
+        head = "".join(f'<th scope="col">{escape(name)}</th>' for name in (self.corner, *self.columns))
+        lines = ["<table>", f"<caption>{escape(self.caption)}</caption>" if self.caption else ""]
+        lines.append(f"<thead><tr>{head}</tr></thead>")
+        for section in self.sections:
+            lines.append("<tbody>")
+            if section.title:
+                span = len(self.columns) + 1
+                lines.append(f'<tr><th scope="rowgroup" colspan="{span}">{escape(section.title)}</th></tr>')
+            lines += [
+                f'<tr><th scope="row">{escape(name)}</th>{"".join(map(_html_cell, cells))}</tr>'
+                for name, cells in section.rows
+            ]
+            lines.append("</tbody>")
+        lines += ["</table>", f"<p>{escape(self.note)}</p>" if self.note else ""]
+        return "\n".join(line for line in lines if line) + "\n"
+
     def to_latex(self, *, label: str = "") -> str:
         r"""Return a floating table for a document that loads the package booktabs.
 
@@ -118,6 +137,13 @@ def _markdown_cell(cell: Cell | None) -> str:
     number, spread = escaping.markdown(cell.text), escaping.markdown(cell.spread)
     bold = f"**{number}**" if cell.is_best else number
     return f"{bold} {spread}".rstrip()
+
+
+def _html_cell(cell: Cell | None) -> str:
+    if cell is None:
+        return f"<td>{MISSING}</td>"
+    number = f"<strong>{escape(cell.text)}</strong>" if cell.is_best else escape(cell.text)
+    return f"<td>{f'{number} {escape(cell.spread)}'.rstrip()}</td>"
 
 
 def _latex_row(texts: Iterable[str]) -> str:

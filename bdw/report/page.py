@@ -50,7 +50,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Table:
-    """Text cells under headings. Columns named in `numeric` are right-aligned; row number `best` is highlighted."""
+    """Text cells under headings. Columns named in `numeric` are right-aligned; row number `best` is highlighted.
+
+    `bold` holds the cells that are set in bold, as (row, column), both counted from 0.
+    """
 
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -59,6 +62,7 @@ class Table:
     best: int | None = None
     sorted_by: str | None = None
     kind: str = "table"
+    bold: frozenset[tuple[int, int]] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph."""
+    """A paragraph; kinds: "lead" is to be read first, "note" explains a table, "warning" is to be kept in mind."""
 
     text: str
     kind: str = "text"

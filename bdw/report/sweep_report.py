@@ -1,4 +1,4 @@
-"""The page of a sweep: which method and which settings did best, at what cost, and what the best run looks like."""
+"""The page of a sweep: what was found, what to do next, and then the tables, pictures and trials behind it."""
 
 from __future__ import annotations
 
@@ -9,64 +9,136 @@ from typing import Any
 import pandas as pd
 
 from bdw.errors import InputError
-from bdw.report.page import Block, Headline, Page, Section, Table, Text, picture_file, write_page
+from bdw.report import sweep_story
+from bdw.report.sweep_next_steps import next_steps
+from bdw.report.page import Block, Page, Section, Table, Text, picture_file, write_page
 from bdw.report.run_files import RunFiles, read_run
 from bdw.report.run_report import repeat_blocks, settings_table
-from bdw.report.sweep_cost import SweepCost
+from bdw.report.sweep_pictures import ranks, trade_offs
+from bdw.report.sweep_story import Story
+from bdw.report.sweep_summary import cost_headlines, headlines, name_of, states_sentence, summary, value_of
+from bdw.report.sweep_warnings import sweep_warnings
 from bdw.report.table_files import column, read_json_object, read_table
 from bdw.report.trials_table import (
-    NO_METHOD,
     REQUIRED,
     best_trial,
     has_several_domains,
     measure_of,
     methods_of,
     methods_table,
-    state_counts,
     trials_table,
 )
 from bdw.report.weights_sections import weights_sections
-from bdw.report.wording import count, number, percent, plural, seconds
+from bdw.report.wording import number, plural
 
 FIGURES = "figures.json"
 """An experiment's list of its own figures, next to them."""
 REPEATED = frozenset({"command", "git_revision", "versions"})
 """Parts of config.json that have a section of their own."""
 RESULT_COLUMNS = ("method", "domain", "metric", "value")
-PARETO_CAPTION = (
-    "Every complete trial by its cost and its accuracy. On the front are the trials that no other one beats in both: "
-    "up and to the left is better."
-)
-CRITICAL_DIFFERENCE_CAPTION = (
-    "Average rank of every method over the target domains, 1 being best. Methods joined by a bar are too close to be "
-    "told apart with this many domains."
-)
 
 
 def write_sweep_report(sweep_dir: Path, title: str) -> Path:
     """Writes `<sweep_dir>/report.html` from the sweep's files and returns its path.
 
-    Needs trials.csv with at least one trial. Results, pictures, settings and the best run's directory each add a
-    section where they are there. Raises `InputError` with one line if trials.csv is missing or any file is damaged.
+    Needs trials.csv with at least one trial. Results, pictures, settings, the story of a comparison at equal budget
+    and the best run's directory each add a section where they are there. Raises `InputError` with one line if
+    trials.csv is missing or any file is damaged.
     """
     sweep_dir = Path(sweep_dir)
     trials = read_table(sweep_dir / "trials.csv", REQUIRED)
     if trials.empty:
         raise InputError(f"{sweep_dir / 'trials.csv'}: holds no trial yet; a report needs at least one")
-    sections = [*_own_figures(sweep_dir), _comparison(sweep_dir, trials)]
+    path = sweep_dir / "config.json"
+    description = read_json_object(path) if path.is_file() else {}
+    story = sweep_story.read_story(sweep_dir)
+    if story is None:
+        about, numbers = summary(trials), headlines(trials)
+        sections = _sections(sweep_dir, trials, description)
+    else:
+        about = f"{sweep_story.summary(story)} {summary(trials)}"
+        numbers = [*sweep_story.headlines(story), *cost_headlines(trials, images=False)]
+        sections = _story_sections(sweep_dir, trials, description, story)
+    sections += _repeat_sections(description)
     sections = [section for section in sections if section.blocks]
-    sections.append(Section("All trials", [Text(_states_sentence(trials)), trials_table(trials)]))
-    sections += _best_run_sections(sweep_dir, trials)
+    return write_page(Page(title, about, numbers, sections), sweep_dir / "report.html")
+
+
+def _sections(sweep_dir: Path, trials: pd.DataFrame, description: Mapping[str, Any]) -> list[Section]:
+    """The page of a sweep without a story: whatever there is, the trials after the comparison."""
+    warnings = sweep_warnings(trials, stops_early=_stops_early(description))
+    return [
+        Section("What to keep in mind", [Text(warning, kind="warning") for warning in warnings]),
+        *_own_figures(sweep_dir),
+        _comparison(sweep_dir, trials),
+        _trials_section(trials, "All trials"),
+        *_best_run_sections(sweep_dir, trials),
+        _results_section(sweep_dir),
+        *_next_sections(description, None),
+    ]
+
+
+def _story_sections(
+    sweep_dir: Path, trials: pd.DataFrame, description: Mapping[str, Any], story: Story
+) -> list[Section]:
+    """Verdict, next steps, tables, curves, ranks, costs, galleries, and the trials at the end."""
+    warnings = [str(story["remark"])] if story.get("remark") else []
+    warnings += sweep_warnings(trials, story.get("validation_images"), stops_early=_stops_early(description))
+    run = _read_trial_run(sweep_dir, story.get("example_run"))
+    galleries: list[Section] = []
+    if run is not None and run.weights is not None:
+        which = f"A run of {story['findings']['method']}: target {run.config.get('target')}, in {story['example_run']}."
+        first, *rest = weights_sections(run)
+        galleries = [Section(first.title, [Text(which), *first.blocks]), *rest]
+    curves = sweep_story.curve_section(sweep_dir, story)
+    searched_title = "All trials" if has_several_domains(trials) else "The search's trials"
+    return [
+        sweep_story.found_section(story, warnings),
+        *_next_sections(description, None if run is None else run.config),
+        *sweep_story.table_sections(story),
+        *([] if curves is None else [curves]),
+        Section("Ranks over the domains", ranks(sweep_dir)),
+        *_own_figures(sweep_dir),
+        Section("Trials against their cost", trade_offs(sweep_dir)),
+        *(galleries or _best_run_sections(sweep_dir, trials)),
+        _trials_section(trials, searched_title, with_methods=True),
+        _results_section(sweep_dir, folded=True),
+    ]
+
+
+def _trials_section(trials: pd.DataFrame, title: str, *, with_methods: bool = False) -> Section:
+    blocks: list[Block] = [Text(states_sentence(trials))]
+    if with_methods:
+        blocks += _methods_blocks(trials)
+    return Section(title, [*blocks, trials_table(trials)])
+
+
+def _results_section(sweep_dir: Path, *, folded: bool = False) -> Section:
+    blocks: list[Block] = []
     if (sweep_dir / "results.parquet").is_file():
         results = read_table(sweep_dir / "results.parquet", RESULT_COLUMNS)
-        sections.append(Section("Results by domain", [_results_table(results)]))
-    if (sweep_dir / "config.json").is_file():
-        description = read_json_object(sweep_dir / "config.json")
-        if isinstance(description.get("command"), str):
-            sections.append(Section("How to repeat this sweep", repeat_blocks(description["command"], description)))
-        settings = {name: value for name, value in description.items() if name not in REPEATED}
+        blocks = [] if results.empty else [_results_table(results)]
+    return Section("Results by domain", blocks, folded=folded)
+
+
+def _next_sections(description: Mapping[str, Any], recipe: Mapping[str, Any] | None) -> list[Section]:
+    section = next_steps(description, recipe)
+    return [] if section is None else [section]
+
+
+def _repeat_sections(description: Mapping[str, Any]) -> list[Section]:
+    sections = []
+    if isinstance(description.get("command"), str):
+        sections.append(Section("How to repeat this sweep", repeat_blocks(description["command"], description)))
+    settings = {name: value for name, value in description.items() if name not in REPEATED}
+    if settings:
         sections.append(Section("Settings of the sweep", [settings_table(flattened(settings))], folded=True))
-    return write_page(Page(title, _summary(trials), _headlines(trials), sections), sweep_dir / "report.html")
+    return sections
+
+
+def _stops_early(description: Mapping[str, Any]) -> bool:
+    options = description.get("options")
+    return isinstance(options, Mapping) and options.get("early_stopping") is True
 
 
 def flattened(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -80,82 +152,21 @@ def flattened(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _summary(trials: pd.DataFrame) -> str:
-    methods = methods_of(trials)
-    known = sorted(set(methods) - {NO_METHOD})
-    named = f"{plural(len(known), 'method')}: {', '.join(known)}" if known else "unknown methods"
-    num_unknown = int((methods == NO_METHOD).sum()) if known else 0
-    unknown = f" The method of {plural(num_unknown, 'trial')} is unknown." if num_unknown else ""
-    return f"{plural(len(trials), 'trial')} of {named}.{unknown}"
-
-
-def _headlines(trials: pd.DataFrame) -> list[Headline]:
-    found: list[Headline] = []
-    best, measure = best_trial(trials), measure_of(trials)
-    if best is not None:
-        score = measure.shown(_value(best, "validation_score"))
-        found.append(Headline(f"Best validation {measure.label}", score, f"trial {_name(best)}"))
-        if column(best, "test_score").notna().all():
-            score = measure.shown(_value(best, "test_score"))
-            found.append(Headline(f"Its test {measure.label}", score, methods_of(best).iloc[0]))
-        found.append(Headline("Images it kept", percent(_value(best, "kept_fraction")), "of the source at the end"))
-    states = state_counts(trials)
-    found.append(
-        Headline("Trials", f"{len(trials):,}", ", ".join(f"{number_of} {state}" for state, number_of in states.items()))
-    )
-    found.append(Headline("Time", seconds(column(trials, "wall_seconds").sum()), "over the trials listed"))
-    cost = SweepCost.of(trials)
-    if cost.gpu_hours > 0:
-        found.append(Headline("GPU-hours", f"{cost.gpu_hours:.2f}", "reserved while the trials trained"))
-    elif cost.cpu_hours > 0:
-        found.append(Headline("CPU-hours", f"{cost.cpu_hours:.2f}", "reserved while the trials trained"))
-    found.append(Headline("Instances seen", count(cost.instances), "source images, over the trials listed"))
-    return found
-
-
-def _states_sentence(trials: pd.DataFrame) -> str:
-    parts = []
-    for state, number_of in state_counts(trials).items():
-        own = trials[trials["state"].astype(str) == state]
-        cost = f"{seconds(column(own, 'wall_seconds').sum())}, {count(column(own, 'instances_seen').sum())} instances"
-        parts.append(f"{number_of:,} {state} ({cost})")
-    return f"Trials by how they ended, with their cost: {'; '.join(parts)}. {_highlight_sentence(trials)}".strip()
-
-
-def _highlight_sentence(trials: pd.DataFrame) -> str:
-    best = best_trial(trials)
-    if best is None:
-        return ""
-    complete = trials[trials["state"] == "complete"]
-    num_equal = int((column(complete, "validation_score") == _value(best, "validation_score")).sum())
-    label = measure_of(trials).label
-    if num_equal > 1:
-        return (
-            f"{num_equal:,} complete trials share the best validation {label}; the one of them that saw the fewest "
-            "instances is highlighted, the first if several did."
-        )
-    return f"The best complete trial by validation {label} is highlighted."
-
-
 def _comparison(sweep_dir: Path, trials: pd.DataFrame) -> Section:
-    blocks: list[Block] = []
-    if not has_several_domains(trials):
-        label = measure_of(trials).label
-        blocks += [
-            Text(f"Each method's best complete trial, chosen by validation {label}, never by test {label}:"),
-            methods_table(trials),
-        ]
-    if (sweep_dir / "comparison.json").is_file():
-        verdict = read_json_object(sweep_dir / "comparison.json").get("verdict")
-        blocks += [Text(line) for line in str(verdict or "").splitlines()]
-    pictures = (
-        ("pareto.png", "Accuracy of the trials against their cost", PARETO_CAPTION),
-        ("critical_difference.png", "Critical-difference diagram of the methods", CRITICAL_DIFFERENCE_CAPTION),
-    )
-    for name, alternative, caption in pictures:
-        if (sweep_dir / name).is_file():
-            blocks.append(picture_file(sweep_dir / name, alternative, caption))
-    return Section("Methods compared", blocks)
+    found = ranks(sweep_dir)
+    words = [block for block in found if isinstance(block, Text)]
+    pictures = [block for block in found if not isinstance(block, Text)]
+    return Section("Methods compared", [*_methods_blocks(trials), *words, *trade_offs(sweep_dir), *pictures])
+
+
+def _methods_blocks(trials: pd.DataFrame) -> list[Block]:
+    if has_several_domains(trials):
+        return []
+    label = measure_of(trials).label
+    return [
+        Text(f"Each method's best complete trial, chosen by validation {label}, never by test {label}:"),
+        methods_table(trials),
+    ]
 
 
 def _own_figures(sweep_dir: Path) -> list[Section]:
@@ -181,14 +192,14 @@ def _best_run_sections(sweep_dir: Path, trials: pd.DataFrame) -> list[Section]:
         run = _read_trial_run(sweep_dir, folder)
         if run is not None and run.weights is not None:
             measure = measure_of(trials)
-            score = f"validation {measure.label} {measure.shown(_value(best, 'validation_score'))}"
-            which = f"Trial {_name(best)} ({methods_of(best).iloc[0]}), {score}, in {folder}."
+            score = f"validation {measure.label} {measure.shown(value_of(best, 'validation_score'))}"
+            which = f"Trial {name_of(best)} ({methods_of(best).iloc[0]}), {score}, in {folder}."
             if num_without:
                 which += f" {plural(num_without, 'trial')} ranked higher but learnt no weights."
             if num_absent:
                 which += f" {plural(num_absent, 'trial')} ranked higher, but the run directory is not here."
             return [
-                Section(f"The best run with learnt weights: trial {_name(best)}", [Text(which)]),
+                Section(f"The best run with learnt weights: trial {name_of(best)}", [Text(which)]),
                 *weights_sections(run),
             ]
         num_absent, num_without = num_absent + (run is None), num_without + (run is not None)
@@ -223,11 +234,3 @@ def _results_table(results: pd.DataFrame) -> Table:
             )
         )
     return Table(headings, tuple(rows), "Over all runs in results.parquet", numeric=frozenset(headings[3:]))
-
-
-def _name(best: pd.DataFrame) -> str:
-    return str(best["trial"].iloc[0])
-
-
-def _value(row: pd.DataFrame, name: str) -> float:
-    return float(column(row, name).iloc[0])

@@ -16,6 +16,8 @@ REQUIRED = ("trial", "state", "method", "validation_score", "wall_seconds", "ins
 STATES = ("complete", "pruned", "failed", "running")
 RANKED_BY = "validation"
 NO_METHOD = "unknown"
+COMPARISON_PREFIX = "comparison-"
+"""How the names of trials start that stand beside a search's for comparison and were not searched."""
 
 # Column of the file -> (heading, how its numbers read). What is not listed here or a score is a searched parameter.
 _COSTS: dict[str, tuple[str, Callable[[float], str]]] = {
@@ -68,12 +70,20 @@ def best_trial(trials: pd.DataFrame) -> pd.DataFrame | None:
     """The row of the complete trial that ranks first (see `ranked`); None if none has a validation score.
 
     None too if the trials are for several target domains, whose scores are not comparable. The test split plays no
-    part: choosing by it would make the best look better than it is.
+    part: choosing by it would make the best look better than it is. Beside a search, only its own trials can be the
+    best one, as for the sweep itself.
     """
     if has_several_domains(trials):
         return None
-    rows = ranked(trials[(trials["state"] == "complete") & column(trials, "validation_score").notna()])
+    own = searched(trials)
+    rows = ranked(own[(own["state"] == "complete") & column(own, "validation_score").notna()])
     return None if rows.empty else rows.head(1)
+
+
+def searched(trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials of the search; all of them where none stands there for comparison only, or nothing else does."""
+    own = trials[~trials["trial"].astype(str).str.startswith(COMPARISON_PREFIX)]
+    return trials if own.empty else own
 
 
 def has_several_domains(trials: pd.DataFrame) -> bool:

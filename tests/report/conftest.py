@@ -13,11 +13,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bdw import evaluation
 from bdw.config import RunConfig
 from bdw.data.instances import Instance, Skipped
 from bdw.data.packing import write_packed
+from bdw.export import RESULT_COLUMNS
 from bdw.replay import Outcome, Replay, Thresholds
 from bdw.report.run_files import RunFiles, read_run
+from sweeps.pictures import draw_against_costs, draw_ranks
+from sweeps.story import tell_story
 
 MakeRun = Callable[..., Path]
 
@@ -131,6 +135,82 @@ def make_sweep(make_run: MakeRun) -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def make_story(make_run: MakeRun) -> Callable[..., Path]:
+    """A function that fills the folder of a sweep at equal budget, as the main job leaves it."""
+
+    def make(path: Path, *, num_domains: int = 10) -> Path:
+        path.mkdir(parents=True)
+        curves = budget_curves(num_domains)
+        last = curves.groupby(["method", "domain", "seed"], sort=False).tail(1)
+        noise = np.random.default_rng(1).normal(-0.01, 0.004, len(last))
+        table = last.assign(metric="accuracy", value=last["best_value"] + noise, higher_is_better=True)
+        table["run"] = [f"runs/r{i}" for i in range(len(table))]
+        curves.to_parquet(path / "curves.parquet")
+        table[list(RESULT_COLUMNS)].to_parquet(path / "results.parquet")
+        searched = trials().assign(domain="script-0", trial=lambda rows: rows["trial"].str[1:])
+        baseline = searched.head(1).assign(trial="comparison-0", method=BASELINE, validation_score=0.84)
+        pd.concat([searched, baseline]).to_csv(path / "trials.csv", index=False)
+        described = {
+            "command": "python sweeps/stl10_pruning.py --seeds 0 1 2 --epochs 20",
+            "git_revision": "0123abc",
+            "options": {"seeds": [0, 1, 2], "early_stopping": True},
+        }
+        (path / "config.json").write_text(json.dumps(described))
+        subject = table[table["method"] == SUBJECT]
+        make_run(path / str(subject["run"].iloc[0]))
+        measure = evaluation.measure("accuracy")
+        remark = "The domains are scripts of one rendered pool: an illustration, not independent evidence."
+        assert (draw_ranks(table, path, measure=measure, remark="") is None) is (num_domains > 1)
+        costs = last.groupby("method", sort=False, as_index=False)[["wall_seconds", "instances_seen"]].mean()
+        points = costs.assign(label=costs["method"], value=np.linspace(0.6, 0.7, len(costs)))
+        draw_against_costs(points, ("wall_seconds", "instances_seen"), measure, BASELINE, path / "pareto.png")
+        told = tell_story(
+            table, path, measure=measure, baseline=BASELINE, oracles=[ORACLE], subject=SUBJECT, remark=remark,
+            validation_images=dict.fromkeys(table["domain"], 150),
+        )  # fmt: skip
+        assert told is None
+        return path
+
+    return make
+
+
+BASELINE, SUBJECT, ORACLE = "plain training", "BDW (recommended)", "oracle (useful images only)"
+_SPEED_GAIN_COST = {
+    BASELINE: (1.0, 0.0, 1.0),
+    "random subset": (1.0, -0.01, 1.02),
+    "nearest neighbours": (1.25, 0.012, 1.15),
+    "BDW (paper's recipe)": (0.9, -0.02, 2.0),
+    SUBJECT: (1.8, 0.03, 1.35),
+    ORACLE: (2.6, 0.06, 1.05),
+}
+
+
+def budget_curves(num_domains: int) -> pd.DataFrame:
+    """Curves of six methods on scripts that are hard and easy, three seeds, 20 evaluations within 40,000 images."""
+    rng = np.random.default_rng(0)
+    images = np.arange(2000, 40001, 2000)
+    parts = []
+    for domain, top in enumerate(rng.uniform(0.45, 0.85, num_domains)):
+        for seed in range(3):
+            for method, (speed, gain, cost) in _SPEED_GAIN_COST.items():
+                end = top + gain * rng.normal(1, 0.5) + rng.normal(0, 0.006)
+                value = end - (end - 0.15) * np.exp(-speed * images / 8000) + rng.normal(0, 0.008, len(images))
+                own = {
+                    "method": method,
+                    "domain": f"script-{domain}",
+                    "seed": seed,
+                    "instances_seen": images,
+                    "wall_seconds": 2 + 60 * cost * images / 40000 * rng.uniform(0.95, 1.05),
+                    "value": value,
+                    "best_value": np.maximum.accumulate(value),
+                    "kept_fraction": 1.0 if method == BASELINE else 0.6,
+                    "budget_share": images / 40000,
+                }
+                parts.append(pd.DataFrame(own))
+    return pd.concat(parts, ignore_index=True)
 
 
 def trials() -> pd.DataFrame:

@@ -35,17 +35,24 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def pages(
-    tmp_path_factory: pytest.TempPathFactory, make_run: Callable[..., Path], make_sweep: Callable[..., Path]
+    tmp_path_factory: pytest.TempPathFactory,
+    make_run: Callable[..., Path],
+    make_sweep: Callable[..., Path],
+    make_story: Callable[..., Path],
 ) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
     sweep = make_sweep(folder / "sweep")
     for name in ("pareto.png", "critical_difference.png"):
         (sweep / name).write_bytes(to_png(Figure(figsize=(7, 2))))
-    return {"run": write_run_report(make_run(folder / "run")), "sweep": write_sweep_report(sweep, "A sweep")}
+    return {
+        "run": write_run_report(make_run(folder / "run")),
+        "sweep": write_sweep_report(sweep, "A sweep"),
+        "story": write_sweep_report(make_story(folder / "story"), "A sweep at equal budget"),
+    }
 
 
 @pytest.mark.parametrize("width", [PHONE, DESK])
-@pytest.mark.parametrize("name", ["run", "sweep"])
+@pytest.mark.parametrize("name", ["run", "sweep", "story"])
 def test_a_page_stands_alone_and_fits(browser: Browser, pages: dict[str, Path], name: str, width: int) -> None:
     page = browser.new_page(viewport={"width": width, "height": 800})
     said: list[str] = []

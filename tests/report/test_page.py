@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,15 @@ def test_numbers_stay_with_their_units(tmp_path: Path) -> None:
     page = Page("t", "s", [], [], [Finding("Found", "81.2 % in 3 h 20 min; 7 hours, 2 sheets")])
     html = write_page(page, tmp_path / "page.html").read_text(encoding="utf-8")
     assert "81.2\u00a0% in 3\u00a0h 20\u00a0min; 7 hours, 2 sheets" in html
+
+
+def test_cells_are_bold_one_by_one_and_texts_have_their_kind(tmp_path: Path) -> None:
+    table = Table(("a", "b"), (("1", "2"), ("<3", "4")), bold=frozenset({(0, 1), (1, 0)}))
+    texts = [Text("first", kind="lead"), Text("why", kind="note"), Text("mind", kind="warning"), Text("plain")]
+    html = write_page(Page("t", "s", [], [Section("a", [table, *texts])]), tmp_path / "page.html").read_text("utf-8")
+    assert re.findall(r"<td>(.*?)</td>", html) == ["1", "<strong>2</strong>", "<strong>&lt;3</strong>", "4"]
+    for line in ('<p class="lead">first', '<p class="note">why', '<p class="warning">mind', "<p>plain"):
+        assert line in html
 
 
 def test_an_older_page_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ def test_sections_and_the_best_run(page: str) -> None:
         "Planted junk",
         "The images",
         "Results by domain",
+        "What to do next",
         "How to repeat this sweep",
         "Settings of the sweep",
     ]
@@ -98,6 +99,7 @@ def test_a_deleted_best_run_costs_only_its_pictures(tmp_path: Path, make_sweep: 
         "Methods compared",
         "All trials",
         "Results by domain",
+        "What to do next",
         "How to repeat this sweep",
         "Settings of the sweep",
     ]
@@ -148,4 +150,6 @@ def test_equals_of_the_best_are_counted(tmp_path: Path, make_sweep: MakeSweep) -
     assert "The best complete trial by validation accuracy is highlighted." in _write(sweep)
     trials = pd.read_csv(sweep / "trials.csv").assign(validation_score=0.8)
     trials.to_csv(sweep / "trials.csv", index=False)
-    assert "3 complete trials share the best validation accuracy" in _write(sweep)
+    page = _write(sweep)
+    assert "3 complete trials share the best validation accuracy" in page
+    assert "3 of 3 complete trials share the best validation accuracy: validation cannot tell them apart" in page

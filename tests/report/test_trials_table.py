@@ -48,6 +48,19 @@ def test_of_equals_the_one_that_saw_the_fewest_instances_then_the_first() -> Non
     assert best["trial"].tolist() == ["t1"]
 
 
+def test_beside_a_search_only_its_own_trials_can_be_the_best() -> None:
+    trials = _trials(validation_score=[0.9, 0.8, 0.95], trial=["comparison-0", "0", "comparison-1"])
+    best = trials_table.best_trial(trials)
+    assert best is not None
+    assert best["trial"].tolist() == ["0"]
+    assert trials_table.trials_table(trials).best == 2  # Ranked by score all the same.
+    alone = trials_table.best_trial(trials[trials["trial"] != "0"])
+    assert alone is not None
+    assert alone["trial"].tolist() == ["comparison-1"]
+    # As for the sweep, a search of which nothing is complete has no best trial.
+    assert trials_table.best_trial(trials.assign(state=["complete", "failed", "complete"])) is None
+
+
 def test_trials_without_a_method_are_counted_as_unknown() -> None:
     trials = _trials(validation_score=[0.5, 0.9, np.nan], method=["beta", "", np.nan])
     assert [row[:2] for row in trials_table.methods_table(trials).rows] == [("beta", "1"), ("unknown", "2")]

@@ -200,3 +200,12 @@ def test_very_small_numbers_do_not_all_look_like_zero() -> None:
     table = score_tables(pd.DataFrame({"a": [2.5e-9], "b": [-1.25e-8]}), higher_is_better=True)
     assert table.to_frame().iloc[:, 0].tolist() == ["2.500e−09", "−1.250e−08"]
     assert number_text(1.5e300, 0) == "1.500e+300"
+
+
+def test_who_does_not_compete_is_never_bold() -> None:
+    table = score_tables(long_table(LOSSES), higher_is_better=False, average=True, not_competing=["BDW"])
+    assert not table.best().loc["BDW"].any()
+    assert table.best().loc["VAE"].all()
+    assert "BDW not counted" in table.note
+    with pytest.raises(OptionError, match="not_competing: x not in the table; allowed: VAE, BDW"):
+        score_tables(long_table(LOSSES), higher_is_better=False, not_competing=["x"])

@@ -1,0 +1,87 @@
+"""What a reader must keep in mind before relying on a sweep's numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from bdw.report.table_files import column
+from bdw.report.trials_table import best_trial, measure_of, searched
+from bdw.report.wording import plural
+
+FEW_IMAGES = 200
+"""With fewer, an accuracy near 80 % has a standard error of 2.8 points or more: sqrt(0.8 * 0.2 / 200)."""
+
+
+def sweep_warnings(
+    trials: pd.DataFrame, validation_images: Mapping[str, int] | None = None, *, stops_early: bool = False
+) -> list[str]:
+    """Sentences on what weakens a sweep, in this order; empty if nothing of it applies.
+
+    Args:
+        trials: trials.csv.
+        validation_images: target domain -> images that validation scores are measured on, if known.
+        stops_early: whether trials were to be stopped early if they did badly.
+
+    Returns:
+        few validation images; trials that share the best validation score; no image thrown away; no trial stopped.
+    """
+    return [
+        sentence
+        for sentence in (
+            _few_images(validation_images or {}),
+            _ties(trials),
+            _nothing_pruned(trials),
+            _nothing_stopped(trials) if stops_early else "",
+        )
+        if sentence
+    ]
+
+
+def num_sharing_best(trials: pd.DataFrame) -> int:
+    """How many complete trials have the best validation score; 0 if there is no best trial."""
+    best = best_trial(trials)
+    if best is None:
+        return 0
+    own = searched(trials)
+    scores = column(own[own["state"] == "complete"], "validation_score")
+    return int((scores == float(column(best, "validation_score").iloc[0])).sum())
+
+
+def _few_images(validation_images: Mapping[str, int]) -> str:
+    few = {domain: count for domain, count in validation_images.items() if count < FEW_IMAGES}
+    if not few:
+        return ""
+    fewest = min(few.values())
+    where = "" if len(validation_images) == 1 else f" on {len(few)} of {len(validation_images)} domains"
+    return (
+        f"Validation has few images{where} (as few as {fewest:,}): a single one is {100 / fewest:.1f} points of an "
+        "accuracy, so that scores close to each other say nothing."
+    )
+
+
+def _ties(trials: pd.DataFrame) -> str:
+    sharing = num_sharing_best(trials)
+    if sharing < 2:
+        return ""
+    complete = int((searched(trials)["state"] == "complete").sum())
+    label = measure_of(trials).label
+    return (
+        f"{sharing:,} of {plural(complete, 'complete trial')} share the best validation {label}: validation cannot "
+        "tell them apart, and which of them is called the best is a matter of the images that they saw."
+    )
+
+
+def _nothing_pruned(trials: pd.DataFrame) -> str:
+    kept = column(trials[trials["state"] == "complete"], "kept_fraction").dropna()
+    if kept.empty or (kept < 1).any():
+        return ""
+    return "No complete trial threw any image away, so that pruning saved nothing here."
+
+
+def _nothing_stopped(trials: pd.DataFrame) -> str:
+    own = searched(trials)
+    if len(own) < 2 or (own["state"] == "pruned").any():
+        return ""
+    return f"Early stopping stopped none of {plural(len(own), 'trial')}."
