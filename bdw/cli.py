@@ -24,8 +24,8 @@ from bdw.config import RunConfig, WorkersConfig
 from bdw.errors import InputError, RunError, RunStopped
 
 PRESET_HELP = (
-    "Settings to start from; other flags override them. Default: `digits` for the embedded digits, `pictures` "
-    "(ResNet-18, 96x96 pixels) for any other source."
+    "Settings to start from; other flags override them. Default: `glyphs` for the embedded pool and without --source, "
+    "`digits` for the embedded digits, `recommended` (ResNet-18, 96x96 pixels) for any other source."
 )
 
 # What `replay` maps: the range in which sweeps search, and the paper's own values.
@@ -247,9 +247,16 @@ def _preset(arguments: Sequence[str]) -> RunConfig:
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--preset", nargs="?", default=None)
     finder.add_argument("--source", nargs="?", default=None)
+    finder.add_argument("--epochs", nargs="?", default=None)
+    finder.add_argument("--budget-images", "--budget_images", nargs="?", default=None)
     found = finder.parse_known_args(list(arguments))[0]
     if not arguments or arguments[0] != "fit":
         return RunConfig()
+    if found.epochs is not None and found.budget_images not in (None, "None"):
+        raise InputError(
+            f"epochs, budget_images: {found.epochs} and {found.budget_images} are both given; allowed: one of the two, "
+            "since a run has one length"
+        )
     return presets.build(presets.default_for(found.source) if found.preset in (None, "None") else found.preset)
 
 

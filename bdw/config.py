@@ -216,8 +216,8 @@ class MetaConfig:
     the target's own images take part as examples of what helps. On its scale the pool's mean is 0 and the target's 1;
     an image at this margin is as likely to help as not. Not in the paper. Default: judge visits."""
     target_statistics: Literal["target", "source"] = "target"
-    """What batch norm normalises target images by: their own batch, as in the paper, or the running statistics of source
-    batches, so that the encoder sees both alike. Not in the paper."""
+    """What batch norm normalises target images by: their own batch, as in the paper, or the running statistics of
+    source batches, so that the encoder sees both alike. Not in the paper."""
     target_updates_statistics: bool = False
     """Let target batches move batch norm's running statistics, as the authors' code does."""
 

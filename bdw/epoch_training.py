@@ -112,9 +112,10 @@ def training_steps(
     """Make the epoch's remaining steps and yield after each of them, when its progress may be saved.
 
     Every instance is trained on by one worker. The first of every `meta_every` steps learns weights (none with 0), if
-    they are ever learnt; the others use them as they are. `learning_rate` says alpha of the next step, from the progress
-    before it and the instances in it; by default it stays what it is. `before`: the balance of the epochs behind this
-    one; `saves` as `BreakEven.after` has it. Raises `NonFiniteError`, on every worker, if a loss or a derivative is not finite.
+    they are ever learnt; the others use them as they are. `learning_rate` says alpha of the next step, from the
+    progress before it and the instances in it; by default it stays what it is. `before`: the balance of the epochs
+    behind this one; `saves` as `BreakEven.after` has it. Raises `NonFiniteError`, on every worker, if a loss or a
+    derivative is not finite.
     """
     learner.model.train()
     began = time.perf_counter() - progress.seconds

@@ -22,7 +22,9 @@ class RandomFunctions:
     near 1: z are the d numbers of a part in standard deviations, s is the `sharpness`.
     """
 
-    def __init__(self, widths: Sequence[int], count: int, *, sharpness: float = 1.0, dtype: torch.dtype = torch.float64):
+    def __init__(
+        self, widths: Sequence[int], count: int, *, sharpness: float = 1.0, dtype: torch.dtype = torch.float64
+    ):
         generator = torch.Generator().manual_seed(0)
         shares = [len(part) for part in torch.arange(count).tensor_split(len(widths))]
         parts = [

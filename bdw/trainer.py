@@ -66,8 +66,8 @@ from bdw.shared_derivatives import SharedDerivatives
 from bdw.train_step import Learner
 from bdw.trajectory import Trajectory
 from bdw.usefulness import planted_auroc
-from bdw.watchdog import Watchdog
 from bdw.verdicts import Verdicts
+from bdw.watchdog import Watchdog
 from bdw.weighters import Learns, TakesVerdicts, Weighter, WeighterContext
 from bdw.weighting_clock import WeightingClock
 

@@ -14,14 +14,14 @@ OUR_PACKAGES = {"bdw", "analysis", "sweeps", "benchmarks", "tests"}
 
 # Bottom to top; a module imports only from lines above its own. A package is one line and may import itself.
 LAYERS = [
-    "errors", "config", "presets", "atomic", "patience", "device", "allocator", "randomness", "collectives",
+    "errors", "config", "presets", "budget", "schedules", "atomic", "patience", "device", "allocator", "randomness", "collectives",
     "agreement", "interruptions", "watchdog", "measurements", "break_even", "weighting_clock", "usefulness", "signal",
     "evidence",
     "data", "encoders", "precision", "compilation", "image_table",
     "pretext", "replication", "meta_loss",
     "weights_file", "lazy_momentum", "weighters",
     "kept_outputs", "tangent_rules", "meta_gradient", "layer_tangents", "running_direction", "natural_direction",
-    "shared_derivatives",
+    "shared_derivatives", "composition", "random_functions", "verdicts",
     "pruning",
     "train_step", "pilot", "epoch_training", "forecast", "diagnosis",
     "evaluation",
@@ -46,7 +46,7 @@ EDGES = {
     "ray": {"ray"},
     "optuna": set(),
     "pandas": {"fitting", "report"},
-    "matplotlib": {"report"},
+    "matplotlib": {"report", "data"},
     "jinja2": {"report"},
     "pyarrow": {"weights_file", "export", "fitting", "report", "commands", "mirror", "ray"},
     "rich": {"progress", "data"},

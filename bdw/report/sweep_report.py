@@ -10,10 +10,10 @@ import pandas as pd
 
 from bdw.errors import InputError
 from bdw.report import sweep_story
-from bdw.report.sweep_next_steps import next_steps
 from bdw.report.page import Block, Page, Section, Table, Text, picture_file, write_page
 from bdw.report.run_files import RunFiles, read_run
 from bdw.report.run_report import repeat_blocks, settings_table
+from bdw.report.sweep_next_steps import next_steps
 from bdw.report.sweep_pictures import ranks, trade_offs
 from bdw.report.sweep_story import Story
 from bdw.report.sweep_summary import cost_headlines, headlines, name_of, states_sentence, summary, value_of

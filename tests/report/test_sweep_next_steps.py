@@ -5,8 +5,8 @@ import shlex
 import pytest
 
 from bdw.config import RunConfig, field_owners
-from bdw.report.sweep_next_steps import more_seeds, next_steps, own_images, with_option
 from bdw.report.page import Code
+from bdw.report.sweep_next_steps import more_seeds, next_steps, own_images, with_option
 
 COMMAND = "python sweeps/x.py --seeds 0 1 --targets a b --data tiny --smoke"
 

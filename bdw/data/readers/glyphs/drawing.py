@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from bdw.data.readers.glyphs.faces import Face, font
 
@@ -68,7 +68,6 @@ def _fitting(character: str, face: Face, height: int, side: int) -> Image.Image:
             break
     shape = Image.new("L", (side, side))
     where = (round((side - box[0] - box[2]) / 2), round((side - box[1] - box[3]) / 2))
-    from PIL import ImageDraw
 
     ImageDraw.Draw(shape).text(where, character, fill=255, font=mask)
     return shape

@@ -88,7 +88,9 @@ class Glyphs:
         chosen[useful] = _dealt(len(letters), int(useful.sum()), generator)
         kinds_of_rubbish = tuple(rubbish.KINDS)
         chosen[~useful] = _dealt(len(kinds_of_rubbish), int((~useful).sum()), generator)
-        kinds = np.array([letters[i][0] if is_letter else kinds_of_rubbish[i] for i, is_letter in zip(chosen, useful)])
+        scripts = np.array([script for script, _ in letters])
+        kinds = np.array(kinds_of_rubbish)[np.where(useful, 0, chosen)]
+        kinds = np.where(useful, scripts[chosen], kinds)
         channels, size = request.channels or 1, request.image_size
 
         def read(i: int) -> Pixels:
