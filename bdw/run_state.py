@@ -136,9 +136,9 @@ def _check_length(state: dict[str, Any], trainer: Trainer) -> None:
     follows_budget = config.optimiser.schedule == "cosine" or config.optimiser.warm_up > 0
     if follows_budget and (was.passes, was.images is None) != (budget.passes, budget.images is None):
         raise InputError(
-            f"budget_images, epochs: the budget was {was.passes:g} passes over the source and is {budget.passes:g}, and "
-            f"the learning rate's schedule ({config.optimiser.schedule!r}, warm_up {config.optimiser.warm_up:g}) depends "
-            "on it; allowed: the same budget, or a new run"
+            f"budget_images, epochs: the budget was {was.passes:g} passes over the source and is {budget.passes:g}, "
+            f"but the learning rate depends on it (schedule {config.optimiser.schedule!r}, warm_up "
+            f"{config.optimiser.warm_up:g}); allowed: the same budget, or a new run"
         )
     # Weights and model of an epoch that was begun are no longer those of the one before.
     trained, begun = len(state["history"]), state["progress"] is not None

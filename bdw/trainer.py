@@ -568,8 +568,8 @@ def check(config: RunConfig) -> None:
             )
     if config.meta.target_margin is not None and config.weighter.weighter != "counts":
         raise InputError(
-            f"target_margin: cannot work with weighter {config.weighter.weighter!r}, which learns from visits; allowed: "
-            "weighter 'counts', or none"
+            f"target_margin: cannot work with weighter {config.weighter.weighter!r}, which learns from visits; "
+            "allowed: weighter 'counts', or none"
         )
     num_views = pretext.build(config.model.pretext).num_views
     if (config.weighter.tangent_views or 1) > num_views:

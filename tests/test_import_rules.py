@@ -14,7 +14,8 @@ OUR_PACKAGES = {"bdw", "analysis", "sweeps", "benchmarks", "tests"}
 
 # Bottom to top; a module imports only from lines above its own. A package is one line and may import itself.
 LAYERS = [
-    "errors", "config", "presets", "budget", "schedules", "atomic", "patience", "device", "allocator", "randomness", "collectives",
+    "errors", "config", "presets", "budget", "schedules",
+    "atomic", "patience", "device", "allocator", "randomness", "collectives",
     "agreement", "interruptions", "watchdog", "measurements", "break_even", "weighting_clock", "usefulness", "signal",
     "evidence",
     "data", "encoders", "precision", "compilation", "image_table",
