@@ -162,7 +162,9 @@ class SweepProgress(tune.Callback):  # type: ignore[misc]
             line.state = "complete"
         elif result.get("epoch", 0) > line.epoch:
             line.hear(result, self._clock())
-            if self._live is None:
+            measured = not math.isnan(line.score)
+            # A run that has pruned makes many short epochs, most of them without an evaluation.
+            if self._live is None and (measured or self._clock() - self._last_line >= SECONDS_BETWEEN_LINES):
                 self._print(self._epoch_line(line))
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
