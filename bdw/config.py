@@ -362,9 +362,9 @@ class EvaluationConfig:
     """Further measures of the validation split, a column each in metrics.csv; they choose nothing."""
     final_measures: tuple[str, ...] = ()
     """Further measures of the best encoder on the test split, taken once at the end."""
-    evaluate_every: int = 1
-    """Epochs (budget in images: passes over the whole source) between two evaluations on the validation split; the last
-    epoch is always evaluated."""
+    evaluate_every: float = 1
+    """Epochs (budget in images: passes over the whole source, or a fraction of one) between two evaluations on the
+    validation split; they are made after an epoch, and the last epoch is always evaluated."""
     layer: str | None = None
     """Layer of the backbone whose features are measured, averaged over positions (`layer2` is a ResNet's second
     residual block, the paper's Table 2); default: the backbone's output."""
@@ -378,7 +378,8 @@ class EvaluationConfig:
     """Images in a batch when features are extracted."""
 
     def __post_init__(self) -> None:
-        for name in ("evaluate_every", "max_iterations", "evaluation_batch", "neighbours", "fine_tuning_epochs"):
+        _require(_is_finite_positive(self.evaluate_every), "evaluate_every", self.evaluate_every, "a positive number")
+        for name in ("max_iterations", "evaluation_batch", "neighbours", "fine_tuning_epochs"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
 
 
