@@ -11,6 +11,8 @@ from torch import Tensor
 
 BORDER = 8
 """The border is one part in so many of the side, on every side."""
+ROUNDING = 1e-10
+"""Variance over squared mean below which an image is blank."""
 LARGEST = 9.0
 """Shares of the variance count up to this, which few images reach."""
 
@@ -21,24 +23,25 @@ def composition(images: Tensor) -> Tensor:
 
     All are the same whatever the image's contrast, and for its negative. A blank image has zeros and shares of 0.
     """
-    grey = images.mean(dim=1)
-    size = grey.shape[1]
-    centred = grey - grey.mean(dim=(1, 2), keepdim=True)
-    squares = centred.square()
-    variance = squares.mean(dim=(1, 2)) + torch.finfo(grey.dtype).tiny
-    deviation = variance.sqrt()
-    skewness = (squares * centred).mean(dim=(1, 2)) / (variance * deviation)
-    kurtosis = squares.square().mean(dim=(1, 2)) / variance.square()
+    size = images.shape[-1]
+    grey = images[:, 0] if images.shape[1] == 1 else images.mean(dim=1)
+    level = grey.mean(dim=(1, 2), keepdim=True)
+    centred = grey - level
+    squares = centred * centred
+    pixels, flat = centred.flatten(1), squares.flatten(1)
+    variance = flat.mean(dim=1)
+    # A blank image varies by rounding alone, which has no composition.
+    varies = variance > ROUNDING * level.flatten().square()
+    variance = torch.where(varies, variance, 1.0)
+    skewness = (flat * pixels).mean(dim=1) / (variance * variance.sqrt())
+    kurtosis = (flat * flat).mean(dim=1) / (variance * variance)
     quarter, edge = size // 4, max(1, size // BORDER)
     middle = squares[:, quarter : size - quarter, quarter : size - quarter].mean(dim=(1, 2))
-    frame = torch.ones(size, size, dtype=torch.bool, device=images.device)
-    frame[edge : size - edge, edge : size - edge] = False
-    border = grey[:, frame]
-    around = border.var(dim=1, correction=0)
-    columns = (
-        skewness.abs().clamp(max=LARGEST),
-        kurtosis.clamp(min=1, max=LARGEST**2).log(),
-        (middle / variance).clamp(max=LARGEST),
-        (around / variance).clamp(max=LARGEST),
-    )
-    return torch.stack(columns, dim=1)
+    # The border is what the inside leaves of the whole, whose sum is 0.
+    inside = slice(edge, size - edge)
+    count = size * size - (size - 2 * edge) ** 2
+    mean = -centred[:, inside, inside].sum(dim=(1, 2)) / count
+    border = (flat.sum(dim=1) - squares[:, inside, inside].sum(dim=(1, 2))) / count - mean * mean
+    shares = torch.stack([middle, border], dim=1) / variance.unsqueeze(1)
+    levels = torch.stack([skewness.abs().clamp(max=LARGEST), kurtosis.clamp(min=1, max=LARGEST**2).log()], dim=1)
+    return torch.cat([levels, shares.clamp(0, LARGEST)], dim=1) * varies.unsqueeze(1)
