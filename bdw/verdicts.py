@@ -11,6 +11,7 @@ benchmarks/LOG.md.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -67,8 +68,8 @@ class Verdicts:
         visits = collectives.total(torch.stack([torch.tensor(float(len(y)), dtype=torch.float64), y.square().sum()]))
         decay = math.exp(-float(visits[0]) / self._memory)
         self._visits.mul_(decay).add_(visits)
-        moments = torch.stack([x.sum(dim=0), x.square().sum(dim=0)]).to(torch.float64)
-        self._moments.mul_(decay).add_(collectives.total(moments))
+        exact = x.to(torch.float64)
+        self._moments.mul_(decay).add_(collectives.total(torch.stack([exact.sum(dim=0), exact.square().sum(dim=0)])))
         self._visited.append((indices.cpu().clone(), x.to(torch.float16)))
         size = float((self._visits[1] / self._visits[0]).sqrt())
         seen = (y / size).clamp(-LARGEST, LARGEST) if size > 0 else torch.zeros_like(y)
@@ -102,14 +103,14 @@ class Verdicts:
         target = float(self._examples @ coefficients / self._examples[-1]) if float(self._examples[-1]) > 0 else pool
         if not target > pool:
             return torch.empty(0, dtype=torch.int64), torch.empty(0)
-        indices, descriptions = _together(visited)
+        indices, descriptions = self._together(visited)
         weights = coefficients.to(torch.float32)
         said = torch.cat([self._values(part.to(torch.float32)) @ weights for part in descriptions.split(CHUNK)])
         return indices, ((said - pool) / (2 * self.margin * (target - pool))).clamp(0, 1)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Tensors that `load_state_dict` continues from, bit for bit; called on every worker."""
-        indices, descriptions = _together(self._visited)
+        indices, descriptions = self._together(self._visited)
         return {
             "widths": torch.tensor(self._functions.widths if self._functions else (), dtype=torch.int64),
             "visits": self._visits,
@@ -134,8 +135,7 @@ class Verdicts:
         rank, workers, shares = collectives.rank(), collectives.size(), state["shares"].tolist()
         begins = sum(shares[:rank])
         mine = slice(begins, begins + shares[rank]) if len(shares) == workers else slice(rank, None, workers)
-        visited, descriptions = state["visited"][mine].clone(), state["descriptions"][mine].clone()
-        self._visited = [(visited, descriptions)] if len(visited) else []
+        self._visited = [(state["visited"][mine].clone(), state["descriptions"][mine].clone())]
 
     def _draw(self, widths: Sequence[int]) -> None:
         self._functions = RandomFunctions(widths, NUM_FUNCTIONS, sharpness=SHARPNESS, dtype=torch.float32)
@@ -143,12 +143,17 @@ class Verdicts:
 
     def _values(self, x: Tensor) -> Tensor:
         assert self._functions is not None, "nothing was learnt yet"
-        mean, squares = (self._moments / self._visits[0]).to(x)
-        return self._functions(x, mean, squares)
+        return self._functions(x, *(self._moments / self._visits[0]))
 
     def _add(self, functions: Tensor, seen: Tensor) -> None:
         self._gram.add_(collectives.total((functions.T @ functions).to(torch.float64)))
         self._products.add_(collectives.total(functions.T.to(torch.float64) @ seen))
+
+    def _together(self, visited: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """Indices (m,) and descriptions (m, d), of the same width on a worker that has none."""
+        none = torch.empty(0, dtype=torch.int64), torch.empty(0, self._moments.shape[1], dtype=torch.float16)
+        indices, descriptions = zip(none, *visited, strict=True)
+        return torch.cat(indices), torch.cat(descriptions)
 
     def _solved(self) -> Tensor:
         precision = self._gram.clone()
@@ -165,12 +170,11 @@ def _narrowed(part: Tensor) -> Tensor:
     width = part.shape[1]
     if width <= MAX_WIDTH:
         return part
-    # Johnson and Lindenstrauss: distances stay what they are, to about a tenth.
+    return part @ _narrowing(width)
+
+
+@functools.cache
+def _narrowing(width: int) -> Tensor:
+    """(width, `MAX_WIDTH`). Johnson and Lindenstrauss: distances stay what they are, to about a tenth."""
     generator = torch.Generator().manual_seed(width)
-    return part @ (torch.randn(width, MAX_WIDTH, generator=generator) / math.sqrt(MAX_WIDTH))
-
-
-def _together(visited: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    if not visited:
-        return torch.empty(0, dtype=torch.int64), torch.empty(0, 0, dtype=torch.float16)
-    return torch.cat([rows for rows, _ in visited]), torch.cat([x for _, x in visited])
+    return torch.randn(width, MAX_WIDTH, generator=generator) / math.sqrt(MAX_WIDTH)
