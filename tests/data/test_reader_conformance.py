@@ -149,7 +149,7 @@ def test_loads_as_source(spec: str, sample_root: Path, tmp_path: Path) -> None:
     assert problem.target.train.images.shape[1] == problem.source.channels
 
 
-@pytest.mark.parametrize("name", sorted(set(available()) - DRAWN_HERE)
+@pytest.mark.parametrize("name", sorted(set(available()) - DRAWN_HERE))
 def test_missing_data_says_how_to_get_it(name: str, tmp_path: Path) -> None:
     for root in (None, tmp_path):
         reader, request = resolve(name, option="source", image_size=SIZE, data_root=root)
