@@ -13,12 +13,15 @@ from bdw.data import PackedDataset, available, load
 from bdw.data.cache import packed_once
 from bdw.data.instances import Part
 from bdw.data.readers import resolve
+from bdw.data.readers.glyphs import SCRIPTS
 from bdw.errors import InputError
 
 SIZE = 8
 
+# Scripts of the rendered pool are one class; of them a small one, and one whose characters differ in fonts, are enough.
+ALIKE = {f"glyphs-{script}" for script in SCRIPTS.keys() - {"hebrew", "operators"}}
 # Specifications by reader; `{}` is the data root. A new reader needs an entry here.
-SPECS = {name: name for name in available()} | {
+SPECS = {name: name for name in available() if name not in ALIKE} | {
     "folder": "folder:{}/paths/folder",
     "folder, split": "{}/paths/split_folder",
     "npz": "npz:{}/paths/raw",
