@@ -135,7 +135,9 @@ class Verdicts:
         rank, workers, shares = collectives.rank(), collectives.size(), state["shares"].tolist()
         begins = sum(shares[:rank])
         mine = slice(begins, begins + shares[rank]) if len(shares) == workers else slice(rank, None, workers)
-        self._visited = [(state["visited"][mine].clone(), state["descriptions"][mine].clone())]
+        self._visited = []
+        if self._functions is not None:
+            self._visited.append((state["visited"][mine].clone(), state["descriptions"][mine].clone()))
 
     def _draw(self, widths: Sequence[int]) -> None:
         self._functions = RandomFunctions(widths, NUM_FUNCTIONS, sharpness=SHARPNESS, dtype=torch.float32)
