@@ -63,8 +63,8 @@ class Verdicts:
         """
         x, y = _joined(descriptions), derivatives.detach().cpu().to(torch.float64)
         if self._functions is None:
-            self._draw([min(part.shape[1], MAX_WIDTH) for part in descriptions])
-        assert self._functions is not None
+            self._functions = _drawn([min(part.shape[1], MAX_WIDTH) for part in descriptions])
+            self._moments = torch.zeros(2, x.shape[1], dtype=torch.float64)
         visits = collectives.total(torch.stack([torch.tensor(float(len(y)), dtype=torch.float64), y.square().sum()]))
         decay = math.exp(-float(visits[0]) / self._memory)
         self._visits.mul_(decay).add_(visits)
@@ -126,9 +126,8 @@ class Verdicts:
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Continue from `state_dict()`; on another number of workers the visits are shared out anew."""
-        self._functions = None
-        if len(state["widths"]):
-            self._draw(state["widths"].tolist())
+        widths = state["widths"].tolist()
+        self._functions = _drawn(widths) if widths else None
         self._visits, self._moments = state["visits"].clone(), state["moments"].clone()
         self._gram, self._products = state["gram"].clone(), state["products"].clone()
         self._pool, self._examples = state["pool"].clone(), state["examples"].clone()
@@ -138,10 +137,6 @@ class Verdicts:
         self._visited = []
         if self._functions is not None:
             self._visited.append((state["visited"][mine].clone(), state["descriptions"][mine].clone()))
-
-    def _draw(self, widths: Sequence[int]) -> None:
-        self._functions = RandomFunctions(widths, NUM_FUNCTIONS, sharpness=SHARPNESS, dtype=torch.float32)
-        self._moments = torch.zeros(2, sum(widths), dtype=torch.float64)
 
     def _values(self, x: Tensor) -> Tensor:
         assert self._functions is not None, "nothing was learnt yet"
@@ -161,6 +156,10 @@ class Verdicts:
         precision = self._gram.clone()
         precision.diagonal().add_(NOISE)
         return torch.cholesky_solve(self._products.unsqueeze(1), torch.linalg.cholesky(precision)).squeeze(1)
+
+
+def _drawn(widths: Sequence[int]) -> RandomFunctions:
+    return RandomFunctions(widths, NUM_FUNCTIONS, sharpness=SHARPNESS, dtype=torch.float32)
 
 
 def _joined(descriptions: Sequence[Tensor]) -> Tensor:
