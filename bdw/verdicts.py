@@ -31,6 +31,8 @@ LARGEST = 2.0
 """Derivatives count up to so many times their root mean square, and an example of the target counts so much."""
 MAX_WIDTH = 64
 """Features that are kept of an image until it is judged; wider ones are projected at random."""
+LARGEST_KEPT = torch.finfo(torch.float16).max
+"""Size up to which their numbers are told apart."""
 CHUNK = 4096
 """Images that are judged at once, for the memory's sake."""
 
@@ -70,7 +72,7 @@ class Verdicts:
         self._visits.mul_(decay).add_(visits)
         exact = x.to(torch.float64)
         self._moments.mul_(decay).add_(collectives.total(torch.stack([exact.sum(dim=0), exact.square().sum(dim=0)])))
-        self._visited.append((indices.cpu().clone(), x.to(torch.float16)))
+        self._visited.append((indices.cpu().clone(), x.clamp(-LARGEST_KEPT, LARGEST_KEPT).to(torch.float16)))
         size = float((self._visits[1] / self._visits[0]).sqrt())
         seen = (y / size).clamp(-LARGEST, LARGEST) if size > 0 else torch.zeros_like(y)
         functions = self._values(x)

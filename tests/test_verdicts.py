@@ -204,7 +204,7 @@ def test_units_of_descriptions_do_not_matter_but_for_rounding() -> None:
     torch.testing.assert_close(found, _learnt(_steps(), _examples()).judge()[1], rtol=0, atol=1e-2)
 
 
-@pytest.mark.parametrize("value", [1.7, -123.456])
+@pytest.mark.parametrize("value", [0.1, 0.7, -123.456, 3.3333])
 def test_what_never_moves_changes_nothing(value: float) -> None:
     """A feature that is the same for all images, in float32, where its variance is not exactly 0: as if it were 0."""
 
@@ -216,6 +216,18 @@ def test_what_never_moves_changes_nothing(value: float) -> None:
         return _learnt(steps, extended(_examples())).judge()[1]
 
     assert torch.equal(verdicts_with(value), verdicts_with(0.0))
+
+
+def test_numbers_that_float16_does_not_hold_still_give_verdicts() -> None:
+    def large(parts: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        return 2e4 * parts[0], parts[1]
+
+    learnt = _learnt([(rows, large(parts), said) for rows, parts, said in _steps()], large(_examples()))
+    features = torch.cat([large(parts)[0] for _, parts, _ in _steps()])
+    assert 0 < int((features > 65504).any(dim=1).sum()) < N / 4
+    said = _by_index(learnt.judge())
+    assert said.isfinite().all()
+    assert roc_auc_score(USEFUL, said) > 0.9
 
 
 def test_derivatives_that_are_all_zero_leave_the_examples() -> None:
