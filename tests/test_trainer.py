@@ -160,6 +160,8 @@ def test_verdicts_on_a_pool_with_black_and_white_images(config: RunConfig, probl
     table = trained.learner.weighter.table()
     np.testing.assert_allclose(table.a + table.b, 2 + 2 * 0.5)
     assert len(np.unique(table.a)) > NUM_SOURCE / 2
+    assert trained.learner.verdicts is not None
+    assert trained.learner.verdicts.state_dict()["moments"].isfinite().all()
 
 
 def _assert_same_end(one: Trainer, other: Trainer) -> None:
