@@ -27,7 +27,7 @@ from bdw.measurements import EpochReport, StepReport
 from bdw.progress import ConsoleProgress
 from bdw.trainer import Trainer
 
-TINY = ["--max-source", "64", "--epochs", "1"]
+TINY = ["--preset", "digits", "--max-source", "64", "--epochs", "1"]
 
 
 def fit(run_dir: Path, *flags: str) -> int:
@@ -64,7 +64,10 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 def test_flags_are_flat_and_reach_their_sections() -> None:
     command = cli.parse(
-        ["fit", "--source", "a", "--weight-lr", "10", "--no-prune", "--lr-milestones", "3", "5", "--max-source", "9"]
+        [
+            *("fit", "--preset", "pictures", "--source", "a", "--weight-lr", "10", "--no-prune"),
+            *("--lr-milestones", "3", "5", "--max-source", "9"),
+        ]
     )
     assert isinstance(command, Fit)
     assert command.config == presets.build("pictures").replace(
@@ -75,7 +78,7 @@ def test_flags_are_flat_and_reach_their_sections() -> None:
 def test_no_flags_mean_the_defaults() -> None:
     command = cli.parse(["fit"])
     assert isinstance(command, Fit)
-    assert command.config == RunConfig()
+    assert command.config == presets.build("glyphs")
 
 
 @pytest.mark.parametrize("flag", [["--preset", "stl10"], ["--preset=stl10"]])
@@ -187,7 +190,7 @@ def test_console_report_and_encoder_mean_the_same_best_epoch(
 ) -> None:
     scripted = iter([0.5, 0.7, 0.7, 0.6, 0.65])  # four epochs' validation, two of them equal, then the test split
     monkeypatch.setattr(linear_probe, "evaluate", lambda *_: next(scripted))
-    assert fit(tmp_path / "run", "--max-source", "64", "--epochs", "4") == 0
+    assert fit(tmp_path / "run", *TINY, "--epochs", "4") == 0
     output = capsys.readouterr().out
     assert re.findall(r"\(best (.*?)\)", output) == ["50.0 %, epoch 1", *["70.0 %, epoch 2"] * 3]
     assert "The encoder of epoch 2 has a test accuracy of 65.0 %" in output

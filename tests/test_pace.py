@@ -65,8 +65,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(WeightingClock, "take", take)
     scores = Trainer._scores
 
-    def evaluated(trainer: Trainer, epoch: int) -> dict[str, float]:
-        found = scores(trainer, epoch)
+    def evaluated(trainer: Trainer, evaluates: bool = True) -> dict[str, float]:
+        found = scores(trainer, evaluates)
         if not any(map(math.isnan, found.values())):
             machine.evaluate()
         return found

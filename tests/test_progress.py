@@ -43,6 +43,7 @@ def epoch(number: int, validation_score: float = 0.831, *, is_best: bool = True)
         mean_weight=0.5,
         planted_auroc=math.nan,
         instances_seen=10,
+        budget_share=0.5,
         target_instances_seen=0,
         learning_rate=0.1,
         seconds=12.34,

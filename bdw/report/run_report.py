@@ -19,7 +19,7 @@ from bdw.report.run_files import RunFiles, read_run
 from bdw.report.signal_section import signal_sections
 from bdw.report.table_files import column
 from bdw.report.training_section import training_sections
-from bdw.report.verdict import verdict
+from bdw.report.verdict import SPENT_ON_KEPT, verdict
 from bdw.report.weights_sections import figure_sections, image_sections
 from bdw.report.wording import UNKNOWN, count, number, percent, plural, ratio, seconds
 
@@ -108,6 +108,11 @@ def _interval(score: Score) -> str:
 
 
 def _time_gained(outcome: Outcome) -> Iterator[Headline]:
+    if outcome.budget is not None:
+        if outcome.spent:
+            bought = "nothing was pruned" if outcome.first_pruned is None else SPENT_ON_KEPT
+            yield Headline("Time on weights", seconds(outcome.spent), f"of the training steps; {bought}")
+        return
     if outcome.spent is None or outcome.saved is None or not (outcome.spent or outcome.saved):
         return
     if not outcome.saved:
