@@ -70,7 +70,12 @@ def restore(trainer: Trainer, state: dict[str, Any], name: str) -> None:
         learner.randomness.load_state_dict(state["randomness"][collectives.rank()])
     else:
         learner.randomness.continue_as_another_worker(state["randomness"][0], name)
-    trainer.history = [EpochReport.from_row(row) for row in state["history"]]
+    # Shares of the budget that the run has now, which may be a larger one than when the epochs ended.
+    share = trainer.budget.share
+    trainer.history = [
+        EpochReport.from_row({**row, "budget_share": share(row["epoch"], row["instances_seen"])})
+        for row in state["history"]
+    ]
     if state["progress"] is not None:
         kept = trainer.mask.kept.nonzero().flatten()
         limit = trainer.budget.left(trainer.done[1])
