@@ -234,3 +234,28 @@ def test_a_run_with_a_time_budget_says_what_it_did_and_that_it_cannot_be_repeate
     assert "changed from epoch to epoch:" in page
     assert "the first of every 2" in page
     assert "--time-budget 2.0" in html.unescape(page)
+
+
+@pytest.mark.parametrize(
+    ("spent", "pruned", "said"),
+    [
+        (7.0, True, "of the training steps; the images that pruning saved went to the kept ones"),
+        (7.0, False, "of the training steps; nothing was pruned"),
+        (0.0, True, None),
+    ],
+)
+def test_with_a_budget_of_images_no_time_is_gained(
+    tmp_path: Path, make_run: MakeRun, spent: float, pruned: bool, said: str | None
+) -> None:
+    run = make_run(tmp_path / "run")
+    metrics = pd.read_csv(run / "metrics.csv").assign(weighting_seconds=spent, saved_seconds=float("nan"))
+    metrics.assign(**({} if pruned else {"kept_fraction": 1.0})).to_csv(run / "metrics.csv", index=False)
+    description = json.loads((run / "config.json").read_text())
+    description["config"]["budget_unit"] = "images"
+    (run / "config.json").write_text(json.dumps(description))
+    page = _write(run)
+    found = {name: shown for name, shown in _headlines(page).items() if name.startswith("Time ")}
+    assert found == ({} if said is None else {"Time on weights": "7.0 s"})
+    assert said is None or said in _plain(page)
+    assert "breaking even" not in _plain(page)
+    assert "Seconds spent on weighting and saved by pruning" not in _plain(page)
