@@ -68,6 +68,10 @@ def _train_longer(outcome: Outcome) -> Iterator[Step]:
         )
     elif outcome.best == epochs:
         why = "The last epoch was the best one, so that more may be better."
+        if config.get("schedule") == "cosine":
+            why = (
+                "The last epoch was the best one, as is usual with a cosine: only a longer run tells if more is better."
+            )
     elif unpruned(outcome) is not None and outcome.learns:
         why = "More visits to every image make the weights surer, until some are pruned."
     else:

@@ -48,7 +48,7 @@ def write_run_report(run_dir: Path) -> Path:
     sections.append(Section("How to repeat this run", _repeat_blocks(run)))
     sections.append(Section("All settings", [settings_table(run.config)], folded=True))
     title = f"Run {run_dir.resolve().name}"
-    page = Page(title, _summary(run), _headlines(outcome), sections, verdict(outcome))
+    page = Page(title, _summary(outcome), _headlines(outcome), sections, verdict(outcome))
     return write_page(page, run_dir / "report.html")
 
 
@@ -70,13 +70,15 @@ def repeat_blocks(command: str, description: Mapping[str, Any]) -> list[Block]:
     ]
 
 
-def _summary(run: RunFiles) -> str:
+def _summary(outcome: Outcome) -> str:
+    run = outcome.run
     config, source = run.config, run.description.get("source") or {}
+    budget = "" if outcome.budget is None else f" over a budget of {plural(outcome.budget, 'image')}"
     images = f" ({plural(source['count'], 'image')})" if isinstance(source.get("count"), int) else ""
     return (
         f"Weighter “{config.get('weighter', UNKNOWN)}”, encoder {config.get('encoder', UNKNOWN)}, pre-trained on "
         f"{config.get('source', UNKNOWN)}{images} for the target {config.get('target', UNKNOWN)}: "
-        f"{plural(len(run.metrics), 'epoch')}, seed {config.get('seed', UNKNOWN)}."
+        f"{plural(len(run.metrics), 'epoch')}{budget}, seed {config.get('seed', UNKNOWN)}."
     )
 
 

@@ -257,5 +257,6 @@ def test_with_a_budget_of_images_no_time_is_gained(
     found = {name: shown for name, shown in _headlines(page).items() if name.startswith("Time ")}
     assert found == ({} if said is None else {"Time on weights": "7.0 s"})
     assert said is None or said in _plain(page)
+    assert "4 epochs over a budget of 240 images, seed 3." in _plain(page)
     assert "breaking even" not in _plain(page)
     assert "Seconds spent on weighting and saved by pruning" not in _plain(page)
