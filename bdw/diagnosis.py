@@ -155,6 +155,8 @@ def _forecast(
         return Forecast(why="not known with schedule cosine, whose learning rate has come down to 0")
     if learner.shared_derivatives is not None:
         return Forecast(why="not known with shared_derivatives")
+    if learner.verdicts is not None:
+        return Forecast(why="not known with target_margin, as no visit is judged by itself")
     return forecast(learner.weighter, evidence, mask.kept.numpy(), schedule, config.optimiser.seed)
 
 

@@ -112,7 +112,7 @@ def test_uniform_weights_have_nothing_to_show(tmp_path: Path, make_run: MakeRun)
 
 def test_everything_to_repeat_the_run_is_there(planted_run: Path, planted_page: str) -> None:
     run, page = planted_run, html.unescape(planted_page)
-    assert f"python -m bdw fit --flip --epochs 4 --batch-size 16 --seed 3 --run-dir {run}" in page
+    assert f"python -m bdw fit --source digits --flip --epochs 4 --batch-size 16 --seed 3 --run-dir {run}" in page
     for name, value in json.loads((run / "config.json").read_text())["config"].items():
         shown = "–" if value is None else value if isinstance(value, str) else json.dumps(value)
         assert re.search(rf"<td>{name}</td>\s*<td>{re.escape(shown)}</td>", page), name
@@ -214,7 +214,7 @@ def test_what_pruning_has_not_gained_is_no_negative_gain(
 def test_commands_are_words_that_a_line_does_not_break(planted_page: str, planted_run: Path) -> None:
     (commands, *_) = re.findall(r'<ol class="steps">(.*?)</ol>', planted_page, re.DOTALL)
     texts = [html.unescape(re.sub("<.*?>", "", text)) for text in re.findall(r"<pre.*?>(.*?)</pre>", commands)]
-    settings = "--flip --weighter uniform --epochs 4 --batch-size 16 --seed 3"
+    settings = "--source digits --flip --weighter uniform --epochs 4 --batch-size 16 --seed 3"
     assert f"python -m bdw fit {settings} --run-dir {planted_run}-plain" in texts
     assert "<span>--run-dir</span> <span>" in commands
 
