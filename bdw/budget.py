@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from bdw.config import OptimiserConfig
+from bdw.config import OptimiserConfig, RunConfig
 
 
 @dataclass(frozen=True)
@@ -68,3 +68,14 @@ class Budget:
         has pruned do not make it due more often.
         """
         return self.passes_done(*after) // every > self.passes_done(*before) // every
+
+
+def depends_on_length(config: RunConfig) -> list[str]:
+    """The settings, as `name value`, by which a run's steps depend on its length, so that a run of another length is
+    another run from its beginning; none where a longer one may continue a shorter one."""
+    optimiser, share = config.optimiser, config.weighter.learn_share
+    return [
+        *([f"schedule {optimiser.schedule!r}"] if optimiser.schedule == "cosine" else []),
+        *([f"warm_up {optimiser.warm_up:g}"] if optimiser.warm_up > 0 else []),
+        *([f"learn_share {share:g}"] if share < 1 else []),
+    ]

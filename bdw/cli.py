@@ -12,16 +12,17 @@ import contextlib
 import io
 import os
 import sys
+import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from bdw import presets
 from bdw.config import RunConfig, WorkersConfig
-from bdw.errors import InputError, RunError, RunStopped
+from bdw.errors import InputError, RunError, RunStopped, unknown_option
 
 PRESET_HELP = (
     "Settings to start from; other flags override them. Default: `glyphs` for the embedded pool and without --source, "
@@ -174,7 +175,7 @@ def parse(arguments: Sequence[str]) -> Command:
         with contextlib.redirect_stderr(io.StringIO()):
             parsed = attempt(console_outputs=False)
     except SystemExit as stop:
-        rejected = _input_error_behind(stop)
+        rejected = _input_error_behind(stop) or _wrong_choice(arguments)
         if rejected is not None:
             raise rejected from None
         parsed = attempt(console_outputs=True)
@@ -258,6 +259,22 @@ def _preset(arguments: Sequence[str]) -> RunConfig:
             "since a run has one length"
         )
     return presets.build(presets.default_for(found.source) if found.preset in (None, "None") else found.preset)
+
+
+def _wrong_choice(arguments: Sequence[str]) -> InputError | None:
+    """The error for an option of `fit` with few values, none of which it is given."""
+    if not arguments or arguments[0] != "fit":
+        return None
+    for section in typing.get_type_hints(RunConfig).values():
+        for name, kind in typing.get_type_hints(section).items():
+            if typing.get_origin(kind) is not Literal:
+                continue
+            finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+            finder.add_argument(f"--{name.replace('_', '-')}", f"--{name}", dest="value", nargs="?")
+            value = finder.parse_known_args(list(arguments))[0].value
+            if value is not None and value not in typing.get_args(kind):
+                return unknown_option(name, value, typing.get_args(kind))
+    return None
 
 
 def _input_error_behind(stop: SystemExit) -> InputError | None:

@@ -33,14 +33,12 @@ def composition(images: Tensor) -> Tensor:
     levels = torch.where(moves, centred / variance.sqrt(), 0.0)
     squares = levels.square()
     quarter, edge = size // 4, max(1, size // BORDER)
-    # The border is what the inside leaves of the whole, whose levels sum to 0.
-    inside, count = slice(edge, size - edge), size * size - (size - 2 * edge) ** 2
-    mean = -levels[:, inside, inside].sum(dim=(1, 2)) / count
-    square = squares.sum(dim=(1, 2)) - squares[:, inside, inside].sum(dim=(1, 2))
+    sides = (levels[:, edge:-edge, :edge], levels[:, edge:-edge, -edge:])
+    border = torch.cat([strip.flatten(1) for strip in (levels[:, :edge], levels[:, -edge:], *sides)], dim=1)
     columns = (
         (squares * levels).mean(dim=(1, 2)).abs().clamp(max=LARGEST),
         squares.square().mean(dim=(1, 2)).clamp(min=1, max=LARGEST**2).log(),
         squares[:, quarter : size - quarter, quarter : size - quarter].mean(dim=(1, 2)).clamp(max=LARGEST),
-        (square / count - mean.square()).clamp(0, LARGEST),
+        border.var(dim=1, correction=0).clamp(max=LARGEST),
     )
     return torch.stack(columns, dim=1)

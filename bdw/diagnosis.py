@@ -125,7 +125,7 @@ def diagnosed(
         signal_to_noise=between.signal_to_noise,
         visits_to_tell=signal.visits_to_tell(between.signal_to_noise),
         epochs_per_visit=math.nan if schedule is None else schedule.epochs_per_visit,
-        forecast=_forecast(learner, evidence, mask, schedule, config.optimiser.seed),
+        forecast=_forecast(learner, evidence, mask, schedule, config),
         d_prime=signal.d_prime(deviations.of(known), useful[known]),
         sign_d_prime=signal.sign_d_prime(seen.counts[known], evidence.positives()[known], useful[known]),
         histogram=_histogram(deviations, {"useful": useful, "others": known & ~useful} if known.any() else {}),
@@ -145,12 +145,19 @@ def summary(found: Diagnosis) -> str:
     )
 
 
-def _forecast(learner: Learner, evidence: Evidence, mask: KeepMask, schedule: Schedule | None, seed: int) -> Forecast:
+def _forecast(
+    learner: Learner, evidence: Evidence, mask: KeepMask, schedule: Schedule | None, config: RunConfig
+) -> Forecast:
     if schedule is None:
         return Forecast(why="never, as weights are learnt no more")
+    if config.optimiser.schedule == "cosine":
+        # The last rate is next to 0: with it no weight would ever move again, which says nothing about the signal.
+        return Forecast(why="not known with schedule cosine, whose learning rate has come down to 0")
     if learner.shared_derivatives is not None:
         return Forecast(why="not known with shared_derivatives")
-    return forecast(learner.weighter, evidence, mask.kept.numpy(), schedule, seed)
+    if learner.verdicts is not None:
+        return Forecast(why="not known with target_margin, as no visit is judged by itself")
+    return forecast(learner.weighter, evidence, mask.kept.numpy(), schedule, config.optimiser.seed)
 
 
 def _histogram(deviations: signal.Visits, groups: Mapping[str, NDArray[np.bool_]]) -> Histogram:

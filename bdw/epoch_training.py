@@ -107,14 +107,15 @@ def training_steps(
     listener: ProgressListener,
     learning_rate: Callable[[EpochProgress, int], float] | None = None,
     before: BreakEven = NOTHING_YET,
-    saves: bool = True,
+    budget_share: Callable[[EpochProgress], float] | None = None,
 ) -> Iterator[AfterStep]:
     """Make the epoch's remaining steps and yield after each of them, when its progress may be saved.
 
     Every instance is trained on by one worker. The first of every `meta_every` steps learns weights (none with 0), if
     they are ever learnt; the others use them as they are. `learning_rate` says alpha of the next step, from the
     progress before it and the instances in it; by default it stays what it is. `before`: the balance of the epochs
-    behind this one; `saves` as `BreakEven.after` has it. Raises `NonFiniteError`, on every worker, if a loss or a
+    behind this one. `budget_share`: the share of the run's budget that is used, where that is counted in images; then
+    pruning saves nothing, as `BreakEven.after` has it. Raises `NonFiniteError`, on every worker, if a loss or a
     derivative is not finite.
     """
     learner.model.train()
@@ -149,7 +150,9 @@ def training_steps(
         progress.seconds = time.perf_counter() - began
         if collectives.rank() == 0:
             kept_fraction = progress.num_kept / len(images)
-            balance = before.after(progress.seconds, progress.weighting_seconds, kept_fraction, saves=saves)
+            balance = before.after(
+                progress.seconds, progress.weighting_seconds, kept_fraction, saves=budget_share is None
+            )
             listener.on_step(
                 StepReport(
                     epoch=epoch,
@@ -160,6 +163,7 @@ def training_steps(
                     meta_loss=last_meta_loss,
                     kept_fraction=kept_fraction,
                     images_per_second=progress.instances / progress.seconds,
+                    budget_share=math.nan if budget_share is None else budget_share(progress),
                     weighting_seconds=balance.spent,
                     saved_seconds=balance.saved,
                 )

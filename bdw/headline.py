@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from bdw import collectives
+from bdw.budget import Budget
 from bdw.config import RunConfig
 from bdw.trainer import Trainer
 
@@ -30,6 +31,7 @@ def headline(trainer: Trainer) -> str:
         f"batch   {batch} source images a step ({batch / workers:g} a worker), "
         f"{target_batch * workers} target images a meta-batch",
         f"weights {config.weighter.weighter}" + ("" if config.weighter.prune else ", without pruning"),
+        *_length(trainer.budget),
         *_budget(config),
         f"run     {trainer.run.path}" + (f", continued after {trainer.position}" if any(trainer.position) else ""),
     ]
@@ -40,6 +42,12 @@ def headline(trainer: Trainer) -> str:
             f"all are listed in {source.path / 'header.json'} or the target's"
         )
     return "\n".join(lines)
+
+
+def _length(budget: Budget) -> list[str]:
+    if budget.images is None:
+        return []
+    return [f"length  {budget.images:,} images through training steps, {budget.passes:.3g} passes over the source"]
 
 
 def _budget(config: RunConfig) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
@@ -24,6 +25,8 @@ class StepReport:
     kept_fraction: float
     images_per_second: float
     """Source instances a second over all workers, since the epoch began."""
+    budget_share: float = math.nan
+    """As `EpochReport` has it, up to this step; NaN where the budget is counted in epochs, which `epochs` tells."""
     weighting_seconds: float = 0.0
     """As `EpochReport` has it, up to this step."""
     saved_seconds: float = 0.0

@@ -39,7 +39,8 @@ class Pace:
         self._meta_losses = meta_losses
         self._configured = Option(config.weighter.meta_every if meta_losses else 0, 0)
         self.option = self._next = self._said = self._configured
-        self.last_epoch = self._said_last = budget.last_epoch(0, 0, budget.pool)
+        self.last_epoch = budget.last_epoch(0, 0, budget.pool)
+        self._said_missing = 0
         self._stays_over = False
         self._costs: Costs | None = None
         self._decided_at = self._seconds_before = 0.0
@@ -59,8 +60,11 @@ class Pace:
         """Before the first epoch of this process, on all workers: time steps, if there is a budget, and decide, unless
         an epoch goes on or the run is over."""
         done, seen = trainer.done
-        if not self._stays_over:
-            self.last_epoch = self._budget.last_epoch(done, seen, trainer.mask.count)
+        wanted = self._budget.last_epoch(done, seen, trainer.mask.count)
+        if self._stays_over:
+            self._said_missing = max(0, wanted - self.last_epoch)
+        else:
+            self.last_epoch = wanted
         if done >= self.last_epoch:
             return
         if self._config.optimiser.time_budget is not None:
@@ -96,7 +100,7 @@ class Pace:
         if design < max(1, len(self._meta_losses)):
             self.option = self._next = Option(meta_every, design)
         if state["wanted"] == self._wanted:
-            self.last_epoch = self._said_last = state["last_epoch"]
+            self.last_epoch = state["last_epoch"]
             self._stays_over = True
 
     @property
@@ -142,7 +146,7 @@ class Pace:
         # One epoch at least, or there is nothing to leave behind.
         self._next, self.last_epoch = choice.option, max(1, done + choice.epochs)
         if collectives.rank() == 0:
-            self._say(choice, done, wanted, seconds_left, trainer)
+            self._say(choice, (done, seen), wanted, seconds_left, trainer)
 
     def _has_settled(self, kept: Sequence[int], num_instances: int, done: int) -> bool:
         epochs = self._config.weighter.settled_epochs
@@ -158,28 +162,34 @@ class Pace:
             )
         return True
 
-    def _say(self, choice: Choice, done: int, wanted: int, seconds_left: float, trainer: Trainer) -> None:
-        """What differs from what was said last."""
-        config, first = self._config.optimiser, done + 1
-        if self.last_epoch != self._said_last:
+    def _say(self, choice: Choice, behind: tuple[int, int], wanted: int, seconds_left: float, trainer: Trainer) -> None:
+        """What differs from what was said last; `behind` the run: epochs, and the images that they saw."""
+        config, done, missing = self._config.optimiser, behind[0], wanted - self.last_epoch
+        # Not the number of epochs: with a budget of images it grows as pruning makes them shorter.
+        if missing != self._said_missing:
             assert self._costs is not None
             kept = trainer.mask.count
             each = self._costs.epoch(choice.option, kept, math.ceil(kept / config.batch_size))
-            unreached = [milestone for milestone in config.lr_milestones if milestone >= self.last_epoch]
+            last = (self.last_epoch, behind[1] + (self.last_epoch - done) * kept)
+            passes = self._budget.passes_done(*last)
+            unreached = [milestone for milestone in config.lr_milestones if milestone >= passes]
             logger.warning(
-                "time_budget: %s%s",
+                "time_budget: %s%s%s",
                 f"{self.last_epoch} of {wanted} epochs fit into {config.time_budget:g} minutes: an epoch is "
                 f"projected to take {each:.3g} s with the least learning, and {max(0.0, seconds_left):.3g} s are left"
                 if self.last_epoch < wanted
                 else f"all {wanted} epochs fit now",
                 f"; lr_milestones stay where they are, {unreached} will not be reached" if unreached else "",
+                f"; the learning rate follows the whole budget, {100 * self._budget.share(*last):.0f} % of it"
+                if missing and config.schedule == "cosine"
+                else "",
             )
         if choice.option != self._said and self.last_epoch > done:
             meta_loss = self._meta_losses[choice.option.design] if self._meta_losses else None
             every = choice.option.meta_every
             logger.warning(
                 "time_budget: from epoch %d on %s; projected to take another %.3g s of %.3g",
-                first,
+                done + 1,
                 "no step learns weights"
                 if meta_loss is None or not every
                 else f"{'every step' if every == 1 else f'the first of every {every} steps'} learns weights, from "
@@ -187,7 +197,7 @@ class Pace:
                 choice.seconds,
                 seconds_left,
             )
-        self._said, self._said_last = choice.option, self.last_epoch
+        self._said, self._said_missing = choice.option, missing
 
     def _piloted(self, trainer: Trainer, augment: Augment, watchdog: Watchdog) -> Costs:
         """From the largest and the smallest meta-batch; in between the cost is a straight line (DESIGN section 8)."""
@@ -215,12 +225,15 @@ class Pace:
         plain = max(0.0, totals.seconds - totals.weighting_seconds) / totals.instances
         # Files alone, and with an evaluation; the one stands for the other until both are known.
         files, evaluation = min(self._between.values()), max(self._between.values())
+        before, instances = trainer.done, totals.instances
+        after = before[0] + 1, before[1] + instances
+        passes = self._budget.passes_done(*after) - self._budget.passes_done(*before)
         target = trainer.problem.target
         fitted_on = len(target.train) + len(target.validation)
         return dataclasses.replace(
             costs,
             plain=plain,
             learning=learning,
-            between=files + (evaluation - files) / self._config.evaluation.evaluate_every,
+            between=files + (evaluation - files) * passes / self._config.evaluation.evaluate_every,
             finish=evaluation * (fitted_on + len(target.test)) / fitted_on,
         )

@@ -42,6 +42,7 @@ class ConsoleProgress:
         self._first_step_ended: float | None = None
         self._steps_since = 0
         self._last_step = (0, 0)
+        self._first_share = math.nan
         self._epoch_began, self._epoch_began_at = math.nan, 0
         self._num_epochs = 0
         self._best: EpochReport | None = None
@@ -70,7 +71,7 @@ class ConsoleProgress:
         self._num_epochs = report.epochs
         if self._first_step_ended is None:
             # The time before holds loading and compiling, which says nothing about the steps to come.
-            self._first_step_ended = now
+            self._first_step_ended, self._first_share = now, report.budget_share
         else:
             # Workers elsewhere leave out steps that follow too quickly, but for the last of an epoch.
             epoch, step = self._last_step
@@ -107,15 +108,22 @@ class ConsoleProgress:
         elapsed = f"{1000 * (now - self._epoch_began) / steps:.1f}" if steps > 0 else "?"
         # What matters most comes first: a narrow terminal cuts the rest off.
         return (
-            f"epoch {_of(report.epoch, report.epochs)}  step {_of(report.step, report.steps)}  "
+            f"{_where(report, report.epochs)}  step {_of(report.step, report.steps)}  "
             f"{clock_time(self._seconds_left(report, now)):>5} left  {_figures(report)}  "
             f"{report.images_per_second:>7,.0f} images/s  {elapsed:>6} ms/step{_balance(report)}"
         )
 
     def _seconds_left(self, report: StepReport, now: float) -> float:
-        """Elapsed time over steps, evaluations included; pruning makes later epochs shorter than this assumes."""
+        """Elapsed time over steps, evaluations included; pruning makes later epochs shorter than this assumes.
+
+        With a budget of images over images, of which it is known how many are left.
+        """
         if self._first_step_ended is None or not self._steps_since:
             return math.nan
+        share = report.budget_share
+        if math.isfinite(share):
+            used = share - self._first_share
+            return (now - self._first_step_ended) / used * (1 - share) if used > 0 else math.nan
         left = (report.steps - report.step) + (report.epochs - report.epoch) * report.steps
         return (now - self._first_step_ended) / self._steps_since * left
 
@@ -126,7 +134,7 @@ def epoch_line(report: EpochReport, epochs: int, measure: Measure, best: EpochRe
     `best` is the last epoch flagged `is_best`, whose score never gets worse; None where it is not known.
     """
     return (
-        f"epoch {_of(report.epoch, epochs)}  {_figures(report)} ({report.kept:,} images)"
+        f"{_where(report, epochs)}  {_figures(report)} ({report.kept:,} images)"
         f"{_validation(report, measure, best)}  "
         f"{report.images_per_second:>7,.0f} images/s  {report.seconds:>6.1f} s{_balance(report)}"
     )
@@ -146,6 +154,13 @@ def clock_time(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _where(report: StepReport | EpochReport, epochs: int) -> str:
+    """The epoch, of how many; with a budget of images, whose number of epochs nobody knows, how much of it is used."""
+    if not math.isnan(report.saved_seconds):
+        return f"epoch {_of(report.epoch, epochs)}"
+    return f"epoch {report.epoch:>3}  {100 * report.budget_share:5.1f} % of the budget"
 
 
 def _of(position: int, total: int) -> str:

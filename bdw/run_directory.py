@@ -17,6 +17,7 @@ from typing import Any
 
 from bdw import checkpoint
 from bdw.atomic import write_text
+from bdw.budget import depends_on_length
 from bdw.config import RunConfig
 from bdw.errors import InputError
 from bdw.measurements import EpochReport
@@ -77,7 +78,7 @@ class RunDirectory:
             finished = self.results.exists()
             raise InputError(
                 f"run_dir: {self.path} already holds a {'finished run' if finished else 'run'}; choose another "
-                f"--run-dir, or continue it with --resume{' and more --epochs' if finished else ''}"
+                f"--run-dir{_or_continue(config, finished=finished)}"
             )
         if not self.config.exists():
             # A hidden .tmp is what a killed process left of a file that it was writing.
@@ -125,6 +126,16 @@ class RunDirectory:
         writer.writeheader()
         writer.writerows(report.row() for report in history)
         write_text(self.metrics, text.getvalue())
+
+
+def _or_continue(config: RunConfig, *, finished: bool) -> str:
+    """How a run goes on from its checkpoint; nothing where it is over and cannot be made longer."""
+    if not finished:
+        return ", or continue it with --resume"
+    if depends_on_length(config):
+        return ""
+    option = "--epochs" if config.optimiser.budget_images is None else "--budget-images"
+    return f", or continue it with --resume and more {option}"
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

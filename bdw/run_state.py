@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bdw import checkpoint, collectives
-from bdw.budget import Budget
+from bdw.budget import Budget, depends_on_length
 from bdw.config import RunConfig
 from bdw.epoch_training import EpochProgress
 from bdw.errors import InputError
@@ -70,11 +70,21 @@ def restore(trainer: Trainer, state: dict[str, Any], name: str) -> None:
         learner.randomness.load_state_dict(state["randomness"][collectives.rank()])
     else:
         learner.randomness.continue_as_another_worker(state["randomness"][0], name)
-    trainer.history = [EpochReport.from_row(row) for row in state["history"]]
+    # Shares of the budget that the run has now, which may be a larger one than when the epochs ended.
+    share = trainer.budget.share
+    trainer.history = [
+        EpochReport.from_row({**row, "budget_share": share(row["epoch"], row["instances_seen"])})
+        for row in state["history"]
+    ]
     if state["progress"] is not None:
         kept = trainer.mask.kept.nonzero().flatten()
         limit = trainer.budget.left(trainer.done[1])
-        trainer.progress = EpochProgress.resumed(state["progress"], kept, trainer.config.optimiser.batch_size, limit)
+        batch_size, steps = trainer.config.optimiser.batch_size, state["progress"]["steps"]
+        progress = EpochProgress.resumed(state["progress"], kept, batch_size, limit)
+        if steps > len(progress.batches):
+            whole = EpochProgress.resumed(state["progress"], kept, batch_size)
+            raise _used_up(trainer.budget, trainer.done[1] + whole.instances)
+        trainer.progress = progress
     trainer.pace.load_state_dict(state["pace"])
     trainer.best_score = state["best_score"]
     trainer.best_model = state["best_model"]
@@ -129,25 +139,27 @@ def _check(state: dict[str, Any], trainer: Trainer, name: str) -> None:
 
 
 def _check_length(state: dict[str, Any], trainer: Trainer) -> None:
-    """`InputError` for a budget that the run has used up, or that its schedule was not made for."""
+    """`InputError` for a budget that the run has used up, or that its steps so far were not made for."""
     config, budget = trainer.config, trainer.budget
-    before = RunConfig.from_flat(state["config"]).optimiser
-    was = Budget.of(before, budget.pool)
-    follows_budget = config.optimiser.schedule == "cosine" or config.optimiser.warm_up > 0
-    if follows_budget and (was.passes, was.images is None) != (budget.passes, budget.images is None):
+    was = Budget.of(RunConfig.from_flat(state["config"]).optimiser, budget.pool)
+    dependent = depends_on_length(config)
+    if dependent and (was.passes, was.images is None) != (budget.passes, budget.images is None):
         raise InputError(
             f"budget_images, epochs: the budget was {was.passes:g} passes over the source and is {budget.passes:g}, "
-            f"but the learning rate depends on it (schedule {config.optimiser.schedule!r}, warm_up "
-            f"{config.optimiser.warm_up:g}); allowed: the same budget, or a new run"
+            f"but what was done so far depends on it ({', '.join(dependent)}); allowed: the same budget, or a new run"
         )
     # Weights and model of an epoch that was begun are no longer those of the one before.
     trained, begun = len(state["history"]), state["progress"] is not None
     if budget.images is not None:
         seen = state["history"][-1]["instances_seen"] if trained else 0
-        if seen >= budget.images + config.optimiser.batch_size or (begun and seen >= budget.images):
-            raise InputError(f"budget_images: {budget.images:,} is less than the {seen:,} images already trained on")
+        if seen >= budget.images + config.optimiser.batch_size:
+            raise _used_up(budget, seen)
     elif trained + begun > config.optimiser.epochs:
         raise InputError(
             f"epochs: {config.optimiser.epochs} is less than the {trained} already trained"
             f"{' and the one already begun' if begun else ''}"
         )
+
+
+def _used_up(budget: Budget, seen: int) -> InputError:
+    return InputError(f"budget_images: {budget.images:,} is less than the {seen:,} images already trained on")

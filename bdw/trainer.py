@@ -323,7 +323,7 @@ class Trainer:
             listener=self.listener,
             learning_rate=self._learning_rate,
             before=self._balance(),
-            saves=self.budget.images is None,
+            budget_share=None if self.budget.images is None else self._budget_share,
         )
         with self._watchdog:
             for agreed in steps:
@@ -406,6 +406,11 @@ class Trainer:
             used=self.budget.share(done, seen, progress.steps / steps),
             used_after=self.budget.share(done, seen + instances, (progress.steps + 1) / steps),
         )
+
+    def _budget_share(self, progress: EpochProgress) -> float:
+        """Of a run counted in images, after that progress of the epoch under way."""
+        done, before = self.done
+        return self.budget.share(done, before + progress.instances)
 
     def best(self) -> PretextModel:
         """The model of the best epoch so far, a copy on the training device in evaluation mode."""
@@ -567,7 +572,8 @@ def check(config: RunConfig) -> None:
                 f"{field}: cannot work with weighter {config.weighter.weighter!r}, which asks for derivatives before "
                 f"the {what} are known; allowed: false"
             )
-    if config.meta.target_margin is not None and config.weighter.weighter != "counts":
+    # Fixed weights leave every option of learning aside, so that a run is compared with them by one option alone.
+    if _learns_from_verdicts(config) and config.weighter.weighter != "counts":
         raise InputError(
             f"target_margin: cannot work with weighter {config.weighter.weighter!r}, which learns from visits; "
             "allowed: weighter 'counts', or none"
@@ -615,9 +621,13 @@ def _meta_losses(
     return [losses[0], *smaller]
 
 
+def _learns_from_verdicts(config: RunConfig) -> bool:
+    return config.meta.target_margin is not None and weighters.learns(config.weighter) is not Learns.NEVER
+
+
 def _verdicts(config: RunConfig, num_instances: int) -> Verdicts | None:
     margin = config.meta.target_margin
-    return None if margin is None else Verdicts(num_instances, margin)
+    return Verdicts(num_instances, margin) if margin is not None and _learns_from_verdicts(config) else None
 
 
 def _of_any_worker(reason: str | None) -> str:

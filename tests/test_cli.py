@@ -19,7 +19,6 @@ from PIL import Image
 
 from bdw import cli, presets
 from bdw.cli import Doctor, Evaluate, Fit, Pack, Replay, Report
-from bdw.config import RunConfig
 from bdw.errors import InputError
 from bdw.evaluation import linear_probe
 from bdw.export import read_encoder
@@ -27,7 +26,7 @@ from bdw.measurements import EpochReport, StepReport
 from bdw.progress import ConsoleProgress
 from bdw.trainer import Trainer
 
-TINY = ["--max-source", "64", "--epochs", "1"]
+TINY = ["--preset", "digits", "--max-source", "64", "--epochs", "1"]
 
 
 def fit(run_dir: Path, *flags: str) -> int:
@@ -64,7 +63,10 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 def test_flags_are_flat_and_reach_their_sections() -> None:
     command = cli.parse(
-        ["fit", "--source", "a", "--weight-lr", "10", "--no-prune", "--lr-milestones", "3", "5", "--max-source", "9"]
+        [
+            *("fit", "--preset", "pictures", "--source", "a", "--weight-lr", "10", "--no-prune"),
+            *("--lr-milestones", "3", "5", "--max-source", "9"),
+        ]
     )
     assert isinstance(command, Fit)
     assert command.config == presets.build("pictures").replace(
@@ -75,7 +77,7 @@ def test_flags_are_flat_and_reach_their_sections() -> None:
 def test_no_flags_mean_the_defaults() -> None:
     command = cli.parse(["fit"])
     assert isinstance(command, Fit)
-    assert command.config == RunConfig()
+    assert command.config == presets.build("glyphs")
 
 
 @pytest.mark.parametrize("flag", [["--preset", "stl10"], ["--preset=stl10"]])
@@ -111,6 +113,15 @@ def test_other_commands() -> None:
         (["--density-threshold", "0"], "density_threshold (rho): 0.0"),
         (["--preset", "stll0"], "did you mean 'stl10'?"),
         (["--preset", "stl10", "--weight-lr", "-1"], "weight_lr (eta): -1.0"),
+        (["--device", "tpu"], "device: 'tpu' is not known (did you mean 'cpu'?); allowed: auto, cpu, cuda"),
+        (["--schedule", "foo"], "schedule: 'foo' is not known; allowed: constant, cosine, milestones"),
+        (["--schedule=cosin"], "schedule: 'cosin' is not known (did you mean 'cosine'?)"),
+        (["--warm-up", "2"], "warm_up: 2.0 cannot work; allowed: 0 <= value < 1"),
+        (["--target-margin", "0"], "target_margin: 0.0 cannot work; allowed: above 0, at most 1"),
+        (["--budget-images", "5"], "budget_images: 5 cannot work; allowed: at least one batch, batch_size = 32"),
+        (["--epochs", "3", "--budget-images", "5000"], "epochs, budget_images: 3 and 5000 are both given"),
+        (["--epochs=3", "--budget-images=5000"], "epochs, budget_images: 3 and 5000 are both given"),
+        (["--lr-milestones", "2"], "lr_milestones: (2,) cannot work; allowed: none with schedule 'cosine'"),
     ],
 )
 def test_values_that_cannot_work_are_one_line_and_status_2(
@@ -127,11 +138,29 @@ def test_values_that_cannot_work_are_one_line_and_status_2(
 
 
 @pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--target-margin", "0.1", "--weighter", "beta"], "target_margin: cannot work with weighter 'beta'"),
+        (["--source", "glyphs:images=3"], "source: images=3 cannot work; allowed: 10 to"),
+        (["--source", "glyphs-greek"], "source: 'glyphs-greek' is a target only; allowed: 'glyphs', its source"),
+        (["--target", "glyphs"], "target: 'glyphs' is a source only; allowed: one of its scripts, 'glyphs-latin'"),
+    ],
+)
+def test_runs_that_cannot_be_are_one_line_and_status_2(
+    flags: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fit(tmp_path / "run", *flags) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert len(output.err.splitlines()) == 1
+    assert output.err.startswith(f"error: {message}")
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["fit", "--weight-lrr", "3"], "--weight-lr "),
         (["fit", "--epochs", "many"], "invalid literal"),
-        (["fit", "--device", "tpu"], "invalid choice"),
         (["frobnicate"], "frobnicate"),
         ([], "fit, evaluate, pack, replay, report, doctor"),
     ],
@@ -187,7 +216,7 @@ def test_console_report_and_encoder_mean_the_same_best_epoch(
 ) -> None:
     scripted = iter([0.5, 0.7, 0.7, 0.6, 0.65])  # four epochs' validation, two of them equal, then the test split
     monkeypatch.setattr(linear_probe, "evaluate", lambda *_: next(scripted))
-    assert fit(tmp_path / "run", "--max-source", "64", "--epochs", "4") == 0
+    assert fit(tmp_path / "run", *TINY, "--epochs", "4") == 0
     output = capsys.readouterr().out
     assert re.findall(r"\(best (.*?)\)", output) == ["50.0 %, epoch 1", *["70.0 %, epoch 2"] * 3]
     assert "The encoder of epoch 2 has a test accuracy of 65.0 %" in output
@@ -200,6 +229,32 @@ def test_fit_says_how_much_was_signal(tmp_path: Path, capsys: pytest.CaptureFixt
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("signal")]
     assert re.search(r"signal-to-noise of \d\.\d{3} \(intraclass correlation -?\d\.\d{4} \+- \d\.\d{4}\)", line)
     assert "Signal and noise" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_fit_on_a_budget_of_images_says_what_pruning_bought(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    assert fit(run, "--source", "glyphs:images=200,letters=0.2", "--budget-images", "1000") == 0
+    output = capsys.readouterr().out
+    assert "\nlength  1,000 images through training steps, 5 passes over the source\n" in output
+    epochs = [line for line in output.splitlines() if line.startswith("epoch")]
+    assert len(epochs) > 5, "nothing was pruned, so epochs are no shorter"
+    assert epochs[0].startswith("epoch   1   20.0 % of the budget  loss")
+    assert epochs[-1].startswith(f"epoch {len(epochs):>3}  100.0 % of the budget  loss")
+    (bought,) = [line for line in output.splitlines() if line.startswith("bought")]
+    assert re.search(
+        r"images, the whole budget; weighting took [\d.]+ s; the images that pruning saved went to the kept", bought
+    )
+    page = html.unescape((run / "report.html").read_text().replace("\N{NO-BREAK SPACE}", " "))
+    assert bought[8:] in page
+    assert "–" not in bought
+    # Plain training gets the same budget by one option.
+    plain = ["--weighter", "uniform", "--no-report"]
+    assert fit(tmp_path / "plain", "--source", "glyphs:images=200,letters=0.2", "--budget-images", "1000", *plain) == 0
+    output = capsys.readouterr().out
+    assert [line[:11] for line in output.splitlines() if line.startswith("epoch")] == [
+        f"epoch {i:>3}  " for i in range(1, 6)
+    ]
+    assert "Training saw 1,000 images, the whole budget." in output
 
 
 def test_fit_on_a_time_budget_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -264,7 +319,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(
 
     scripted = iter([0.7, 0.6, 0.5])  # two epochs' validation, then the test split
     monkeypatch.setattr(linear_probe, "evaluate", lambda *_: next(scripted))
-    flags = ["--max-source", "64", "--epochs", "2"]
+    flags = [*TINY, "--epochs", "2"]
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "epochs", interrupted)
         assert fit(tmp_path / "run", *flags) == 130
@@ -283,7 +338,7 @@ def test_a_run_asked_to_end_saves_what_it_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """SIGTERM in the middle of an epoch, as schedulers send it before they take a machine away."""
-    flags = ["--max-source", "256", "--batch-size", "32", "--epochs", "2"]
+    flags = ["--preset", "digits", "--max-source", "256", "--batch-size", "32", "--epochs", "2"]
 
     def ask_to_end(progress: ConsoleProgress, report: StepReport) -> None:
         if report.step == 3:
@@ -475,7 +530,10 @@ def test_doctor_prints_and_judges(
 def test_a_source_of_ones_own_starts_from_the_settings_for_pictures() -> None:
     command = cli.parse(["fit", "--source", "photos", "--target", "labelled", "--epochs", "3"])
     assert isinstance(command, Fit)
-    assert command.config == presets.build("pictures").replace(source="photos", target="labelled", epochs=3)
+    assert command.config == presets.build("recommended").replace(source="photos", target="labelled", epochs=3)
     embedded = cli.parse(["fit"])
     assert isinstance(embedded, Fit)
-    assert embedded.config == presets.build("digits")
+    assert embedded.config == presets.build("glyphs")
+    digits = cli.parse(["fit", "--source", "digits"])
+    assert isinstance(digits, Fit)
+    assert digits.config == presets.build("digits")

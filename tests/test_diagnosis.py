@@ -101,6 +101,25 @@ def test_what_is_shared_is_not_forecast(config: RunConfig, problem: Problem) -> 
     assert "not known with shared_derivatives" in summary(found)
 
 
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"schedule": "cosine"}, "not known with schedule cosine, whose learning rate has come down to 0"),
+        (
+            {"weighter": "counts", "target_margin": 0.1, "meta_loss": "pretext", "budget_unit": "images"},
+            "not known with target_margin, as no visit is judged by itself",
+        ),
+    ],
+)
+def test_what_does_not_go_on_as_it_was_is_not_forecast(
+    config: RunConfig, problem: Problem, options: dict[str, Any], why: str
+) -> None:
+    found = signal_file(run(config.replace(prune=False, **options), problem))
+    assert found.has_enough
+    assert found.epochs_per_visit == 1
+    assert (found.forecast.epochs, found.forecast.why) == (None, why)
+
+
 def test_what_steps_share_is_unknown_where_an_epoch_is_one_step(config: RunConfig, problem: Problem) -> None:
     found = signal_file(run(config.replace(batch_size=NUM_SOURCE, prune=False), problem))
     assert found.has_enough

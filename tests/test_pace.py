@@ -65,8 +65,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(WeightingClock, "take", take)
     scores = Trainer._scores
 
-    def evaluated(trainer: Trainer, epoch: int) -> dict[str, float]:
-        found = scores(trainer, epoch)
+    def evaluated(trainer: Trainer, evaluates: bool = True) -> dict[str, float]:
+        found = scores(trainer, evaluates)
         if not any(map(math.isnan, found.values())):
             machine.evaluate()
         return found
@@ -161,6 +161,66 @@ def test_fewer_epochs_if_even_plain_ones_do_not_fit(
     run = RunDirectory(tmp_path / "run")
     assert run.results.is_file()
     assert len(run.metrics.read_text().splitlines()) == 1 + len(trainer.history)
+
+
+IMAGES = {"budget_unit": "images", "weighter": "oracle", "prune": True}
+"""Keeps 69 of the 128 images: eleven epochs of five steps and a short one in the place of six of eight steps."""
+
+
+def test_ample_time_for_a_budget_of_images_is_not_worth_a_word(
+    tmp_path: Path, machine: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Though the number of epochs that fit into it grows with everything that is pruned."""
+    trainer = _run(_config(tmp_path, time_budget=1000.0, **IMAGES))
+    assert len(trainer.history) > 6
+    assert trainer.history[-1].budget_share == 1
+    settings = {
+        **IMAGES,
+        "weighter": "beta",
+        "cdf_threshold": 0.4,
+        "weight_lr": 100.0,
+        "run_dir": str(tmp_path / "beta"),
+    }
+    learnt = _run(_config(tmp_path, time_budget=1000.0, **settings))
+    assert len({report.kept for report in learnt.history}) > 2, "the number of epochs has changed once at most"
+    assert [record.message for record in caplog.records if "time_budget" in record.message] == []
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "milestones"])
+def test_a_time_budget_ends_a_budget_of_images_early_and_says_so(
+    tmp_path: Path, machine: Machine, schedule: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    milestones = {"lr_milestones": [1, 5]} if schedule == "milestones" else {}
+    time_budget = 24.0 + 0.5 * PLAINLY
+    config = _config(tmp_path, time_budget=time_budget / 60, schedule=schedule, **milestones, **IMAGES)
+    trainer = _run(config)
+    assert trainer.wall_seconds() <= time_budget
+    last = trainer.history[-1]
+    assert 0.25 < last.budget_share < 0.75
+    assert last.budget_share == last.instances_seen / (6 * 128)
+    assert not math.isnan(last.validation_score), "the last epoch is evaluated"
+    said = [record.message for record in caplog.records if " epochs fit into " in record.message][-1]
+    assert f"{len(trainer.history)} of 12 epochs fit" in said
+    if schedule == "cosine":
+        assert "the learning rate follows the whole budget, " in said
+    else:
+        # The first pass is made, the fifth is not.
+        assert "lr_milestones stay where they are, [5] will not be reached" in said
+    # It is over, and nothing is said again.
+    caplog.clear()
+    assert list(Trainer(config.replace(resume=True)).epochs()) == []
+    assert "time_budget" not in caplog.text
+
+
+def test_rare_evaluations_of_short_epochs_are_projected_by_passes(
+    tmp_path: Path, machine: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every other pass is about every fourth epoch. As if it were every other epoch, 90 s would not seem enough."""
+    trainer = _run(_config(tmp_path, time_budget=90.0 / 60, evaluate_every=2, **IMAGES))
+    assert len(trainer.history) == 12
+    assert trainer.history[-1].budget_share == 1
+    assert [math.isnan(score) for score in _column(trainer, "validation_score")].count(False) == 3
+    assert "time_budget" not in caplog.text
 
 
 def test_a_run_that_ended_in_time_is_over_until_it_may_go_on(tmp_path: Path, machine: Machine) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
 import re
@@ -43,6 +44,7 @@ def epoch(number: int, validation_score: float = 0.831, *, is_best: bool = True)
         mean_weight=0.5,
         planted_auroc=math.nan,
         instances_seen=10,
+        budget_share=0.5,
         target_instances_seen=0,
         learning_rate=0.1,
         seconds=12.34,
@@ -119,6 +121,23 @@ def test_a_run_that_goes_on_in_the_middle_of_an_epoch_and_leaves_out_steps_count
         ("0:06", "? ms/step"),
         ("0:02", "2000.0 ms/step"),
     ]
+
+
+def test_with_a_budget_of_images_its_share_stands_in_the_place_of_the_number_of_epochs() -> None:
+    """Nobody knows how many epochs it will be, but how many images are left."""
+    clock, console = Clock(), plain_console()
+    with ConsoleProgress(measure=ACCURACY, console=console, seconds_between_lines=0.0, clock=clock) as progress:
+        for number, share in ((1, 0.1), (2, 0.2), (3, 0.3)):
+            progress.on_step(step(1, number, budget_share=share, saved_seconds=math.nan))
+            clock.now += 20.0
+        progress.on_epoch(dataclasses.replace(epoch(1), budget_share=0.345, saved_seconds=math.nan))
+    lines = printed(console)
+    assert lines[0].startswith("epoch   1   10.0 % of the budget  step 1/4      ? left")
+    # A tenth in 20 s.
+    assert lines[1].startswith("epoch   1   20.0 % of the budget  step 2/4   2:40 left")
+    assert lines[2].startswith("epoch   1   30.0 % of the budget  step 3/4   2:20 left")
+    assert lines[3].startswith("epoch   1   34.5 % of the budget  loss 1.0000")
+    assert "nan" not in "".join(lines)
 
 
 def test_an_epoch_line_leaves_out_what_was_not_measured() -> None:

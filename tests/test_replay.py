@@ -12,6 +12,7 @@ import scipy.stats
 import torch
 from numpy.typing import NDArray
 
+from bdw import cli
 from bdw.config import RunConfig
 from bdw.data import Problem, load
 from bdw.errors import InputError
@@ -84,6 +85,27 @@ def test_what_real_runs_prune_first_is_what_the_replay_said(
             np.testing.assert_array_equal(since[epoch - 1] > 0, of_kind(replayed, pair, epoch))
             assert outcome.pruned[epoch - 1] == (since[epoch - 1] > 0).sum()
         assert first is None or outcome.pruned[first - 1] > 0
+
+
+def test_with_a_budget_of_images_the_first_pruning_is_as_exact(
+    config: RunConfig, problem: Problem, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And a run with that pair is no shorter: it makes more epochs."""
+    images = config.replace(budget_unit="images", schedule="cosine", run_dir=str(tmp_path / "run"))
+    since, trajectory = train(images, problem)
+    assert len(since) == EPOCHS
+    pair = Thresholds(0.3, 0.5)
+    outcome = replay(trajectory, images, [pair]).outcomes[pair]
+    first = outcome.first_pruned
+    assert first is not None
+    pruned, _ = train(images.replace(prune=True, run_dir=str(tmp_path / "pruned"), **pair._asdict()), problem)
+    for epoch in range(1, first + 1):
+        assert outcome.pruned[epoch - 1] == (pruned[epoch - 1] > 0).sum()
+    assert len(pruned) > EPOCHS
+    assert cli.main(["replay", "--run", str(tmp_path / "run"), "--lambda", "0.3", "--rho", "0.5"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"replayed {EPOCHS} epochs of {NUM_SOURCE} images under 1 pair")
+    assert "what pruning saves is spent on the images that are kept" in said
 
 
 @pytest.mark.parametrize(

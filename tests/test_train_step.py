@@ -92,7 +92,9 @@ def _learner(
         model(model.task.views(torch.randn(3, 1, 6, 6).double(), torch.Generator())).losses.mean().backward()
         optimiser.step()
     weighter = _Recorder(torch.rand(K, dtype=torch.float64)) if meta_loss else UniformWeighter(np.ones(K))
-    return Learner(model, model, optimiser, weighter, meta_loss, Randomness(0), target_updates_statistics)
+    return Learner(
+        model, model, optimiser, weighter, meta_loss, Randomness(0), target_updates_statistics=target_updates_statistics
+    )
 
 
 def _batch() -> SourceBatch:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdw.atomic import replacing, write_text
+from bdw.budget import Budget
 from bdw.config import RunConfig
 from bdw.errors import InputError
 from bdw.replay import grid, replay
@@ -40,7 +41,9 @@ def replay_run(command: cli.Replay) -> None:
     write_text(table, as_csv(replayed))
     with replacing(picture) as temporary:
         temporary.write_bytes(to_png(replay_map(replayed)))
-    print(in_words(replayed, num_epochs=config.optimiser.epochs))
+    budget = Budget.of(config.optimiser, replayed.num_instances)
+    length = None if budget.images is None else (_seen(run, replayed.num_epochs), budget.images)
+    print(in_words(replayed, num_epochs=config.optimiser.epochs, budget=length))
     print(f"\ntable   {table}\npicture {picture}")
 
 
@@ -51,6 +54,11 @@ def _config(run: RunDirectory) -> RunConfig:
         return RunConfig.from_flat(run.read_config()["config"])
     except KeyError as error:
         raise InputError(f"run: {run.config} is not a run's config.json; allowed: the directory of a run") from error
+
+
+def _seen(run: RunDirectory, epochs: int) -> int:
+    """Images that so many epochs trained on."""
+    return int(read_table(run.metrics, ["instances_seen"])["instances_seen"].iloc[epochs - 1])
 
 
 def _planted(path: Path) -> NDArray[np.int8] | None:

@@ -23,6 +23,7 @@ from ray.tune.experiment import Trial
 from ray.util.queue import Empty, Queue
 
 from bdw import collectives, evaluation
+from bdw.budget import Budget
 from bdw.config import RunConfig
 from bdw.errors import InputError, NonFiniteError
 from bdw.interruptions import no_notice
@@ -132,8 +133,17 @@ def _finished_rows(config: RunConfig) -> list[Row]:
     run = RunDirectory(Path(config.output.run_dir))
     RunCopy(run, config.output, is_known=True).bring_back()
     rows = read_metrics(run.metrics)
-    is_whole = bool(rows) and rows[-1]["budget_share"] >= 1
-    return rows if is_whole and are_written(run, int(rows[-1]["instances_seen"])) else []
+    if not rows:
+        return []
+    seen = int(rows[-1]["instances_seen"])
+    # Of the budget that the run has now, which may be larger than the one that it ended with.
+    budget = Budget.of(config.optimiser, round(rows[-1]["kept"] / rows[-1]["kept_fraction"]))
+    is_whole = (
+        len(rows) == budget.epochs
+        if budget.images is None
+        else budget.images <= seen < budget.images + config.optimiser.batch_size
+    )
+    return rows if is_whole and are_written(run, seen) else []
 
 
 def read_metrics(path: Path) -> list[Row]:

@@ -18,9 +18,14 @@ def fit_command(config: Mapping[str, Any]) -> str:
     What the command line fills in by itself for that source is left out, its preset included.
     """
     own = {name: value for name, value in config.items() if name not in NOT_REPEATED}
+    if own.get("budget_images") is not None:
+        own.pop("epochs", None)  # A run has one length, and the command line takes no second.
     usual = presets.default_for(config.get("source"))
     options = {name: changed_options(own, presets.build(name).flat()) for name in (usual, *presets.available())}
-    named = {name: words if name == usual else ["--preset", name, *words] for name, words in options.items()}
+    named = {name: ["--preset", name, *words] for name, words in options.items()}
+    # Unnamed, it is what the command line takes for that source, which must be told if it is not the usual one, too.
+    tells = usual == presets.default_for(None) or "--source" in options[usual]
+    named[usual] = options[usual] if tells else ["--source", str(own["source"]), *options[usual]]
     # The first of equals is the usual one.
     return shlex.join(["python", "-m", "bdw", "fit", *min(named.values(), key=len)])
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from bdw import checkpoint
+from bdw.budget import depends_on_length
+from bdw.config import RunConfig
 from bdw.report.cautions import FEW_VALIDATION_IMAGES
 from bdw.report.command_line import fit_command
 from bdw.report.outcome import Outcome
@@ -28,6 +30,8 @@ WITHOUT_WEIGHTS = {
     "settled_epochs": None,
 }
 """Settings of plain training; the options that plain training refuses are off."""
+LENGTH_MATTERS = ("schedule", "warm_up", "lr_milestones", "learn_share")
+"""Settings that say whether a run may be made longer; older runs do not have all of them."""
 
 
 def next_steps(outcome: Outcome) -> list[Step]:
@@ -64,12 +68,29 @@ def _train_longer(outcome: Outcome) -> Iterator[Step]:
         )
     elif outcome.best == epochs:
         why = "The last epoch was the best one, so that more may be better."
+        if config.get("schedule") == "cosine":
+            why = (
+                "The last epoch was the best one, as is usual with a cosine: only a longer run tells if more is better."
+            )
     elif unpruned(outcome) is not None and outcome.learns:
         why = "More visits to every image make the weights surer, until some are pruned."
     else:
         return
-    options = {**config, "epochs": 2 * epochs, "run_dir": str(outcome.run.directory)}
+    doubled = _doubled(outcome)
+    if depends_on_length(RunConfig.from_flat({name: config[name] for name in LENGTH_MATTERS if name in config})):
+        why += " Another budget makes another learning rate or other weights from the start on, so it is a new run."
+        yield Step("Train for longer", why, _again(outcome, "longer", **doubled))
+        return
+    options = {**config, **doubled, "run_dir": str(outcome.run.directory)}
     yield Step("Train for longer", f"{why} The run goes on where it stopped.", f"{fit_command(options)} --resume")
+
+
+def _doubled(outcome: Outcome) -> dict[str, int]:
+    """The option that makes the run twice as long."""
+    config = outcome.run.config
+    if config.get("budget_images") is not None:
+        return {"budget_images": 2 * int(config["budget_images"])}
+    return {"epochs": 2 * (outcome.num_epochs if outcome.budget is None else int(config["epochs"]))}
 
 
 def _replay(outcome: Outcome) -> Iterator[Step]:

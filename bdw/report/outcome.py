@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+import numpy as np
 
 from bdw.report.best_epoch import best_epoch
 from bdw.report.interval import Interval, wilson
@@ -43,12 +46,15 @@ class Outcome:
     """The first epoch after which images were missing."""
     seen: float
     """Images that passed a training step, repeats counted."""
+    budget: int | None
+    """Images that should pass a training step; None in a run whose length is counted in epochs."""
     best_saw_all: bool
-    """Whether the delivered encoder was trained on every image in each of its epochs, so that pruning came later."""
+    """Whether the delivered encoder's epochs were drawn from all images, so that pruning came later."""
     spent: float | None
     """Seconds of training steps that learning weights took."""
     saved: float | None
-    """Seconds that plain training of the pruned images would have taken."""
+    """Seconds that plain training of the pruned images would have taken; None with a budget of images, too, which
+    spends them on the images that are kept."""
     separation: Separation | None
 
     @classmethod
@@ -56,7 +62,7 @@ class Outcome:
         """The outcome that a run's files tell."""
         metrics, weights = run.metrics, run.weights
         best, num_images = best_epoch(metrics, run.measure), _num_images(run)
-        seen = column(metrics, "instances_seen")
+        seen, budget = column(metrics, "instances_seen"), _budget(run, num_images)
         pruned = metrics["epoch"][column(metrics, "kept_fraction") < 1]
         has_balance = {"weighting_seconds", "saved_seconds"} <= set(metrics.columns)
         spent, saved = (float(column(metrics, name).iloc[-1]) for name in ("weighting_seconds", "saved_seconds"))
@@ -71,11 +77,10 @@ class Outcome:
             kept=num_images if weights is None else int(weights["kept"].sum()),
             first_pruned=None if pruned.empty else int(pruned.iloc[0]),
             seen=float(seen.iloc[-1]),
-            best_saw_all=best is not None
-            and num_images is not None
-            and float(seen[metrics["epoch"] == best].iloc[0]) >= best * num_images,
+            budget=budget,
+            best_saw_all=best is not None and num_images is not None and _saw_all(run, best, num_images, budget),
             spent=spent if has_balance else None,
-            saved=saved if has_balance else None,
+            saved=saved if has_balance and math.isfinite(saved) else None,
             separation=separation(weights["mean"], weights["planted"]) if weights is not None and planted else None,
         )
 
@@ -100,6 +105,29 @@ def _num_images(run: RunFiles) -> int | None:
     if isinstance(count, int):
         return count
     return None if run.weights is None else len(run.weights)
+
+
+def _budget(run: RunFiles, num_images: int | None) -> int | None:
+    config = run.config
+    if config.get("budget_images") is not None:
+        return int(config["budget_images"])
+    if config.get("budget_unit") != "images" or num_images is None:
+        return None
+    return int(config["epochs"]) * num_images
+
+
+def _saw_all(run: RunFiles, best: int, num_images: int, budget: int | None) -> bool:
+    """Whether every epoch up to the best was drawn from all images. A budget may end within the last one."""
+    metrics = run.metrics
+    seen, kept = (column(metrics, name).to_numpy() for name in ("instances_seen", "kept_fraction"))
+    row = int(np.flatnonzero(metrics["epoch"] == best)[0])
+    if seen[row] >= best * num_images:
+        return True
+    if budget is None or seen[row] < budget:
+        return False
+    if row == 0:  # Nothing learnt prunes before the first epoch, and what is fixed prunes before it or never.
+        return bool(kept[0] == 1 or column(metrics, "meta_loss").notna().any())
+    return bool(seen[row - 1] >= (best - 1) * num_images and kept[row - 1] == 1)
 
 
 def _validation(run: RunFiles, best: int | None) -> Score | None:

@@ -35,23 +35,29 @@ def as_csv(replayed: Replay) -> str:
     return text.getvalue()
 
 
-def in_words(replayed: Replay, *, num_epochs: int) -> str:
+def in_words(replayed: Replay, *, num_epochs: int, budget: tuple[int, int] | None = None) -> str:
     """The map for a terminal: what is pruned and when, what that saves, what it hits, and how far it can be trusted.
 
-    `num_epochs`: those that the run was meant to have.
+    `num_epochs`: those that the run was meant to have. `budget`, if its length is counted in images instead: those
+    that the replayed epochs trained on, and those that the run was meant to.
     """
-    paragraphs = [_heading(replayed, num_epochs), _pruned(replayed), _trained(replayed)]
+    saved = _trained(replayed) if budget is None else _saved_for_the_kept(replayed)
+    paragraphs = [_heading(replayed, num_epochs, budget), _pruned(replayed), saved]
     if replayed.is_planted:
         paragraphs.append(_hit(replayed))
     return "\n\n".join("\n".join(lines) for lines in [*paragraphs, _worthwhile(replayed), _exactness(replayed)])
 
 
-def _heading(replayed: Replay, num_epochs: int) -> list[str]:
+def _heading(replayed: Replay, num_epochs: int, budget: tuple[int, int] | None) -> list[str]:
     last = replayed.num_epochs
-    short = "" if last == num_epochs else f" (of {num_epochs} planned: the run is not finished, or stopped recording)"
+    if budget is None:
+        short, planned = last != num_epochs, f"of {num_epochs} planned"
+    else:
+        short, planned = budget[0] < budget[1], f"{budget[0]:,} of the budget's {budget[1]:,} images"
+    short_of = f" ({planned}: the run is not finished, or stopped recording)" if short else ""
     pairs = plural(len(replayed.outcomes), "pair")
     return [
-        f"replayed {plural(last, 'epoch')}{short} of {plural(replayed.num_instances, 'image')} under {pairs} of "
+        f"replayed {plural(last, 'epoch')}{short_of} of {plural(replayed.num_instances, 'image')} under {pairs} of "
         f"thresholds (lambda down, rho across; {UNKNOWN}: no run may have lambda above rho)"
     ]
 
@@ -77,6 +83,21 @@ def _trained(replayed: Replay) -> list[str]:
     return [
         "Images trained on, of those of a run without pruning (%):",
         *_matrix(replayed, lambda pair: f"{100 * replayed.trained_fraction(pair):.0f}"),
+    ]
+
+
+def _saved_for_the_kept(replayed: Replay) -> list[str]:
+    """What pruning buys in a run with a budget of images. Epochs of a run that pruned are short, and no measure."""
+    no_shorter = (
+        "The run's length is a budget of images, so that no pair makes it shorter: what pruning saves is spent on the "
+        "images that are kept, in more and shorter epochs. Pairs that prune would prune after each of these, too."
+    )
+    if replayed.own is not None:
+        return [no_shorter]
+    return [
+        "Images of the replayed epochs that are saved for those that are kept (%):",
+        *_matrix(replayed, lambda pair: f"{100 * (1 - replayed.trained_fraction(pair)):.0f}"),
+        no_shorter,
     ]
 
 

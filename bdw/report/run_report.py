@@ -19,7 +19,7 @@ from bdw.report.run_files import RunFiles, read_run
 from bdw.report.signal_section import signal_sections
 from bdw.report.table_files import column
 from bdw.report.training_section import training_sections
-from bdw.report.verdict import verdict
+from bdw.report.verdict import SPENT_ON_KEPT, verdict
 from bdw.report.weights_sections import figure_sections, image_sections
 from bdw.report.wording import UNKNOWN, count, number, percent, plural, ratio, seconds
 
@@ -48,7 +48,7 @@ def write_run_report(run_dir: Path) -> Path:
     sections.append(Section("How to repeat this run", _repeat_blocks(run)))
     sections.append(Section("All settings", [settings_table(run.config)], folded=True))
     title = f"Run {run_dir.resolve().name}"
-    page = Page(title, _summary(run), _headlines(outcome), sections, verdict(outcome))
+    page = Page(title, _summary(outcome), _headlines(outcome), sections, verdict(outcome))
     return write_page(page, run_dir / "report.html")
 
 
@@ -70,13 +70,15 @@ def repeat_blocks(command: str, description: Mapping[str, Any]) -> list[Block]:
     ]
 
 
-def _summary(run: RunFiles) -> str:
+def _summary(outcome: Outcome) -> str:
+    run = outcome.run
     config, source = run.config, run.description.get("source") or {}
+    budget = "" if outcome.budget is None else f" over a budget of {plural(outcome.budget, 'image')}"
     images = f" ({plural(source['count'], 'image')})" if isinstance(source.get("count"), int) else ""
     return (
         f"Weighter “{config.get('weighter', UNKNOWN)}”, encoder {config.get('encoder', UNKNOWN)}, pre-trained on "
         f"{config.get('source', UNKNOWN)}{images} for the target {config.get('target', UNKNOWN)}: "
-        f"{plural(len(run.metrics), 'epoch')}, seed {config.get('seed', UNKNOWN)}."
+        f"{plural(len(run.metrics), 'epoch')}{budget}, seed {config.get('seed', UNKNOWN)}."
     )
 
 
@@ -108,6 +110,11 @@ def _interval(score: Score) -> str:
 
 
 def _time_gained(outcome: Outcome) -> Iterator[Headline]:
+    if outcome.budget is not None:
+        if outcome.spent:
+            bought = "nothing was pruned" if outcome.first_pruned is None else SPENT_ON_KEPT
+            yield Headline("Time on weights", seconds(outcome.spent), f"of the training steps; {bought}")
+        return
     if outcome.spent is None or outcome.saved is None or not (outcome.spent or outcome.saved):
         return
     if not outcome.saved:

@@ -8,6 +8,9 @@ from bdw.report.planted import JUNK, words
 from bdw.report.table_files import column
 from bdw.report.wording import count, percent, plural, ratio, seconds
 
+SPENT_ON_KEPT = "the images that pruning saved went to the kept ones"
+"""What pruning buys in a run with a budget of images, in the place of time."""
+
 
 def verdict(outcome: Outcome) -> list[Finding]:
     """What a reader should know who reads nothing else. What a run's files do not tell is left out."""
@@ -80,7 +83,11 @@ def _bracket(score: Score) -> str:
 
 def _effort(outcome: Outcome) -> list[str]:
     parts = []
-    if outcome.num_images is not None:
+    if outcome.budget is not None:
+        used = outcome.seen / outcome.budget
+        part = "the whole budget" if used >= 1 else f"{percent(used)} of the budget of {outcome.budget:,}"
+        parts.append(f"training saw {count(outcome.seen)} images, {part}")
+    elif outcome.num_images is not None:
         plain = outcome.num_images * outcome.num_epochs
         if outcome.seen < plain:
             share = percent(outcome.seen / plain)
@@ -94,6 +101,9 @@ def _effort(outcome: Outcome) -> list[str]:
 
 def _balance(outcome: Outcome) -> list[str]:
     spent, saved = outcome.spent, outcome.saved
+    if outcome.budget is not None:
+        parts = [f"weighting took {seconds(spent)}"] if spent else []
+        return [*parts, SPENT_ON_KEPT] if outcome.first_pruned is not None else parts
     if spent is None or saved is None or not (spent or saved):
         return []
     if not saved:

@@ -99,6 +99,30 @@ def test_a_finished_run_only_hands_out_its_rows(config: TrainingConfig) -> None:
     assert [row["seconds"] for row in second] == [row["seconds"] for row in first]
 
 
+@pytest.mark.parametrize(
+    ("short", "long"),
+    [
+        ({"epochs": 1}, {"epochs": 2}),
+        ({"epochs": 1, "budget_unit": "images"}, {"epochs": 2, "budget_unit": "images"}),
+        ({"budget_images": 64}, {"budget_images": 128}),
+    ],
+)
+def test_a_finished_run_that_may_be_longer_goes_on(
+    config: TrainingConfig, short: dict[str, Any], long: dict[str, Any]
+) -> None:
+    config = config.replace(prune=False)
+    for settings, epochs in ((short, [1]), (long, [1, 2]), (long, [1, 2])):
+        rows: list[dict[str, Any]] = []
+        run_epochs(TrialPlan(config=config.replace(**settings).flat()), rows.append)
+        assert [row["epoch"] for row in rows] == epochs
+        assert rows[-1]["budget_share"] == 1
+    # And now it lacks nothing, so that it needs no checkpoint.
+    shutil.rmtree(Path(config.output.run_dir) / "checkpoints")
+    rows.clear()
+    run_epochs(TrialPlan(config=config.replace(**long).flat()), rows.append)
+    assert [row["epoch"] for row in rows] == [1, 2]
+
+
 @pytest.mark.parametrize("lost", [["metrics.csv"], ["metrics.csv", "results.parquet"], ["results.parquet"]])
 def test_an_attempt_that_died_while_it_wrote_its_files_is_reported_whole(
     config: TrainingConfig, lost: list[str]

@@ -95,3 +95,29 @@ def test_a_loss_has_no_such_interval(changed_run: ChangedRun) -> None:
 def test_where_few_begins_an_interval_is_more_than_eight_points_wide() -> None:
     interval = wilson(0.9, FEW_VALIDATION_IMAGES)
     assert 0.08 < interval.high - interval.low < 0.09
+
+
+@pytest.mark.parametrize(
+    ("seen", "kept", "budget", "early"),
+    [
+        # The best epoch is the last one, and cut off by the end of the budget.
+        ([60, 120, 180, 200], [1.0, 1.0, 1.0, 0.6], 200, True),
+        ([60, 120, 180, 200], [1.0, 1.0, 0.8, 0.6], 200, False),
+        ([60, 120, 170, 200], [1.0, 0.9, 0.9, 0.6], 200, False),
+        # The same numbers of a run that had more to do.
+        ([60, 120, 180, 200], [1.0, 1.0, 1.0, 0.6], 300, False),
+        ([60, 120, 180, 200], [1.0, 1.0, 1.0, 0.6], None, False),
+        ([60, 120, 180, 240], [1.0, 1.0, 1.0, 0.6], 240, True),
+    ],
+)
+def test_a_budget_that_ends_within_an_epoch_makes_that_no_pruned_one(
+    changed_run: ChangedRun, seen: list[int], kept: list[float], budget: int | None, early: bool
+) -> None:
+    metrics = {
+        "instances_seen": seen,
+        "kept_fraction": kept,
+        "validation_score": [0.5, 0.6, 0.7, 0.8],
+        "is_best": [True] * 4,
+    }
+    warned = _warned(changed_run(validation=MANY, metrics=metrics, config={"budget_images": budget}))
+    assert (EARLY in warned) == early

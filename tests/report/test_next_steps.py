@@ -162,3 +162,29 @@ def test_folders_with_spaces_stay_one_word(changed_run: ChangedRun, tmp_path: Pa
     moved = run.directory.rename(tmp_path / "my run")
     advised = _advised(RunFiles(**{**vars(run), "directory": moved}))
     assert _config(advised[NOISE]).output.run_dir == f"{moved}-seed-4"
+
+
+@pytest.mark.parametrize(
+    ("length", "doubled"),
+    [
+        ({"budget_images": 240}, {"budget_images": 480}),
+        ({"budget_unit": "images", "epochs": 3}, {"epochs": 6}),
+    ],
+)
+@pytest.mark.parametrize("options", [{}, {"schedule": "cosine"}, {"learn_share": 0.5}, {"warm_up": 0.1}], ids=str)
+def test_a_budget_of_images_is_doubled_by_a_new_run_where_the_old_one_depends_on_it(
+    changed_run: ChangedRun, length: dict[str, Any], doubled: dict[str, int], options: dict[str, Any]
+) -> None:
+    metrics = {"validation_score": [0.5, 0.6, 0.7, 0.8], "is_best": True}
+    run = changed_run(metrics=metrics, config={**length, **options})
+    _checkpoint(run)
+    command = _advised(run)[LONGER]
+    own = RunConfig.from_flat(run.config).replace(**doubled)
+    expected = (
+        own.replace(run_dir=f"{run.directory}-longer")
+        if options
+        else own.replace(resume=True, run_dir=str(run.directory))
+    )
+    # The command names one length, so that the other one is a preset's.
+    assert _config(command).replace(epochs=expected.optimiser.epochs) == expected
+    assert ("epochs" in doubled) == (f"--epochs {doubled.get('epochs')}" in command)

@@ -70,3 +70,20 @@ def test_a_run_that_pruned_is_told_so(replayed: Replay) -> None:
 def test_neighbouring_rhos_are_a_span(replayed: Replay) -> None:
     replayed.outcomes[Thresholds(0.1, 0.9)].pruned[:] = np.array([0, 10, 12])
     assert "  lambda 0.1: rho 0.3 to 0.9\n" in in_words(replayed, num_epochs=3)
+
+
+def test_with_a_budget_of_images_what_is_saved_makes_no_run_shorter(replayed: Replay) -> None:
+    words = in_words(replayed, num_epochs=7, budget=(600, 600))
+    assert words.startswith("replayed 3 epochs of 200 images under")
+    assert "Images trained on" not in words
+    # 0.1, 0.3: 20 of 200 in the third of three epochs; 0.4, 0.9: 100 in the second and 120 in the third.
+    table = block(words, "Images of the replayed epochs that are saved for those that are kept")
+    assert table[1:3] == [["lambda=0.1", "3", "0"], ["lambda=0.4", "–", "37"]]
+    assert "no pair makes it shorter: what pruning saves is spent on the images that are kept" in words
+    short = in_words(replayed, num_epochs=7, budget=(600, 800))
+    assert "replayed 3 epochs (600 of the budget's 800 images: the run is not finished, or stopped recording)" in short
+    # Epochs of a run that pruned are short themselves: they are no measure of what others save.
+    own = dataclasses.replace(replayed, own=Thresholds(0.1, 0.3), own_first_pruned=2)
+    words = in_words(own, num_epochs=7, budget=(600, 600))
+    assert "Images of the replayed epochs" not in words
+    assert "no pair makes it shorter" in words

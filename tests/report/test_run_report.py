@@ -112,7 +112,7 @@ def test_uniform_weights_have_nothing_to_show(tmp_path: Path, make_run: MakeRun)
 
 def test_everything_to_repeat_the_run_is_there(planted_run: Path, planted_page: str) -> None:
     run, page = planted_run, html.unescape(planted_page)
-    assert f"python -m bdw fit --flip --epochs 4 --batch-size 16 --seed 3 --run-dir {run}" in page
+    assert f"python -m bdw fit --source digits --flip --epochs 4 --batch-size 16 --seed 3 --run-dir {run}" in page
     for name, value in json.loads((run / "config.json").read_text())["config"].items():
         shown = "–" if value is None else value if isinstance(value, str) else json.dumps(value)
         assert re.search(rf"<td>{name}</td>\s*<td>{re.escape(shown)}</td>", page), name
@@ -214,7 +214,7 @@ def test_what_pruning_has_not_gained_is_no_negative_gain(
 def test_commands_are_words_that_a_line_does_not_break(planted_page: str, planted_run: Path) -> None:
     (commands, *_) = re.findall(r'<ol class="steps">(.*?)</ol>', planted_page, re.DOTALL)
     texts = [html.unescape(re.sub("<.*?>", "", text)) for text in re.findall(r"<pre.*?>(.*?)</pre>", commands)]
-    settings = "--flip --weighter uniform --epochs 4 --batch-size 16 --seed 3"
+    settings = "--source digits --flip --weighter uniform --epochs 4 --batch-size 16 --seed 3"
     assert f"python -m bdw fit {settings} --run-dir {planted_run}-plain" in texts
     assert "<span>--run-dir</span> <span>" in commands
 
@@ -234,3 +234,29 @@ def test_a_run_with_a_time_budget_says_what_it_did_and_that_it_cannot_be_repeate
     assert "changed from epoch to epoch:" in page
     assert "the first of every 2" in page
     assert "--time-budget 2.0" in html.unescape(page)
+
+
+@pytest.mark.parametrize(
+    ("spent", "pruned", "said"),
+    [
+        (7.0, True, "of the training steps; the images that pruning saved went to the kept ones"),
+        (7.0, False, "of the training steps; nothing was pruned"),
+        (0.0, True, None),
+    ],
+)
+def test_with_a_budget_of_images_no_time_is_gained(
+    tmp_path: Path, make_run: MakeRun, spent: float, pruned: bool, said: str | None
+) -> None:
+    run = make_run(tmp_path / "run")
+    metrics = pd.read_csv(run / "metrics.csv").assign(weighting_seconds=spent, saved_seconds=float("nan"))
+    metrics.assign(**({} if pruned else {"kept_fraction": 1.0})).to_csv(run / "metrics.csv", index=False)
+    description = json.loads((run / "config.json").read_text())
+    description["config"]["budget_unit"] = "images"
+    (run / "config.json").write_text(json.dumps(description))
+    page = _write(run)
+    found = {name: shown for name, shown in _headlines(page).items() if name.startswith("Time ")}
+    assert found == ({} if said is None else {"Time on weights": "7.0 s"})
+    assert said is None or said in _plain(page)
+    assert "4 epochs over a budget of 240 images, seed 3." in _plain(page)
+    assert "breaking even" not in _plain(page)
+    assert "Seconds spent on weighting and saved by pruning" not in _plain(page)

@@ -73,6 +73,38 @@ def test_the_balance_of_seconds(changed_run: ChangedRun) -> None:
     assert "weighting" not in _said(plain)["Bought"]
 
 
+IMAGES = {"budget_unit": "images", "epochs": 4}
+
+
+def test_a_budget_of_images_is_spent_and_saves_no_time(changed_run: ChangedRun) -> None:
+    """Pruned or not: what is saved goes to the images that are kept."""
+    seen, spent = [60, 120, 180, 240], {"weighting_seconds": 7.0, "saved_seconds": np.nan}
+    kept = "Training saw 240 images, the whole budget; weighting took 7.0 s; the images that pruning saved went to the "
+    run = changed_run(metrics={"instances_seen": seen, **spent}, config=IMAGES)
+    assert f"{kept}kept ones." in _said(run)["Bought"]
+    # The last step may go a little further.
+    run = changed_run(metrics={"instances_seen": [60, 120, 170, 245], **spent}, config={"budget_images": 240})
+    assert kept.replace("240", "245") in _said(run)["Bought"]
+    free = changed_run(
+        metrics={"instances_seen": seen, "weighting_seconds": 0.0, "saved_seconds": np.nan}, config=IMAGES
+    )
+    assert "the whole budget; the images that pruning saved went to the kept ones." in _said(free)["Bought"]
+    whole = changed_run(
+        metrics={"instances_seen": seen, "kept_fraction": 1.0, **spent}, weights=NOTHING_PRUNED, config=IMAGES
+    )
+    assert _said(whole)["Bought"].endswith("the whole budget; weighting took 7.0 s.")
+    plain = changed_run(
+        metrics={"instances_seen": seen, "weighting_seconds": 0.0, "saved_seconds": np.nan}, config=IMAGES, uniform=True
+    )
+    assert _said(plain)["Bought"].endswith("Training saw 240 images, the whole budget.")
+
+
+def test_what_is_left_of_a_budget_of_images_is_said(changed_run: ChangedRun) -> None:
+    """A time budget has ended the run."""
+    run = changed_run(metrics={"instances_seen": [60, 120, 170, 210]}, config=IMAGES)
+    assert "Training saw 210 images, 87.5 % of the budget of 240;" in _said(run)["Bought"]
+
+
 def test_weights_that_tell_nothing_are_said_to(changed_run: ChangedRun) -> None:
     wrong = _said(changed_run(weights={"mean": np.linspace(0.1, 0.9, 60)}))["Found"]
     assert "AUROC of 0.000 (0.5 is guessing, 1 perfect), no better than guessing" in wrong
