@@ -36,7 +36,8 @@ def rows(targets: tuple[str, ...]) -> Iterator[list[NDArray[np.uint8]]]:
     """The tiles (s, s) by row."""
     reader, request = resolve("glyphs", option="source", image_size=SIZE)
     pool = reader.source(request)
-    first = {kind: np.flatnonzero(pool.kinds == kind)[:COLUMNS].tolist() for kind in (*SCRIPTS, *KINDS)}
+    what = np.array([name.partition("-")[0] for name in pool.names])
+    first = {kind: np.flatnonzero(what == kind)[:COLUMNS].tolist() for kind in (*SCRIPTS, *KINDS)}
     useful = [first[script][turn] for script in SCRIPTS for turn in range(3)]
     for numbers in (useful[:COLUMNS], useful[COLUMNS : 2 * COLUMNS], *(first[kind] for kind in KINDS)):
         yield [pool.read(i)[0] for i in numbers]
