@@ -50,9 +50,14 @@ class TargetImages:
     """Names of the labels, for messages."""
     augment: Augment
 
-    def draw(self, count: int, randomness: Randomness) -> Tensor:
-        """So many different images (count, c, s, s), augmented."""
-        chosen = distinct(len(self.images), count, randomness["target"])
+    def draw(self, count: int, randomness: Randomness, *, half: int | None = None) -> Tensor:
+        """So many different images (count, c, s, s), augmented; of every second image, from the first (`half` 0) or the
+        second (1) on, as many as there are."""
+        if half is None:
+            chosen = distinct(len(self.images), count, randomness["target"])
+        else:
+            available = (len(self.images) - half + 1) // 2
+            chosen = 2 * distinct(available, min(count, available), randomness["target"]) + half
         return self.augment(self.images[chosen], randomness["target_augmentation"])
 
 

@@ -27,7 +27,7 @@ RECOMMENDED = {
     "density_threshold": 0.8,
     "weighted_loss": False,
     "learn_share": 0.5,
-    "kept_share": 0.1,
+    "kept_share": 0.05,
     "meta_loss": "pretext",
     "target_batch": 16,
     "target_margin": 0.1,

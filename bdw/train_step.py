@@ -315,19 +315,20 @@ def _full_descriptions(features: Tensor, images: Tensor) -> tuple[Tensor, Tensor
 def _remember(
     learner: Learner, verdicts: Verdicts, batch: SourceBatch, output: PretextOutput, derivatives: Tensor, *, asked: bool
 ) -> None:
-    """Take the step's visits in and, where the target was asked, some of its images as examples of what helps."""
+    """Take the step's visits in and, where the target was asked, some of its images as examples of what helps and some
+    others as the end of the scale."""
     verdicts.learn(batch.indices, _full_descriptions(output.features, batch.images), derivatives)
     if not asked:
         return
     assert learner.target is not None
     assert learner.meta_loss is not None
-    count = min(learner.meta_loss.images_per_batch, len(learner.target.images))
-    images = learner.target.draw(count, learner.randomness)
-    views = learner.model.task.views(images, learner.randomness["target_views"])
     statistics = source_statistics if learner.uses_source_statistics else untouched_statistics
-    with torch.no_grad(), statistics(learner.model):
-        features = learner.model(views).features
-    verdicts.learn_examples(_full_descriptions(features, images))
+    for half, take_in in enumerate((verdicts.learn_examples, verdicts.measure_examples)):
+        images = learner.target.draw(learner.meta_loss.images_per_batch, learner.randomness, half=half)
+        views = learner.model.task.views(images, learner.randomness["target_views"])
+        with torch.no_grad(), statistics(learner.model):
+            features = learner.model(views).features
+        take_in(_full_descriptions(features, images))
 
 
 def update_weights(learner: Learner, batch: SourceBatch, sample: WeightSample, derivatives: Tensor) -> None:

@@ -3,8 +3,8 @@
 A visit's derivative <v, grad L_i> is mostly noise (see `bdw.shared_derivatives`), and judged by its sign a visit is
 worth little. So nothing is judged at a visit. The derivatives of an epoch go into one regression on what images look
 like to the encoder, and when the epoch ends, every image that it visited is judged by what the regression says of it.
-The target's own images take part as examples of what helps: about them there is no doubt. They give the regression a
-scale, too: the pool's mean is 0 and the target's 1. An image at `margin` on it is as likely to help as not, at 0 or
+The target's own images take part as examples of what helps: about them there is no doubt. Half of them do; the other
+half, of which the regression is told nothing, gives it a scale: the pool's mean is 0 and the target's 1. An image at `margin` on it is as likely to help as not, at 0 or
 below it does not help, at twice the margin or above it does. Not in the paper; what each part is worth stands in
 benchmarks/LOG.md.
 """
@@ -88,6 +88,10 @@ class Verdicts:
         """
         functions = self._values(_joined(descriptions))
         self._add(functions, torch.full((len(functions),), LARGEST, dtype=torch.float64))
+
+    def measure_examples(self, descriptions: Sequence[Tensor]) -> None:
+        """Take other images of the target in as the end of the scale, about which the regression is told nothing."""
+        functions = self._values(_joined(descriptions))
         self._examples.add_(collectives.total(functions.sum(dim=0).to(torch.float64)))
 
     def judge(self) -> tuple[Tensor, Tensor]:

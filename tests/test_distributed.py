@@ -385,6 +385,7 @@ def _verdicts(saved_after: int, state: dict[str, Tensor] | None) -> dict[str, An
         mine, some = (local_part(torch.arange(m), collectives.rank(), collectives.size()) for m in (len(batch), 4))
         verdicts.learn(batch[mine], (features[mine], features[mine, :2].square()), said[mine])
         verdicts.learn_examples((examples[some], examples[some, :2].square()))
+        verdicts.measure_examples((examples[some], examples[some, :2].square()))
         if number + 1 == saved_after:
             halfway = {name: value.clone() for name, value in verdicts.state_dict().items()}
     indices, helps = verdicts.judge()

@@ -120,3 +120,13 @@ def test_a_weighted_sum_is_the_sum_of_its_terms(target: TargetImages, model: Pre
 def test_designs_that_do_not_fit_are_refused(target: TargetImages, settings: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         _build(target, **settings)
+
+
+@pytest.mark.parametrize(("half", "expected"), [(0, {0, 2, 4, 6, 8}), (1, {1, 3, 5, 7})])
+def test_halves_of_a_target_are_drawn_apart(half: int, expected: set[int]) -> None:
+    images = np.arange(9, dtype=np.uint8).reshape(9, 1, 1, 1)
+    target = TargetImages(
+        ImageTable(images, torch.device("cpu")), torch.zeros(9, dtype=torch.int64), ("a",), lambda pixels, _: pixels
+    )
+    drawn = target.draw(100, Randomness(0), half=half)
+    assert sorted(drawn.flatten().tolist()) == sorted(expected)

@@ -56,6 +56,7 @@ def _learnt(
         learnt.learn(*step)
         if examples is not None and number % 3 == 0:
             learnt.learn_examples(examples)
+            learnt.measure_examples(examples)
     return learnt
 
 
@@ -92,6 +93,7 @@ def test_nobody_is_judged_where_the_target_is_the_pool() -> None:
     for rows, parts, derivatives in _steps():
         same.learn(rows, parts, derivatives)
         same.learn_examples(parts)
+        same.measure_examples(parts)
     assert [len(part) for part in same.judge()] == [0, 0]
 
 
@@ -100,6 +102,7 @@ def test_one_example_does_not_outweigh_what_visits_say_of_its_like(sign: int) ->
     """Where what looks like the target harms, nobody is judged."""
     learnt = _learnt(_steps(signal=3.0 * sign), None, FOR_EVER)
     learnt.learn_examples(tuple(part[:1] for part in _examples()))
+    learnt.measure_examples(tuple(part[:1] for part in _examples()))
     assert len(learnt.judge()[0]) == (N if sign > 0 else 0)
 
 
@@ -281,6 +284,7 @@ def test_it_goes_on_bit_for_bit_from_the_middle_of_an_epoch() -> None:
         for learnt in (whole, again):
             learnt.learn(*step)
             learnt.learn_examples(_examples(seed=number))
+            learnt.measure_examples(_examples(seed=number))
     for one, other in zip(whole.judge(), again.judge(), strict=True):
         assert len(one) == N
         assert torch.equal(one, other)
@@ -303,3 +307,24 @@ def test_it_goes_on_from_before_the_first_visit_and_from_between_epochs() -> Non
     forgotten = _learnt(_steps(), _examples())
     forgotten.load_state_dict(Verdicts(N, 0.3).state_dict())
     assert [len(part) for part in forgotten.judge()] == [0, 0]
+
+
+def test_the_scale_is_measured_on_images_that_the_regression_was_not_told_of() -> None:
+    """Examples that look like nothing in the pool are learnt by heart; others of the target, which look like the pool,
+    say that the pool is as good as the target, and nobody is judged."""
+    generator = torch.Generator().manual_seed(5)
+    learnt = Verdicts(math.inf, 0.1)
+    pool_like = (torch.randn(400, 8, generator=generator), torch.rand(400, 2, generator=generator))
+    learnt.learn(torch.arange(400), pool_like, torch.randn(400, generator=generator))
+    told = (torch.randn(40, 8, generator=generator) + 6, torch.rand(40, 2, generator=generator))
+    learnt.learn_examples(told)
+    others = tuple(-part for part in told)
+    learnt.measure_examples(others)
+    trained_on = Verdicts(math.inf, 0.1)
+    trained_on.learn(torch.arange(400), pool_like, torch.zeros(400))
+    trained_on.learn_examples(told)
+    trained_on.measure_examples(told)
+    assert len(trained_on.judge()[0]) == 400
+    lead = float(learnt._examples @ learnt._solved() / learnt._examples[-1] - learnt._pool @ learnt._solved() / 400)
+    told_lead = float(trained_on._examples @ trained_on._solved() / 40 - trained_on._pool @ trained_on._solved() / 400)
+    assert lead < 0.5 * told_lead
