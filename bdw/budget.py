@@ -61,13 +61,13 @@ class Budget:
         """
         return min(1.0, (done + within) / self.epochs if self.images is None else seen / self.images)
 
-    def is_due(self, every: int, before: tuple[int, int], after: tuple[int, int]) -> bool:
+    def is_due(self, every: float, before: tuple[int, int], after: tuple[int, int]) -> bool:
         """Whether something that is done every so many passes is due at the end of an epoch.
 
         `before` and `after` the epoch: (whole epochs, images seen). Counted in images, the short epochs of a run that
         has pruned do not make it due more often.
         """
-        return int(self.passes_done(*after) // every) > int(self.passes_done(*before) // every)
+        return self.passes_done(*after) // every > self.passes_done(*before) // every
 
 
 def depends_on_length(config: RunConfig) -> list[str]:

@@ -13,6 +13,9 @@ BORDER = 8
 """The border is one part in so many of the side, on every side."""
 LARGEST = 9.0
 """Shares of the variance count up to this, which few images reach."""
+ROUNDING = 1e-11
+"""Share of the mean square below which a variance is rounding: one pixel of 50,000 that is one of 256 levels off has a
+hundred times as much."""
 
 
 def composition(images: Tensor) -> Tensor:
@@ -21,24 +24,21 @@ def composition(images: Tensor) -> Tensor:
 
     All are the same whatever the image's contrast, and for its negative. A blank image has zeros and shares of 0.
     """
-    grey = images.mean(dim=1)
-    size = grey.shape[1]
+    size = images.shape[-1]
+    grey = images[:, 0] if images.shape[1] == 1 else images.mean(dim=1)
     centred = grey - grey.mean(dim=(1, 2), keepdim=True)
-    squares = centred.square()
-    variance = squares.mean(dim=(1, 2)) + torch.finfo(grey.dtype).tiny
-    deviation = variance.sqrt()
-    skewness = (squares * centred).mean(dim=(1, 2)) / (variance * deviation)
-    kurtosis = squares.square().mean(dim=(1, 2)) / variance.square()
+    variance = centred.square().mean(dim=(1, 2), keepdim=True)
+    # Rounding must not give a blank image a composition.
+    moves = variance > ROUNDING * grey.square().mean(dim=(1, 2), keepdim=True)
+    levels = torch.where(moves, centred / variance.sqrt(), 0.0)
+    squares = levels.square()
     quarter, edge = size // 4, max(1, size // BORDER)
-    middle = squares[:, quarter : size - quarter, quarter : size - quarter].mean(dim=(1, 2))
-    frame = torch.ones(size, size, dtype=torch.bool, device=images.device)
-    frame[edge : size - edge, edge : size - edge] = False
-    border = grey[:, frame]
-    around = border.var(dim=1, correction=0)
+    sides = (levels[:, edge:-edge, :edge], levels[:, edge:-edge, -edge:])
+    border = torch.cat([strip.flatten(1) for strip in (levels[:, :edge], levels[:, -edge:], *sides)], dim=1)
     columns = (
-        skewness.abs().clamp(max=LARGEST),
-        kurtosis.clamp(min=1, max=LARGEST**2).log(),
-        (middle / variance).clamp(max=LARGEST),
-        (around / variance).clamp(max=LARGEST),
+        (squares * levels).mean(dim=(1, 2)).abs().clamp(max=LARGEST),
+        squares.square().mean(dim=(1, 2)).clamp(min=1, max=LARGEST**2).log(),
+        squares[:, quarter : size - quarter, quarter : size - quarter].mean(dim=(1, 2)).clamp(max=LARGEST),
+        border.var(dim=1, correction=0).clamp(max=LARGEST),
     )
     return torch.stack(columns, dim=1)

@@ -100,7 +100,7 @@ class WeighterConfig:
     """`beta` is BetaDataWeighter (BDW), `counts` the same with counted signs of the meta-gradient in the place of its
     gradient step (not in the paper), `point` its point weights (DW), `l2rw` Learning to Reweight,
     `nearest-neighbour` weights by pixel distance to the target, `given` weights from weights_file, `oracle` knows the
-    planted useful images, `uniform` plain training (RotNet)."""
+    planted useful images, `random` keeps a random subset, `uniform` is plain training (RotNet)."""
     weight_lr: float = 1.0
     """eta: learning rate of log a and log b (`beta`) or of the weights themselves (`point`); what a visit counts
     (`counts`)."""
@@ -119,6 +119,9 @@ class WeighterConfig:
     weights_file: str | None = None
     """`given`: a Parquet or CSV file with columns index or name, and weight or mean (an instance_weights.parquet, say).
     Images of weight 0 are thrown away before the first epoch."""
+    kept_share: float | None = None
+    """Share of the source that is kept, drawn by the run's seed (`random`), or at least kept, the best by mean weight
+    (all others). Default: one batch."""
     normalise_weights: bool = False
     """Divide the weights of a batch by their mean: they change the direction of a step, not its length."""
     weighted_loss: bool = True
@@ -136,7 +139,7 @@ class WeighterConfig:
     density_threshold: float = 0.5
     """rho: prune once more than this share of an image's Beta density lies below lambda."""
     min_kept: int | None = None
-    """Never keep fewer images than this (the best by mean weight stay); default: one batch."""
+    """Never keep fewer images than this (the best by mean weight stay); default: what kept_share says."""
     pruned_for: int | None = None
     """Epochs for which a pruned image rests; then it is trained on again and judged anew (learnt weights only).
     Default: for ever, as in the paper."""
@@ -165,6 +168,12 @@ class WeighterConfig:
         for name, what in (("tangent_views", "all views"), ("pruned_for", "ever"), ("settled_epochs", "never")):
             value = getattr(self, name)
             _require(value is None or value >= 1, name, value, f"at least 1, or none for {what}")
+        _require(
+            self.kept_share is None or 0 < self.kept_share <= 1,
+            "kept_share",
+            self.kept_share,
+            "above 0, at most 1, or none",
+        )
         _require(0 < self.learn_share <= 1, "learn_share", self.learn_share, "above 0, at most 1")
         _require(self.burn_in_epochs >= 0, "burn_in_epochs", self.burn_in_epochs, "0 or more")
         for name, letter in (("cdf_threshold", "lambda"), ("density_threshold", "rho")):
@@ -353,9 +362,9 @@ class EvaluationConfig:
     """Further measures of the validation split, a column each in metrics.csv; they choose nothing."""
     final_measures: tuple[str, ...] = ()
     """Further measures of the best encoder on the test split, taken once at the end."""
-    evaluate_every: int = 1
-    """Epochs (budget in images: passes over the whole source) between two evaluations on the validation split; the last
-    epoch is always evaluated."""
+    evaluate_every: float = 1
+    """Epochs (budget in images: passes over the whole source, or a fraction of one) between two evaluations on the
+    validation split; they are made after an epoch, and the last epoch is always evaluated."""
     layer: str | None = None
     """Layer of the backbone whose features are measured, averaged over positions (`layer2` is a ResNet's second
     residual block, the paper's Table 2); default: the backbone's output."""
@@ -369,7 +378,8 @@ class EvaluationConfig:
     """Images in a batch when features are extracted."""
 
     def __post_init__(self) -> None:
-        for name in ("evaluate_every", "max_iterations", "evaluation_batch", "neighbours", "fine_tuning_epochs"):
+        _require(_is_finite_positive(self.evaluate_every), "evaluate_every", self.evaluate_every, "a positive number")
+        for name in ("max_iterations", "evaluation_batch", "neighbours", "fine_tuning_epochs"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from bdw.config import RunConfig
 from bdw.errors import unknown_option
@@ -26,6 +27,7 @@ RECOMMENDED = {
     "density_threshold": 0.8,
     "weighted_loss": False,
     "learn_share": 0.5,
+    "kept_share": 0.1,
     "meta_loss": "pretext",
     "target_batch": 16,
     "target_margin": 0.1,
@@ -38,6 +40,8 @@ RECOMMENDED = {
 """The recipe that measures best (docs/evidence.md): a budget of images; once an epoch a verdict on every image, by a
 regression of the meta-gradient that knows what the target looks like; weights that do nothing but prune, learnt in the
 first half of the budget. Not the paper's. It needs no labels: they only measure the encoder."""
+LENGTH = frozenset({"budget_unit", "schedule", "lr_milestones"})
+"""Fields of a recipe that say how long a run is and how its learning rate falls; the others say how it weights."""
 
 
 def glyphs() -> RunConfig:
@@ -56,6 +60,7 @@ def glyphs() -> RunConfig:
             "epochs": 4,
             "batch_size": 32,
             "learning_rate": 0.2,
+            "evaluate_every": 0.5,
             "ways": 10,
             "shots": 2,
             "queries": 3,
@@ -284,6 +289,17 @@ _PRESETS: dict[str, Callable[[], RunConfig]] = {
     "tiny_imagenet": tiny_imagenet,
     "visual_decathlon": visual_decathlon,
 }
+
+
+def weighting(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a recipe that say how it weights."""
+    return {name: value for name, value in recipe.items() if name not in LENGTH}
+
+
+def paper_weighting() -> dict[str, Any]:
+    """The paper's values of what `RECOMMENDED` weights otherwise: the defaults."""
+    defaults = RunConfig().flat()
+    return {name: defaults[name] for name in weighting(RECOMMENDED)}
 
 
 def available() -> tuple[str, ...]:

@@ -15,9 +15,10 @@ from bdw.config import RunConfig
 logger = logging.getLogger(__name__)
 
 
-def min_kept(config: RunConfig) -> int:
-    """Images that a run always keeps, however many its rule wants to prune: by default one batch."""
-    return config.weighter.min_kept or config.optimiser.batch_size
+def min_kept(config: RunConfig, num_instances: int) -> int:
+    """Images of so many that a run always keeps, however many its rule wants to prune: by default one batch."""
+    share = config.weighter.kept_share or 0.0
+    return config.weighter.min_kept or max(config.optimiser.batch_size, round(share * num_instances))
 
 
 class KeepMask:

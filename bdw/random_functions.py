@@ -19,7 +19,7 @@ class RandomFunctions:
 
     They are the same in every run: which ones they are is no part of an experiment. Every part has as many functions as
     every other, give or take one. Two images are alike as far as the mean over parts of exp(-s^2 |z - z'|^2 / 2d) is
-    near 1: z are the d numbers of a part in standard deviations, s is the `sharpness`.
+    near 1: z are the d numbers of a part in standard deviations, s is the `sharpness`. Values have the `dtype`.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class RandomFunctions:
         generator = torch.Generator().manual_seed(0)
         shares = [len(part) for part in torch.arange(count).tensor_split(len(widths))]
         parts = [
-            torch.randn(d, n, generator=generator, dtype=torch.float64) * (sharpness / math.sqrt(d))
+            torch.randn(d, n, generator=generator, dtype=torch.float64) / math.sqrt(d) * sharpness
             for d, n in zip(widths, shares, strict=True)
         ]
         self.widths, self.count = tuple(widths), count
@@ -36,7 +36,10 @@ class RandomFunctions:
         self._shifts = (2 * math.pi * torch.rand(count, generator=generator, dtype=torch.float64)).to(dtype)
 
     def __call__(self, descriptions: Tensor, mean: Tensor, squares: Tensor) -> Tensor:
-        """Values (m, count + 1) for descriptions (m, d), given the mean (d,) of each number and of its square."""
+        """Values (m, count + 1) for descriptions (m, d), given the mean (d,) of each number and of its square.
+
+        These two in float64: what is left of their difference is the variance.
+        """
         deviation = (squares - mean.square()).clamp(min=0).sqrt()
         # A number that never moves tells nothing; rounding must not make it tell something.
         z = torch.where(deviation > 1e-6 * squares.sqrt(), (descriptions - mean) / deviation, 0.0)

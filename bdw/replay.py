@@ -202,7 +202,7 @@ class _Rule:
         self.thresholds = thresholds
         self.first_pruned: int | None = None
         self._first_floor: int | None = None
-        self._mask = KeepMask(len(kinds), min_kept(config), warn=False)
+        self._mask = KeepMask(len(kinds), min_kept(config, len(kinds)), warn=False)
         self._burn_in, self._pruned_for = burn_in_epochs, config.weighter.pruned_for
         self._is_junk, self._is_useful = kinds == 0, kinds == 1
         self._counts: list[tuple[int, int, int]] = []

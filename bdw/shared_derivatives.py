@@ -2,10 +2,9 @@
 
 One derivative <v, grad L_i> is mostly noise and an instance is visited once an epoch, but images that the encoder takes
 for similar help or harm alike. So derivatives are regressed on features as training goes, and every image gets what the
-regression predicts for it and a little of its own: Bayesian linear regression on random Fourier features (Rahimi and
-Recht, "Random features for large-scale kernel machines", NeurIPS 2007), older visits counting less and less. Images are
-described in two ways, by what the encoder makes of them and by their colours, to which it may be blind; the regression
-is a sum of a function of each (Duvenaud, Nickisch and Rasmussen, "Additive Gaussian processes", NeurIPS 2011) and finds
+regression predicts for it and a little of its own: Bayesian linear regression on random functions (see
+`bdw.random_functions`), older visits counting less and less. Images are described in two ways, by what the encoder
+makes of them and by their colours, to which it may be blind; the regression is a sum of a function of each and finds
 out which one matters. Descriptions only say who shares evidence: the evidence is that of the meta-gradient. An image
 that was never visited before gets a prediction, too. Not in the paper.
 """
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor
 
 from bdw import collectives
+from bdw.random_functions import RandomFunctions
 
 NUM_FUNCTIONS = 256
 """Random functions of all descriptions together, and a constant beside them."""
@@ -73,9 +73,7 @@ class SharedDerivatives:
 
     def __init__(self, memory: float):
         self._memory = memory
-        self._widths: tuple[int, ...] = ()  # of the descriptions
-        self._projection = torch.empty(0)
-        self._shifts = torch.empty(0)
+        self._functions: RandomFunctions | None = None
         # Sums over visits: their number, squares of derivatives; of features and of their squares.
         self._visits = torch.zeros(2, dtype=torch.float64)
         self._features = torch.empty(2, 0, dtype=torch.float64)
@@ -90,18 +88,14 @@ class SharedDerivatives:
         """
         x = torch.cat([tensor.detach().cpu().to(torch.float64) for tensor in descriptions], dim=1)
         y = derivatives.detach().cpu().to(torch.float64)
-        if not self._widths:
-            self._draw([tensor.shape[1] for tensor in descriptions])
+        if self._functions is None:
+            self._functions = RandomFunctions([tensor.shape[1] for tensor in descriptions], NUM_FUNCTIONS)
+            self._features = torch.zeros(2, x.shape[1], dtype=torch.float64)
         visits = collectives.total(torch.stack([torch.tensor(float(len(y)), dtype=torch.float64), y.square().sum()]))
         decay = math.exp(-float(visits[0]) / self._memory)
         self._visits.mul_(decay).add_(visits)
         self._features.mul_(decay).add_(collectives.total(torch.stack([x.sum(dim=0), x.square().sum(dim=0)])))
-        mean, squares = self._features / self._visits[0]
-        deviation = (squares - mean.square()).clamp(min=0).sqrt()
-        # A feature that never moves tells nothing; rounding must not make it tell something.
-        z = torch.where(deviation > 1e-6 * squares.sqrt(), (x - mean) / deviation, 0.0)
-        waves = torch.cos(z @ self._projection + self._shifts) * math.sqrt(2 / NUM_FUNCTIONS)
-        functions = torch.nn.functional.pad(waves, (0, 1), value=1.0)
+        functions = self._functions(x, *(self._features / self._visits[0]))
         size = float((self._visits[1] / self._visits[0]).sqrt())
         if size == 0:
             return derivatives
@@ -118,7 +112,7 @@ class SharedDerivatives:
     def state_dict(self) -> dict[str, Tensor]:
         """Tensors that `load_state_dict` continues from, bit for bit."""
         return {
-            "widths": torch.tensor(self._widths, dtype=torch.int64),
+            "widths": torch.tensor(self._functions.widths if self._functions else (), dtype=torch.int64),
             "visits": self._visits,
             "features": self._features,
             "gram": self._gram,
@@ -127,21 +121,7 @@ class SharedDerivatives:
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Continue from `state_dict()`."""
-        self._widths = ()
-        if len(state["widths"]):
-            self._draw(state["widths"].tolist())
+        widths = state["widths"].tolist()
+        self._functions = RandomFunctions(widths, NUM_FUNCTIONS) if widths else None
         self._visits, self._features = state["visits"].clone(), state["features"].clone()
         self._gram, self._products = state["gram"].clone(), state["products"].clone()
-
-    def _draw(self, widths: Sequence[int]) -> None:
-        """The random functions, the same in every run: which ones they are is no part of an experiment.
-
-        Every description has as many of its own as every other, give or take one.
-        """
-        generator = torch.Generator().manual_seed(0)
-        kind = {"generator": generator, "dtype": torch.float64}
-        shares = [len(part) for part in torch.arange(NUM_FUNCTIONS).tensor_split(len(widths))]
-        parts = [torch.randn(d, n, **kind) / math.sqrt(d) for d, n in zip(widths, shares, strict=True)]  # type: ignore[call-overload]
-        self._widths, self._projection = tuple(widths), torch.block_diag(*parts)
-        self._shifts = 2 * math.pi * torch.rand(NUM_FUNCTIONS, **kind)  # type: ignore[call-overload]
-        self._features = torch.zeros(2, sum(widths), dtype=torch.float64)

@@ -70,8 +70,6 @@ class Learner:
     meta_loss: MetaLoss | None
     """None where the weighter never learns."""
     randomness: Randomness
-    target: TargetImages | None = None
-    """Where examples of what helps are drawn from."""
     target_updates_statistics: bool = False
     uses_source_statistics: bool = False
     """Normalise target images by the running statistics of source batches."""
@@ -89,6 +87,8 @@ class Learner:
     """Derivatives as images that look alike have them for the weights."""
     verdicts: Verdicts | None = None
     """Told of every visit, and judges all images once an epoch, in the place of the weighter's update in each step."""
+    target: TargetImages | None = None
+    """Where examples for the verdicts are drawn from."""
     tangent_views: int | None = None
     """Views of every instance in the tangent pass; all of them where None."""
     evidence: Evidence | None = None

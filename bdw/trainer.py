@@ -136,7 +136,7 @@ class Trainer:
         _check_batch(config, num_instances)
         self.budget = Budget.of(config.optimiser, num_instances)
         self.learner = self._build_learner(packing)
-        self.mask = KeepMask(num_instances, max(min_kept(config), collectives.size()))
+        self.mask = KeepMask(num_instances, max(min_kept(config, num_instances), collectives.size()))
         self.images = ImageTable(self.problem.source.images, self.device)
         self.history: list[EpochReport] = []
         self.measure = evaluation.measure(config.evaluation.measure)
@@ -501,6 +501,7 @@ class Trainer:
             target_images=self.problem.target.train.images,
             cache_dir=cache_folder(self.config.data, self.run.path),
             device=self.device,
+            seed=self.config.optimiser.seed,
             progress=progress,
         )
         return collectives.first_then_others(lambda: weighters.build(context), lambda: weighters.build(context))

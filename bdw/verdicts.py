@@ -11,6 +11,7 @@ benchmarks/LOG.md.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -30,6 +31,8 @@ LARGEST = 2.0
 """Derivatives count up to so many times their root mean square, and an example of the target counts so much."""
 MAX_WIDTH = 64
 """Features that are kept of an image until it is judged; wider ones are projected at random."""
+LARGEST_KEPT = torch.finfo(torch.float16).max
+"""Size up to which their numbers are told apart."""
 CHUNK = 4096
 """Images that are judged at once, for the memory's sake."""
 
@@ -62,14 +65,14 @@ class Verdicts:
         """
         x, y = _joined(descriptions), derivatives.detach().cpu().to(torch.float64)
         if self._functions is None:
-            self._draw([min(part.shape[1], MAX_WIDTH) for part in descriptions])
-        assert self._functions is not None
+            self._functions = _drawn([min(part.shape[1], MAX_WIDTH) for part in descriptions])
+            self._moments = torch.zeros(2, x.shape[1], dtype=torch.float64)
         visits = collectives.total(torch.stack([torch.tensor(float(len(y)), dtype=torch.float64), y.square().sum()]))
         decay = math.exp(-float(visits[0]) / self._memory)
         self._visits.mul_(decay).add_(visits)
-        moments = torch.stack([x.sum(dim=0), x.square().sum(dim=0)]).to(torch.float64)
-        self._moments.mul_(decay).add_(collectives.total(moments))
-        self._visited.append((indices.cpu().clone(), x.to(torch.float16)))
+        exact = x.to(torch.float64)
+        self._moments.mul_(decay).add_(collectives.total(torch.stack([exact.sum(dim=0), exact.square().sum(dim=0)])))
+        self._visited.append((indices.cpu().clone(), x.clamp(-LARGEST_KEPT, LARGEST_KEPT).to(torch.float16)))
         size = float((self._visits[1] / self._visits[0]).sqrt())
         seen = (y / size).clamp(-LARGEST, LARGEST) if size > 0 else torch.zeros_like(y)
         functions = self._values(x)
@@ -102,14 +105,14 @@ class Verdicts:
         target = float(self._examples @ coefficients / self._examples[-1]) if float(self._examples[-1]) > 0 else pool
         if not target > pool:
             return torch.empty(0, dtype=torch.int64), torch.empty(0)
-        indices, descriptions = _together(visited)
+        indices, descriptions = self._together(visited)
         weights = coefficients.to(torch.float32)
         said = torch.cat([self._values(part.to(torch.float32)) @ weights for part in descriptions.split(CHUNK)])
         return indices, ((said - pool) / (2 * self.margin * (target - pool))).clamp(0, 1)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Tensors that `load_state_dict` continues from, bit for bit; called on every worker."""
-        indices, descriptions = _together(self._visited)
+        indices, descriptions = self._together(self._visited)
         return {
             "widths": torch.tensor(self._functions.widths if self._functions else (), dtype=torch.int64),
             "visits": self._visits,
@@ -125,35 +128,40 @@ class Verdicts:
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Continue from `state_dict()`; on another number of workers the visits are shared out anew."""
-        self._functions = None
-        if len(state["widths"]):
-            self._draw(state["widths"].tolist())
+        widths = state["widths"].tolist()
+        self._functions = _drawn(widths) if widths else None
         self._visits, self._moments = state["visits"].clone(), state["moments"].clone()
         self._gram, self._products = state["gram"].clone(), state["products"].clone()
         self._pool, self._examples = state["pool"].clone(), state["examples"].clone()
         rank, workers, shares = collectives.rank(), collectives.size(), state["shares"].tolist()
         begins = sum(shares[:rank])
         mine = slice(begins, begins + shares[rank]) if len(shares) == workers else slice(rank, None, workers)
-        visited, descriptions = state["visited"][mine].clone(), state["descriptions"][mine].clone()
-        self._visited = [(visited, descriptions)] if len(visited) else []
-
-    def _draw(self, widths: Sequence[int]) -> None:
-        self._functions = RandomFunctions(widths, NUM_FUNCTIONS, sharpness=SHARPNESS, dtype=torch.float32)
-        self._moments = torch.zeros(2, sum(widths), dtype=torch.float64)
+        self._visited = []
+        if self._functions is not None:
+            self._visited.append((state["visited"][mine].clone(), state["descriptions"][mine].clone()))
 
     def _values(self, x: Tensor) -> Tensor:
         assert self._functions is not None, "nothing was learnt yet"
-        mean, squares = (self._moments / self._visits[0]).to(x)
-        return self._functions(x, mean, squares)
+        return self._functions(x, *(self._moments / self._visits[0]))
 
     def _add(self, functions: Tensor, seen: Tensor) -> None:
         self._gram.add_(collectives.total((functions.T @ functions).to(torch.float64)))
         self._products.add_(collectives.total(functions.T.to(torch.float64) @ seen))
 
+    def _together(self, visited: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """Indices (m,) and descriptions (m, d), of the same width on a worker that has none."""
+        none = torch.empty(0, dtype=torch.int64), torch.empty(0, self._moments.shape[1], dtype=torch.float16)
+        indices, descriptions = zip(none, *visited, strict=True)
+        return torch.cat(indices), torch.cat(descriptions)
+
     def _solved(self) -> Tensor:
         precision = self._gram.clone()
         precision.diagonal().add_(NOISE)
         return torch.cholesky_solve(self._products.unsqueeze(1), torch.linalg.cholesky(precision)).squeeze(1)
+
+
+def _drawn(widths: Sequence[int]) -> RandomFunctions:
+    return RandomFunctions(widths, NUM_FUNCTIONS, sharpness=SHARPNESS, dtype=torch.float32)
 
 
 def _joined(descriptions: Sequence[Tensor]) -> Tensor:
@@ -165,12 +173,11 @@ def _narrowed(part: Tensor) -> Tensor:
     width = part.shape[1]
     if width <= MAX_WIDTH:
         return part
-    # Johnson and Lindenstrauss: distances stay what they are, to about a tenth.
+    return part @ _narrowing(width)
+
+
+@functools.cache
+def _narrowing(width: int) -> Tensor:
+    """(width, `MAX_WIDTH`). Johnson and Lindenstrauss: distances stay what they are, to about a tenth."""
     generator = torch.Generator().manual_seed(width)
-    return part @ (torch.randn(width, MAX_WIDTH, generator=generator) / math.sqrt(MAX_WIDTH))
-
-
-def _together(visited: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    if not visited:
-        return torch.empty(0, dtype=torch.int64), torch.empty(0, 0, dtype=torch.float16)
-    return torch.cat([rows for rows, _ in visited]), torch.cat([x for _, x in visited])
+    return torch.randn(width, MAX_WIDTH, generator=generator) / math.sqrt(MAX_WIDTH)

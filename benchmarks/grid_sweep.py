@@ -31,7 +31,7 @@ LARGEST = len(ETAS) * len(RHOS) * len(LAMBDAS)
 class Grid(Space):
     """So many cells of the grid, in the place of the paper's eight."""
 
-    size: int
+    size: int = LARGEST
 
     def paper_cells(self) -> list[dict[str, Any]]:
         """The cells."""
@@ -45,9 +45,9 @@ def main() -> None:
     found = SearchExperiment.settle(EXPERIMENT, options, datasets.choose("digits"))
     experiment = dataclasses.replace(
         found,
-        space=Grid(**vars(found.space), size=found.num_trials),
-        # All checkpoints stay, so that one can see whether any was written a second time.
-        base=found.base.replace(keep_checkpoints=found.base.optimiser.epochs),
+        space=Grid(found.space.designs, found.space.num_views, size=found.num_trials),
+        # All checkpoints stay, so that one can see whether any was written a second time; epochs are counted alike.
+        base=found.base.replace(keep_checkpoints=found.base.optimiser.epochs, budget_unit="epochs"),
     )
     console = Console(width=160)
     with experiment.only_driver(console.print):

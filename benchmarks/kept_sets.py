@@ -96,7 +96,7 @@ def measured(arguments: Arguments, target: str, seed: int, folder: str) -> Rows:
 
 def _config(arguments: Arguments, target: str, seed: int, epochs: int) -> RunConfig:
     """As the mini-decathlon sets it up for this target, at the size that is asked for."""
-    config = base_config(MINI, data_root=arguments.data_root, download=False, targets=[target], epochs=epochs)
+    config = base_config(MINI, data_root=arguments.data_root, download=False, target=target, epochs=epochs)
     fraction = {} if arguments.target_fraction is None else {"target_fraction": arguments.target_fraction}
     return config.replace(
         **{**MINI.domain_fields.get(target, {}), **fraction},

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
+import pandas as pd
 from optuna.trial import TrialState
 from rich.console import Console
 
@@ -24,6 +25,12 @@ from sweeps.places import Places
 from sweeps.results import result_rows
 from sweeps.segment import Workload, run_segment
 from sweeps.study import requeue_unfinished
+
+CURVE_COLUMNS = [
+    "method", "domain", "seed",
+    "instances_seen", "wall_seconds", "value", "best_value", "kept_fraction", "budget_share",
+]  # fmt: skip
+"""Who was trained, then the measurements of `bdw.ray.trial.CURVE`: `value` is the validation score of that moment."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +107,9 @@ def run_comparison(
         }
         return {"plan": dataclasses.asdict(workload.plan(places, cell.config, cell.run)), "labels": labels}
 
-    last_epoch = wanted[0].config.optimiser.epochs
     measure = evaluation.measure(wanted[0].config.evaluation.measure)
-    searcher = StudySearcher(study, propose, objective=score_alone(measure), last_epoch=last_epoch, num_new=num_open)
-    run_segment("comparison", searcher, workload, places, measure=measure, last_epoch=last_epoch, console=console)
+    searcher = StudySearcher(study, propose, objective=score_alone(measure), num_new=num_open)
+    run_segment("comparison", searcher, workload, places, measure=measure, console=console)
 
 
 def complete_cells(study: optuna.Study, wanted: Sequence[Cell]) -> list[Cell]:
@@ -121,6 +127,28 @@ def comparison_rows(study: optuna.Study, wanted: Sequence[Cell]) -> list[dict[st
             labels = {"method": cell.method, "domain": cell.domain, "seed": cell.seed}
             rows += [{**row, **labels} for row in result_rows(done[cell.run])]
     return rows
+
+
+def kept_shares(study: optuna.Study, wanted: Sequence[Cell]) -> dict[tuple[str, str, int], float]:
+    """(method, domain, seed) -> share of the source that the complete run kept at its end."""
+    done = _complete(study)
+    return {
+        (cell.method, cell.domain, cell.seed): float(done[cell.run].user_attrs["kept_fraction"])
+        for cell in wanted
+        if cell.run in done
+    }
+
+
+def comparison_curves(study: optuna.Study, wanted: Sequence[Cell]) -> pd.DataFrame:
+    """The training curves of the cells that are complete: a row per evaluation, see `CURVE_COLUMNS`."""
+    done = _complete(study)
+    rows = [
+        (cell.method, cell.domain, cell.seed, *point)
+        for cell in wanted
+        if cell.run in done
+        for point in done[cell.run].user_attrs.get("curve", ())
+    ]
+    return pd.DataFrame(rows, columns=CURVE_COLUMNS).astype({"instances_seen": "int64"})
 
 
 def _complete(study: optuna.Study) -> dict[str, optuna.trial.FrozenTrial]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bdw import presets
 from bdw.config import RunConfig
+from bdw.data.readers.glyphs import FOR_CHOOSING, REPORTED
 from bdw.data.readers.renditions import RENDITIONS
 from bdw.errors import InputError, unknown_option
+from sweeps.space import PAPER, RECOMMENDED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,11 +35,22 @@ class DataChoice:
     preset: str
     """Name of the published settings that the sweep starts from."""
     targets: tuple[str, ...]
-    """Default target domains; the search is for the first one."""
+    """Default target domains."""
+    search_target: str | None = None
+    """What the search is for, none of the targets, so that nothing that is reported was chosen by; default: the first
+    target."""
+    recipes: tuple[str, ...] = (PAPER,)
+    """Whose settings are searched. With the recommended recipe the base weights as the paper does, and runs of all
+    methods have the same budget of images."""
+    controls: tuple[str, ...] = ()
+    """Weighters that are compared besides: `nearest-neighbour`, `oracle` where the useful images are known, `random`
+    for a random subset of the size that the recommended recipe keeps."""
     domain_fields: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Target -> fields of a `RunConfig` that it wants otherwise than the others, its episodes' design say."""
     data_root_holds: str | None = None
     """What must lie under --data-root; None if no data root is needed."""
+    seeds: tuple[int, ...] = (0,)
+    """Default seeds of the comparison."""
     scale: Scale
     smoke: Scale
     remark: str = ""
@@ -46,11 +59,25 @@ class DataChoice:
 
 _ALL = (
     DataChoice(
+        name="glyphs",
+        preset="glyphs",
+        targets=tuple(f"glyphs-{script}" for script in REPORTED),
+        search_target=f"glyphs-{FOR_CHOOSING[1]}",
+        recipes=(PAPER, RECOMMENDED),
+        controls=("random", "nearest-neighbour", "oracle"),
+        seeds=(0, 1),
+        scale=Scale(samples=20),
+        smoke=Scale(samples=10, epochs=2, max_source=600),
+        remark="The pool is rendered: nine tenths of it are rubbish, and the letters of all scripts help each other.",
+    ),
+    DataChoice(
         name="digits",
         preset="digits",
         targets=tuple(RENDITIONS),
+        recipes=(PAPER, RECOMMENDED),
+        controls=("random", "nearest-neighbour", "oracle"),
         scale=Scale(samples=24),
-        smoke=Scale(samples=9, epochs=2, max_source=256),
+        smoke=Scale(samples=10, epochs=2, max_source=256),
         remark="The domains are renditions of the same held-out digits: an illustration, not independent evidence.",
     ),
     DataChoice(
@@ -65,9 +92,11 @@ _ALL = (
         name="tiny-imagenet",
         preset="tiny_imagenet",
         targets=("cifar10",),
+        recipes=(PAPER, RECOMMENDED),
+        controls=("random",),
         data_root_holds="imagenet-mini-train.npz and the target's NAME-train.npz and NAME-test.npz",
         scale=Scale(samples=16),
-        smoke=Scale(samples=9, epochs=1, max_source=128),
+        smoke=Scale(samples=10, epochs=1, max_source=128),
     ),
 )
 CHOICES = {choice.name: choice for choice in _ALL}
@@ -81,9 +110,9 @@ def choose(data: str) -> DataChoice:
 
 
 def base_config(
-    choice: DataChoice, *, data_root: str | None, download: bool, targets: Sequence[str], epochs: int | None
+    choice: DataChoice, *, data_root: str | None, download: bool, target: str, epochs: int | None
 ) -> RunConfig:
-    """The settings that all trials share, for the first target.
+    """The settings that all trials share, for that target.
 
     Another number of epochs moves the learning rate's milestones in proportion.
 
@@ -91,6 +120,8 @@ def base_config(
         InputError: A data root is needed and was not given.
     """
     config = presets.build(choice.preset)
+    if RECOMMENDED in choice.recipes:
+        config = config.replace(**presets.paper_weighting(), budget_unit="images")
     if choice.data_root_holds is not None and data_root is None:
         raise InputError(f"data_root: none was given; allowed: a folder that holds {choice.data_root_holds}")
     if epochs is not None:
@@ -99,4 +130,4 @@ def base_config(
         config = config.replace(epochs=epochs, lr_milestones=milestones)
     # Trials run elsewhere: on another machine or at least in another folder.
     root = None if data_root is None else str(Path(data_root).expanduser().absolute())
-    return config.replace(target=targets[0], data_root=root, download=download)
+    return config.replace(target=target, data_root=root, download=download)

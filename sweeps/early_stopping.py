@@ -1,8 +1,7 @@
-"""Asynchronous successive halving over our own epochs, with the exceptions that a comparison needs."""
+"""Asynchronous successive halving over shares of the budget, with the exceptions that a comparison needs."""
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,56 +12,51 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from bdw.evaluation import Measure
 from sweeps.objective import SCORE
 
-REDUCTION_FACTOR = 3
-"""One of so many goes on from rung to rung, and rungs are so many times as far apart: Hyperband's choice."""
+REDUCTION_FACTOR = 2
+"""One of so many goes on from rung to rung."""
+RUNGS = (0.5, 0.75)
+"""Shares of the budget at which trials are compared. Before a half of it a method that prunes has hardly begun to spend
+on the kept images what it saved on the others."""
 
 
-class EpochHalving(FIFOScheduler):  # type: ignore[misc]
-    """ASHA's stopping rule (Li et al. 2020, arXiv 1810.05934) on the epoch and the best validation score so far.
+class BudgetHalving(FIFOScheduler):  # type: ignore[misc]
+    """ASHA's stopping rule (Li et al. 2020, arXiv 1810.05934) on the share of the budget and the best score so far.
 
-    At a rung a trial goes on if it is in the best third of those that came there before it and itself. Unlike in Ray's
-    scheduler a tie goes to who came first: validation splits are small, many trials share a score, and one that is no
-    better than what is there already is not worth its epochs. Trials whose labels say `spared` are ranked but never
-    stopped, so that a published grid is complete. No trial is stopped at its last epoch, since it still has its files
-    to write. And it can be told of earlier segments' trials, because Tune is started afresh when a study continues.
+    At a rung a trial goes on if it is in the best half of those that came there before it and itself; one that ties
+    with the last of these goes on, too. Trials whose labels say `spared` are neither stopped, so that a published grid
+    is complete, nor ranked, so that they use up nobody's place. No trial is stopped at the end of its budget, since it
+    still has its files to write. And it can be told of earlier segments' trials, because Tune is started afresh when a
+    study continues.
     """
 
-    def __init__(self, last_epoch: int, measure: Measure) -> None:
+    def __init__(self, measure: Measure) -> None:
         super().__init__()
-        self._last_epoch = last_epoch
         self._sign = 1 if measure.higher_is_better else -1
-        first_rung = max(1, last_epoch // 4)  # After less, scores say little.
-        epochs = (first_rung * REDUCTION_FACTOR**number for number in itertools.count())
-        # Epoch -> trial -> score, the higher the better.
-        self._rungs: dict[int, dict[str, float]] = {
-            epoch: {} for epoch in itertools.takewhile(lambda epoch: epoch < last_epoch, epochs)
-        }
+        # Share -> trial -> score, the higher the better.
+        self._rungs: dict[float, dict[str, float]] = {share: {} for share in RUNGS}
 
-    @property
-    def rungs(self) -> tuple[int, ...]:
-        """The epochs after which trials are compared."""
-        return tuple(self._rungs)
-
-    def remember(self, trial_id: str, values: Iterable[tuple[int, float]]) -> None:
-        """Rank newcomers against this finished trial too; `values` are its (epoch, best score so far)."""
-        for epoch, value in values:
-            self._is_promoted(trial_id, epoch, value)
+    def remember(self, trial_id: str, values: Iterable[tuple[float, float]]) -> None:
+        """Rank newcomers against this finished trial too; `values` are its (share of the budget, best score so far)."""
+        for share, value in values:
+            self._is_promoted(trial_id, share, value)
 
     def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: Mapping[str, Any]) -> str:
         """Stop or go on; see the class."""
-        if SCORE not in result:
+        share = result.get("budget_share", 0.0)
+        if SCORE not in result or share >= 1 or trial.config["labels"].get("spared", False):
             return str(TrialScheduler.CONTINUE)
-        promoted = self._is_promoted(trial.trial_id, result["epoch"], result[SCORE])
-        spared = trial.config["labels"].get("spared", False)
-        may_go_on = promoted or spared or result["epoch"] >= self._last_epoch
-        return str(TrialScheduler.CONTINUE if may_go_on else TrialScheduler.STOP)
+        promoted = self._is_promoted(trial.trial_id, share, result[SCORE])
+        return str(TrialScheduler.CONTINUE if promoted else TrialScheduler.STOP)
 
-    def _is_promoted(self, trial_id: str, epoch: int, value: float) -> bool:
-        """Enter the trial at that epoch's rung, if there is one and the trial has been measured by then."""
-        rung = self._rungs.get(epoch)
-        if rung is None or trial_id in rung or math.isnan(value):
+    def _is_promoted(self, trial_id: str, share: float, value: float) -> bool:
+        """Enter the trial at every rung that it has reached by then, if it has been measured; whether it may go on."""
+        if math.isnan(value):
             return True
+        promoted = True
         score = self._sign * value
-        no_worse = sum(other >= score for other in rung.values())
-        rung[trial_id] = score
-        return no_worse < max(1, len(rung) // REDUCTION_FACTOR)
+        for at, rung in self._rungs.items():
+            if share >= at and trial_id not in rung:
+                rung[trial_id] = score
+                better = sum(other > score for other in rung.values())
+                promoted = promoted and better < -(-len(rung) // REDUCTION_FACTOR)
+        return promoted

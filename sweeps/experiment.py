@@ -40,9 +40,11 @@ class Experiment:
     options: SweepOptions
     choice: DataChoice
     base: RunConfig
-    """What all trials share; its target is the first."""
+    """What all trials share; its target is the search's, if there is a search, or the first."""
     rooms: dict[str, Room]
     """Target domain -> what it has to draw episodes from."""
+    search_room: Room
+    """The same for the base's target."""
     places: Places
 
     @classmethod
@@ -53,12 +55,14 @@ class Experiment:
         """
         options.check()
         targets = options.targets or (choice.targets[:2] if options.smoke else choice.targets)
+        options = dataclasses.replace(options, seeds=options.seeds or choice.seeds[: 1 if options.smoke else None])
         scale = _scale(options, choice)
+        search_target = targets[0] if options.targets or choice.search_target is None else choice.search_target
         base = datasets.base_config(
             choice,
             data_root=options.data_root,
             download=options.download,
-            targets=targets,
+            target=search_target,
             epochs=options.epochs or scale.epochs,
         )
         base = base.replace(seed=options.seeds[0], max_source=options.max_source or scale.max_source, report=False)
@@ -66,13 +70,24 @@ class Experiment:
         default_name = name if choice.name == name else f"{name}-{choice.name}"
         places = Places.of(options.storage_path, options.name or f"{default_name}{smoke}")
         places.prepare()
-        configs = {target: base.replace(target=target, **choice.domain_fields.get(target, {})) for target in targets}
+        configs = {
+            target: base.replace(target=target, **choice.domain_fields.get(target, {}))
+            for target in dict.fromkeys((*targets, search_target))
+        }
         # All of them first: packing may take hours, and a target that cannot work is known from its labels.
         for config in configs.values():
             _require_episodes(config)
         with packing_bar() as bar:
-            rooms = {target: _room(config, places, bar) for target, config in configs.items()}
-        return Experiment(name=name, options=options, choice=choice, base=base, rooms=rooms, places=places)
+            found = {target: _room(config, places, bar) for target, config in configs.items()}
+        return Experiment(
+            name=name,
+            options=options,
+            choice=choice,
+            base=base,
+            rooms={target: found[target] for target in targets},
+            search_room=found[search_target],
+            places=places,
+        )
 
     @property
     def measure(self) -> Measure:
@@ -104,7 +119,7 @@ class Experiment:
         return {
             "experiment": self.name,
             **portable(self.base),
-            "data contents": self.rooms[self.base.data.target].contents,
+            "data contents": self.search_room.contents,
         }
 
     def described(self) -> dict[str, Any]:
@@ -149,11 +164,12 @@ class SearchExperiment(Experiment):
         """As for every experiment; the space holds what the first target has room for."""
         assert isinstance(options, SearchOptions)
         settled = Experiment.settle(name, options, choice)
-        room = settled.rooms[settled.base.data.target]
+        room = settled.search_room
         first = room.largest_within(Design.of(settled.base))
+        num_views = pretext.build(settled.base.model.pretext).num_views
         return cls(
-            **{**vars(settled), "options": options},
-            space=Space(searched(first, room), pretext.build(settled.base.model.pretext).num_views),
+            **vars(settled),
+            space=Space(searched(first, room), num_views, choice.recipes),
             num_trials=options.samples or _scale(options, choice).samples,
         )
 

@@ -111,7 +111,7 @@ def grid(experiment: Experiment, options: Options, console: Console) -> list[Cel
         methods[target] = [ROTNET, *(method(*point) for point in itertools.product(fitting, options.meta_every))]
     return [
         cell
-        for seed in options.seeds
+        for seed in experiment.options.seeds
         for target, room in experiment.rooms.items()
         for cell in cells(methods[target], experiment.base, {target: room}, (seed,), experiment.places)
     ]

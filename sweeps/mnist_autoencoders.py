@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console = Console()
     compare_and_report(
         experiment,
-        cells(methods, experiment.base, experiment.rooms, options.seeds, experiment.places),
+        cells(methods, experiment.base, experiment.rooms, experiment.options.seeds, experiment.places),
         title="Auto-encoders on mixed MNIST, Fashion-MNIST and KMNIST",
         draw=lambda results, complete: draw(experiment, results, complete, console),
         console=console,

@@ -24,9 +24,9 @@ class SweepOptions:
     max_source: int | None = None
     """Use only that many source images. Default: as many as suit the data."""
     epochs: int | None = None
-    """Epochs of a whole trial. Default: as many as suit the data."""
-    seeds: tuple[int, ...] = (0,)
-    """Seeds of the comparison; a search uses the first."""
+    """Epochs of a whole trial, or its budget as passes over the source. Default: as many as suit the data."""
+    seeds: tuple[int, ...] = ()
+    """Seeds of the comparison; a search uses the first. Default: as many as suit the data."""
     num_workers: int = 1
     """Workers of a trial; with more than one a trial goes through Ray Train."""
     cpus_per_trial: float | None = None
@@ -58,7 +58,6 @@ class SweepOptions:
             require_at_least("seeds", seed, 0)
         require_each_once("seeds", self.seeds)
         require_each_once("targets", self.targets)
-        require_some("seeds", self.seeds)
         require_each_once("log_to", self.log_to)
         tracking.require_usable(self.log_to)
 
@@ -72,7 +71,7 @@ class SearchOptions(SweepOptions):
     objective: str = "accuracy"
     """accuracy, or accuracy-seconds or accuracy-instances (a front of trade-offs, which stops no trial early)."""
     early_stopping: bool = True
-    """Stop a trial that is in the worse half of those that came as far. The paper's cells are never stopped."""
+    """Stop a trial that is in the worse half of those that came as far. Published settings are never stopped."""
 
     def check(self) -> None:
         """Raise `InputError` for values that cannot work."""

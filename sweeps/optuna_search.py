@@ -34,7 +34,11 @@ RECORDED = (
     "kept_fraction",
     "planted_auroc",
     "results",
+    "curve",
 )
+THOUSANDTHS = 1000
+"""Intermediate values stand at steps of a thousandth of the budget: epochs differ in length, and Optuna's steps are
+whole numbers."""
 MAX_REDRAWS = 20
 
 Propose = Callable[[optuna.Trial], Mapping[str, Any]]
@@ -49,19 +53,15 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             JSON values that are stored with the trial; its `run` identifies the trial: nothing with the same `run`
             runs twice.
         objective: What is told as the value.
-        last_epoch: The epoch after which a trial is complete.
         num_new: How many trials this segment may start. Trials that fail are among them, or a broken set-up would be
             tried for ever; proposals of what has run already are not.
     """
 
-    def __init__(
-        self, study: optuna.Study, propose: Propose, *, objective: Objective, last_epoch: int, num_new: int
-    ) -> None:
+    def __init__(self, study: optuna.Study, propose: Propose, *, objective: Objective, num_new: int) -> None:
         super().__init__()
         self._study = study
         self._propose = propose
         self._objective = objective
-        self._last_epoch = last_epoch
         self._open = max(0, num_new)
         self._live: dict[str, optuna.Trial] = {}
         self._crashed: dict[str, optuna.Trial] = {}
@@ -167,7 +167,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     def _report_epoch(self, trial: optuna.Trial, result: Mapping[str, Any]) -> None:
         if "epoch" not in result:
             return
-        score, step = self._objective.values(result)[0], int(result["epoch"])
+        score, step = self._objective.values(result)[0], round(THOUSANDTHS * result["budget_share"])
         storage = self._study._storage
         reported = storage.get_trial(trial._trial_id).intermediate_values
         if math.isfinite(score) and step not in reported:  # A trial that was retried repeats its first epochs.
@@ -184,10 +184,10 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         elif not all(map(math.isfinite, values)):
             metric = next(m for m, v in zip(self._objective.metrics, values, strict=True) if not math.isfinite(v))
             self._fail(trial, f"{metric} is {result.get(metric, 'missing')} at epoch {result['epoch']}")
-        elif result["epoch"] >= self._last_epoch and not result.get("ended"):
+        elif result["budget_share"] >= 1 and not result.get("ended"):
             self._fail(trial, "ended after its last epoch without its results")
-        elif result.get("ended") and result["epoch"] < self._last_epoch:
-            self._fail(trial, f"ended after epoch {result['epoch']} of {self._last_epoch}")
+        elif result.get("ended") and result["budget_share"] < 1:
+            self._fail(trial, f"ended after {100 * result['budget_share']:.0f} % of its budget")
         elif result.get("ended"):
             self._report_epoch(trial, result)
             self._study.tell(trial, values[0] if self._objective.is_single else values)

@@ -32,7 +32,7 @@ COLUMNS: tuple[tuple[str, Literal["left", "right"]], ...] = (
     ("method", "left"),
     ("target", "left"),
     ("settings", "left"),
-    ("epoch", "right"),
+    ("budget", "right"),
     ("{measure}", "right"),
     ("kept", "right"),
     ("images/s", "right"),
@@ -50,11 +50,14 @@ class _Line:
     method: str
     target: str
     epoch: int = 0
+    share: float = 0.0
+    """Of the budget that is used."""
     score: float = math.nan
+    best: float = math.nan
     kept: float = math.nan
     images_per_second: float = math.nan
-    seconds_per_epoch: float = math.nan
-    """Since the run began, epochs of an earlier attempt and evaluations included."""
+    seconds_in_all: float = math.nan
+    """What the whole run takes at the pace so far, an earlier attempt and evaluations included."""
     heard_at: float = math.nan
     """When the last epoch was reported, by the clock."""
     state: str = "starting"
@@ -67,27 +70,28 @@ class _Line:
 
     def hear(self, row: Mapping[str, Any], now: float) -> None:
         """Take in an epoch's row."""
-        self.epoch = row["epoch"]
+        self.epoch, self.share = row["epoch"], row["budget_share"]
+        self.best = row["best_validation_score"]
         self.score, self.kept = row["validation_score"], row["kept_fraction"]
         self.images_per_second = row.get("images_per_second", math.nan)
-        self.seconds_per_epoch = row.get("wall_seconds", math.nan) / self.epoch
+        self.seconds_in_all = row.get("wall_seconds", math.nan) / self.share
         self.heard_at, self.state = now, "running"
 
-    def seconds_left(self, last_epoch: int, now: float) -> float:
+    def seconds_left(self, now: float) -> float:
         """At the pace so far; NaN before the first epoch."""
-        if not math.isfinite(self.seconds_per_epoch):
+        if not math.isfinite(self.seconds_in_all):
             return math.nan
-        return max(0.0, self.seconds_per_epoch * (last_epoch - self.epoch) - (now - self.heard_at))
+        return max(0.0, self.seconds_in_all * (1 - self.share) - (now - self.heard_at))
 
-    def cells(self, last_epoch: int, measure: Measure, now: float) -> tuple[str, ...]:
+    def cells(self, measure: Measure, now: float) -> tuple[str, ...]:
         """What stands under `COLUMNS`."""
-        left = self.seconds_left(last_epoch, now)
+        left = self.seconds_left(now)
         return (
             self.number,
             self.method,
             self.target,
             self.title.removeprefix(f"{self.method} on {self.target}, "),  # Said already.
-            f"{self.epoch}/{last_epoch}",
+            f"{100 * self.share:.0f} %",
             "" if math.isnan(self.score) else measure.shown(self.score),
             "" if math.isnan(self.kept) else f"{100 * self.kept:.0f} %",
             "" if math.isnan(self.images_per_second) else f"{self.images_per_second:,.0f}",
@@ -105,7 +109,6 @@ class SweepProgress(tune.Callback):  # type: ignore[misc]
         stage: What these trials are for, in a word.
         measure: What their validation scores are.
         num_trials: How many this stage may start.
-        last_epoch: Epochs of a whole trial.
     """
 
     def __init__(
@@ -114,14 +117,12 @@ class SweepProgress(tune.Callback):  # type: ignore[misc]
         *,
         measure: Measure,
         num_trials: int,
-        last_epoch: int,
         console: Console,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stage = stage
         self._measure = measure
         self._num_trials = num_trials
-        self._last_epoch = last_epoch
         self._console = console
         self._clock = clock
         terminal = console.is_terminal and not console.is_dumb_terminal
@@ -161,7 +162,9 @@ class SweepProgress(tune.Callback):  # type: ignore[misc]
             line.state = "complete"
         elif result.get("epoch", 0) > line.epoch:
             line.hear(result, self._clock())
-            if self._live is None:
+            measured = not math.isnan(line.score)
+            # A run that has pruned makes many short epochs, most of them without an evaluation.
+            if self._live is None and (measured or self._clock() - self._last_line >= SECONDS_BETWEEN_LINES):
                 self._print(self._epoch_line(line))
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -204,10 +207,14 @@ class SweepProgress(tune.Callback):  # type: ignore[misc]
         return [line for line in self._lines.values() if line.state not in ENDED]
 
     def _epoch_line(self, line: _Line) -> str:
-        *_, epoch, score, kept, speed, left = line.cells(self._last_epoch, self._measure, self._clock())
-        parts = [f"epoch {epoch}", f"{self._measure.label} {score or 'not measured'}", f"kept {kept}"]
+        *_, budget, score, kept, speed, left = line.cells(self._measure, self._clock())
+        parts = [
+            f"epoch {line.epoch}, {budget} of the budget",
+            f"{self._measure.label} {score or 'not measured'}",
+            f"kept {kept}",
+        ]
         parts += [f"{speed} images/s"] if speed else []
-        parts += [f"{left} left"] if left and line.epoch < self._last_epoch else []
+        parts += [f"{left} left"] if left and line.share < 1 else []
         return "  ".join([self._stage, line.title, *parts])
 
     def _summary(self) -> str:
@@ -221,7 +228,7 @@ class SweepProgress(tune.Callback):  # type: ignore[misc]
         parts += [f"{waiting} waiting"] if waiting > 0 else []
         best = math.nan
         for line in self._lines.values():
-            best = line.score if self._measure.better(line.score, best) else best
+            best = line.best if self._measure.better(line.best, best) else best
         parts += [] if math.isnan(best) else [f"best {self._measure.label} {self._measure.shown(best)}"]
         parts.append(f"{clock_time(now - self._began)} since the start")
         seconds_left = self._seconds_left(now)
@@ -230,14 +237,14 @@ class SweepProgress(tune.Callback):  # type: ignore[misc]
 
     def _seconds_left(self, now: float) -> float:
         """Until the last trial ends, with as many side by side as run now and none stopped early; NaN if unknown."""
-        paces = [line.seconds_per_epoch for line in self._lines.values()]
+        paces = [line.seconds_in_all for line in self._lines.values()]
         known = [pace for pace in paces if math.isfinite(pace)]
         running = self._running()
         waiting = max(0, self._num_trials - len(self._lines))
         if not known or not (running or waiting):
             return math.nan
-        whole = statistics.fmean(known) * self._last_epoch
-        lefts = (line.seconds_left(self._last_epoch, now) for line in running)
+        whole = statistics.fmean(known)
+        lefts = (line.seconds_left(now) for line in running)
         ends = [whole if math.isnan(left) else left for left in lefts] or [0.0]
         heapq.heapify(ends)
         for _ in range(waiting):
@@ -252,7 +259,7 @@ class SweepProgress(tune.Callback):  # type: ignore[misc]
         running = self._running()
         room = max(1, min(MOST_ROWS, self._console.size.height - OTHER_LINES))
         for line in running[:room]:
-            cells = line.cells(self._last_epoch, self._measure, now)
+            cells = line.cells(self._measure, now)
             table.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in cells))
         more = [Text(f"and {len(running) - room} more running", style="dim")] if len(running) > room else []
         return Group(table, *more, Text(self._summary()))

@@ -98,3 +98,9 @@ def write_results(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """results.parquet, the long table of all methods, domains, seeds and metrics."""
     with replacing(path) as temporary:
         pq.write_table(results_table(rows), temporary)
+
+
+def write_curves(path: Path, curves: pd.DataFrame) -> None:
+    """curves.parquet, a row per evaluation of every compared run."""
+    with replacing(path) as temporary:
+        curves.to_parquet(temporary, index=False)

@@ -1,4 +1,4 @@
-"""The first stage: which settings suit the first target? The paper's cells, then what Optuna proposes."""
+"""The first stage: which settings suit the search's target? Published settings first, then what Optuna proposes."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from rich.console import Console
 
 from bdw.evaluation import Measure
 from bdw.run_directory import git_revision
-from sweeps.early_stopping import EpochHalving
+from sweeps.early_stopping import BudgetHalving
 from sweeps.experiment import SearchExperiment
-from sweeps.optuna_search import StudySearcher
+from sweeps.optuna_search import THOUSANDTHS, StudySearcher
 from sweeps.results import DUPLICATE_OF
 from sweeps.segment import Workload, run_segment
-from sweeps.space import describe, fields_of
+from sweeps.space import PAPER, RECIPE, RECOMMENDED, describe, fields_of
 from sweeps.study import SETTLED, requeue_unfinished, settled_trials
 
 METHOD = "BDW"
-PAPER = "paper"
 
 
 def run_search(experiment: SearchExperiment, study: optuna.Study, workload: Workload, console: Console) -> None:
@@ -32,13 +31,14 @@ def run_search(experiment: SearchExperiment, study: optuna.Study, workload: Work
     continued = requeue_unfinished(study)
     if continued:
         console.print(f"continuing {continued} trials from their last checkpoints")
-    enqueue_cells(study, experiment.space.paper_cells())
+    enqueue_cells(study, experiment.space.recommended_points(), origin=RECOMMENDED)
+    enqueue_cells(study, experiment.space.paper_cells(), origin=PAPER)
     revision = git_revision()
 
     def propose(trial: optuna.Trial) -> dict[str, Any]:
         parameters = experiment.space.draw(trial)
         config = base.replace(**fields_of(parameters))
-        run = places.run_name(config, METHOD, experiment.rooms[config.data.target].contents)
+        run = places.run_name(config, METHOD, experiment.search_room.contents)
         labels = {
             "run": run,
             "run_dir": places.found_at(run),
@@ -48,16 +48,14 @@ def run_search(experiment: SearchExperiment, study: optuna.Study, workload: Work
             "seed": config.optimiser.seed,
             "git_revision": revision,
             **workload.labels,
-            "spared": trial.user_attrs.get("origin") == PAPER,  # The published grid is to be complete.
+            "spared": "origin" in trial.user_attrs,  # Published settings are to be complete.
         }
         return {"plan": dataclasses.asdict(workload.plan(places, config, run)), "labels": labels}
 
-    last_epoch = base.optimiser.epochs
     searcher = StudySearcher(
         study,
         propose,
         objective=experiment.objective,
-        last_epoch=last_epoch,
         num_new=experiment.num_trials - len(settled_trials(study)),
     )
     run_segment(
@@ -66,14 +64,13 @@ def run_search(experiment: SearchExperiment, study: optuna.Study, workload: Work
         workload,
         places,
         measure=experiment.measure,
-        last_epoch=last_epoch,
         console=console,
-        scheduler=_early_stopping(study, last_epoch, experiment.measure) if experiment.stops_early else None,
+        scheduler=_early_stopping(study, experiment.measure) if experiment.stops_early else None,
     )
 
 
-def enqueue_cells(study: optuna.Study, cells: Iterable[Mapping[str, Any]]) -> None:
-    """Queue those of the paper's cells that neither wait, run nor are settled.
+def enqueue_cells(study: optuna.Study, cells: Iterable[Mapping[str, Any]], *, origin: str) -> None:
+    """Queue those of some published settings that neither wait, run nor are settled; `origin` says whose they are.
 
     A cell that failed is tried once more every time that the sweep is started, and not more often.
     """
@@ -81,17 +78,21 @@ def enqueue_cells(study: optuna.Study, cells: Iterable[Mapping[str, Any]]) -> No
     there = [trial.system_attrs.get("fixed_params") for trial in study.get_trials(deepcopy=False, states=states)]
     for cell in cells:
         if cell not in there:
-            study.enqueue_trial(dict(cell), user_attrs={"origin": PAPER})
+            study.enqueue_trial(dict(cell), user_attrs={"origin": origin})
 
 
-def best_trial(study: optuna.Study, *, origin: str | None = None) -> FrozenTrial | None:
-    """The complete trial of the best score, of all or of one origin; None if there is none.
+def best_trial(study: optuna.Study, *, origin: str | None = None, recipe: str | None = None) -> FrozenTrial | None:
+    """The complete trial of the best score, of all, of one origin or of one recipe; None if there is none.
 
     A validation split is small, so that trials often tie: then the one that saw the fewest images, then the one of the
     lowest number. The report chooses by the same rule (`bdw.report.trials_table.ranked`).
     """
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    candidates = [trial for trial in complete if origin in (None, trial.user_attrs.get("origin"))]
+    candidates = [
+        trial
+        for trial in complete
+        if origin in (None, trial.user_attrs.get("origin")) and recipe in (None, trial.params.get(RECIPE))
+    ]
     sign = 1 if study.directions[0] == StudyDirection.MAXIMIZE else -1
     return max(
         candidates,
@@ -106,8 +107,10 @@ def failures(study: optuna.Study) -> list[str]:
     return [str(trial.user_attrs.get("reason", "unknown")) for trial in failed if DUPLICATE_OF not in trial.user_attrs]
 
 
-def _early_stopping(study: optuna.Study, last_epoch: int, measure: Measure) -> EpochHalving:
-    halving = EpochHalving(last_epoch, measure)
+def _early_stopping(study: optuna.Study, measure: Measure) -> BudgetHalving:
+    halving = BudgetHalving(measure)
     for trial in settled_trials(study):
-        halving.remember(f"settled-{trial.number}", trial.intermediate_values.items())
+        if "origin" not in trial.user_attrs:
+            values = ((step / THOUSANDTHS, value) for step, value in sorted(trial.intermediate_values.items()))
+            halving.remember(f"settled-{trial.number}", values)
     return halving

@@ -115,7 +115,6 @@ def run_segment(
     places: Places,
     *,
     measure: Measure,
-    last_epoch: int,
     console: Console,
     scheduler: TrialScheduler | None = None,
 ) -> None:
@@ -134,7 +133,6 @@ def run_segment(
         stage,
         measure=measure,
         num_trials=searcher.num_open,
-        last_epoch=last_epoch,
         console=console,
     )
     with progress, contextlib.closing(searcher):

@@ -1,6 +1,6 @@
 """What is searched: eta, rho, lambda, the meta-loss, the meta-batch's design and what learning the weights may save.
 
-The paper's eight cells come first.
+Of the paper's method, whose eight cells come first, and where there is room for it of the recommended recipe, too.
 """
 
 from __future__ import annotations
@@ -12,12 +12,24 @@ from typing import Any
 
 import optuna
 
+from bdw import presets
 from sweeps.designs import Design
 
 META_LOSSES = ("prototype", "pretext", "prototype+0.5*pretext")
 ETA, RHO, LAMBDA = "weight_lr", "density_threshold", "cdf_threshold"
 INTERVAL, VIEWS = "meta_every", "tangent_views"
 INTERVALS = (1, 2, 4)
+RECIPE, PAPER, RECOMMENDED = "recipe", "paper", "recommended"
+FIELD_OF = {
+    "evidence": ETA,
+    "recommended_rho": RHO,
+    "recommended_lambda": LAMBDA,
+    "target_margin": "target_margin",
+    "target_batch": "target_batch",
+}
+"""Parameter of the recommended recipe -> field. Its eta (what a verdict counts), rho and lambda have ranges of their
+own, and so names of their own."""
+TARGET_BATCHES = (8, 16, 32)
 
 
 @dataclass(frozen=True)
@@ -28,9 +40,17 @@ class Space:
     """The first one is the paper's, or as much of it as the target has room for."""
     num_views: int
     """Views that the pretext task makes of an image; the tangent pass may see fewer."""
+    recipes: tuple[str, ...] = (PAPER,)
+    """`PAPER`, or that and `RECOMMENDED`."""
 
     def draw(self, trial: optuna.Trial) -> dict[str, Any]:
         """One point of the space."""
+        if len(self.recipes) == 1:
+            return self._draw_paper(trial)
+        recipe = trial.suggest_categorical(RECIPE, self.recipes)
+        return {RECIPE: recipe, **(_draw_recommended(trial) if recipe == RECOMMENDED else self._draw_paper(trial))}
+
+    def _draw_paper(self, trial: optuna.Trial) -> dict[str, Any]:
         drawn: dict[str, Any] = {
             ETA: trial.suggest_float(ETA, 0.1, 100, log=True),
             # rho never below lambda, where the uniform prior alone would have every image pruned.
@@ -51,14 +71,36 @@ class Space:
 
     def cells(self, points: Iterable[tuple[float, float, float]]) -> list[dict[str, Any]]:
         """Points of the space with these (eta, rho, lambda) and all else as in the paper."""
-        fixed = {"meta_loss": "prototype", "design": str(self.designs[0]), INTERVAL: 1}
+        fixed: dict[str, Any] = {RECIPE: PAPER} if len(self.recipes) > 1 else {}
+        fixed |= {"meta_loss": "prototype", "design": str(self.designs[0]), INTERVAL: 1}
         if self.num_views > 1:
             fixed[VIEWS] = self.num_views
         return [{ETA: eta, RHO: rho, LAMBDA: cdf_threshold, **fixed} for eta, rho, cdf_threshold in points]
 
+    def recommended_points(self) -> list[dict[str, Any]]:
+        """The recommended recipe as it is published, where it is searched."""
+        if RECOMMENDED not in self.recipes:
+            return []
+        own = {parameter: presets.RECOMMENDED[field] for parameter, field in FIELD_OF.items()}
+        return [{RECIPE: RECOMMENDED, **own}]
+
+
+def _draw_recommended(trial: optuna.Trial) -> dict[str, Any]:
+    return {
+        "evidence": trial.suggest_float("evidence", 1, 10, log=True),
+        "recommended_rho": trial.suggest_float("recommended_rho", 0.6, 0.95),
+        "recommended_lambda": trial.suggest_float("recommended_lambda", 0.3, 0.45),
+        "target_margin": trial.suggest_float("target_margin", 0.05, 0.2),
+        "target_batch": trial.suggest_categorical("target_batch", TARGET_BATCHES),
+    }
+
 
 def fields_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """A point of the space as fields of a `RunConfig`."""
+    if parameters.get(RECIPE) == RECOMMENDED:
+        own = {FIELD_OF[name]: value for name, value in parameters.items() if name != RECIPE}
+        return presets.weighting(presets.RECOMMENDED) | own
+    parameters = {name: value for name, value in parameters.items() if name != RECIPE}
     fields = {key: value for key, value in parameters.items() if key != "design"}
     if "design" in parameters:
         fields |= Design.parse(parameters["design"]).fields
@@ -67,6 +109,12 @@ def fields_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 def describe(parameters: Mapping[str, Any]) -> str:
     """A short line with the paper's letters."""
+    if parameters.get(RECIPE) == RECOMMENDED:
+        return (
+            f"recommended evidence {parameters['evidence']:.3g} rho {parameters['recommended_rho']:.2g} lambda "
+            f"{parameters['recommended_lambda']:.2g} margin {parameters['target_margin']:.2g} batch "
+            f"{parameters['target_batch']}"
+        )
     words: Sequence[str] = (
         f"eta {parameters[ETA]:.3g}",
         f"rho {parameters[RHO]:.2g}",

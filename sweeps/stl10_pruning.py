@@ -1,14 +1,15 @@
 #!/usr/bin/env python
-"""The paper's Table 3 as a search: how hard may BetaDataWeighter prune, and is it worth its price?
+"""The main job: how hard may an image pool be pruned, and is it worth its price?
 
-    python sweeps/stl10_pruning.py                                            embedded digits, minutes on two cores
+    python sweeps/stl10_pruning.py                                         the embedded pool, minutes on two cores
     python sweeps/stl10_pruning.py --data stl10 --data-root DIR --gpus-per-trial 1       the paper's experiment
     python sweeps/stl10_pruning.py --data tiny-imagenet --data-root DIR --targets cifar10     real pictures
     ray job submit -- sweeps/stl10_pruning.py --smoke                  on a cluster started in the repository's root
 
-First the paper's eight cells (eta x rho x lambda), then Optuna's proposals over these, the meta-loss and the design of
-the meta-batch, with early stopping. Then the chosen settings against plain rotation training (RotNet) on every target
-domain. The same command with the same name continues a sweep that was stopped.
+First a search on one target: the paper's eight cells of Table 3 (eta x rho x lambda) and the recommended recipe, then
+Optuna's proposals for both. Then the chosen settings against plain training, and against a random subset, the nearest
+neighbours and an oracle where these exist, on every target domain, at the same budget of images. The same command with
+the same name continues a sweep that was stopped.
 """
 
 from __future__ import annotations
@@ -29,25 +30,33 @@ from bdw.atomic import write_text
 from bdw.errors import InputError
 from bdw.ray.cluster import running_ray
 from sweeps import command_line, datasets
-from sweeps.comparison import cells, run_comparison
+from sweeps.comparison import Cell, cells, kept_shares, run_comparison
 from sweeps.experiment import SearchExperiment
 from sweeps.methods import Method
 from sweeps.options import SearchOptions
-from sweeps.search import PAPER, best_trial, run_search
+from sweeps.search import best_trial, run_search
 from sweeps.segment import Workload
-from sweeps.space import fields_of
+from sweeps.space import PAPER, RECOMMENDED, fields_of
 from sweeps.wrap_up import require_complete_trial, wrap_up
 
 EXPERIMENT = "stl10_pruning"
-ROTNET = "RotNet"
+PLAIN = Method("plain training", {"weighter": "uniform"})
+RANDOM = "random subset"
+CONTROLS = {
+    "nearest-neighbour": Method("nearest neighbours", {"weighter": "nearest-neighbour"}),
+    "oracle": Method("oracle", {"weighter": "oracle"}),
+}
+PAPERS_CELL = "BDW (paper's cell)"
+FOUND = {RECOMMENDED: "BDW (recommended)", PAPER: "BDW (best found)"}
+"""Recipe -> the name of its best settings in the comparison."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(SearchOptions):
-    """Search BetaDataWeighter's pruning settings and compare the best of them with plain training."""
+    """Search pruning settings and compare the best of them with plain training and other controls."""
 
-    data: str = "digits"
-    """digits (embedded), stl10 (the paper's) or tiny-imagenet (.npz files)."""
+    data: str = "glyphs"
+    """glyphs (the embedded pool), digits (embedded, too), stl10 (the paper's) or tiny-imagenet (.npz files)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -68,31 +77,80 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 require_complete_trial(experiment, study, title=title)
             finally:
                 places.publish()
-            methods = chosen_methods(study, console)
-            wanted = cells(methods, experiment.base, experiment.rooms, options.seeds, places)
-            run_comparison(comparison, wanted, workload=workload, places=places, console=console)
-        report = wrap_up(experiment, study, comparison, wanted, baseline=ROTNET, title=title, console=console)
+            wanted = _cells(experiment, chosen_methods(study, experiment, console))
+            baseline = cells(
+                [PLAIN],
+                experiment.base,
+                {experiment.base.data.target: experiment.search_room},
+                experiment.options.seeds,
+                places,
+            )
+            run_comparison(comparison, [*wanted, *baseline], workload=workload, places=places, console=console)
+            if "random" in experiment.choice.controls:
+                subsets = random_subsets(wanted, kept_shares(comparison, wanted), experiment)
+                run_comparison(comparison, subsets, workload=workload, places=places, console=console)
+                wanted = [*wanted, *subsets]
+        report = wrap_up(
+            experiment,
+            study,
+            comparison,
+            wanted,
+            baseline=PLAIN.name,
+            subject=_subject(wanted),
+            title=title,
+            console=console,
+        )
         places.publish()
     console.print(f"report: {report}", soft_wrap=True)
 
 
-def chosen_methods(study: optuna.Study, console: Console) -> list[Method]:
-    """RotNet, the best of the paper's cells, the same with the pretext meta-loss, and the best trial of all.
+def chosen_methods(study: optuna.Study, experiment: SearchExperiment, console: Console) -> list[Method]:
+    """Plain training, the controls, the best of the paper's cells, and the best settings of every recipe.
 
-    The choice is made by validation accuracy on the first target.
+    The choice is made by validation accuracy on the search's target.
     """
-    best, paper = best_trial(study), best_trial(study, origin=PAPER)
-    if best is None:
-        raise InputError("search: no trial completed, so that there is no method to compare")
-    methods = [Method(ROTNET, {"weighter": "uniform"})]
+    paper = best_trial(study, origin=PAPER)
+    controls = [CONTROLS[name] for name in experiment.choice.controls if name in CONTROLS]
+    methods = [PLAIN, *(control for control in controls if control.name != "oracle")]
     if paper is not None:
-        methods.append(Method("BDW (paper's cell)", fields_of(paper.params)))
-        methods.append(Method("BDW (pretext meta-loss)", fields_of({**paper.params, "meta_loss": "pretext"})))
-    if paper is None or best.number != paper.number:
-        methods.append(Method("BDW (best found)", fields_of(best.params)))
+        methods.append(Method(PAPERS_CELL, fields_of(paper.params)))
+    recipe = RECOMMENDED if RECOMMENDED in experiment.space.recipes else PAPER
+    best = best_trial(study, recipe=recipe) if len(experiment.space.recipes) > 1 else best_trial(study)
+    if best is None:
+        raise InputError(f"search: no trial of the recipe {recipe!r} completed, so that there is nothing to compare")
+    if paper is not None and best.number == paper.number:
+        console.print(f"{FOUND[recipe]} is one of the paper's cells: not compared a second time", soft_wrap=True)
     else:
-        console.print("BDW (best found) is one of the paper's cells: not compared a second time", soft_wrap=True)
-    return methods
+        methods.append(Method(FOUND[recipe], fields_of(best.params)))
+    return [*methods, *(control for control in controls if control.name == "oracle")]
+
+
+def random_subsets(
+    wanted: Sequence[Cell], shares: dict[tuple[str, str, int], float], experiment: SearchExperiment
+) -> list[Cell]:
+    """For every run of the recommended recipe, plain training on as many images drawn at random.
+
+    `shares`: (method, domain, seed) -> share that the run kept; runs that are not complete have none.
+    """
+    found = []
+    for cell in wanted:
+        share = shares.get((cell.method, cell.domain, cell.seed))
+        if cell.method == FOUND[RECOMMENDED] and share is not None:
+            method = Method(RANDOM, {"weighter": "random", "kept_share": round(share, 4)})
+            room = {cell.domain: experiment.rooms[cell.domain]}
+            found += cells([method], experiment.base, room, [cell.seed], experiment.places)
+    return found
+
+
+def _cells(experiment: SearchExperiment, methods: Sequence[Method]) -> list[Cell]:
+    options = experiment.options
+    return cells(methods, experiment.base, experiment.rooms, options.seeds, experiment.places)
+
+
+def _subject(wanted: Sequence[Cell]) -> str | None:
+    """The method that the report's verdict is about: the recommended recipe where it was compared."""
+    names = {cell.method for cell in wanted}
+    return next((name for name in FOUND.values() if name in names), None)
 
 
 if __name__ == "__main__":

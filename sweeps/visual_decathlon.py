@@ -71,7 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     experiment = settle(options)
     methods = chosen(options.methods, METHODS)
     fields = experiment.choice.domain_fields
-    wanted = cells(methods, experiment.base, experiment.rooms, options.seeds, experiment.places, domain_fields=fields)
+    wanted = cells(
+        methods, experiment.base, experiment.rooms, experiment.options.seeds, experiment.places, domain_fields=fields
+    )
     console = Console()
     compare_and_report(
         experiment,

@@ -20,10 +20,10 @@ from bdw.export import RESULT_COLUMNS
 from bdw.report import write_sweep_report
 from bdw.report.sweep_cost import SweepCost
 from bdw.report.trials_table import COMPARISON_PREFIX
-from sweeps.comparison import Cell, comparison_rows, complete_cells
+from sweeps.comparison import Cell, comparison_curves, comparison_rows, complete_cells
 from sweeps.experiment import Experiment
 from sweeps.pictures import draw_ranks, draw_trials
-from sweeps.results import trial_rows, write_results, write_trials
+from sweeps.results import trial_rows, write_curves, write_results, write_trials
 from sweeps.search import METHOD, best_trial, failures
 from sweeps.story import CURVES_TABLE, STORY, tell_story
 
@@ -58,6 +58,7 @@ def wrap_up(
     write_trials(folder / "trials.csv", rows)
     missing = [draw_trials(pd.DataFrame(rows), experiment.measure, baseline, folder / "pareto.png")]
     table = _write_results(experiment, comparison, cells)
+    write_curves(folder / CURVES_TABLE, comparison_curves(comparison, cells))
     missing.append(_compare(experiment, table, cells, console))
     missing.append(_tell(experiment, table, cells, baseline, oracles, subject, console))
     _say_left_out(missing, console)

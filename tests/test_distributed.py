@@ -38,6 +38,7 @@ from bdw.replication import replicated
 from bdw.shared_derivatives import SharedDerivatives
 from bdw.train_step import Learner, SourceBatch, train_step
 from bdw.trainer import Trainer
+from bdw.verdicts import Verdicts
 from bdw.weighters import Weighter, WeightSample
 from bdw.weighters.beta import BetaWeighter
 from bdw.weighters.l2rw import L2RWWeighter
@@ -366,6 +367,49 @@ def test_many_workers_say_what_one_says(world: int, told: Callable[[int], dict[s
     alone = told(6)["found"]
     for result in _on_workers(world, tmp_path / "results", told, 6):
         torch.testing.assert_close(result["found"], alone, rtol=1e-9, atol=1e-12)
+
+
+def _verdicts(saved_after: int, state: dict[str, Tensor] | None) -> dict[str, Any]:
+    """Verdicts of an epoch of made-up derivatives by index, and the state after so many steps; with a state, of what is
+    left of the epoch after it was saved. Each worker is told its part of every batch and of the examples."""
+    generator, verdicts, halfway = torch.Generator().manual_seed(0), Verdicts(50.0, 0.3), {}
+    if state is not None:
+        verdicts.load_state_dict(state)
+        halfway = verdicts.state_dict()  # before anything is added, though some workers may have no visits
+    for number, batch in enumerate(torch.randperm(N, generator=generator).split(3)):
+        features = torch.randn(len(batch), 5, generator=generator)
+        said = features[:, 0] + torch.randn(len(batch), generator=generator)
+        examples = torch.randn(4, 5, generator=generator) + torch.tensor([2.0, 0, 0, 0, 0])
+        if state is not None and number < saved_after:
+            continue
+        mine, some = (local_part(torch.arange(m), collectives.rank(), collectives.size()) for m in (len(batch), 4))
+        verdicts.learn(batch[mine], (features[mine], features[mine, :2].square()), said[mine])
+        verdicts.learn_examples((examples[some], examples[some, :2].square()))
+        if number + 1 == saved_after:
+            halfway = {name: value.clone() for name, value in verdicts.state_dict().items()}
+    indices, helps = verdicts.judge()
+    everyone, helped = collectives.gather_rows(indices), collectives.gather_rows(helps)
+    order = everyone.argsort()
+    return {"indices": everyone[order], "helps": helped[order], "halfway": halfway}
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_many_workers_judge_as_one_does(world: int, tmp_path: Path) -> None:
+    """In one piece, and from a state that another number of workers saved, even before some of them had visits."""
+    alone = _verdicts(1, None)
+    assert alone["indices"].tolist() == list(range(N)), "each is judged once"
+    assert float(alone["helps"].std()) > 0.1
+    together = _on_workers(world, tmp_path / "together", _verdicts, 1, None)
+    few = {**alone["halfway"], **{name: alone["halfway"][name][:1] for name in ("visited", "descriptions")}}
+    for found in (together, _on_workers(world, tmp_path / "continued", _verdicts, 1, alone["halfway"])):
+        for result in found:
+            assert torch.equal(result["indices"], alone["indices"])
+            torch.testing.assert_close(result["helps"], alone["helps"], rtol=0, atol=1e-4)
+    assert together[0]["halfway"]["shares"].tolist() == [len(part) for part in torch.arange(3).tensor_split(world)]
+    for result in _on_workers(world, tmp_path / "few", _verdicts, 1, few):
+        assert torch.equal(result["halfway"]["visited"], few["visited"])
+    back = _verdicts(1, together[0]["halfway"])
+    torch.testing.assert_close(back["helps"], alone["helps"], rtol=0, atol=1e-4)
 
 
 class _StopsAfter:

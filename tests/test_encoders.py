@@ -54,6 +54,45 @@ def test_untouched_statistics_normalises_as_in_training_and_writes_nothing() -> 
     assert any(not torch.equal(before[name], value) for name, value in encoder.state_dict().items())
 
 
+def _moved(name: str) -> encoders.Encoder:
+    """An encoder in training mode whose running statistics are not what they begin with."""
+    encoder = encoders.build(name, 1, 16).double().train()
+    encoder(3 * torch.randn(16, 1, 16, 16, dtype=torch.float64) + 1)
+    return encoder
+
+
+@pytest.mark.parametrize("name", ["small_cnn", "small_resnet"])
+def test_source_statistics_normalises_as_in_evaluation_and_writes_nothing(name: str) -> None:
+    encoder, images = _moved(name), torch.randn(8, 1, 16, 16, dtype=torch.float64)
+    before = {key: value.clone() for key, value in encoder.state_dict().items()}
+    expected = encoder.eval()(images)
+    in_training = encoder.train()
+    with encoders.source_statistics(in_training):
+        inside = in_training(images)
+        torch.testing.assert_close(in_training(images[:1]), expected[:1], rtol=1e-10, atol=1e-12)  # on no other image
+    assert torch.equal(inside, expected)
+    assert inside.requires_grad, "gradients go through it"
+    assert all(torch.equal(before[key], value) for key, value in encoder.state_dict().items())
+    assert not torch.allclose(in_training(images), expected), "a batch's own statistics are others"
+
+
+def test_source_statistics_gives_every_module_its_mode_back() -> None:
+    """Those of a model that is partly in evaluation mode, after an error, too; only norms change within."""
+    model = nn.Sequential(nn.BatchNorm1d(3), nn.Dropout(), nn.Sequential(nn.BatchNorm1d(3), nn.InstanceNorm1d(3)))
+    model.train()
+    model[0].eval()
+    modes = [module.training for module in model.modules()]
+    assert set(modes) == {True, False}
+    with encoders.source_statistics(model):
+        assert not any(norm.training for norm in (model[0], model[2][0], model[2][1]))
+        assert model.training
+        assert model[1].training
+    assert [module.training for module in model.modules()] == modes
+    with pytest.raises(ZeroDivisionError), encoders.source_statistics(model):
+        _ = 1 / 0
+    assert [module.training for module in model.modules()] == modes
+
+
 def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(InputError, match=r"encoder: 'resnet81' is not known .*allowed: mlp, resnet18"):
         encoders.build("resnet81", 3, 16)

@@ -22,7 +22,7 @@ LAYERS = [
     "pretext", "replication", "meta_loss",
     "weights_file", "lazy_momentum", "weighters",
     "kept_outputs", "tangent_rules", "meta_gradient", "layer_tangents", "running_direction", "natural_direction",
-    "shared_derivatives", "composition", "random_functions", "verdicts",
+    "random_functions", "composition", "shared_derivatives", "verdicts",
     "pruning",
     "train_step", "pilot", "epoch_training", "forecast", "diagnosis",
     "evaluation",

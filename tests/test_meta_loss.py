@@ -53,6 +53,19 @@ def test_prototype_cross_entropy_equals_distances_written_out() -> None:
     torch.testing.assert_close(prototype_cross_entropy(shots, queries), torch.stack(losses).mean(), rtol=1e-12, atol=0)
 
 
+@pytest.mark.parametrize("count", [1, 7, CLASSES * PER_CLASS])
+def test_target_images_are_drawn_without_their_labels_and_none_twice(target: TargetImages, count: int) -> None:
+    everything = _plain(target.images[torch.arange(CLASSES * PER_CLASS)], torch.Generator())
+    randomness = Randomness(0)
+    draws = [target.draw(count, randomness) for _ in range(40)]
+    chosen = [(images[:, None] == everything).flatten(2).all(dim=2).nonzero() for images in draws]
+    assert all(rows[:, 0].tolist() == list(range(count)) for rows in chosen), "augmented images of the target"
+    assert all(len(rows[:, 1].unique()) == count for rows in chosen)
+    assert torch.cat([rows[:, 1] for rows in chosen]).bincount().count_nonzero() > 15, "any of them"
+    again = Randomness(0)
+    assert all(torch.equal(images, target.draw(count, again)) for images in draws)
+
+
 def test_an_episode_holds_shots_and_queries_of_different_images(target: TargetImages, model: PretextModel) -> None:
     loss = _build(target)
     assert loss.images_per_batch == 15

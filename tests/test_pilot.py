@@ -36,7 +36,7 @@ def _piloted(trainer: Trainer) -> list[StepSeconds]:
 
 def _state(learner: Learner) -> dict[str, Any]:
     names = ["model", "optimiser", "weighter", "direction", "randomness"]
-    names += [name for name in ("shared_derivatives", "natural") if getattr(learner, name)]
+    names += [name for name in ("shared_derivatives", "natural", "verdicts") if getattr(learner, name)]
     return copy.deepcopy({name: getattr(learner, name).state_dict() for name in names})
 
 
@@ -48,10 +48,14 @@ def _state(learner: Learner) -> dict[str, Any]:
             **{"weighter": "counts", "meta_loss": "pretext", "target_batch": 16, "shared_derivatives": True},
             **{"direction_parameters": "head", "natural_direction": True},
         },
+        {
+            **{"weighter": "counts", "meta_loss": "pretext", "target_batch": 16, "target_margin": 0.5},
+            **{"target_statistics": "source"},
+        },
         {"weighter": "l2rw"},
         {"weighter": "uniform"},
     ],
-    ids=lambda options: options["weighter"],
+    ids=["beta", "counts", "verdicts", "l2rw", "uniform"],
 )
 @pytest.mark.parametrize("after_an_epoch", [False, True])
 def test_trial_steps_leave_no_trace(tmp_path: Path, options: dict[str, Any], after_an_epoch: bool) -> None:

@@ -22,7 +22,7 @@ from torch.nn import functional
 import bdw
 from bdw import checkpoint, encoders, patience, weighters
 from bdw.config import RunConfig
-from bdw.data import Problem
+from bdw.data import Problem, pack_arrays
 from bdw.data.augment import random_crop_flip
 from bdw.data.batches import epoch_order, global_batches
 from bdw.errors import InputError, NonFiniteError, RunStopped
@@ -125,9 +125,14 @@ def test_weights_fixed_at_one_without_pruning_are_plain_training_bit_for_bit(
             **{"direction_parameters": "head", "natural_direction": True, "direction_momentum": 0.9},
             **{"centred_derivatives": True, "cdf_threshold": 0.5, "density_threshold": 0.6},
         },
+        {
+            **{"weighter": "counts", "meta_loss": "pretext", "target_batch": 16, "target_margin": 0.5},
+            **{"direction_parameters": "head", "direction_every": 2, "target_statistics": "source"},
+            **{"cdf_threshold": 0.5, "density_threshold": 0.6},
+        },
         {"cdf_threshold": 0.4, "precision": "bfloat16"},
     ],
-    ids=["paper", "counts", "shared", "natural", "bfloat16"],
+    ids=["paper", "counts", "shared", "natural", "verdicts", "bfloat16"],
 )
 def test_resumed_runs_end_bit_for_bit_where_undisturbed_ones_do(
     options: dict[str, Any], config: RunConfig, problem: Problem
@@ -145,6 +150,20 @@ def test_resumed_runs_end_bit_for_bit_where_undisturbed_ones_do(
     _assert_equal(*(safetensors.torch.load_file(folder / "encoder.safetensors") for folder in (run, other)))
 
 
+def test_verdicts_on_a_pool_with_black_and_white_images(config: RunConfig, problem: Problem, tmp_path: Path) -> None:
+    """Which have no composition at all: every image is judged once an epoch, by a number."""
+    images = np.array(problem.source.images)
+    images[:5], images[5:10] = 0, 255
+    blanks = Problem(pack_arrays(tmp_path / "blanks", images), problem.target)
+    options = {"weighter": "counts", "meta_loss": "pretext", "target_margin": 0.5, "prune": False}
+    trained = _run(config.replace(epochs=2, weight_lr=0.5, **options), blanks)
+    table = trained.learner.weighter.table()
+    np.testing.assert_allclose(table.a + table.b, 2 + 2 * 0.5)
+    assert len(np.unique(table.a)) > NUM_SOURCE / 2
+    assert trained.learner.verdicts is not None
+    assert trained.learner.verdicts.state_dict()["moments"].isfinite().all()
+
+
 def _assert_same_end(one: Trainer, other: Trainer) -> None:
     _assert_equal(_parameters(one), _parameters(other))
     _assert_equal(one.learner.weighter.state_dict(), other.learner.weighter.state_dict())
@@ -160,6 +179,7 @@ def _assert_same_end(one: Trainer, other: Trainer) -> None:
     [
         {"weighter": "beta"},
         {"weighter": "beta", "pruned_for": 1, "meta_every": 2, "direction_every": 2},
+        {"weighter": "counts", "meta_loss": "pretext", "target_batch": 16, "target_margin": 0.5},
         {"weighter": "point"},
         {"weighter": "l2rw"},
         {"weighter": "uniform"},

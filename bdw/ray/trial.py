@@ -38,6 +38,10 @@ from bdw.trainer import Trainer
 Row = dict[str, Any]
 Report = Callable[[Row], None]
 
+CURVE = (
+    "instances_seen", "wall_seconds", "validation_score", "best_validation_score", "kept_fraction", "budget_share",
+)  # fmt: skip
+"""Columns of a training curve."""
 PAUSE = 0.2
 """Seconds between two looks at whether the workers have ended."""
 DRIVER_CPU = 0.01
@@ -78,7 +82,8 @@ def run_trial(trial_config: dict[str, Any]) -> None:
     """A Tune trial. `trial_config["plan"]` holds the fields of a `TrialPlan`.
 
     Reports a row per epoch (the columns of metrics.csv and `best_validation_score`) and, once all files of the run
-    are written, the last row again with `ended` and `results` (the rows of results.parquet). Input and numbers that no
+    are written, the last row again with `ended`, `results` (the rows of results.parquet) and `curve` (a list of the
+    `CURVE` columns for every evaluation). Input and numbers that no
     second attempt would change are reported as `failure`; any other error goes to Tune, which may try again.
     """
     plan = TrialPlan(**trial_config["plan"])
@@ -193,16 +198,19 @@ class ReleaseWorkers(tune.Callback):  # type: ignore[misc]
 def _run_to_the_end(plan: TrialPlan, report: Report) -> Row:
     """All epochs, then the closing row: the last one with `ended` and `results`, or with `failure`."""
     last: Row = {"epoch": 0, "best_validation_score": math.nan}  # Schedulers insist on their metric in every row.
+    curve: list[list[float]] = []
 
     def remember(row: Row) -> None:
         last.update(row)
+        if not math.isnan(row["validation_score"]):
+            curve.append([float(row[column]) for column in CURVE])
         report(row)
 
     try:
         results = run_epochs(plan, remember)
     except (InputError, NonFiniteError) as error:
         return {**last, "failure": f"{type(error).__name__}: {error}"}
-    return {**last, "ended": True, "results": results}
+    return {**last, "ended": True, "results": results, "curve": curve}
 
 
 def _run_on_workers(plan: TrialPlan) -> Row:

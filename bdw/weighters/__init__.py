@@ -43,6 +43,8 @@ class WeighterContext:
     """Where to keep what takes long to compute."""
     device: torch.device
     """Where to compute it."""
+    seed: int = 0
+    """Of what is drawn at random."""
     progress: LabelledProgress | None = None
     """Told what is being computed, how many instances are done and of how many."""
 
@@ -143,6 +145,7 @@ def _weighters() -> dict[str, WeighterClass]:
     from bdw.weighters.nearest_neighbour import NearestNeighbourWeighter
     from bdw.weighters.oracle import OracleWeighter
     from bdw.weighters.point import PointWeighter
+    from bdw.weighters.random_subset import RandomSubsetWeighter
     from bdw.weighters.uniform import UniformWeighter
 
     return {
@@ -153,6 +156,7 @@ def _weighters() -> dict[str, WeighterClass]:
         "nearest-neighbour": NearestNeighbourWeighter,
         "oracle": OracleWeighter,
         "point": PointWeighter,
+        "random": RandomSubsetWeighter,
         "uniform": UniformWeighter,
     }
 

@@ -9,8 +9,10 @@ import pytest
 import scipy.stats
 import torch
 
-from bdw.weighters import WeightSample
+from bdw.weighters import TakesVerdicts, WeightSample
+from bdw.weighters.beta import BetaWeighter
 from bdw.weighters.counts import CountsWeighter
+from bdw.weighters.self_normalised import SelfNormalised
 
 N = 6
 
@@ -79,3 +81,51 @@ def test_it_prunes_when_so_many_visits_in_a_row_have_harmed(cdf: float, density:
         assert bool(weighter.useless()[3]) == (n >= needed)
     assert 1 - (1 - cdf) ** needed <= density < 1 - (1 - cdf) ** (needed + 1)
     assert weighter.useless().sum() == 1
+
+
+def judge(weighter: CountsWeighter, indices: list[int], helps: list[float]) -> None:
+    weighter.judge(torch.tensor(indices, dtype=torch.int64), torch.tensor(helps))
+
+
+@pytest.mark.parametrize("evidence", [1.0, 0.25, 6.0])
+def test_a_verdict_is_shared_out_between_the_sides(evidence: float) -> None:
+    weighter = counts(evidence=evidence)
+    judge(weighter, [3, 0, 5, 1], [1.0, 0.0, 0.5, 0.75])
+    judge(weighter, [1], [0.25])
+    weighter.end_epoch()
+    np.testing.assert_allclose(weighter.table().a, 1 + evidence * np.array([0, 1, 0, 1, 0, 0.5]), rtol=1e-12)
+    np.testing.assert_allclose(weighter.table().b, 1 + evidence * np.array([1, 1, 0, 0, 0, 0.5]), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("helps", "gradient"), [(1.0, -3.0), (0.0, 0.1)])
+def test_a_sure_verdict_is_a_visit(helps: float, gradient: float) -> None:
+    judged, visited = counts(evidence=0.7), counts(evidence=0.7)
+    for indices in ([4, 1], [1, 2]):
+        judge(judged, indices, [helps, helps])
+        visit(visited, indices, [gradient, gradient])
+    for weighter in (judged, visited):
+        weighter.end_epoch()
+    np.testing.assert_array_equal(judged.table().a, visited.table().a)
+    np.testing.assert_array_equal(judged.table().b, visited.table().b)
+    np.testing.assert_array_equal(judged.useless(), visited.useless())
+
+
+def test_no_verdict_changes_nothing() -> None:
+    weighter = counts()
+    judge(weighter, [], [])
+    weighter.end_epoch()
+    np.testing.assert_array_equal(weighter.table().a, np.ones(N))
+    np.testing.assert_array_equal(weighter.table().b, np.ones(N))
+
+
+def test_a_wrapped_weighter_takes_verdicts_where_its_inner_one_does() -> None:
+    inner = counts(evidence=2.0)
+    wrapped = SelfNormalised(inner)
+    assert isinstance(wrapped, TakesVerdicts)
+    wrapped.judge(torch.tensor([2]), torch.tensor([0.25]))
+    wrapped.end_epoch()
+    assert (inner.table().a[2], inner.table().b[2]) == (pytest.approx(1.5), pytest.approx(2.5))
+    other = BetaWeighter(N, learning_rate=1.0, momentum=0.0, log_bound=7.0, cdf_threshold=0.1, density_threshold=0.5)
+    assert not isinstance(other, TakesVerdicts)
+    with pytest.raises(AssertionError):
+        SelfNormalised(other).judge(torch.tensor([2]), torch.tensor([0.25]))

@@ -60,14 +60,12 @@ def noisy(levels: Ink, generator: np.random.Generator) -> Ink:
 
 def _fitting(character: str, face: Face, height: int, side: int) -> Image.Image:
     """White on black, centred; smaller where the character would not fit."""
-    mask, box = font(face.path, height), (0, 0, 0, 0)
     for smaller in range(8):
-        mask = font(face.path, max(4, round(height * 0.85**smaller)))
-        box = tuple(map(int, mask.getbbox(character)))  # type: ignore[assignment]
-        if max(box[2] - box[0], box[3] - box[1]) <= 0.86 * side:
+        sized = font(face.path, max(4, round(height * 0.85**smaller)))
+        left, top, right, bottom = map(int, sized.getbbox(character))
+        if max(right - left, bottom - top) <= 0.86 * side:
             break
     shape = Image.new("L", (side, side))
-    where = (round((side - box[0] - box[2]) / 2), round((side - box[1] - box[3]) / 2))
-
-    ImageDraw.Draw(shape).text(where, character, fill=255, font=mask)
+    where = (round((side - left - right) / 2), round((side - top - bottom) / 2))
+    ImageDraw.Draw(shape).text(where, character, fill=255, font=sized)
     return shape

@@ -50,7 +50,7 @@ def faces() -> tuple[Face, ...]:
             found.append(Face(name, path, characters, hashlib.sha256(path.read_bytes()).hexdigest()))
     if not found:
         raise InputError(
-            f"source: the rendered pool needs fonts of matplotlib, and {str(folder)!r} holds none of {FACES[0]}.ttf "
+            f"glyphs: the rendered pool needs fonts of matplotlib, and {str(folder)!r} holds none of {FACES[0]}.ttf "
             f"to {FACES[-1]}.ttf; allowed: a matplotlib that ships its fonts, or another source"
         )
     return tuple(found)

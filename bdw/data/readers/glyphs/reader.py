@@ -32,7 +32,7 @@ LEAST_VALIDATION = 500
 """Validation images of a target, at least, in equal parts: on fewer, settings tie."""
 TEST_PER_CLASS = 20
 
-_GENERATION = 2
+_GENERATION = 3
 """Part of the fingerprint: raise it whenever the same seed and fonts give other images."""
 _SOURCE_STREAM, _STREAMS = 20, {"train": 21, "validation": 22, "test": 23}
 
@@ -60,10 +60,13 @@ class PoolOptions:
             except ValueError:
                 raise InputError(f"{option}: {entry!r} in {spec!r} is no number; allowed: {name}=NUMBER") from None
         images, letters = found.get("images", NUM_IMAGES), found.get("letters", LETTER_SHARE)
-        if images != int(images) or not 10 <= images <= 10_000_000:
+        if not 10 <= images <= 10_000_000 or images % 1:
             raise InputError(f"{option}: images={images:g} cannot work; allowed: 10 to 10,000,000 whole images")
-        if not 0 < letters < 1:
-            raise InputError(f"{option}: letters={letters:g} cannot work; allowed: a share between 0 and 1")
+        if not 0 < letters < 1 or not 1 <= round(letters * images) < images:
+            raise InputError(
+                f"{option}: letters={letters:g} cannot work; allowed: a share between 0 and 1 that leaves a letter and "
+                f"another image among {images:,.0f}"
+            )
         return cls(int(images), letters)
 
 
@@ -83,7 +86,7 @@ class Glyphs:
         num_letters = round(options.letters * options.images)
         generator = np.random.default_rng([request.seed, _SOURCE_STREAM])
         useful = generator.permutation(options.images) < num_letters
-        # Every script has as many letters as any other, rare and common ones alike, every letter as many faces.
+        # Every script has as many images as any other, however many characters it has.
         chosen = np.zeros(options.images, dtype=np.int64)
         chosen[useful] = _dealt(len(letters), int(useful.sum()), generator)
         kinds_of_rubbish = tuple(rubbish.KINDS)
@@ -116,7 +119,16 @@ class Glyphs:
         if self.script is None:
             scripts = ", ".join(f"'glyphs-{script}'" for script in SCRIPTS)
             raise InputError(f"{request.option}: 'glyphs' is a source only; allowed: one of its scripts, {scripts}")
+        if request.path is not None:
+            raise InputError(
+                f"{request.option}: {request.spec!r} has settings; allowed: {self.name!r}, which takes none"
+            )
         characters = _drawable(self.script)
+        if len(characters) < 2:
+            raise InputError(
+                f"{request.option}: no font of this matplotlib holds two letters of {self.name!r}; allowed: another "
+                "script, or a matplotlib that ships the fonts DejaVu"
+            )
         validation = max(TRAIN_PER_CLASS, -(-LEAST_VALIDATION // len(characters)))
         counts: dict[SplitName, int] = {
             "train": TRAIN_PER_CLASS,
@@ -128,12 +140,11 @@ class Glyphs:
     def _split(self, request: Request, characters: str, split: SplitName, count: int) -> Part:
         labels = np.repeat(np.arange(len(characters), dtype=np.int64), count)
         channels, size = request.channels or 1, request.image_size
+        faces_by_label = [_faces_for(split, character, characters) for character in characters]
 
         def read(i: int) -> Pixels:
             own = np.random.default_rng([request.seed, _STREAMS[split], i])
-            character = characters[labels[i]]
-            seen, held_out = _separated(faces_of(character))
-            face = _any_of(held_out if split == "test" else seen, own)
+            character, face = characters[labels[i]], _any_of(faces_by_label[labels[i]], own)
             return _to_pixels(drawing.draw(character, face, size, own), channels)
 
         return Part(
@@ -194,16 +205,17 @@ def _letters() -> tuple[tuple[str, str], ...]:
     )
 
 
-def _separated(having: tuple[Face, ...]) -> tuple[tuple[Face, ...], tuple[Face, ...]]:
-    """Faces for training and validation, and a third of them for testing; both the same where there is one alone."""
-    if len(having) == 1:
-        return having, having
-    held_out = having[2::3] or having[-1:]
-    return tuple(face for face in having if face not in held_out), held_out
+def _faces_for(split: SplitName, character: str, characters: str) -> tuple[Face, ...]:
+    """Faces for one of a script's characters: about a third of the script's for testing, the others for training and
+    validation; all that hold the character where none of those does."""
+    scripts = [face for face in faces() if not face.characters.isdisjoint(characters)]
+    held_out = scripts[2::3] or scripts[-1:]
+    having = faces_of(character)
+    return tuple(face for face in having if (face in held_out) == (split == "test")) or having
 
 
 def _dealt(num_kinds: int, count: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """So many numbers of kinds, each as often as any other to one, in a random order."""
+    """The kind's number for so many images: each as often as any other, give or take one, in a random order."""
     return generator.permutation(np.arange(count, dtype=np.int64) % num_kinds)
 
 

@@ -1,0 +1,162 @@
+"""Does it pay at an equal budget? All methods of the main job on the rendered pool, ten targets, several seeds.
+
+`python -m benchmarks.rendered_pool --save rendered-pool-cpu` trains plain training, a random subset of the kept size,
+nearest neighbours, the paper's best cell, the recommended recipe and an oracle, each in a process of its own, one
+thread each. Settings were chosen on other scripts (`--scripts phonetic lao lisu nko`) and seed 0 of those.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import torch
+import tyro
+
+from analysis import compare, equal_budget_tables, time_to_score
+from bdw import presets
+from bdw.data.readers.glyphs import REPORTED
+from bdw.trainer import Trainer
+from benchmarks.harness import provenance, spread, write_result
+
+PLAIN, RANDOM, RECOMMENDED, ORACLE = "plain training", "random subset", "BDW (recommended)", "oracle"
+METHODS: dict[str, dict[str, Any]] = {
+    PLAIN: {"weighter": "uniform"},
+    "nearest neighbours": {"weighter": "nearest-neighbour"},
+    "BDW (paper's cell)": {"weight_lr": 10.0, "density_threshold": 0.5, "cdf_threshold": 0.25},
+    RECOMMENDED: presets.weighting(presets.RECOMMENDED),
+    ORACLE: {"weighter": "oracle"},
+}
+"""What each weights otherwise than the paper does. A random subset follows the recommended recipe's run."""
+CURVE = ("instances_seen", "wall_seconds", "validation_score", "kept_fraction", "planted_auroc", "budget_share")
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Command line of this benchmark."""
+
+    scripts: tuple[str, ...] = REPORTED
+    """Targets."""
+    seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
+    methods: tuple[str, ...] = (*METHODS, RANDOM)
+    epochs: int = 4
+    """The budget as passes over the pool."""
+    processes: int = 2
+    """Side by side."""
+    save: str | None = None
+    """Keep the result in benchmarks/results under this name."""
+
+
+def main(arguments: Arguments) -> None:
+    """Print a line a run, then the tables, and keep all of it if asked to."""
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(arguments.processes) as pool:
+        jobs = itertools.product(arguments.seeds, arguments.scripts)
+        for found in pool.map(_runs, ((arguments, folder, seed, script) for seed, script in jobs)):
+            for row in found:
+                rows.append(row)
+                print(_line(row), flush=True)
+    results = pd.DataFrame([{**row, "metric": "accuracy", "higher_is_better": True} for row in rows])
+    _say(results, _curves(rows))
+    if arguments.save is not None:
+        contents = {**provenance(arguments.seeds[0]), "arguments": vars(arguments), "runs": rows}
+        write_result(arguments.save, contents)
+
+
+def _runs(job: tuple[Arguments, str, int, str]) -> list[dict[str, Any]]:
+    """All methods on one target with one seed; the random subset last, as it is as large as what was kept."""
+    arguments, folder, seed, script = job
+    torch.set_num_threads(1)
+    rows = [_run(arguments, folder, seed, script, name) for name in METHODS if name in arguments.methods]
+    kept = next((row["kept_fraction"] for row in rows if row["method"] == RECOMMENDED), None)
+    if RANDOM in arguments.methods and kept is not None:
+        fields = {"weighter": "random", "kept_share": round(kept, 4)}
+        rows.append(_run(arguments, folder, seed, script, RANDOM, fields))
+    return rows
+
+
+def _run(
+    arguments: Arguments, folder: str, seed: int, script: str, name: str, fields: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    config = presets.glyphs().replace(
+        **{**presets.paper_weighting(), **(METHODS[name] if fields is None else fields)},
+        target=f"glyphs-{script}",
+        epochs=arguments.epochs,
+        seed=seed,
+        data_seed=seed,
+        run_dir=tempfile.mkdtemp(dir=folder),
+        cache_dir=f"{folder}/packed",
+        report=False,
+        device="cpu",
+    )
+    trainer = Trainer(config)
+    for _ in trainer.epochs():
+        pass
+    kept, planted = trainer.mask.kept.numpy(), trainer.problem.source.planted
+    assert planted is not None
+    tested = {row["metric"]: row["value"] for row in pq.read_table(trainer.run.results).to_pylist()}
+    last = trainer.history[-1]
+    middle = next(report for report in trainer.history if report.budget_share >= 0.5)
+    return {
+        "method": name,
+        "domain": config.data.target,
+        "seed": seed,
+        "value": round(tested["accuracy"], 4),
+        "wall_seconds": round(last.wall_seconds, 3),
+        "instances_seen": last.instances_seen,
+        "kept_fraction": round(last.kept_fraction, 4),
+        "letters_kept": round(float(kept[planted == 1].mean()), 4),
+        "rubbish_kept": round(float(kept[planted == 0].mean()), 4),
+        "auroc_in_the_middle": round(middle.planted_auroc, 4),
+        "curve": [[round(float(report.row()[column]), 4) for column in CURVE] for report in _evaluated(trainer)],
+    }
+
+
+def _evaluated(trainer: Trainer) -> Iterable[Any]:
+    return (report for report in trainer.history if report.validation_score == report.validation_score)
+
+
+def _curves(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """The training curves as `analysis.read_curves` has them."""
+    points = []
+    for row in rows:
+        best = float("-inf")
+        for seen, seconds, score, kept, _, share in row["curve"]:
+            best = max(best, score)
+            points.append((row["method"], row["domain"], row["seed"], int(seen), seconds, score, best, kept, share))
+    columns = ["method", "domain", "seed", "instances_seen", "wall_seconds", "value", "best_value", "kept_fraction"]
+    return pd.DataFrame(points, columns=[*columns, "budget_share"])
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    return (
+        f"{row['domain']:18} seed {row['seed']}  {row['method']:20} accuracy {100 * row['value']:5.1f} %  "
+        f"{row['wall_seconds']:6.1f} s  kept {100 * row['kept_fraction']:5.1f} %  "
+        f"letters kept {row['letters_kept']:.2f}  rubbish kept {row['rubbish_kept']:.3f}  AUROC in the middle {row['auroc_in_the_middle']:.3f}"
+    )
+
+
+def _say(results: pd.DataFrame, curves: pd.DataFrame) -> None:
+    present = set(results["method"])
+    if PLAIN in present and len(present) > 1:
+        times = time_to_score(curves, baseline=PLAIN, higher_is_better=True)
+        tables = equal_budget_tables(
+            results, baseline=PLAIN, higher_is_better=True, percent=True, oracles=[ORACLE], times=times
+        )
+        print(f"\n{tables.methods.to_markdown()}\n{tables.domains.to_markdown()}")
+    if len(present) > 1 and results["domain"].nunique() > 1:
+        print(compare(results, higher_is_better=True))
+    own = results[results["method"] == RECOMMENDED]
+    if not own.empty:
+        for name in ("auroc_in_the_middle", "letters_kept", "rubbish_kept"):
+            print(f"{RECOMMENDED}, {name}: {spread(own[name].tolist())}")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Arguments))
