@@ -84,9 +84,9 @@ def iterate(
 ) -> Iterator[EpochReport]:
     """Train and yield one report per epoch; stopping early is not asking for the next.
 
-    Before a report is yielded its checkpoint is on disk, and before the last one so is everything that the run leaves
-    behind. Under torch.distributed every worker iterates and gets the same reports; rank 0 writes. Iterating over a
-    finished run yields nothing, but writes whatever a crash kept it from leaving behind.
+    Before a report is yielded its checkpoint, if one is due, is on disk, and before the last one so is everything that
+    the run leaves behind. Under torch.distributed every worker iterates and gets the same reports; rank 0 writes.
+    Iterating over a finished run yields nothing, but writes whatever a crash kept it from leaving behind.
 
     Args:
         config: the run.
@@ -135,8 +135,6 @@ class Trainer:
         num_instances = len(self.problem.source)
         _check_batch(config, num_instances)
         self.budget = Budget.of(config.optimiser, num_instances)
-        if collectives.rank() == 0:
-            _warn_of_small_budget(self.budget)
         self.learner = self._build_learner(packing)
         self.mask = KeepMask(num_instances, max(min_kept(config, num_instances), collectives.size()))
         self.images = ImageTable(self.problem.source.images, self.device)
@@ -158,6 +156,8 @@ class Trainer:
         elif self.learner.weighter.learns is Learns.NEVER:
             # Fixed weights know before the first epoch what is useless; nothing is to be learnt about it.
             self._prune(epoch=1)
+        if collectives.rank() == 0:
+            _warn_of_small_budget(self.budget, self.mask.count, self.learner.weighter.learns)
         recording = config.output.record_trajectory
         collectives.on_first(lambda: self._trajectory.continue_after(len(self.history), recording=recording))
         self._write(lambda: self.run.write_config(config, self._source_facts()), "config.json")
@@ -642,13 +642,13 @@ def _measures(config: RunConfig) -> list[Measure]:
     return [evaluation.measure(name, field) for field, names in fields.items() for name in names]
 
 
-def _warn_of_small_budget(budget: Budget) -> None:
-    if budget.images is not None and budget.images < budget.pool:
+def _warn_of_small_budget(budget: Budget, kept: int, learns: Learns) -> None:
+    if budget.images is not None and budget.images < kept:
         logger.warning(
-            "budget_images: %s images are less than the pool of %s, so that none is seen twice and nothing learnt is "
-            "pruned: weights prune between passes over the pool",
+            "budget_images: %s images are less than the %s of one pass, so that some are never seen%s",
             f"{budget.images:,}",
-            f"{budget.pool:,}",
+            f"{kept:,}",
+            "" if learns is Learns.NEVER else " and nothing learnt is pruned: weights prune between passes",
         )
 
 

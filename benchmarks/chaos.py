@@ -62,7 +62,7 @@ class Arguments:
 
 
 FLAGS = (
-    *("--num-workers", "2", "--epochs", "5", "--max-source", "1500", "--batch-size", "32"),
+    *("--preset", "digits", "--num-workers", "2", "--epochs", "5", "--max-source", "1500", "--batch-size", "32"),
     *("--shots", "2", "--queries", "2", "--weight-lr", "100", "--cdf-threshold", "0.4", "--min-kept", "300"),
     *("--checkpoint-minutes", "0.01", "--no-report", "--start-timeout", "60"),
 )

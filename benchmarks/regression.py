@@ -123,7 +123,8 @@ def _worktree(repository: Path, commit: str, folder: Path) -> Iterator[Path]:
 def _seconds(folder: Path, options: Sequence[str], epochs: int, run_dir: Path) -> dict[str, float]:
     """Seconds of one run's parts: a later epoch's steps (median), evaluation and files, and everything before and
     after (imports, data)."""
-    command = [sys.executable, "-m", "bdw", "fit", "--epochs", str(epochs), "--device", "cpu", "--no-report"]
+    fit = [sys.executable, "-m", "bdw", "fit", "--preset", "digits"]
+    command = [*fit, "--epochs", str(epochs), "--device", "cpu", "--no-report"]
     environment = {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     began = time.perf_counter()
     done = subprocess.run(

@@ -117,6 +117,14 @@ def test_short_epochs_make_nothing_due_more_often_than_whole_ones(every: int) ->
         assert due(draw.randint(1, pool) for _ in itertools.count()) == whole
 
 
+@pytest.mark.parametrize("every", [0.1, 0.2, 0.5])
+def test_shares_of_a_pass_are_due_at_each_of_their_multiples(every: float) -> None:
+    """Epochs of a tenth of the pool, counted in whole tenths."""
+    budget = Budget(pool=100, epochs=3, images=300)
+    due = [tenth for tenth in range(1, 31) if budget.is_due(every, (tenth - 1, 10 * (tenth - 1)), (tenth, 10 * tenth))]
+    assert due == [tenth for tenth in range(1, 31) if tenth % round(10 * every) == 0]
+
+
 def test_what_depends_on_a_runs_length() -> None:
     assert depends_on_length(RunConfig()) == []
     assert depends_on_length(RunConfig().replace(schedule="constant", lr_milestones=())) == []

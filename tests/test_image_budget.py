@@ -155,13 +155,29 @@ def test_weights_are_learnt_in_their_share_of_the_budget(config: RunConfig, prob
     assert late[0].kept < NUM_SOURCE, "nothing was pruned, so pruning was not tested"
 
 
-def test_a_budget_below_the_pool_is_said_to_prune_too_late(
-    config: RunConfig, problem: Problem, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("weighter", "enough", "said"),
+    [
+        (
+            "beta",
+            50,
+            "49 images are less than the 50 of one pass, so that some are never seen and nothing learnt is pruned",
+        ),
+        ("uniform", 50, "49 images are less than the 50 of one pass, so that some are never seen"),
+        # Prunes before the first epoch.
+        ("oracle", 25, "24 images are less than the 25 of one pass, so that some are never seen"),
+    ],
+)
+def test_a_budget_below_one_pass_is_said_to_be(
+    config: RunConfig, problem: Problem, weighter: str, enough: int, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    Trainer(config.replace(budget_images=NUM_SOURCE), problem=problem)
+    config = config.replace(weighter=weighter)
+    Trainer(config.replace(budget_images=enough), problem=problem)
     assert caplog.text == ""
-    Trainer(config.replace(budget_images=NUM_SOURCE - 1), problem=problem)
-    assert "budget_images: 49 images are less than the pool of 50" in caplog.text
+    Trainer(config.replace(budget_images=enough - 1), problem=problem)
+    (message,) = [record.message for record in caplog.records]
+    assert message.startswith(f"budget_images: {said}")
+    assert ("nothing learnt" in message) == (weighter == "beta")
 
 
 # Going on

@@ -45,8 +45,9 @@ def _at_the_floor(outcome: Outcome) -> Iterator[Notice]:
     )
     yield Notice(
         "Pruning ran into its floor",
-        f"What is left, {plural(outcome.kept, 'image')}, is all that a run has to keep (min_kept, by default a batch). "
-        "These images stayed for their mean weights, the highest, though the rule may have found them useless, too. "
+        f"What is left, {plural(outcome.kept, 'image')}, is all that a run has to keep (min_kept or kept_share, by "
+        "default a batch). These images stayed for their mean weights, the highest, though the rule may have found "
+        "them useless, too. "
         f"{remedy}.",
     )
 

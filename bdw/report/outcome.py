@@ -92,7 +92,9 @@ class Outcome:
     @property
     def floor(self) -> int:
         """Images that the run keeps whatever its rule says."""
-        return int(self.run.config.get("min_kept") or self.run.config.get("batch_size") or 0)
+        config = self.run.config
+        share = round(float(config.get("kept_share") or 0) * (self.num_images or 0))
+        return int(config.get("min_kept") or max(share, int(config.get("batch_size") or 0)))
 
     @property
     def learns(self) -> bool:

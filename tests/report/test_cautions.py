@@ -56,7 +56,17 @@ def test_fixed_weights_prune_before_the_first_epoch(changed_run: ChangedRun) -> 
     assert _warned(changed_run(validation=MANY, metrics=metrics)) == {}
 
 
-@pytest.mark.parametrize(("floor", "warns"), [({"min_kept": 36}, True), ({"min_kept": 35}, False)])
+@pytest.mark.parametrize(
+    ("floor", "warns"),
+    [
+        ({"min_kept": 36}, True),
+        ({"min_kept": 35}, False),
+        # Of 60 images.
+        ({"kept_share": 0.6}, True),
+        ({"kept_share": 0.58}, False),
+        ({"kept_share": 0.6, "min_kept": 30}, False),
+    ],
+)
 def test_what_is_kept_is_the_floor(changed_run: ChangedRun, floor: dict[str, int], warns: bool) -> None:
     warned = _warned(changed_run(validation=MANY, config=floor))
     assert (FLOOR in warned) == warns
