@@ -4,9 +4,9 @@ A visit's derivative <v, grad L_i> is mostly noise (see `bdw.shared_derivatives`
 worth little. So nothing is judged at a visit. The derivatives of an epoch go into one regression on what images look
 like to the encoder, and when the epoch ends, every image that it visited is judged by what the regression says of it.
 The target's own images take part as examples of what helps: about them there is no doubt. Half of them do; the other
-half, of which the regression is told nothing, gives it a scale: the pool's mean is 0 and the target's 1. An image at `margin` on it is as likely to help as not, at 0 or
-below it does not help, at twice the margin or above it does. Not in the paper; what each part is worth stands in
-benchmarks/LOG.md.
+half, of which the regression is told nothing, gives it a scale: the pool's mean is 0 and the target's 1. An image at
+`margin` on it is as likely to help as not, at 0 or below it does not help, at twice the margin or above it does. Not in
+the paper; what each part is worth stands in benchmarks/LOG.md.
 """
 
 from __future__ import annotations
