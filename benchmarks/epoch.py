@@ -1,6 +1,7 @@
 """What an epoch of weighting costs: BDW without pruning against plain training, an epoch of each in turns.
 
-`python -m benchmarks.epoch --data-root DIR` takes the auto-encoder of the paper's Table 1 on its real images.
+`python -m benchmarks.epoch --data-root DIR` takes the auto-encoder of the paper's Table 1 on its real images,
+`python -m benchmarks.epoch --preset glyphs --settings "Counts learn_share=1.0"` the recommended recipe.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ class Arguments:
     """Settings of both runs."""
     settings: str = "BDW"
     """Of the weighted one beside these, as sweeps name a method."""
+    max_source: int | None = None
+    """Use only that many source images; default: all."""
     rounds: int = 9
     """Epochs of each; the first of each is left out."""
     threads: int = 1
@@ -43,7 +46,11 @@ def main(arguments: Arguments) -> None:
     torch.set_num_threads(arguments.threads)
     (method,) = chosen([arguments.settings], LEARNING)
     base = presets.build(arguments.preset).replace(
-        data_root=arguments.data_root, epochs=arguments.rounds, evaluate_every=arguments.rounds, prune=False
+        data_root=arguments.data_root,
+        max_source=arguments.max_source,
+        epochs=arguments.rounds,
+        evaluate_every=arguments.rounds,
+        prune=False,
     )
     seconds: dict[str, list[float]] = {"plain": [], "BDW": []}
     with tempfile.TemporaryDirectory() as folder:
