@@ -33,7 +33,10 @@ def experiment(folder: Path, options: Options, **rooms: Room) -> Experiment:
     places.prepare()
     base = RunConfig().replace(epochs=2)
     choice = datasets.choose("digits")
-    return Experiment(name="kind", options=options, choice=choice, base=base, rooms=rooms, places=places)
+    first = next(iter(rooms.values()), Room(2, 2, 4))
+    return Experiment(
+        name="kind", options=options, choice=choice, base=base, rooms=rooms, search_room=first, places=places
+    )
 
 
 def learning(cells: list[Cell], domain: str) -> list[Cell]:

@@ -6,7 +6,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from sweeps.search import PAPER, best_trial, enqueue_cells, failures
+from sweeps.search import best_trial, enqueue_cells, failures
+from sweeps.space import PAPER, RECIPE, RECOMMENDED
 from sweeps.study import requeue_unfinished
 
 
@@ -52,23 +53,23 @@ def waiting(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
 def test_a_failed_cell_is_tried_again_at_the_next_start() -> None:
     study = optuna.create_study(direction="maximize")
     for _ in range(2):
-        enqueue_cells(study, CELLS)
+        enqueue_cells(study, CELLS, origin=PAPER)
         assert [trial.system_attrs["fixed_params"] for trial in waiting(study)] == CELLS
     study.tell(start(study), state=TrialState.FAIL)
     study.tell(start(study), 0.5)
     for _ in range(2):
-        enqueue_cells(study, CELLS)
+        enqueue_cells(study, CELLS, origin=PAPER)
         (again,) = waiting(study)
         assert again.system_attrs["fixed_params"] == CELLS[0]
         assert again.user_attrs["origin"] == PAPER
     study.tell(start(study), state=TrialState.PRUNED)
-    enqueue_cells(study, CELLS)
+    enqueue_cells(study, CELLS, origin=PAPER)
     assert not waiting(study)
 
 
 def test_a_kill_while_requeueing_loses_no_cell(monkeypatch: pytest.MonkeyPatch) -> None:
     study = optuna.create_study(direction="maximize")
-    enqueue_cells(study, CELLS[:1])
+    enqueue_cells(study, CELLS[:1], origin=PAPER)
     start(study)
 
     def killed(*arguments: object, **named: object) -> None:
@@ -80,7 +81,7 @@ def test_a_kill_while_requeueing_loses_no_cell(monkeypatch: pytest.MonkeyPatch) 
             requeue_unfinished(study)
     assert len(waiting(study)) == 1
     assert requeue_unfinished(study) == 1
-    enqueue_cells(study, CELLS[:1])
+    enqueue_cells(study, CELLS[:1], origin=PAPER)
     (again,) = waiting(study)
     assert again.user_attrs == {"origin": PAPER, "continues": 0}
 
