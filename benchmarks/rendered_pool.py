@@ -138,7 +138,8 @@ def _line(row: Mapping[str, Any]) -> str:
     return (
         f"{row['domain']:18} seed {row['seed']}  {row['method']:20} accuracy {100 * row['value']:5.1f} %  "
         f"{row['wall_seconds']:6.1f} s  kept {100 * row['kept_fraction']:5.1f} %  "
-        f"letters kept {row['letters_kept']:.2f}  rubbish kept {row['rubbish_kept']:.3f}  AUROC in the middle {row['auroc_in_the_middle']:.3f}"
+        f"letters kept {row['letters_kept']:.2f}  rubbish kept {row['rubbish_kept']:.3f}  "
+        f"AUROC in the middle {row['auroc_in_the_middle']:.3f}"
     )
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from bdw.data.readers.glyphs import FOR_CHOOSING, REPORTED
 from bdw.errors import InputError
 from sweeps import command_line, datasets
+from sweeps.experiment import SearchExperiment
 from sweeps.options import SearchOptions
 from sweeps.stl10_pruning import Options, main
 
@@ -89,6 +91,51 @@ def test_a_name_of_another_experiment(
 def test_options_arrive() -> None:
     options = command_line.parse(Options, ["--seeds", "1", "2", "--smoke", "--gpus-per-trial", "0.5"], prog="sweep")
     assert (options.seeds, options.smoke, options.gpus_per_trial) == ((1, 2), True, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("given", "seeds"), [([], (0, 1)), (["--smoke"], (0,)), (["--seeds", "3", "4", "5"], (3, 4, 5))]
+)
+def test_the_embedded_pool_has_two_seeds_of_its_own(
+    given: list[str], seeds: tuple[int, ...], settled: Callable[[list[str]], SearchExperiment]
+) -> None:
+    found = settled(given)
+    assert found.options.seeds == seeds
+    assert found.base.optimiser.seed == seeds[0], "a search uses the first"
+
+
+@pytest.mark.parametrize(
+    ("given", "reported"),
+    [([], [f"glyphs-{script}" for script in REPORTED]), (["--smoke"], [f"glyphs-{script}" for script in REPORTED[:2]])],
+)
+def test_the_search_is_for_none_of_the_targets_that_are_reported(
+    given: list[str], reported: list[str], settled: Callable[[list[str]], SearchExperiment]
+) -> None:
+    found = settled(given)
+    assert list(found.rooms) == reported
+    assert found.base.data.target not in found.rooms
+    assert found.base.data.target.removeprefix("glyphs-") in FOR_CHOOSING
+    assert found.search_room.num_classes > 0
+    assert found.search_room.contents not in {room.contents for room in found.rooms.values()}
+
+
+def test_targets_that_are_named_are_searched_for_too(settled: Callable[[list[str]], SearchExperiment]) -> None:
+    found = settled(["--targets", "glyphs-hebrew", "glyphs-greek"])
+    assert found.base.data.target == "glyphs-hebrew"
+    assert list(found.rooms) == ["glyphs-hebrew", "glyphs-greek"]
+    assert found.search_room == found.rooms["glyphs-hebrew"]
+
+
+@pytest.fixture
+def settled(tmp_path: Path) -> Callable[[list[str]], SearchExperiment]:
+    """The main job's experiment with so small a pool that it is packed at once."""
+
+    def settle(given: list[str]) -> SearchExperiment:
+        small = ["--max-source", "64", "--storage-path", str(tmp_path)]
+        options = command_line.parse(Options, [*given, *small], prog="stl10_pruning")
+        return SearchExperiment.settle("stl10_pruning", options, datasets.choose(options.data))
+
+    return settle
 
 
 def test_another_number_of_epochs_moves_the_milestones() -> None:
