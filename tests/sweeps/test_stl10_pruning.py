@@ -85,9 +85,9 @@ def test_smoke_sweep_through_a_kill(tmp_path: Path, environment: dict[str, str])
 
 
 def require_equal_budgets(sweep: Path, accuracy: pd.DataFrame) -> None:
-    """All methods have trained on as many images, random subsets on as many different ones as the recommended recipe,
-    and the curves and the page's story are about these runs."""
-    assert set(accuracy["instances_seen"]) == {2 * 600}
+    """All methods have trained on as many images, up to a batch; random subsets on as many different ones as the
+    recommended recipe; and the curves and the page's story are about these runs."""
+    assert accuracy["instances_seen"].between(2 * 600, 2 * 600 + 31).all()
     kept = accuracy.pivot_table(index="domain", columns="method", values="kept_fraction")
     assert (kept["random subset"] == kept["BDW (recommended)"]).all()
     curves = pd.read_parquet(sweep / "curves.parquet")
@@ -95,10 +95,10 @@ def require_equal_budgets(sweep: Path, accuracy: pd.DataFrame) -> None:
     assert len(ends) == len(accuracy)
     assert (ends == 1).all()
     story = json.loads((sweep / "story.json").read_text())
-    assert story["findings"]["subject"] == "BDW (recommended)"
+    assert story["findings"]["method"] == "BDW (recommended)"
     assert story["findings"]["baseline"] == "plain training"
     page = (sweep / "report.html").read_text()
-    assert all(sentence.split(".")[0] in html.unescape(page) for sentence in story["verdict"])
+    assert all(sentence in html.unescape(page) for sentence in story["verdict"])
 
 
 def test_two_objectives_and_a_storage_address(tmp_path: Path, environment: dict[str, str]) -> None:
