@@ -176,6 +176,6 @@ def test_smoke(tmp_path: Path, environment: dict[str, str]) -> None:
     assert "critical_difference" not in said
 
     again = run("--ways", "5", "10")
-    ran = [line for line in again.splitlines() if "  epoch 2/2" in line]
+    ran = [line for line in again.splitlines() if "  epoch 2, 100 % of the budget" in line]
     assert len(ran) == 4, "longer lists run only what is new: two intervals with two seeds"
     assert all("K10 N1 Q5" in line for line in ran)
