@@ -34,9 +34,9 @@ class Arguments:
     seeds: tuple[int, ...] = (0, 1)
     """Of the searches; each runs with and without early stopping."""
     samples: int = 24
-    """Trials of a search, the paper's eight cells (never stopped) among them."""
+    """Trials of a search, published settings (never stopped) among them."""
     epochs: int = 10
-    """Of a trial."""
+    """Of a trial: its budget as passes over the source."""
     concurrency: int = 2
     """Trials side by side."""
     save: bool = False
@@ -57,13 +57,13 @@ def main(arguments: Arguments) -> None:
         print(f"seed {seed}: accuracy {100 * goal:.1f} % reached", flush=True)
         for name, search in searches.items():
             print(
-                f"  {name:14} after {search['seconds_to_goal']:6.1f} s; {search['epochs']} epochs and "
+                f"  {name:14} after {search['seconds_to_goal']:6.1f} s; {search['images']:,} images and "
                 f"{search['seconds']:.1f} s in all, best {100 * max(v for _, v in search['finished']):.1f} %",
                 flush=True,
             )
     ratios = {
         key: [round(pair["none"][key] / pair["early stopping"][key], 3) for pair in pairs]
-        for key in ("seconds_to_goal", "seconds", "epochs")
+        for key in ("seconds_to_goal", "seconds", "images")
     }
     for key, values in ratios.items():
         print(f"{key}: without early stopping {statistics.median(values):.2f} times as many {values}")
@@ -75,7 +75,8 @@ def main(arguments: Arguments) -> None:
 def _search(arguments: Arguments, seed: int, flag: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         command = [
-            *(sys.executable, "sweeps/stl10_pruning.py", "--samples", str(arguments.samples), "--targets", "digits"),
+            *(sys.executable, "sweeps/stl10_pruning.py", "--data", "digits", "--targets", "digits"),
+            *("--samples", str(arguments.samples)),
             *("--epochs", str(arguments.epochs), "--concurrency", str(arguments.concurrency), flag),
             *("--storage-path", folder, "--name", "search", "--seeds", str(seed)),
         ]
@@ -88,7 +89,7 @@ def _search(arguments: Arguments, seed: int, flag: str) -> dict[str, Any]:
     finished = sorted((_since(began, trial), float(trial.values[0])) for trial in complete)
     return {
         "seconds": max(_since(began, trial) for trial in trials),
-        "epochs": sum(int(trial.user_attrs["epoch"]) for trial in trials),
+        "images": sum(int(trial.user_attrs["instances_seen"]) for trial in trials),
         "stopped": len(trials) - len(complete),
         "finished": finished,
     }

@@ -308,11 +308,11 @@ def saved_checkpoints(folder: Path) -> Checkpoints:
 def _unfinished(folder: Path) -> dict[str, tuple[int, int]]:
     """Run -> epochs that the study knows of, and epochs in checkpoints; of the trials that are running."""
     running = [trial for trial in trials_of(folder) if trial.state == TrialState.RUNNING and "run" in trial.user_attrs]
-    # After the study: an epoch is saved before it is reported.
+    # After the study: an epoch is saved before it is reported. Every epoch has a value of its own there: it has a best
+    # score, and is more than a thousandth of the budget.
     saved = Counter(Path(path).parents[2].name for path in saved_checkpoints(folder))
     return {
-        trial.user_attrs["run"]: (max(trial.intermediate_values, default=0), saved[trial.user_attrs["run"]])
-        for trial in running
+        trial.user_attrs["run"]: (len(trial.intermediate_values), saved[trial.user_attrs["run"]]) for trial in running
     }
 
 

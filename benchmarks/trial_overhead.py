@@ -31,7 +31,7 @@ class Arguments:
     trials: int = 8
     """Trials of each method."""
     epochs: int = 4
-    """Of a trial."""
+    """Of a trial: its budget as passes over the source."""
     save: bool = False
     """Keep the result in benchmarks/results."""
 
@@ -40,8 +40,19 @@ def main(arguments: Arguments) -> None:
     """Print seconds beside training for the first trial and the others, and keep them if asked to."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
-            *(sys.executable, "sweeps/stl10_pruning.py", "--smoke", "--samples", "1", "--targets", "digits"),
-            *("--epochs", str(arguments.epochs), "--concurrency", "1", "--storage-path", folder, "--name", "overhead"),
+            *(sys.executable, "sweeps/stl10_pruning.py", "--smoke", "--data", "digits", "--targets", "digits"),
+            *(
+                "--samples",
+                "1",
+                "--epochs",
+                str(arguments.epochs),
+                "--concurrency",
+                "1",
+                "--storage-path",
+                folder,
+                "--name",
+                "overhead",
+            ),
             *("--seeds", *map(str, range(arguments.trials))),
         ]
         subprocess.run(command, cwd=ROOT, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})

@@ -152,7 +152,7 @@ class Experiment:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchExperiment(Experiment):
-    """A sweep that searches settings for the first target before it compares."""
+    """A sweep that searches settings for one target before it compares."""
 
     options: SearchOptions
     space: Space
@@ -161,7 +161,7 @@ class SearchExperiment(Experiment):
 
     @classmethod
     def settle(cls, name: str, options: SweepOptions, choice: DataChoice) -> SearchExperiment:
-        """As for every experiment; the space holds what the first target has room for."""
+        """As for every experiment; the space holds what the search's target has room for."""
         assert isinstance(options, SearchOptions)
         settled = Experiment.settle(name, options, choice)
         room = settled.search_room

@@ -20,7 +20,8 @@ class SweepOptions:
     download: bool = False
     """Let torchvision download a data set that is not under the data root."""
     targets: tuple[str, ...] = ()
-    """Target domains; a search is for the first, the comparison over all. Default: those of the data."""
+    """Target domains; a search is for the first of them, the comparison over all. Default: those of the
+    data, and a search for one that is not compared if the data have one to spare."""
     max_source: int | None = None
     """Use only that many source images. Default: as many as suit the data."""
     epochs: int | None = None
@@ -67,7 +68,7 @@ class SearchOptions(SweepOptions):
     """And those of a sweep that searches before it compares."""
 
     samples: int | None = None
-    """Trials of the search, the paper's eight cells among them. Default: as many as suit the data."""
+    """Trials of the search, published settings among them. Default: as many as suit the data."""
     objective: str = "accuracy"
     """accuracy, or accuracy-seconds or accuracy-instances (a front of trade-offs, which stops no trial early)."""
     early_stopping: bool = True

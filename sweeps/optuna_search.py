@@ -165,7 +165,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         return None
 
     def _report_epoch(self, trial: optuna.Trial, result: Mapping[str, Any]) -> None:
-        if "epoch" not in result:
+        if "budget_share" not in result:  # A trial that failed before its first epoch.
             return
         score, step = self._objective.values(result)[0], round(THOUSANDTHS * result["budget_share"])
         storage = self._study._storage

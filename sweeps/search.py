@@ -65,7 +65,7 @@ def run_search(experiment: SearchExperiment, study: optuna.Study, workload: Work
         places,
         measure=experiment.measure,
         console=console,
-        scheduler=_early_stopping(study, experiment.measure) if experiment.stops_early else None,
+        scheduler=early_stopping(study, experiment.measure) if experiment.stops_early else None,
     )
 
 
@@ -107,7 +107,8 @@ def failures(study: optuna.Study) -> list[str]:
     return [str(trial.user_attrs.get("reason", "unknown")) for trial in failed if DUPLICATE_OF not in trial.user_attrs]
 
 
-def _early_stopping(study: optuna.Study, measure: Measure) -> BudgetHalving:
+def early_stopping(study: optuna.Study, measure: Measure) -> BudgetHalving:
+    """The rule by which trials are stopped, told of the study's earlier ones; published settings are not ranked."""
     halving = BudgetHalving(measure)
     for trial in settled_trials(study):
         if "origin" not in trial.user_attrs:

@@ -105,19 +105,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def chosen_methods(study: optuna.Study, experiment: SearchExperiment, console: Console) -> list[Method]:
-    """Plain training, the controls, the best of the paper's cells, and the best settings of every recipe.
+    """Plain training, the controls, the best of the paper's cells, and the best settings of the recommended recipe.
 
+    Where that is not searched, or none of its trials is complete, the best settings of the paper's stand in its place.
     The choice is made by validation accuracy on the search's target.
+
+    Raises `InputError` if no trial is complete.
     """
     paper = best_trial(study, origin=PAPER)
     controls = [CONTROLS[name] for name in experiment.choice.controls if name in CONTROLS]
     methods = [PLAIN, *(control for control in controls if control.name != "oracle")]
     if paper is not None:
         methods.append(Method(PAPERS_CELL, fields_of(paper.params)))
-    recipe = RECOMMENDED if RECOMMENDED in experiment.space.recipes else PAPER
-    best = best_trial(study, recipe=recipe) if len(experiment.space.recipes) > 1 else best_trial(study)
+    recommended = RECOMMENDED in experiment.space.recipes
+    recipe, best = RECOMMENDED, best_trial(study, recipe=RECOMMENDED) if recommended else None
     if best is None:
-        raise InputError(f"search: no trial of the recipe {recipe!r} completed, so that there is nothing to compare")
+        recipe, best = PAPER, best_trial(study)
+        if recommended:
+            console.print("no trial of the recommended recipe is complete: compared without it", soft_wrap=True)
+    if best is None:
+        raise InputError("search: no trial completed, so that there is no method to compare")
     if paper is not None and best.number == paper.number:
         console.print(f"{FOUND[recipe]} is one of the paper's cells: not compared a second time", soft_wrap=True)
     else:

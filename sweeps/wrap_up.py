@@ -42,9 +42,9 @@ def wrap_up(
 ) -> Path:
     """Write everything that a sweep leaves behind besides its runs; says which picture is missing and why.
 
-    The baseline's runs on the first target stand among the trials, so that they can be compared with the search. With
-    curves.parquet in its folder the sweep's page tells the story of a comparison at equal budget (see `tell_story` for
-    `subject` and `oracles`; None for the methods of the weighter "oracle").
+    The baseline's runs on the search's target stand among the trials, so that they can be compared with the search.
+    With curves.parquet in its folder the sweep's page tells the story of a comparison at equal budget (see
+    `tell_story` for `subject` and `oracles`; None for the methods of the weighter "oracle").
 
     Returns:
         the report's path.

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from bdw.pruning import KeepMask
+from bdw.config import RunConfig
+from bdw.pruning import KeepMask, min_kept
 
 N = 10
 USEFULNESS = np.linspace(0, 1, N)
@@ -47,6 +48,20 @@ def test_keeps_a_floor_of_the_best_and_says_so(caplog: pytest.LogCaptureFixture)
         mask.prune(_flags(0, 1), USEFULNESS, epoch=3)
         mask.prune(_flags(*range(N)), USEFULNESS, epoch=4)
     assert not caplog.records, "nothing more goes, so there is nothing new to say"
+
+
+@pytest.mark.parametrize(
+    ("fields", "floor"),
+    [
+        ({}, 32),
+        ({"kept_share": 0.1}, 800),
+        ({"kept_share": 0.25}, 2000),
+        ({"kept_share": 0.001}, 32),  # 8 are less than a batch.
+        ({"kept_share": 0.1, "min_kept": 5}, 5),
+    ],
+)
+def test_the_floor_is_a_batch_or_a_share_or_what_is_asked_for(fields: dict[str, float], floor: int) -> None:
+    assert min_kept(RunConfig().replace(batch_size=32, **fields), 8000) == floor
 
 
 def test_every_pruning_down_to_a_floor_says_so(caplog: pytest.LogCaptureFixture) -> None:

@@ -539,6 +539,33 @@ def test_everything_pruned_keeps_a_floor_and_says_so(
     assert "kept the 40" in caplog.text
 
 
+def test_counts_that_would_prune_everything_keep_the_share_that_is_asked_for(
+    config: RunConfig, problem: Problem, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = config.replace(weighter="counts", cdf_threshold=0.9, density_threshold=0.9, min_kept=None)
+    with caplog.at_level(logging.WARNING):
+        history = list(iterate(settings.replace(kept_share=0.7), problem=problem))
+    assert [r.kept for r in history] == [35, 35, 35], "7 of 10 of the 50"
+    assert "kept the 35" in caplog.text
+
+
+def test_a_random_subset_is_all_that_is_trained_on(config: RunConfig, problem: Problem) -> None:
+    trainers = [
+        _run(
+            config.replace(
+                weighter="random", kept_share=0.6, min_kept=None, seed=seed, run_dir=f"{config.output.run_dir}-{number}"
+            ),
+            problem,
+        )
+        for number, seed in enumerate((0, 0, 1))
+    ]
+    first, again, other = (trainer.mask.kept for trainer in trainers)
+    assert [report.kept for report in trainers[0].history] == [30, 30, 30]
+    assert [report.instances_seen for report in trainers[0].history] == [30, 60, 90]
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_checkpoint(
     config: RunConfig, problem: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:

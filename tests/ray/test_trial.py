@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import shutil
 from pathlib import Path
@@ -15,7 +16,7 @@ from ray.train.torch import TorchTrainer
 
 from bdw import collectives
 from bdw.config import RunConfig as TrainingConfig
-from bdw.ray.trial import DRIVER_CPU, TrialPlan, read_metrics, run_epochs, run_trial, trial_resources
+from bdw.ray.trial import CURVE, DRIVER_CPU, TrialPlan, read_metrics, run_epochs, run_trial, trial_resources
 from bdw.ray.workers import WorkerGroup
 from bdw.trainer import Trainer
 
@@ -184,6 +185,30 @@ def test_a_trial_in_its_own_process(config: TrainingConfig, tmp_path: Path) -> N
     assert last["epoch"] == EPOCHS
     assert last["ended"] is True
     assert {row["metric"] for row in last["results"]} >= {"accuracy"}
+    assert last["curve"] == curve_on_disk(config)
+
+
+def curve_on_disk(config: TrainingConfig) -> list[list[float]]:
+    """The curve of a run whose metrics.csv has an evaluation in every epoch."""
+    rows = read_metrics(Path(config.output.run_dir) / "metrics.csv")
+    best = list(itertools.accumulate((row["validation_score"] for row in rows), max))
+    rows = [{**row, "best_validation_score": so_far} for row, so_far in zip(rows, best, strict=True)]
+    return [[row[column] for column in CURVE] for row in rows]
+
+
+def test_a_curve_has_a_point_for_every_evaluation(config: TrainingConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of an attempt that finds a finished run; epochs without an evaluation have none."""
+    rare = config.replace(epochs=3, evaluate_every=2)
+    for _ in range(2):
+        reported: list[dict[str, Any]] = []
+        monkeypatch.setattr(tune, "report", reported.append)
+        run_trial({"plan": dataclasses.asdict(TrialPlan(config=rare.flat()))})
+        *epochs, last = reported
+        expected = [[row[column] for column in CURVE] for row in epochs[1:]]
+        assert [row["epoch"] for row in epochs] == [1, 2, 3]
+        assert math.isnan(epochs[0]["validation_score"])
+        assert last["curve"] == expected
+        assert [point[CURVE.index("budget_share")] for point in last["curve"]] == [pytest.approx(2 / 3), 1]
 
 
 def test_what_no_second_attempt_would_change_is_a_failure(
@@ -195,6 +220,7 @@ def test_what_no_second_attempt_would_change_is_a_failure(
     run_trial({"plan": dataclasses.asdict(TrialPlan(config={**config.flat(), "learning_rate": 1e30}))})
     assert "InputError: batch_size: 1000 is larger than the source" in reported[0]["failure"]
     assert "NonFiniteError" in reported[-1]["failure"]
+    assert not any("curve" in row or "ended" in row for row in reported)
 
 
 @pytest.mark.slow
@@ -207,6 +233,7 @@ def test_a_trial_on_two_workers(config: TrainingConfig, tmp_path: Path) -> None:
     assert {row["metric"] for row in last["results"]} >= {"accuracy"}
     rows = read_metrics(Path(config.output.run_dir) / "metrics.csv")
     assert [row["epoch"] for row in rows] == [1, 2]
+    assert last["curve"] == curve_on_disk(config)
 
 
 @pytest.mark.slow

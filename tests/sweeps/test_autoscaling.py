@@ -123,7 +123,7 @@ def test_machines_come_for_a_sweep_and_leave_after_it(growing: Head, tmp_path: P
         done = growing.ray_job_submit(
             # These machines share a folder for what is uploaded. Each would unpack it anew, under the others' feet.
             *("--working-dir", f"local://{ROOT}", "--", "python", "sweeps/stl10_pruning.py"),
-            *("--smoke", "--samples", "1", "--epochs", "1", "--targets", "digits", *spread),
+            *("--smoke", "--samples", "1", "--epochs", "1", "--data", "digits", "--targets", "digits", *spread),
             *("--storage-path", str(tmp_path)),
         )
     assert done.returncode == 0, done.stdout + done.stderr

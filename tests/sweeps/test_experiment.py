@@ -40,10 +40,11 @@ def experiment(
     places.prepare()
     return SearchExperiment(
         name="kind",
-        options=SearchOptions(),
+        options=SearchOptions(seeds=(0,)),
         choice=datasets.choose("digits"),
         base=base,
         rooms=rooms,
+        search_room=rooms[base.data.target],
         places=places,
         space=Space((Design(2, 5, 5),), num_views=4),
         num_trials=8,
@@ -71,7 +72,7 @@ def test_two_folders_do_not_make_two_drivers_of_one_study(tmp_path: Path, option
     def on_machine(name: str) -> SearchExperiment:
         found = experiment(tmp_path / name, "/data")
         places = dataclasses.replace(found.places, copy_at=copy)
-        return dataclasses.replace(found, options=SearchOptions(**shared), places=places)
+        return dataclasses.replace(found, options=SearchOptions(seeds=(0,), **shared), places=places)
 
     first, second = on_machine("one"), on_machine("two")
     with first.only_driver(print):

@@ -33,7 +33,10 @@ def experiment(folder: Path, options: Options, **rooms: Room) -> Experiment:
     places.prepare()
     base = RunConfig().replace(epochs=2)
     choice = datasets.choose("digits")
-    return Experiment(name="kind", options=options, choice=choice, base=base, rooms=rooms, places=places)
+    first = next(iter(rooms.values()), Room(2, 2, 4))
+    return Experiment(
+        name="kind", options=options, choice=choice, base=base, rooms=rooms, search_room=first, places=places
+    )
 
 
 def learning(cells: list[Cell], domain: str) -> list[Cell]:
@@ -173,6 +176,6 @@ def test_smoke(tmp_path: Path, environment: dict[str, str]) -> None:
     assert "critical_difference" not in said
 
     again = run("--ways", "5", "10")
-    ran = [line for line in again.splitlines() if "  epoch 2/2" in line]
+    ran = [line for line in again.splitlines() if "  epoch 2, 100 % of the budget" in line]
     assert len(ran) == 4, "longer lists run only what is new: two intervals with two seeds"
     assert all("K10 N1 Q5" in line for line in ran)

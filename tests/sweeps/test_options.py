@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from bdw.data.readers.glyphs import FOR_CHOOSING, REPORTED
 from bdw.errors import InputError
 from sweeps import command_line, datasets
+from sweeps.experiment import SearchExperiment
 from sweeps.options import SearchOptions
 from sweeps.stl10_pruning import Options, main
 
@@ -42,7 +44,6 @@ def test_the_command_that_repeats_it_gives_the_same_options(given: list[str]) ->
         ({"cpus_per_trial": 0.0}, "cpus_per_trial: 0.0 cannot work; allowed: a positive number"),
         ({"seeds": (1, 1)}, "seeds: 1 is given twice"),
         ({"seeds": (-1,)}, "seeds: -1"),
-        ({"seeds": ()}, "seeds: none given"),
         ({"targets": ("a", "a")}, "targets: 'a' is given twice"),
         ({"objective": "acuracy"}, "objective: 'acuracy' is not known .did you mean 'accuracy'"),
     ],
@@ -57,12 +58,16 @@ def test_values_that_cannot_work(changed: dict[str, object], message: str) -> No
     [
         (["--sampels", "3"], "Unrecognized options: --sampels"),
         (["--samples", "three"], "--samples"),
+        (["--epochs", "0"], "epochs: 0 cannot work; allowed: 1 or more"),
+        (["--seeds", "1", "1"], "seeds: 1 is given twice"),
+        (["--data", "glyph"], "data: 'glyph' is not known (did you mean 'glyphs'?)"),
+        (["--targets", "glyphs"], "glyphs"),
         (["--data", "digit"], "data: 'digit' is not known (did you mean 'digits'?)"),
         (["--data", "stl10"], "data_root: none was given; allowed: a folder that holds STL-10"),
         (["--targets", "nonsense"], "nonsense"),
         (["--name", "a/b"], "name: 'a/b' cannot be a folder's name"),
         (["--max-source", "8"], "max_source: 8 images are less than a batch; allowed: "),
-        (["--storage-path", "nonsense://x"], "storage_path: 'nonsense://x/stl10_pruning-digits' cannot be used"),
+        (["--storage-path", "nonsense://x"], "storage_path: 'nonsense://x/stl10_pruning-glyphs' cannot be used"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(arguments: list[str], message: str, refused: Callable[..., str]) -> None:
@@ -88,10 +93,55 @@ def test_options_arrive() -> None:
     assert (options.seeds, options.smoke, options.gpus_per_trial) == ((1, 2), True, 0.5)
 
 
+@pytest.mark.parametrize(
+    ("given", "seeds"), [([], (0, 1)), (["--smoke"], (0,)), (["--seeds", "3", "4", "5"], (3, 4, 5))]
+)
+def test_the_embedded_pool_has_two_seeds_of_its_own(
+    given: list[str], seeds: tuple[int, ...], settled: Callable[[list[str]], SearchExperiment]
+) -> None:
+    found = settled(given)
+    assert found.options.seeds == seeds
+    assert found.base.optimiser.seed == seeds[0], "a search uses the first"
+
+
+@pytest.mark.parametrize(
+    ("given", "reported"),
+    [([], [f"glyphs-{script}" for script in REPORTED]), (["--smoke"], [f"glyphs-{script}" for script in REPORTED[:2]])],
+)
+def test_the_search_is_for_none_of_the_targets_that_are_reported(
+    given: list[str], reported: list[str], settled: Callable[[list[str]], SearchExperiment]
+) -> None:
+    found = settled(given)
+    assert list(found.rooms) == reported
+    assert found.base.data.target not in found.rooms
+    assert found.base.data.target.removeprefix("glyphs-") in FOR_CHOOSING
+    assert found.search_room.num_classes > 0
+    assert found.search_room.contents not in {room.contents for room in found.rooms.values()}
+
+
+def test_targets_that_are_named_are_searched_for_too(settled: Callable[[list[str]], SearchExperiment]) -> None:
+    found = settled(["--targets", "glyphs-hebrew", "glyphs-greek"])
+    assert found.base.data.target == "glyphs-hebrew"
+    assert list(found.rooms) == ["glyphs-hebrew", "glyphs-greek"]
+    assert found.search_room == found.rooms["glyphs-hebrew"]
+
+
+@pytest.fixture
+def settled(tmp_path: Path) -> Callable[[list[str]], SearchExperiment]:
+    """The main job's experiment with so small a pool that it is packed at once."""
+
+    def settle(given: list[str]) -> SearchExperiment:
+        small = ["--max-source", "64", "--storage-path", str(tmp_path)]
+        options = command_line.parse(Options, [*given, *small], prog="stl10_pruning")
+        return SearchExperiment.settle("stl10_pruning", options, datasets.choose(options.data))
+
+    return settle
+
+
 def test_another_number_of_epochs_moves_the_milestones() -> None:
     choice = datasets.choose("stl10")
-    config = datasets.base_config(choice, data_root="x", download=False, targets=["stl10"], epochs=7)
+    config = datasets.base_config(choice, data_root="x", download=False, target="stl10", epochs=7)
     assert config.optimiser.lr_milestones == (3, 5)
-    paper = datasets.base_config(choice, data_root="x", download=False, targets=["stl10"], epochs=None)
+    paper = datasets.base_config(choice, data_root="x", download=False, target="stl10", epochs=None)
     assert paper.optimiser.lr_milestones == (15, 25)
     assert paper.optimiser.epochs == 35

@@ -17,7 +17,7 @@ from bdw import evaluation
 from bdw.errors import InputError
 from bdw.report import write_sweep_report
 from sweeps.objective import SCORE, objective
-from sweeps.optuna_search import StudySearcher
+from sweeps.optuna_search import THOUSANDTHS, StudySearcher
 from sweeps.results import trial_rows, write_trials
 from sweeps.search import failures
 from sweeps.study import only_driver, open_storage, open_study, requeue_unfinished, settled_trials
@@ -49,13 +49,17 @@ def propose(trial: optuna.Trial) -> dict[str, Any]:
 
 
 def searcher_for(study: optuna.Study, *, num_new: int = 10, optimised: str = "accuracy") -> StudySearcher:
-    return StudySearcher(
-        study, propose, objective=objective(optimised, ACCURACY), last_epoch=LAST_EPOCH, num_new=num_new
-    )
+    return StudySearcher(study, propose, objective=objective(optimised, ACCURACY), num_new=num_new)
 
 
 def row(epoch: int, accuracy: float = 0.5, **more: Any) -> dict[str, Any]:
-    return {"epoch": epoch, SCORE: accuracy, "wall_seconds": 1.5 * epoch, "instances_seen": 100 * epoch, **more}
+    own = {"epoch": epoch, "budget_share": epoch / LAST_EPOCH, SCORE: accuracy}
+    return {**own, "wall_seconds": 1.5 * epoch, "instances_seen": 100 * epoch, **more}
+
+
+def step(epoch: int) -> int:
+    """Where an epoch's value stands."""
+    return round(THOUSANDTHS * epoch / LAST_EPOCH)
 
 
 def only_trial(study: optuna.Study) -> FrozenTrial:
@@ -74,7 +78,7 @@ def test_complete_after_its_last_epoch(reopen: Open) -> None:
     assert trial.state == TrialState.COMPLETE
     assert trial.value == 0.6
     assert trial.params == config["plan"]
-    assert trial.intermediate_values == {1: 0.2, 2: 0.4, 3: 0.6}
+    assert trial.intermediate_values == {333: 0.2, 667: 0.4, 1000: 0.6}
     expected = {"run": config["labels"]["run"], "wall_seconds": 4.5, "instances_seen": 300, "kept_fraction": 0.7}
     assert expected.items() <= trial.user_attrs.items()
 
@@ -86,7 +90,7 @@ def test_pruned_with_its_step(reopen: Open) -> None:
     searcher.on_trial_complete("a", row(2, 0.3))  # Tune keeps a stopped trial's last result from on_trial_result.
     trial = only_trial(reopen())
     assert trial.state == TrialState.PRUNED
-    assert trial.intermediate_values == {1: 0.2, 2: 0.3}
+    assert trial.intermediate_values == {step(1): 0.2, step(2): 0.3}
     assert trial.user_attrs["pruned_at_epoch"] == 2
 
 
@@ -99,6 +103,7 @@ def test_pruned_with_its_step(reopen: Open) -> None:
         ({}, "ended before its first epoch"),
         (None, "ended before its first epoch"),
         (row(3), "ended after its last epoch without its results"),
+        (row(2, ended=True), "ended after 67 % of its budget"),
     ],
 )
 def test_failed_with_its_reason(reopen: Open, last: dict[str, Any] | None, reason: str) -> None:
@@ -108,6 +113,28 @@ def test_failed_with_its_reason(reopen: Open, last: dict[str, Any] | None, reaso
     trial = only_trial(reopen())
     assert trial.state == TrialState.FAIL
     assert trial.user_attrs["reason"] == reason
+
+
+def test_a_failure_before_the_first_epoch_is_told_like_any_other(reopen: Open) -> None:
+    """Such a trial's only row has no share of a budget."""
+    searcher = searcher_for(reopen())
+    searcher.suggest("a")
+    closing = {"epoch": 0, SCORE: math.nan, "failure": "InputError: encoder: 'nonsense' is not known"}
+    searcher.on_trial_result("a", closing)
+    searcher.on_trial_complete("a", closing)
+    trial = only_trial(reopen())
+    assert trial.state == TrialState.FAIL
+    assert trial.user_attrs["reason"] == closing["failure"]
+    assert trial.intermediate_values == {}
+
+
+def test_short_epochs_stand_at_their_shares_of_the_budget(reopen: Open) -> None:
+    """A run that has pruned makes ever shorter epochs: as many images, more reports."""
+    searcher = searcher_for(reopen())
+    searcher.suggest("a")
+    for epoch, (share, accuracy) in enumerate([(0.25, 0.2), (0.375, 0.3), (0.4375, 0.4), (0.4376, 0.5)], start=1):
+        searcher.on_trial_result("a", row(epoch, accuracy, budget_share=share))
+    assert only_trial(reopen()).intermediate_values == {250: 0.2, 375: 0.3, 438: 0.4}
 
 
 def test_crash_fails_with_the_reason_that_comes_later(reopen: Open) -> None:
@@ -171,7 +198,7 @@ def test_several_objectives(reopen: Open) -> None:
     searcher.on_trial_complete("a", row(3, 0.6, ended=True))
     study = reopen(optimised="accuracy-seconds")
     assert only_trial(study).values == [0.6, 4.5]
-    assert only_trial(study).intermediate_values == {1: 0.5, 3: 0.6}
+    assert only_trial(study).intermediate_values == {step(1): 0.5, step(3): 0.6}
     assert len(study.best_trials) == 1
 
 
@@ -214,7 +241,7 @@ def test_a_space_that_is_used_up_ends_the_search(reopen: Open) -> None:
     def constant(trial: optuna.Trial) -> dict[str, Any]:
         return {"plan": {}, "labels": {"run": "only"}}
 
-    searcher = StudySearcher(reopen(), constant, objective=objective("accuracy", ACCURACY), last_epoch=1, num_new=5)
+    searcher = StudySearcher(reopen(), constant, objective=objective("accuracy", ACCURACY), num_new=5)
     assert isinstance(searcher.suggest("a"), dict)
     assert searcher.suggest("b") == Searcher.FINISHED
 

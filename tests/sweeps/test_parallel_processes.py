@@ -15,6 +15,7 @@ from bdw import evaluation
 from sweeps.objective import SCORE, score_alone
 from sweeps.optuna_search import StudySearcher
 from sweeps.search import enqueue_cells
+from sweeps.space import PAPER
 from sweeps.study import open_storage, open_study, requeue_unfinished
 
 NUM_PROCESSES, NUM_CELLS, LAST_EPOCH = 8, 48, 2
@@ -61,7 +62,7 @@ def test_eight_processes_ask_and_tell_at_once(tmp_path: Path, kind: str) -> None
     assert sum(tried.values()) == NUM_CELLS + len([x for x in tried if {"x": x} not in CELLS])
     for trial in trials:
         assert trial.value == trial.params["x"]
-        assert trial.intermediate_values == {1: trial.value / 2, 2: trial.value}
+        assert trial.intermediate_values == {500: trial.value / 2, 1000: trial.value}
         assert trial.user_attrs["instances_seen"] == 200
     assert requeue_unfinished(study) == 0
     study._storage.remove_session()
@@ -80,9 +81,9 @@ def search_among_others(folder: Path, kind: str, start: Any) -> list[int]:
     start.wait()
     study = open_again(folder, kind)
     if start.wait() == 0:
-        enqueue_cells(study, CELLS)
+        enqueue_cells(study, CELLS, origin=PAPER)
     start.wait()
-    searcher = StudySearcher(study, propose, objective=OBJECTIVE, last_epoch=LAST_EPOCH, num_new=NUM_CELLS)
+    searcher = StudySearcher(study, propose, objective=OBJECTIVE, num_new=NUM_CELLS)
     numbers = []
     while study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
         config = searcher.suggest("only")
@@ -90,7 +91,8 @@ def search_among_others(folder: Path, kind: str, start: Any) -> list[int]:
         numbers.append(searcher._live["only"].number)
         x = config["plan"]["x"]
         for epoch in range(1, LAST_EPOCH + 1):
-            last = {"epoch": epoch, SCORE: x * epoch / LAST_EPOCH, "instances_seen": 100 * epoch}
+            share = epoch / LAST_EPOCH
+            last = {"epoch": epoch, "budget_share": share, SCORE: x * share, "instances_seen": 100 * epoch}
             searcher.on_trial_result("only", last)
         searcher.on_trial_complete("only", {**last, "ended": True})
     study._storage.remove_session()

@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from conftest import Head
 
-SMALLEST = ["--smoke", "--samples", "1", "--epochs", "1", "--targets", "digits"]
+SMALLEST = ["--smoke", "--samples", "1", "--epochs", "1", "--data", "digits", "--targets", "digits"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -14,13 +14,15 @@ import pytest
 from optuna.trial import TrialState
 from rich.console import Console
 
+from analysis import read_curves
 from bdw.config import RunConfig
 from bdw.errors import InputError
 from bdw.evaluation import measure
 from bdw.export import RESULT_COLUMNS
-from sweeps.comparison import Cell
+from bdw.ray.trial import CURVE
+from sweeps.comparison import CURVE_COLUMNS, Cell, comparison_curves
 from sweeps.pictures import draw_ranks, draw_trials
-from sweeps.results import result_rows, trial_rows, write_results, write_trials
+from sweeps.results import LABELS, result_rows, trial_rows, write_curves, write_results, write_trials
 from sweeps.wrap_up import require_complete_trial, score_table, wrap_up
 
 ACCURACY = measure("accuracy")
@@ -205,3 +207,33 @@ def test_without_a_complete_trial_the_tables_stay(state: TrialState, tmp_path: P
 def test_a_sweep_without_a_single_trial(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no trial was started"):
         require_complete_trial(experiment_in(tmp_path), optuna.create_study(), title="t")
+
+
+def test_curves_have_a_row_for_every_evaluation_of_a_complete_run(tmp_path: Path) -> None:
+    study = optuna.create_study(direction="maximize")
+    for run in ("BDW-d0-0", "BDW-d1-0"):
+        trial = study.ask()
+        trial.set_user_attr("run", run)
+        trial.set_user_attr("curve", [[320.0, 1.5, 0.4, 0.4, 1.0, 0.25], [640.0, 2.5, 0.3, 0.4, 0.5, 0.5]])
+        if run == "BDW-d0-0":
+            study.tell(trial, 0.4)
+        else:
+            study.tell(trial, state=TrialState.FAIL)
+    cells = [Cell("BDW", domain, 0, RunConfig(), f"BDW-{domain}-0") for domain in ("d0", "d1")]
+    write_curves(tmp_path / "curves.parquet", comparison_curves(study, cells))
+    table = pd.read_parquet(tmp_path / "curves.parquet")
+    assert table.to_dict("records") == [
+        {
+            "method": "BDW", "domain": "d0", "seed": 0, "instances_seen": seen, "wall_seconds": seconds,
+            "value": value, "best_value": 0.4, "kept_fraction": kept, "budget_share": share,
+        }
+        for seen, seconds, value, kept, share in ((320, 1.5, 0.4, 1.0, 0.25), (640, 2.5, 0.3, 0.5, 0.5))
+    ]  # fmt: skip
+    assert read_curves(tmp_path / "curves.parquet")["value"].tolist() == [0.4, 0.3], "as the story reads it"
+    write_curves(tmp_path / "none.parquet", comparison_curves(study, []))
+    assert list(pd.read_parquet(tmp_path / "none.parquet")) == CURVE_COLUMNS
+
+
+def test_the_curve_s_columns_are_those_that_a_trial_measures() -> None:
+    renamed = {"validation_score": "value", "best_validation_score": "best_value"}
+    assert [*LABELS, *(renamed.get(name, name) for name in CURVE)] == CURVE_COLUMNS

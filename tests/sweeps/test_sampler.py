@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 import random
 import statistics
 from pathlib import Path
@@ -11,6 +13,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from sweeps.designs import Design
+from sweeps.sampler import RepeatableTPE
+from sweeps.space import PAPER, RECIPE, RECOMMENDED, Space
 from sweeps.study import open_storage, open_study, requeue_unfinished
 
 NUM_TRIALS = 30
@@ -70,3 +75,40 @@ def test_it_learns_from_what_it_was_told(tmp_path: Path) -> None:
     values = [found for _, found in search(tmp_path / "search", None)]
     # Ten are drawn at random; the best there is, is 9.
     assert statistics.median(values[-10:]) > max(4, statistics.median(values[:10]))
+
+
+SPACE = Space((Design(10, 2, 3), Design(10, 1, 2)), num_views=4, recipes=(PAPER, RECOMMENDED))
+
+
+def made_up_score(point: dict[str, Any]) -> float:
+    """At most 0.8: at evidence 6, rho 0.7, lambda 0.34, margin 0.16 and batches of 32; the paper's reach 0.6."""
+    if point[RECIPE] == PAPER:
+        return 0.6 - 0.05 * abs(math.log10(point["weight_lr"] / 10)) - 0.2 * abs(point["density_threshold"] - 0.7)
+    return (
+        0.8
+        - 0.2 * math.log(point["evidence"] / 6) ** 2
+        - 4 * (point["recommended_rho"] - 0.7) ** 2
+        - 8 * (point["recommended_lambda"] - 0.34) ** 2
+        - 10 * (point["target_margin"] - 0.16) ** 2
+        - 0.03 * (point["target_batch"] != 32)
+    )
+
+
+def best_found(sampler: optuna.samplers.BaseSampler, num_drawn: int = 20) -> float:
+    """Of the published settings and so many proposals."""
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    published = [*SPACE.recommended_points(), *SPACE.paper_cells()]
+    for point in published:
+        study.enqueue_trial(point)
+    for _ in range(len(published) + num_drawn):
+        trial = study.ask()
+        study.tell(trial, made_up_score(SPACE.draw(trial)))
+    return study.best_value
+
+
+def test_a_search_of_both_recipes_finds_better_settings_than_chance() -> None:
+    seeds = range(20)
+    proposed = [best_found(RepeatableTPE(seed)) for seed in seeds]
+    by_chance = [best_found(optuna.samplers.RandomSampler(seed=seed)) for seed in seeds]
+    assert statistics.fmean(proposed) > statistics.fmean(by_chance)
+    assert sum(map(operator.gt, proposed, by_chance)) >= 15, "by chance alone once in fifty times"

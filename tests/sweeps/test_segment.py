@@ -19,10 +19,10 @@ from bdw.config import RunConfig
 from bdw.errors import InputError
 from bdw.evaluation import measure
 from bdw.ray.cluster import Cluster
-from sweeps.early_stopping import EpochHalving
+from sweeps.early_stopping import BudgetHalving
 from sweeps.objective import score_alone
 from sweeps.options import SweepOptions
-from sweeps.optuna_search import StudySearcher
+from sweeps.optuna_search import THOUSANDTHS, StudySearcher
 from sweeps.places import Places
 from sweeps.segment import Workload, run_segment
 from sweeps.study import open_storage, open_study
@@ -45,7 +45,7 @@ BASE = RunConfig.from_flat(
 )
 
 
-class StopTheWeak(EpochHalving):
+class StopTheWeak(BudgetHalving):
     """Stops exactly those trials that say so, after their first epoch."""
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
@@ -70,9 +70,7 @@ def run(tmp_path: Path, workload: Workload, changes: list[dict[str, Any]]) -> tu
         labels = {"run": name, "title": name, "method": "BDW", "weak": weak}
         return {"plan": dataclasses.asdict(workload.plan(places, config, name)), "labels": labels}
 
-    searcher = StudySearcher(
-        study, propose, objective=score_alone(measure("accuracy")), last_epoch=EPOCHS, num_new=len(changes)
-    )
+    searcher = StudySearcher(study, propose, objective=score_alone(measure("accuracy")), num_new=len(changes))
     said = io.StringIO()
     run_segment(
         "search",
@@ -80,9 +78,8 @@ def run(tmp_path: Path, workload: Workload, changes: list[dict[str, Any]]) -> tu
         workload,
         places,
         measure=measure("accuracy"),
-        last_epoch=EPOCHS,
         console=Console(file=said, width=200),
-        scheduler=StopTheWeak(EPOCHS, measure("accuracy")),
+        scheduler=StopTheWeak(measure("accuracy")),
     )
     return study, said.getvalue()
 
@@ -108,7 +105,7 @@ def test_true_states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {row["metric"] for row in complete.user_attrs["results"]} >= {"accuracy"}
     assert complete.user_attrs.keys() >= {"run", "method", "wall_seconds", "instances_seen"}
     assert pruned.state == TrialState.PRUNED
-    assert list(pruned.intermediate_values) == [1]
+    assert list(pruned.intermediate_values) == [THOUSANDTHS // EPOCHS]
     assert not_finite.state == TrialState.FAIL
     assert not_finite.user_attrs["reason"].startswith("NonFiniteError: ")
     assert no_encoder.state == TrialState.FAIL

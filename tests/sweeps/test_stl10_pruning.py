@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import json
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import optuna
@@ -17,6 +19,11 @@ from sweeps.study import open_storage
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = str(ROOT / "sweeps" / "stl10_pruning.py")
+
+METHODS = {
+    *("plain training", "random subset", "nearest neighbours"),
+    *("BDW (paper's cell)", "BDW (recommended)", "oracle"),
+}
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -37,7 +44,7 @@ def test_smoke_sweep_through_a_kill(tmp_path: Path, environment: dict[str, str])
     killed = start(arguments, environment)
     assert killed.stdout is not None
     for line in killed.stdout:
-        if "epoch 2/2" in line:
+        if "100 % of the budget" in line:
             break
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
@@ -47,34 +54,60 @@ def test_smoke_sweep_through_a_kill(tmp_path: Path, environment: dict[str, str])
     trials = trials_of(sweep, "smoke")
     settled = [trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
     runs = [trial.user_attrs["run"] for trial in settled]
-    assert len(runs) == len(set(runs)) == 9
+    assert len(runs) == len(set(runs)) == 10
     assert {trial.state for trial in trials} <= {TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL}
-    assert sum(trial.user_attrs.get("origin") == "paper" for trial in settled) == 8
+    origins = Counter(trial.user_attrs.get("origin") for trial in settled)
+    assert origins == {"paper": 8, "recommended": 1, None: 1}
+    (recommended,) = [trial for trial in settled if trial.user_attrs.get("origin") == "recommended"]
+    assert recommended.state == TrialState.COMPLETE, "published settings are never stopped"
+    assert {trial.user_attrs["domain"] for trial in settled} == {"glyphs-lao"}
 
     results = pd.read_parquet(sweep / "results.parquet")
     accuracy = results[results["metric"] == "accuracy"]
-    assert set(accuracy["domain"]) == {"digits", "digits-inverted"}
-    assert {"RotNet", "BDW (paper's cell)", "BDW (pretext meta-loss)"} <= set(accuracy["method"])
+    assert set(accuracy["domain"]) == {"glyphs-latin", "glyphs-greek"}, "none that was searched for"
+    assert set(accuracy["method"]) == METHODS
+    assert len(accuracy) == 2 * len(METHODS), "one seed"
     assert not accuracy.duplicated(["method", "domain", "seed"]).any()
     assert all((sweep / run / "encoder.safetensors").is_file() for run in accuracy["run"])
     table = pd.read_csv(sweep / "trials.csv")
-    assert {"BDW", "RotNet"} == set(table["method"].dropna())
-    for name in ("pareto.png", "critical_difference.png", "critical_difference.pdf", "report.html"):
+    assert {"BDW", "plain training"} == set(table["method"].dropna())
+    assert set(table["domain"]) == {"glyphs-lao"}
+    pictures = ("pareto.png", "critical_difference.png", "critical_difference.pdf", "curves.png", "report.html")
+    for name in pictures:
         assert (sweep / name).stat().st_size > 5_000
-    assert "illustration" in json.loads((sweep / "comparison.json").read_text())["verdict"]
+    assert "rendered" in json.loads((sweep / "comparison.json").read_text())["verdict"]
+    require_equal_budgets(sweep, accuracy)
     assert not (tmp_path / "home" / ".ray").exists()  # Where a token would change how later clusters behave.
 
     said, _ = start(arguments, environment).communicate()
-    assert "epoch" not in said, "a finished sweep runs nothing again"
+    assert "of the budget" not in said, "a finished sweep runs nothing again"
     assert len(trials_of(sweep, "smoke")) == len(trials)
 
 
+def require_equal_budgets(sweep: Path, accuracy: pd.DataFrame) -> None:
+    """All methods have trained on as many images, up to a batch; random subsets on as many different ones as the
+    recommended recipe; and the curves and the page's story are about these runs."""
+    assert accuracy["instances_seen"].between(2 * 600, 2 * 600 + 31).all()
+    kept = accuracy.pivot_table(index="domain", columns="method", values="kept_fraction")
+    assert (kept["random subset"] == kept["BDW (recommended)"]).all()
+    curves = pd.read_parquet(sweep / "curves.parquet")
+    ends = curves.groupby(["method", "domain", "seed"])["budget_share"].max()
+    assert len(ends) == len(accuracy)
+    assert (ends == 1).all()
+    story = json.loads((sweep / "story.json").read_text())
+    assert story["findings"]["method"] == "BDW (recommended)"
+    assert story["findings"]["baseline"] == "plain training"
+    page = (sweep / "report.html").read_text()
+    assert all(sentence in html.unescape(page) for sentence in story["verdict"])
+
+
 def test_two_objectives_and_a_storage_address(tmp_path: Path, environment: dict[str, str]) -> None:
-    arguments = ["--smoke", "--storage-path", f"file://{tmp_path}/storage", "--name", "pair", "--targets", "digits"]
+    arguments = ["--smoke", "--storage-path", f"file://{tmp_path}/storage", "--name", "pair"]
+    arguments += ["--data", "digits", "--targets", "digits"]
     arguments += ["--samples", "1", "--epochs", "1", "--objective", "accuracy-seconds"]
     said, _ = start(arguments, environment).communicate()
     assert "report: " in said, said
-    assert "critical_difference.png: 3 methods on 1 domains" in said
+    assert "critical_difference.png: 5 methods on 1 domains" in said
     sweep = tmp_path / "storage" / "pair"
     assert {"study.journal", "report.html", "results.parquet", "trials.csv", "pareto.png"} <= {
         path.name for path in sweep.iterdir()
@@ -86,9 +119,10 @@ def test_two_objectives_and_a_storage_address(tmp_path: Path, environment: dict[
 
 def test_bad_input_ends_with_status_2_and_one_line(environment: dict[str, str]) -> None:
     bad = subprocess.run(
-        [sys.executable, SCRIPT, "--data", "digit"], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, SCRIPT, "--data", "glyph"], env=environment, capture_output=True, text=True, check=False
     )
     assert bad.returncode == 2
     assert bad.stderr == (
-        "stl10_pruning: data: 'digit' is not known (did you mean 'digits'?); allowed: digits, stl10, tiny-imagenet\n"
+        "stl10_pruning: data: 'glyph' is not known (did you mean 'glyphs'?); "
+        "allowed: digits, glyphs, stl10, tiny-imagenet\n"
     )

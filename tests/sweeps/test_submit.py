@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = "sweeps/stl10_pruning.py"
-SMALLEST = ["--smoke", "--samples", "1", "--epochs", "1", "--targets", "digits"]
+SMALLEST = ["--smoke", "--samples", "1", "--epochs", "1", "--data", "digits", "--targets", "digits"]
 
 
 @dataclass

@@ -68,7 +68,7 @@ def planned(options: Options) -> dict[str, Cell]:
     found = settle(options)
     methods = chosen(options.methods, METHODS)
     fields = found.choice.domain_fields
-    wanted = cells(methods, found.base, found.rooms, options.seeds, found.places, domain_fields=fields)
+    wanted = cells(methods, found.base, found.rooms, found.options.seeds, found.places, domain_fields=fields)
     return {cell.domain: cell for cell in wanted if cell.method == options.methods[0]}
 
 

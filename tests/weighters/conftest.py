@@ -33,13 +33,16 @@ MakeContext = Callable[..., WeighterContext]
 
 @pytest.fixture
 def make_context(source: PackedDataset, tmp_path: Path) -> MakeContext:
-    """`make_context(weighter="point", ...)`: config fields by name; `given` gets a file of weights 1 by default."""
+    """`make_context(weighter="point", ...)`: config fields by name; by default `given` gets a file of weights 1 and 2,
+    `random` a share."""
 
     def make(source: PackedDataset = source, **fields: Any) -> WeighterContext:
         if fields.get("weighter") == "given" and "weights_file" not in fields:
             path = tmp_path / "weights.csv"
             path.write_text("index,weight\n" + "".join(f"{i},{1 + i % 2}\n" for i in range(len(source))))
             fields["weights_file"] = str(path)
+        if fields.get("weighter") == "random":
+            fields.setdefault("kept_share", 0.5)
         return WeighterContext(
             config=WeighterConfig(**fields),
             source=source,
