@@ -212,11 +212,14 @@ class Trainer:
         self.history.append(report)
         self.progress = None
         # By the clock, too, so that cheap epochs far apart do not add up to more than is meant to be lost.
-        if saves or last_epoch or collectives.from_first(self._interruptions.minutes_are_up()):
+        saves = saves or last_epoch or collectives.from_first(self._interruptions.minutes_are_up())
+        if saves:
             self._save()
-        # Rank 0 writes, and no worker goes on before it has.
-        self._write(self._finish if last_epoch else lambda: self.run.write_metrics(self.history), "the run's files")
-        collectives.on_first(lambda: self._copy.push(best_epoch=self._best_epoch(), at_end=last_epoch))
+        # The short epochs of a budget of images would spend more on files than on training.
+        if saves or evaluates or self.budget.images is None:
+            # Rank 0 writes, and no worker goes on before it has.
+            self._write(self._finish if last_epoch else lambda: self.run.write_metrics(self.history), "the run's files")
+            collectives.on_first(lambda: self._copy.push(best_epoch=self._best_epoch(), at_end=last_epoch))
         if collectives.rank() == 0:
             self.listener.on_epoch(report)
         self._wall_seconds, self._began = self.wall_seconds(), time.perf_counter()
