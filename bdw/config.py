@@ -120,8 +120,8 @@ class WeighterConfig:
     """`given`: a Parquet or CSV file with columns index or name, and weight or mean (an instance_weights.parquet, say).
     Images of weight 0 are thrown away before the first epoch."""
     kept_share: float | None = None
-    """Share of the source that is kept, drawn by the run's seed (`random`), or at least kept, the best by mean weight
-    (all others). Default: one batch."""
+    """`random`: share of the source that is kept, drawn by the run's seed. Weighters that learn never keep less than
+    this share; the best images by mean weight stay. Others ignore it."""
     normalise_weights: bool = False
     """Divide the weights of a batch by their mean: they change the direction of a step, not its length."""
     weighted_loss: bool = True
@@ -139,7 +139,7 @@ class WeighterConfig:
     density_threshold: float = 0.5
     """rho: prune once more than this share of an image's Beta density lies below lambda."""
     min_kept: int | None = None
-    """Never keep fewer images than this (the best by mean weight stay); default: what kept_share says."""
+    """Never keep fewer images than this (the best by mean weight stay). Default: kept_share, but at least a batch."""
     pruned_for: int | None = None
     """Epochs for which a pruned image rests; then it is trained on again and judged anew (learnt weights only).
     Default: for ever, as in the paper."""
@@ -147,8 +147,8 @@ class WeighterConfig:
     """Epochs at the start after which nothing learnt prunes yet: first gradients come from an untrained encoder."""
 
     learn_share: float = 1.0
-    """Learn weights, and prune by them, in that first share of the budget alone; the rest of the run trains on what is
-    kept, at plain training's cost. Not in the paper."""
+    """Learn weights, and prune by them, in epochs that begin within that first share of the budget alone; the rest of
+    the run trains on what is kept, at plain training's cost. Not in the paper."""
     settled_epochs: int | None = None
     """Stop learning weights, and train on with them as they are, once pruning has begun and less than 5 % of what was
     pruned so far went in the last so many epochs. Not in the paper. Default: never."""

@@ -60,7 +60,6 @@ def glyphs() -> RunConfig:
             "epochs": 4,
             "batch_size": 32,
             "learning_rate": 0.2,
-            "evaluate_every": 0.5,
             "ways": 10,
             "shots": 2,
             "queries": 3,

@@ -10,14 +10,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bdw import weighters
 from bdw.config import RunConfig
+from bdw.weighters import Learns
 
 logger = logging.getLogger(__name__)
 
 
 def min_kept(config: RunConfig, num_instances: int) -> int:
-    """Images of so many that a run always keeps, however many its rule wants to prune: by default one batch."""
-    share = config.weighter.kept_share or 0.0
+    """Images of so many that a run always keeps, however many its rule wants to prune: by default one batch.
+
+    What fixed weights keep is decided before the run, so that the share is a floor for learnt ones alone.
+    """
+    learns = weighters.learns(config.weighter) is not Learns.NEVER
+    share = (config.weighter.kept_share or 0.0) if learns else 0.0
     return config.weighter.min_kept or max(config.optimiser.batch_size, round(share * num_instances))
 
 

@@ -560,6 +560,11 @@ def check(config: RunConfig) -> None:
             "is no signal to diagnose; allowed: a weighter that learns, or no --diagnose-signal"
         )
     settling.check(config)
+    if weighters.learns(config.weighter) is Learns.BEFORE_UPDATE and config.weighter.learn_share < 1:
+        raise InputError(
+            f"learn_share: {config.weighter.learn_share:g} cannot work with weighter {config.weighter.weighter!r}: the "
+            "weights of a step follow from its own meta-gradient; allowed: 1"
+        )
     if weighters.learns(config.weighter) is Learns.BEFORE_UPDATE and config.weighter.meta_every > 1:
         raise InputError(
             f"meta_every: {config.weighter.meta_every} cannot work with weighter {config.weighter.weighter!r}: the "
@@ -646,12 +651,17 @@ def _measures(config: RunConfig) -> list[Measure]:
 
 
 def _warn_of_small_budget(budget: Budget, kept: int, learns: Learns) -> None:
-    if budget.images is not None and budget.images < kept:
+    if budget.images is None or budget.images > kept:
+        return
+    lost = ["some are never seen"] if budget.images < kept else []
+    if learns is not Learns.NEVER:
+        lost.append("nothing is gained by pruning, which happens between passes")
+    if lost:
         logger.warning(
-            "budget_images: %s images are less than the %s of one pass, so that some are never seen%s",
+            "budget_images: %s images are no more than the %s of one pass, so that %s",
             f"{budget.images:,}",
             f"{kept:,}",
-            "" if learns is Learns.NEVER else " and nothing learnt is pruned: weights prune between passes",
+            " and ".join(lost),
         )
 
 

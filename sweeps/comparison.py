@@ -68,7 +68,7 @@ def cells(
                 config = config.replace(**room.largest_within(Design.of(config)).fields)
                 _require_target_batch(config, room)
                 weighter = config.weighter.weighter
-                title = {"uniform": base.model.pretext, "beta": "bdw"}.get(weighter, weighter)
+                title = {"uniform": base.model.pretext, "beta": "bdw", "counts": "bdw"}.get(weighter, weighter)
                 found.append(Cell(method.name, domain, seed, config, places.run_name(config, title, room.contents)))
     return found
 
@@ -91,6 +91,8 @@ def run_comparison(
     done = _complete(study)
     todo = list({cell.run: cell for cell in reversed(wanted) if cell.run not in done}.values())
     num_open = len(todo)
+    if not todo:
+        return
     revision = git_revision()
 
     def propose(trial: optuna.Trial) -> dict[str, Any]:

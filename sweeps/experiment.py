@@ -90,6 +90,11 @@ class Experiment:
         )
 
     @property
+    def has_equal_budget(self) -> bool:
+        """Whether all runs train on equally many images; in epochs a run that prunes trains on fewer."""
+        return self.base.optimiser.budget_images is not None or self.base.optimiser.budget_unit == "images"
+
+    @property
     def measure(self) -> Measure:
         """What validation and test scores are."""
         return evaluation.measure(self.base.evaluation.measure)

@@ -84,6 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 {experiment.base.data.target: experiment.search_room},
                 experiment.options.seeds,
                 places,
+                domain_fields=experiment.choice.domain_fields,
             )
             run_comparison(comparison, [*wanted, *baseline], workload=workload, places=places, console=console)
             if "random" in experiment.choice.controls:
@@ -145,13 +146,14 @@ def random_subsets(
         if cell.method == FOUND[RECOMMENDED] and share is not None:
             method = Method(RANDOM, {"weighter": "random", "kept_share": round(share, 4)})
             room = {cell.domain: experiment.rooms[cell.domain]}
-            found += cells([method], experiment.base, room, [cell.seed], experiment.places)
+            fields = experiment.choice.domain_fields
+            found += cells([method], experiment.base, room, [cell.seed], experiment.places, domain_fields=fields)
     return found
 
 
 def _cells(experiment: SearchExperiment, methods: Sequence[Method]) -> list[Cell]:
-    options = experiment.options
-    return cells(methods, experiment.base, experiment.rooms, options.seeds, experiment.places)
+    seeds, fields = experiment.options.seeds, experiment.choice.domain_fields
+    return cells(methods, experiment.base, experiment.rooms, seeds, experiment.places, domain_fields=fields)
 
 
 def _subject(wanted: Sequence[Cell]) -> str | None:

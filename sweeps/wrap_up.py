@@ -58,7 +58,10 @@ def wrap_up(
     write_trials(folder / "trials.csv", rows)
     missing = [draw_trials(pd.DataFrame(rows), experiment.measure, baseline, folder / "pareto.png")]
     table = _write_results(experiment, comparison, cells)
-    write_curves(folder / CURVES_TABLE, comparison_curves(comparison, cells))
+    if experiment.has_equal_budget:
+        write_curves(folder / CURVES_TABLE, comparison_curves(comparison, cells))
+    else:
+        (folder / CURVES_TABLE).unlink(missing_ok=True)
     missing.append(_compare(experiment, table, cells, console))
     missing.append(_tell(experiment, table, cells, baseline, oracles, subject, console))
     _say_left_out(missing, console)

@@ -12,6 +12,8 @@ from bdw.report.command_line import changed_options
 from bdw.report.page import Block, Code, Section, Text
 
 OWN_IMAGES, OWN_TARGET = "photos/", "labelled/"
+PAPER = "pictures"
+"""Preset of the paper's method on own images."""
 ANYWHERE = "/path/to/labelled"
 """Trials run in folders of their own, so that a sweep's target needs a whole path."""
 MOST_SEEDS = 5
@@ -51,16 +53,23 @@ def next_steps(description: Mapping[str, Any], recipe: Mapping[str, Any] | None 
 
 
 def own_images(recipe: Mapping[str, Any] | None) -> str:
-    """The command that trains on own images with a run's settings of weighting."""
-    defaults = presets.build(presets.default_for(OWN_IMAGES)).flat()
+    """The command that trains on own images with a run's settings of weighting: from the recommended recipe where the
+    run has its verdicts, otherwise from the paper's method."""
+    recipe = recipe or {}
+    is_paper = bool(recipe) and recipe.get("target_margin") is None
+    defaults = presets.build(PAPER if is_paper else presets.default_for(OWN_IMAGES)).flat()
     owners = field_owners()
-    # The design of the meta-batch is one for the sweep's targets; the preset's has been chosen for pictures.
+    # The design of an episode is one for the sweep's targets; the preset's has been chosen for pictures.
     own = {
         name: value
-        for name, value in (recipe or {}).items()
-        if name in owners and owners[name][0] == "weighter" and not isinstance(value, Mapping) and value is not None
+        for name, value in recipe.items()
+        if name in owners
+        and (owners[name][0] == "weighter" or name in presets.weighting(presets.RECOMMENDED))
+        and not isinstance(value, Mapping)
+        and value is not None
     }
-    run = ["python", "-m", "bdw", "fit", "--source", OWN_IMAGES, "--target", OWN_TARGET, "--run-dir", "runs/mine"]
+    run = ["python", "-m", "bdw", "fit", *(["--preset", PAPER] if is_paper else [])]
+    run += ["--source", OWN_IMAGES, "--target", OWN_TARGET, "--run-dir", "runs/mine"]
     return shlex.join([*run, *changed_options(own, defaults)])
 
 

@@ -180,10 +180,11 @@ def check(config: WeighterConfig) -> None:
             f"weighted_loss: false cannot work with weighter {config.weighter!r}, whose weights are those of one batch "
             "and prune nothing; allowed: true"
         )
-    if not (config.weighted_loss or config.prune or config.weighter == "uniform") and chosen.learns is Learns.NEVER:
+    says_nothing = config.weighter == "nearest-neighbour" or not config.prune  # None of its weights is 0.
+    if not config.weighted_loss and chosen.learns is Learns.NEVER and says_nothing and config.weighter != "uniform":
         raise InputError(
-            f"weighted_loss: false cannot work with prune: false and weighter {config.weighter!r}, whose fixed weights "
-            "would then say nothing; allowed: true, or weighter 'uniform'"
+            f"weighted_loss: false cannot work with {'' if config.prune else 'prune: false and '}weighter "
+            f"{config.weighter!r}, whose fixed weights would then say nothing; allowed: true, or weighter 'uniform'"
         )
 
 

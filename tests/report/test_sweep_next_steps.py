@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import shlex
+from typing import Any
 
 import pytest
 
+from bdw import cli, presets
 from bdw.config import RunConfig, field_owners
 from bdw.report.page import Code
 from bdw.report.sweep_next_steps import more_seeds, next_steps, own_images, with_option
+from bdw.trainer import check
 
 COMMAND = "python sweeps/x.py --seeds 0 1 --targets a b --data tiny --smoke"
 
@@ -36,11 +39,30 @@ def test_without_a_command_there_is_no_section(description: dict[str, object]) -
 def test_own_images_get_the_recipe_and_nothing_else() -> None:
     recipe = RunConfig().replace(weighter="beta", meta_every=7, epochs=3, target="digits").flat()
     words = shlex.split(own_images(recipe))
+    assert words[words.index("--preset") + 1] == "pictures", "the paper's method does not start from verdicts"
     assert words[words.index("--meta-every") + 1] == "7"
     assert words.count("--target") == 1
     assert "--epochs" not in words
     options = {word.removeprefix("--").removeprefix("no-").replace("-", "_") for word in words if word.startswith("--")}
-    assert {field_owners()[name][0] for name in options - {"source", "target", "run_dir"}} == {"weighter"}
+    assert {field_owners()[name][0] for name in options - {"preset", "source", "target", "run_dir"}} == {"weighter"}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {**presets.weighting(presets.RECOMMENDED), "target_margin": 0.07, "target_batch": 8},
+        {**presets.paper_weighting(), "weight_lr": 10.0, "density_threshold": 0.5, "cdf_threshold": 0.25},
+    ],
+    ids=["recommended", "paper"],
+)
+def test_own_images_are_weighted_as_the_run_was(fields: dict[str, Any]) -> None:
+    run = presets.glyphs().replace(**fields)
+    parsed = cli.parse(shlex.split(own_images(run.flat()))[3:])
+    assert isinstance(parsed, cli.Fit)
+    own = parsed.config.flat()
+    wanted = {name: value for name, value in fields.items() if value is not None}
+    assert {name: own[name] for name in wanted} == wanted
+    check(parsed.config)
 
 
 def test_seeds_go_on_from_those_that_there_were() -> None:

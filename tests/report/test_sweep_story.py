@@ -74,7 +74,7 @@ def test_warnings_and_next_steps(page: str) -> None:
     assert warnings[0].startswith("The domains are scripts of one rendered pool")
     assert warnings[1].startswith("Validation has few images on 10 of 10 domains (as few as 150)")
     assert len(warnings) == 2
-    assert "python -m bdw fit --source photos/ --target labelled/ --run-dir runs/mine" in page
+    assert "python -m bdw fit --preset pictures --source photos/ --target labelled/ --run-dir runs/mine" in page
     assert "python sweeps/stl10_pruning.py --epochs 20 --seeds 0 1 2 3 4" in page
     assert "python -m sweeps.submit sweeps/stl10_pruning.py -- --seeds 0 1 2 --epochs 20 --storage-path" in page
 
