@@ -25,11 +25,11 @@ from bdw.data.readers.glyphs import REPORTED
 from bdw.trainer import Trainer
 from benchmarks.harness import provenance, spread, write_result
 
-PLAIN, RANDOM, RECOMMENDED, ORACLE = "plain training", "random subset", "BDW (recommended)", "oracle"
+PLAIN, RANDOM, RECOMMENDED, ORACLE = "plain training", "random subset", "BDW, recommended", "oracle"
 METHODS: dict[str, dict[str, Any]] = {
     PLAIN: {"weighter": "uniform"},
     "nearest neighbours": {"weighter": "nearest-neighbour"},
-    "BDW (paper's cell)": {"weight_lr": 10.0, "density_threshold": 0.5, "cdf_threshold": 0.25},
+    "BDW, paper's cell": {"weight_lr": 10.0, "density_threshold": 0.5, "cdf_threshold": 0.25},
     RECOMMENDED: presets.weighting(presets.RECOMMENDED),
     ORACLE: {"weighter": "oracle"},
 }

@@ -66,7 +66,7 @@ _ALL = (
         recipes=(PAPER, RECOMMENDED),
         controls=("random", "nearest-neighbour", "oracle"),
         seeds=(0, 1),
-        scale=Scale(samples=16),
+        scale=Scale(samples=17),
         smoke=Scale(samples=10, epochs=2, max_source=600),
         remark="The pool is rendered: nine tenths of it are rubbish, and the letters of all scripts help each other.",
     ),

@@ -46,8 +46,8 @@ CONTROLS = {
     "nearest-neighbour": Method("nearest neighbours", {"weighter": "nearest-neighbour"}),
     "oracle": Method("oracle", {"weighter": "oracle"}),
 }
-PAPERS_CELL = "BDW (paper's cell)"
-FOUND = {RECOMMENDED: "BDW (recommended)", PAPER: "BDW (best found)"}
+PAPERS_CELL = "BDW, paper's cell"
+FOUND = {RECOMMENDED: "BDW, recommended", PAPER: "BDW, best found"}
 """Recipe -> the name of its best settings in the comparison."""
 
 

@@ -186,8 +186,8 @@ def test_stl10_pruning_of_a_sweeps_folder(tmp_path: Path, monkeypatch: pytest.Mo
     plain |= {"validation_score": 0.6, "wall_seconds": 9.0, "instances_seen": 1000, "kept_fraction": 1.0}
     trials.append({**plain, "test_score": 0.655, "measure": "accuracy", "value": 0.6, "run": "runs/rotation"})
     write_trials(sweep / "trials.csv", trials)
-    rows = result_rows(["RotNet", "BDW (paper's cell)"], ["digits"], "accuracy")
-    rows += result_rows(["RotNet", "BDW (paper's cell)"], ["digits"], "validation_accuracy", higher_is_better=True)
+    rows = result_rows(["RotNet", "BDW, paper's cell"], ["digits"], "accuracy")
+    rows += result_rows(["RotNet", "BDW, paper's cell"], ["digits"], "validation_accuracy", higher_is_better=True)
     write_results(sweep / "results.parquet", rows)
     settings = {"settings": {"encoder": "small_cnn", "epochs": 35}}
     (sweep / "config.json").write_text(json.dumps(settings), encoding="utf-8")

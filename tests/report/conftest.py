@@ -177,7 +177,7 @@ def make_story(make_run: MakeRun) -> Callable[..., Path]:
     return make
 
 
-BASELINE, SUBJECT, ORACLE = "plain training", "BDW (recommended)", "oracle (useful images only)"
+BASELINE, SUBJECT, ORACLE = "plain training", "BDW, recommended", "oracle (useful images only)"
 _SPEED_GAIN_COST = {
     BASELINE: (1.0, 0.0, 1.0),
     "random subset": (1.0, -0.01, 1.02),

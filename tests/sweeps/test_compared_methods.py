@@ -66,7 +66,7 @@ def test_all_of_the_embedded_pool(tmp_path: Path) -> None:
     )
     methods = chosen_methods(study, found, quiet())
     assert names(methods) == [
-        "plain training", "nearest neighbours", "BDW (paper's cell)", "BDW (recommended)", "oracle",
+        "plain training", "nearest neighbours", "BDW, paper's cell", "BDW, recommended", "oracle",
     ]  # fmt: skip
     by_name = {method.name: found.base.replace(**method.fields) for method in methods}
     assert by_name[PLAIN.name].weighter.weighter == "uniform"
@@ -88,7 +88,7 @@ def test_without_a_complete_recommended_trial_the_paper_s_best_is_compared(tmp_p
     said = quiet()
     methods = chosen_methods(study, found, said)
     assert names(methods) == [
-        "plain training", "nearest neighbours", "BDW (paper's cell)", "BDW (best found)", "oracle",
+        "plain training", "nearest neighbours", "BDW, paper's cell", "BDW, best found", "oracle",
     ]  # fmt: skip
     assert methods[3].fields["weight_lr"] == 33.0
     assert "no trial of the recommended recipe is complete" in said.file.getvalue()  # type: ignore[attr-defined]
@@ -97,7 +97,7 @@ def test_without_a_complete_recommended_trial_the_paper_s_best_is_compared(tmp_p
 def test_without_a_paper_s_cell_the_recommended_recipe_is_compared_alone(tmp_path: Path) -> None:
     found = experiment("tiny-imagenet", tmp_path)
     study = searched(found.space, (found.space.recommended_points()[0], 0.6, RECOMMENDED))
-    assert names(chosen_methods(study, found, quiet())) == ["plain training", "BDW (recommended)"]
+    assert names(chosen_methods(study, found, quiet())) == ["plain training", "BDW, recommended"]
 
 
 def test_where_only_the_paper_s_recipe_is_searched(tmp_path: Path) -> None:
@@ -106,10 +106,10 @@ def test_where_only_the_paper_s_recipe_is_searched(tmp_path: Path) -> None:
     study = searched(found.space, (cells_[0], 0.4, PAPER), (cells_[1] | {"weight_lr": 33.0}, 0.5, None))
     said = quiet()
     methods = chosen_methods(study, found, said)
-    assert names(methods) == ["plain training", "BDW (paper's cell)", "BDW (best found)"]
+    assert names(methods) == ["plain training", "BDW, paper's cell", "BDW, best found"]
     assert said.file.getvalue() == ""  # type: ignore[attr-defined]
     alone = searched(found.space, (cells_[0], 0.6, PAPER), (cells_[1] | {"weight_lr": 33.0}, 0.5, None))
-    assert names(chosen_methods(alone, found, said)) == ["plain training", "BDW (paper's cell)"]
+    assert names(chosen_methods(alone, found, said)) == ["plain training", "BDW, paper's cell"]
     assert "not compared a second time" in said.file.getvalue()  # type: ignore[attr-defined]
 
 

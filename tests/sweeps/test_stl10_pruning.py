@@ -22,7 +22,7 @@ SCRIPT = str(ROOT / "sweeps" / "stl10_pruning.py")
 
 METHODS = {
     *("plain training", "random subset", "nearest neighbours"),
-    *("BDW (paper's cell)", "BDW (recommended)", "oracle"),
+    *("BDW, paper's cell", "BDW, recommended", "oracle"),
 }
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -89,13 +89,13 @@ def require_equal_budgets(sweep: Path, accuracy: pd.DataFrame) -> None:
     recommended recipe; and the curves and the page's story are about these runs."""
     assert accuracy["instances_seen"].between(2 * 600, 2 * 600 + 31).all()
     kept = accuracy.pivot_table(index="domain", columns="method", values="kept_fraction")
-    assert (kept["random subset"] == kept["BDW (recommended)"]).all()
+    assert (kept["random subset"] == kept["BDW, recommended"]).all()
     curves = pd.read_parquet(sweep / "curves.parquet")
     ends = curves.groupby(["method", "domain", "seed"])["budget_share"].max()
     assert len(ends) == len(accuracy)
     assert (ends == 1).all()
     story = json.loads((sweep / "story.json").read_text())
-    assert story["findings"]["method"] == "BDW (recommended)"
+    assert story["findings"]["method"] == "BDW, recommended"
     assert story["findings"]["baseline"] == "plain training"
     page = (sweep / "report.html").read_text()
     assert all(sentence in html.unescape(page) for sentence in story["verdict"])
