@@ -323,12 +323,16 @@ def _remember(
     assert learner.target is not None
     assert learner.meta_loss is not None
     statistics = source_statistics if learner.uses_source_statistics else untouched_statistics
-    for half, take_in in enumerate((verdicts.learn_examples, verdicts.measure_examples)):
-        images = learner.target.draw(learner.meta_loss.images_per_batch, learner.randomness, half=half)
-        views = learner.model.task.views(images, learner.randomness["target_views"])
-        with torch.no_grad(), statistics(learner.model):
-            features = learner.model(views).features
-        take_in(_full_descriptions(features, images))
+    count = learner.meta_loss.images_per_batch
+    halves = [learner.target.draw(count, learner.randomness, half=half) for half in (0, 1)]
+    images = torch.cat(halves)
+    views = learner.model.task.views(images, learner.randomness["target_views"])
+    with torch.no_grad(), statistics(learner.model):
+        features = learner.model(views).features
+    described = [part.split([len(half) for half in halves]) for part in _full_descriptions(features, images)]
+    told, measured = zip(*described, strict=True)
+    verdicts.learn_examples(told)
+    verdicts.measure_examples(measured)
 
 
 def update_weights(learner: Learner, batch: SourceBatch, sample: WeightSample, derivatives: Tensor) -> None:
