@@ -174,9 +174,22 @@ def test_a_comparison_of_which_nothing_completed() -> None:
     assert methods == [["failed", "–", "–", "–", "–"]] * 2
 
 
-def experiment_in(folder: Path) -> Any:
+def experiment_in(folder: Path, *, has_equal_budget: bool = True) -> Any:
     places = SimpleNamespace(path=folder, fetch_run=lambda run: folder / run)
-    return SimpleNamespace(places=places, base=RunConfig(), choice=SimpleNamespace(remark=""), measure=ACCURACY)
+    choice = SimpleNamespace(remark="")
+    return SimpleNamespace(
+        places=places, base=RunConfig(), choice=choice, measure=ACCURACY, has_equal_budget=has_equal_budget
+    )
+
+
+def test_runs_counted_in_epochs_are_no_comparison_at_equal_budget(study: optuna.Study, tmp_path: Path) -> None:
+    said = Console(file=io.StringIO(), width=200)
+    (tmp_path / "curves.parquet").write_bytes(b"of an earlier version")
+    experiment = experiment_in(tmp_path, has_equal_budget=False)
+    comparison = optuna.create_study(direction="maximize")
+    wrap_up(experiment, study, comparison, wanted(2), baseline="RotNet", title="t", console=said)
+    assert not (tmp_path / "curves.parquet").exists()
+    assert not (tmp_path / "story.json").exists()
 
 
 def test_the_end_survives_a_comparison_that_failed_altogether(study: optuna.Study, tmp_path: Path) -> None:
