@@ -12,6 +12,7 @@ import numpy as np
 import optuna
 
 from bdw import evaluation, pretext
+from bdw.budget import Budget
 from bdw.config import RunConfig
 from bdw.data import load, packing_bar
 from bdw.data.problem import LabelledProgress, planned_target
@@ -92,7 +93,7 @@ class Experiment:
     @property
     def has_equal_budget(self) -> bool:
         """Whether all runs train on equally many images; in epochs a run that prunes trains on fewer."""
-        return self.base.optimiser.budget_images is not None or self.base.optimiser.budget_unit == "images"
+        return Budget.of(self.base.optimiser, pool=1).images is not None
 
     @property
     def measure(self) -> Measure:

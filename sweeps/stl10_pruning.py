@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from bdw.errors import InputError
 from bdw.ray.cluster import running_ray
 from sweeps import command_line, datasets
 from sweeps.comparison import Cell, cells, kept_shares, run_comparison
+from sweeps.designs import Room
 from sweeps.experiment import SearchExperiment
 from sweeps.methods import Method
 from sweeps.options import SearchOptions
@@ -77,15 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 require_complete_trial(experiment, study, title=title)
             finally:
                 places.publish()
-            wanted = _cells(experiment, chosen_methods(study, experiment, console))
-            baseline = cells(
-                [PLAIN],
-                experiment.base,
-                {experiment.base.data.target: experiment.search_room},
-                experiment.options.seeds,
-                places,
-                domain_fields=experiment.choice.domain_fields,
-            )
+            seeds = experiment.options.seeds
+            wanted = _cells(experiment, chosen_methods(study, experiment, console), experiment.rooms, seeds)
+            search_room = {experiment.base.data.target: experiment.search_room}
+            baseline = _cells(experiment, [PLAIN], search_room, seeds)
             run_comparison(comparison, [*wanted, *baseline], workload=workload, places=places, console=console)
             if "random" in experiment.choice.controls:
                 subsets = random_subsets(wanted, kept_shares(comparison, wanted), experiment)
@@ -145,15 +141,15 @@ def random_subsets(
         share = shares.get((cell.method, cell.domain, cell.seed))
         if cell.method == FOUND[RECOMMENDED] and share is not None:
             method = Method(RANDOM, {"weighter": "random", "kept_share": round(share, 4)})
-            room = {cell.domain: experiment.rooms[cell.domain]}
-            fields = experiment.choice.domain_fields
-            found += cells([method], experiment.base, room, [cell.seed], experiment.places, domain_fields=fields)
+            found += _cells(experiment, [method], {cell.domain: experiment.rooms[cell.domain]}, [cell.seed])
     return found
 
 
-def _cells(experiment: SearchExperiment, methods: Sequence[Method]) -> list[Cell]:
-    seeds, fields = experiment.options.seeds, experiment.choice.domain_fields
-    return cells(methods, experiment.base, experiment.rooms, seeds, experiment.places, domain_fields=fields)
+def _cells(
+    experiment: SearchExperiment, methods: Sequence[Method], rooms: Mapping[str, Room], seeds: Sequence[int]
+) -> list[Cell]:
+    fields = experiment.choice.domain_fields
+    return cells(methods, experiment.base, rooms, seeds, experiment.places, domain_fields=fields)
 
 
 def _subject(wanted: Sequence[Cell]) -> str | None:
