@@ -6,6 +6,8 @@ distributed. Both tell a subject on a ground from a texture that fills the image
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
 
@@ -26,19 +28,32 @@ def composition(images: Tensor) -> Tensor:
     """
     size = images.shape[-1]
     grey = images[:, 0] if images.shape[1] == 1 else images.mean(dim=1)
-    centred = grey - grey.mean(dim=(1, 2), keepdim=True)
-    variance = centred.square().mean(dim=(1, 2), keepdim=True)
+    levels = grey.flatten(1)
+    # Plain sums, several times as fast as torch's variances.
+    mean = levels.mean(dim=1, keepdim=True)
+    centred = levels - mean
+    squares = centred.square()
+    variance = squares.mean(dim=1)
     # Rounding must not give a blank image a composition.
-    moves = variance > ROUNDING * grey.square().mean(dim=(1, 2), keepdim=True)
-    levels = torch.where(moves, centred / variance.sqrt(), 0.0)
-    squares = levels.square()
-    quarter, edge = size // 4, max(1, size // BORDER)
-    sides = (levels[:, edge:-edge, :edge], levels[:, edge:-edge, -edge:])
-    border = torch.cat([strip.flatten(1) for strip in (levels[:, :edge], levels[:, -edge:], *sides)], dim=1)
+    moves = variance > ROUNDING * (variance + mean.squeeze(1).square())
+    scale = torch.where(moves, variance, 1.0)
+    quarter = size // 4
+    middle = squares.unflatten(1, (size, size))[:, quarter : size - quarter, quarter : size - quarter]
+    border = levels.index_select(1, _border(size, images.device))
+    border = border - border[:, :1]
     columns = (
-        (squares * levels).mean(dim=(1, 2)).abs().clamp(max=LARGEST),
-        squares.square().mean(dim=(1, 2)).clamp(min=1, max=LARGEST**2).log(),
-        squares[:, quarter : size - quarter, quarter : size - quarter].mean(dim=(1, 2)).clamp(max=LARGEST),
-        border.var(dim=1, correction=0).clamp(max=LARGEST),
+        ((squares * centred).mean(dim=1).abs() / scale**1.5).clamp(max=LARGEST),
+        (squares.square().mean(dim=1) / scale**2).clamp(min=1, max=LARGEST**2).log(),
+        (middle.mean(dim=(1, 2)) / scale).clamp(max=LARGEST),
+        ((border.square().mean(dim=1) - border.mean(dim=1).square()) / scale).clamp(min=0, max=LARGEST),
     )
-    return torch.stack(columns, dim=1)
+    return torch.stack(columns, dim=1) * moves.unsqueeze(1)
+
+
+@functools.cache
+def _border(size: int, device: torch.device) -> Tensor:
+    """Where the border's pixels are among those of a square image."""
+    edge = max(1, size // BORDER)
+    inside = torch.zeros(size, size, dtype=torch.bool)
+    inside[edge:-edge, edge:-edge] = True
+    return (~inside).flatten().nonzero().squeeze(1).to(device)

@@ -30,7 +30,7 @@ RECOMMENDED = {
     "kept_share": 0.05,
     "meta_loss": "pretext",
     "target_batch": 16,
-    "target_margin": 0.1,
+    "target_margin": 0.06,
     "target_statistics": "source",
     "direction_parameters": "head",
     "direction_momentum": 0.9,

@@ -41,6 +41,10 @@ def colours(images: Tensor) -> Tensor:
     Differences are colour opponents: their statistics say how colourful an image is (Hasler and Suesstrunk, "Measuring
     colourfulness in natural images", SPIE 2003).
     """
+    if images.shape[1] == 1:
+        levels = images.flatten(1)
+        mean = levels.mean(dim=1, keepdim=True)
+        return torch.cat([mean, (levels - mean).square().mean(dim=1, keepdim=True).sqrt()], dim=1)
     first, second = _pairs(images.shape[1], images.device)
     channels = images.flatten(2)
     mean = channels.mean(dim=2)

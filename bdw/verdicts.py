@@ -57,40 +57,33 @@ class Verdicts:
         self._pool = torch.zeros(size, dtype=torch.float64)  # of functions over the pool's images
         self._examples = torch.zeros(size, dtype=torch.float64)  # and over the target's
         self._visited: list[tuple[Tensor, Tensor]] = []
+        self._waiting: list[tuple[Tensor, Tensor]] = []  # descriptions and derivatives that the sums lack
 
     def learn(self, indices: Tensor, descriptions: Sequence[Tensor], derivatives: Tensor) -> None:
         """Take this worker's part of a step in: indices (m,), descriptions (m, d) each, derivatives (m,).
 
-        Every worker calls it.
+        The regression learns of it when the target is asked the next time, or the images are judged: many steps at once
+        cost little more than one. Every worker calls it.
         """
         x, y = _joined(descriptions), derivatives.detach().cpu().to(torch.float64)
         if self._functions is None:
             self._functions = _drawn([min(part.shape[1], MAX_WIDTH) for part in descriptions])
             self._moments = torch.zeros(2, x.shape[1], dtype=torch.float64)
-        visits = collectives.total(torch.stack([torch.tensor(float(len(y)), dtype=torch.float64), y.square().sum()]))
-        decay = math.exp(-float(visits[0]) / self._memory)
-        self._visits.mul_(decay).add_(visits)
-        exact = x.to(torch.float64)
-        self._moments.mul_(decay).add_(collectives.total(torch.stack([exact.sum(dim=0), exact.square().sum(dim=0)])))
         self._visited.append((indices.cpu().clone(), x.clamp(-LARGEST_KEPT, LARGEST_KEPT).to(torch.float16)))
-        size = float((self._visits[1] / self._visits[0]).sqrt())
-        seen = (y / size).clamp(-LARGEST, LARGEST) if size > 0 else torch.zeros_like(y)
-        functions = self._values(x)
-        for sums in (self._gram, self._products, self._pool, self._examples):
-            sums.mul_(decay)
-        self._add(functions, seen)
-        self._pool.add_(collectives.total(functions.sum(dim=0).to(torch.float64)))
+        self._waiting.append((x, y))
 
     def learn_examples(self, descriptions: Sequence[Tensor]) -> None:
         """Take images of the target in as examples of what helps, descriptions (m, d) each; after a `learn`.
 
         Every worker calls it.
         """
+        self._take_in()
         functions = self._values(_joined(descriptions))
         self._add(functions, torch.full((len(functions),), LARGEST, dtype=torch.float64))
 
     def measure_examples(self, descriptions: Sequence[Tensor]) -> None:
         """Take other images of the target in as the end of the scale, about which the regression is told nothing."""
+        self._take_in()
         functions = self._values(_joined(descriptions))
         self._examples.add_(collectives.total(functions.sum(dim=0).to(torch.float64)))
 
@@ -104,6 +97,7 @@ class Verdicts:
         visited, self._visited = self._visited, []
         if self._functions is None or not visited:
             return torch.empty(0, dtype=torch.int64), torch.empty(0)
+        self._take_in()
         coefficients = self._solved()
         pool = float(self._pool @ coefficients / self._pool[-1])
         target = float(self._examples @ coefficients / self._examples[-1]) if float(self._examples[-1]) > 0 else pool
@@ -117,6 +111,7 @@ class Verdicts:
     def state_dict(self) -> dict[str, Tensor]:
         """Tensors that `load_state_dict` continues from, bit for bit; called on every worker."""
         indices, descriptions = self._together(self._visited)
+        waiting, derivatives = self._all_waiting()
         return {
             "widths": torch.tensor(self._functions.widths if self._functions else (), dtype=torch.int64),
             "visits": self._visits,
@@ -128,6 +123,9 @@ class Verdicts:
             "visited": collectives.gather_rows(indices),
             "descriptions": collectives.gather_rows(descriptions),
             "shares": collectives.gather_rows(torch.tensor([len(indices)])),
+            "waiting": collectives.gather_rows(waiting),
+            "derivatives": collectives.gather_rows(derivatives),
+            "waiting_shares": collectives.gather_rows(torch.tensor([len(derivatives)])),
         }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
@@ -137,12 +135,37 @@ class Verdicts:
         self._visits, self._moments = state["visits"].clone(), state["moments"].clone()
         self._gram, self._products = state["gram"].clone(), state["products"].clone()
         self._pool, self._examples = state["pool"].clone(), state["examples"].clone()
-        rank, workers, shares = collectives.rank(), collectives.size(), state["shares"].tolist()
-        begins = sum(shares[:rank])
-        mine = slice(begins, begins + shares[rank]) if len(shares) == workers else slice(rank, None, workers)
-        self._visited = []
+        self._visited, self._waiting = [], []
         if self._functions is not None:
+            mine = _own_part(state["shares"].tolist())
             self._visited.append((state["visited"][mine].clone(), state["descriptions"][mine].clone()))
+            mine = _own_part(state["waiting_shares"].tolist())
+            self._waiting.append((state["waiting"][mine].clone(), state["derivatives"][mine].clone()))
+
+    def _take_in(self) -> None:
+        """Let the regression learn of the visits that wait for it; every worker calls it, with as many steps."""
+        if not self._waiting:
+            return
+        x, y = self._all_waiting()
+        self._waiting = []
+        visits = collectives.total(torch.stack([torch.tensor(float(len(y)), dtype=torch.float64), y.square().sum()]))
+        decay = math.exp(-float(visits[0]) / self._memory)
+        for sums in (self._visits, self._moments, self._gram, self._products, self._pool, self._examples):
+            sums.mul_(decay)
+        self._visits.add_(visits)
+        exact = x.to(torch.float64)
+        self._moments.add_(collectives.total(torch.stack([exact.sum(dim=0), exact.square().sum(dim=0)])))
+        size = float((self._visits[1] / self._visits[0]).sqrt()) if float(self._visits[0]) > 0 else 0.0
+        seen = (y / size).clamp(-LARGEST, LARGEST) if size > 0 else torch.zeros_like(y)
+        functions = self._values(x)
+        self._add(functions, seen)
+        self._pool.add_(collectives.total(functions.sum(dim=0).to(torch.float64)))
+
+    def _all_waiting(self) -> tuple[Tensor, Tensor]:
+        """Descriptions (m, d) and derivatives (m,) that the sums lack."""
+        none = torch.empty(0, self._moments.shape[1]), torch.empty(0, dtype=torch.float64)
+        descriptions, derivatives = zip(none, *self._waiting, strict=True)
+        return torch.cat(descriptions), torch.cat(derivatives)
 
     def _values(self, x: Tensor) -> Tensor:
         assert self._functions is not None, "nothing was learnt yet"
@@ -162,6 +185,13 @@ class Verdicts:
         precision = self._gram.clone()
         precision.diagonal().add_(NOISE)
         return torch.cholesky_solve(self._products.unsqueeze(1), torch.linalg.cholesky(precision)).squeeze(1)
+
+
+def _own_part(shares: Sequence[int]) -> slice:
+    """Which of all workers' rows this one goes on with, given how many each had."""
+    rank, workers = collectives.rank(), collectives.size()
+    begins = sum(shares[:rank])
+    return slice(begins, begins + shares[rank]) if len(shares) == workers else slice(rank, None, workers)
 
 
 def _drawn(widths: Sequence[int]) -> RandomFunctions:

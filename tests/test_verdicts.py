@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -18,6 +19,8 @@ from bdw.random_functions import RandomFunctions
 from bdw.verdicts import LARGEST, MAX_WIDTH, NOISE, NUM_FUNCTIONS, SHARPNESS, Verdicts
 
 N, BATCH = 600, 50
+EXAMPLES = 4
+"""Times that `_learnt` is told of examples in an epoch: after the first of twelve steps, and every third later."""
 USEFUL = torch.arange(N) % 10 == 0
 FOR_EVER = math.inf
 
@@ -124,13 +127,29 @@ def test_an_image_is_judged_once_and_only_after_a_visit() -> None:
     assert learnt.judge()[0].tolist() == steps[4][0].tolist()
 
 
+def _grouped(steps: Sequence[Step]) -> list[Step]:
+    """Steps up to the next examples, as `_learnt` gives them, joined to one."""
+    ends = [*range(1, len(steps), 3), len(steps)]
+    groups = [steps[begin:end] for begin, end in itertools.pairwise([0, *ends])]
+    return [
+        (
+            torch.cat([step[0] for step in group]),
+            (torch.cat([step[1][0] for step in group]), torch.cat([step[1][1] for step in group])),
+            torch.cat([step[2] for step in group]),
+        )
+        for group in groups
+    ]
+
+
 def _written_out(
     steps: Sequence[Step], examples: tuple[Tensor, Tensor], memory: float, margin: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """By scikit-learn, in float64: what is said of every visit, the same clamped to a verdict, and the target's lead.
 
-    Every visit counts exp(-visits after its step / memory). Functions are of what was known at their time.
+    Every visit counts exp(-visits after its group / memory): a group of steps ends with examples, or with the last
+    step. Functions are of what was known at their time.
     """
+    steps = _grouped(steps)
     functions = RandomFunctions([part.shape[1] for part in examples], NUM_FUNCTIONS, sharpness=SHARPNESS)
     rows: list[NDArray[np.float64]] = []
     votes: list[float] = []
@@ -148,7 +167,7 @@ def _written_out(
         said = torch.cat([step[2] for step in steps[: number + 1]]).numpy()
         size = math.sqrt(np.average(said**2, weights=share))
         told = [(torch.cat(parts, dim=1), np.clip(said[-done[number] :] / size, -LARGEST, LARGEST), False)]
-        if number % 3 == 0:
+        if number < EXAMPLES:
             told.append((torch.cat(examples, dim=1), np.full(len(examples[0]), LARGEST), True))
         for descriptions, vote, example in told:
             rows.append(functions(descriptions.double(), mean, squares).numpy())
@@ -172,6 +191,7 @@ def test_it_is_a_ridge_regression_in_which_old_visits_count_less(memory: float) 
     steps[5][2][outliers] *= 20
     learnt = _learnt(steps, examples, memory, margin)
     coefficients, expected, lead = _written_out(steps, examples, memory, margin)
+    learnt._take_in()
     np.testing.assert_allclose(learnt._solved().numpy(), coefficients, rtol=0, atol=1e-4 * np.abs(coefficients).max())
     indices, helps = learnt.judge()
     assert indices.tolist() == torch.cat([rows for rows, _, _ in steps]).tolist()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.curves_table import COSTS, RUN, checked_curves, require_method
 from analysis.errors import OptionError, shown
@@ -25,9 +26,10 @@ class TimeToScore:
 
     baseline: str
     runs: pd.DataFrame
-    """A row a run: method, domain, seed, level (the score to reach), reached (bool), seconds and images at its first
-    row that is as good (infinite where there is none), and seconds_ratio and images_ratio: the baseline's whole
-    seconds and images on that domain and seed divided by them (2.4 is "2.4 times sooner"; 0 where not reached)."""
+    """A row a run: method, domain, seed, level (the score to reach), reached (bool), seconds and images when its
+    best score so far was as good (infinite where it never was), and seconds_ratio and images_ratio: the baseline's
+    whole seconds and images on that domain and seed divided by them (2.4 is "2.4 times sooner"; 0 where not
+    reached)."""
     summary: pd.DataFrame
     """A row a method (index), the baseline among them: num_runs, num_reached, share_reached (0 to 1), num_domains, and
     for seconds and images the median ratio with its interval: seconds_ratio, seconds_low, seconds_high, images_ratio,
@@ -42,10 +44,11 @@ def time_to_score(
 ) -> TimeToScore:
     """Find where every run first reaches the baseline's final best score.
 
-    On each domain and seed the level is the baseline's last best_value. A run reaches it at its first row whose
-    best_value is as good; nothing is interpolated between rows. The ratio divides what the baseline spent in all by
-    what the run had spent there. The baseline is compared with itself, too: its own ratio says how long before its end
-    it had its best score, and a method that is no better should come out near it.
+    On each domain and seed the level is the baseline's last best_value. A run reaches it where the straight line
+    between its rows does, and at its first row where that one is as good already. Evaluations are few, and between two
+    of them accuracy rises fast at first, so that the line reaches a level late rather than early. The ratio divides
+    what the baseline spent in all by what the run had spent there. The baseline is compared with itself, too: its own
+    ratio says how long before its end it had its best score, and a method that is no better should come out near it.
 
     Seeds are repeats: a domain's time is the median over its seeds, and medians and intervals are over domains. A run
     that never reaches the level counts as infinite time. Medians are taken of times, relative to the baseline's whole
@@ -100,9 +103,20 @@ def _run(own: pd.DataFrame, budget: pd.Series[Any], sign: float) -> dict[str, An
     there = sign * own["best_value"] >= sign * level - ROUNDING * abs(level)
     found: dict[str, Any] = {"level": level, "reached": bool(there.any())}
     for kind, cost in KINDS.items():
-        spent = float(own.loc[there, cost].iloc[0]) if there.any() else math.inf
+        spent = _spent(own[cost].to_numpy(), own["best_value"].to_numpy(), there.to_numpy(), level)
         found |= {kind: spent, f"{kind}_ratio": _inverted(spent / float(budget[cost]))}
     return found
+
+
+def _spent(costs: NDArray[np.float64], best: NDArray[np.float64], there: NDArray[np.bool_], level: float) -> float:
+    """What a run had spent when the line between its rows reached the level."""
+    if not there.any():
+        return math.inf
+    row = int(there.argmax())
+    if row == 0:
+        return float(costs[0])
+    share = min(1.0, (level - best[row - 1]) / (best[row] - best[row - 1]))
+    return float(costs[row - 1] + share * (costs[row] - costs[row - 1]))
 
 
 def _summary(own: pd.DataFrame, confidence: float) -> dict[str, float]:

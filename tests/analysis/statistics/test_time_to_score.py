@@ -30,7 +30,7 @@ TWO = {
 }
 
 
-def test_the_first_row_that_is_as_good_counts_and_nothing_is_interpolated() -> None:
+def test_a_first_row_that_is_as_good_counts_as_it_is() -> None:
     found = time_to_score(curves(TWO), baseline="plain", higher_is_better=True)
     runs = found.runs.set_index(["method", "domain"])
     assert runs.loc[("fast", "x"), ["images", "seconds"]].tolist() == [100, 15.0]
@@ -38,6 +38,19 @@ def test_the_first_row_that_is_as_good_counts_and_nothing_is_interpolated() -> N
     # The baseline's own best score stood after two thirds of its budget.
     assert runs.loc[("plain", "x"), "seconds_ratio"] == pytest.approx(1.5)
     assert runs.loc[("plain", "x"), "level"] == 0.6
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_between_rows_a_straight_line_is_drawn(sign: int) -> None:
+    runs = {
+        ("plain", "x", 0): [(100, 10.0, 0.4 * sign), (200, 20.0, 0.6 * sign)],
+        ("fast", "x", 0): [(50, 8.0, 0.3 * sign), (90, 16.0, 0.7 * sign), (130, 20.0, 0.7 * sign)],
+    }
+    found = time_to_score(curves(runs), baseline="plain", higher_is_better=sign > 0).runs.set_index("method")
+    # Three quarters of the way from its first row to its second.
+    assert found.loc["fast", ["images", "seconds"]].tolist() == pytest.approx([80, 14.0])
+    # The baseline reaches its own last score at its end, not before.
+    assert found.loc["plain", ["images", "seconds"]].tolist() == [200, 20.0]
 
 
 def test_what_is_never_reached_is_counted_and_is_infinite_in_the_median() -> None:
