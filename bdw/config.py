@@ -19,6 +19,18 @@ from bdw.errors import InputError, unknown_option
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 YEAR = 366 * 24 * 3600  # seconds
+REMOVED: Mapping[str, Any] = {
+    "evaluation_batch": 256,
+    "nearest_search": "exact",
+    "pruned_for": None,
+    "settled_epochs": None,
+    "target_updates_statistics": False,
+    "weight_gradient_clip": 10.0,
+}
+"""Fields that earlier versions had, and what they were unless somebody asked for another value: what all runs do now.
+For files of earlier runs alone; whoever names one today is told that it is not known."""
+LAST_WITH_REMOVED = "4b310db"
+"""The last revision that knows the fields of `REMOVED`."""
 
 
 def _require(condition: bool, name: str, value: object, allowed: str) -> None:
@@ -108,14 +120,9 @@ class WeighterConfig:
     """Heavy-ball momentum on log a and log b (`beta`) or on the weights (`point`)."""
     log_bound: float = 7.0
     """log a and log b stay within [-log_bound, log_bound]."""
-    weight_gradient_clip: float = 10.0
-    """`point`: the gradient of a batch's weights is scaled down to this Euclidean norm (the authors' setting)."""
     nearest_beta: float | None = None
     """beta of `nearest-neighbour`, w = exp(-beta d), d the squared distance of pixels in [0, 1]; default: 1 / median d,
     which means the same at every image size."""
-    nearest_search: Literal["exact", "hnsw"] = "exact"
-    """How `nearest-neighbour` finds the nearest target image: `exact` compares all pairs, `hnsw` walks through a graph,
-    for very large targets; needs `pip install faiss-cpu` (the extra `ann`)."""
     weights_file: str | None = None
     """`given`: a Parquet or CSV file with columns index or name, and weight or mean (an instance_weights.parquet, say).
     Images of weight 0 are thrown away before the first epoch."""
@@ -140,24 +147,17 @@ class WeighterConfig:
     """rho: prune once more than this share of an image's Beta density lies below lambda."""
     min_kept: int | None = None
     """Never keep fewer images than this (the best by mean weight stay). Default: kept_share, but at least a batch."""
-    pruned_for: int | None = None
-    """Epochs for which a pruned image rests; then it is trained on again and judged anew (learnt weights only).
-    Default: for ever, as in the paper."""
     burn_in_epochs: int = 0
     """Epochs at the start after which nothing learnt prunes yet: first gradients come from an untrained encoder."""
 
     learn_share: float = 1.0
     """Learn weights, and prune by them, in epochs that begin within that first share of the budget alone; the rest of
     the run trains on what is kept, at plain training's cost. Not in the paper."""
-    settled_epochs: int | None = None
-    """Stop learning weights, and train on with them as they are, once pruning has begun and less than 5 % of what was
-    pruned so far went in the last so many epochs. Not in the paper. Default: never."""
 
     def __post_init__(self) -> None:
         _require(_is_finite_positive(self.weight_lr), "weight_lr (eta)", self.weight_lr, "a positive number")
         _require(0 <= self.weight_momentum < 1, "weight_momentum", self.weight_momentum, "0 <= value < 1")
-        for name in ("log_bound", "weight_gradient_clip"):
-            _require(_is_finite_positive(getattr(self, name)), name, getattr(self, name), "a positive number")
+        _require(_is_finite_positive(self.log_bound), "log_bound", self.log_bound, "a positive number")
         _require(
             self.nearest_beta is None or _is_finite_positive(self.nearest_beta),
             "nearest_beta",
@@ -165,9 +165,12 @@ class WeighterConfig:
             "a positive number, or none for 1 / median distance",
         )
         _require(self.meta_every >= 1, "meta_every", self.meta_every, "at least 1")
-        for name, what in (("tangent_views", "all views"), ("pruned_for", "ever"), ("settled_epochs", "never")):
-            value = getattr(self, name)
-            _require(value is None or value >= 1, name, value, f"at least 1, or none for {what}")
+        _require(
+            self.tangent_views is None or self.tangent_views >= 1,
+            "tangent_views",
+            self.tangent_views,
+            "at least 1, or none for all views",
+        )
         _require(
             self.kept_share is None or 0 < self.kept_share <= 1,
             "kept_share",
@@ -227,8 +230,6 @@ class MetaConfig:
     target_statistics: Literal["target", "source"] = "target"
     """What batch norm normalises target images by: their own batch, as in the paper, or the running statistics of
     source batches, so that the encoder sees both alike. Not in the paper."""
-    target_updates_statistics: bool = False
-    """Let target batches move batch norm's running statistics, as the authors' code does."""
 
     def __post_init__(self) -> None:
         _require(self.ways >= 2, "ways (K)", self.ways, "at least 2 classes")
@@ -247,12 +248,6 @@ class MetaConfig:
             "target_margin",
             self.target_margin,
             "none with shared_derivatives, which judges visits",
-        )
-        _require(
-            self.target_statistics == "target" or not self.target_updates_statistics,
-            "target_updates_statistics",
-            self.target_updates_statistics,
-            "false with target_statistics 'source'",
         )
         alone = self.direction_parameters == "head" and not self.relative_derivatives
         _require(
@@ -374,12 +369,10 @@ class EvaluationConfig:
     """Epochs of every cell of the grid of `fine_tuned_accuracy`."""
     max_iterations: int = 800
     """Upper limit of L-BFGS iterations of the logistic regression."""
-    evaluation_batch: int = 256
-    """Images in a batch when features are extracted."""
 
     def __post_init__(self) -> None:
         _require(_is_finite_positive(self.evaluate_every), "evaluate_every", self.evaluate_every, "a positive number")
-        for name in ("max_iterations", "evaluation_batch", "neighbours", "fine_tuning_epochs"):
+        for name in ("max_iterations", "neighbours", "fine_tuning_epochs"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
 
 
@@ -455,6 +448,11 @@ class RunConfig:
         """The config with these fields set and defaults elsewhere. Unknown names and wrong types are `InputError`s."""
         return cls().replace(**values)
 
+    @classmethod
+    def from_earlier(cls, values: Mapping[str, Any]) -> Self:
+        """As `from_flat`, for what a run wrote that may be older than this version; see `of_today`."""
+        return cls.from_flat(of_today(values))
+
     def replace(self, **values: Any) -> Self:
         """A copy with these fields (unique names, any section) changed and everything checked again."""
         owners = field_owners()
@@ -501,6 +499,20 @@ class WorkersConfig:
             _require(_is_finite_positive(value), name, value, "a positive number")
         _require(0 <= self.gpus_per_worker < math.inf, "gpus_per_worker", self.gpus_per_worker, "0 or more")
         _require(self.max_failures >= 0, "max_failures", self.max_failures, "0 or more")
+
+
+def of_today(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The flat config of an earlier run without the fields that are gone since.
+
+    Raises `InputError` if one of them had another value than its default: no run does that any more.
+    """
+    for name, default in REMOVED.items():
+        if values.get(name, default) != default:
+            raise InputError(
+                f"{name}: {values[name]!r} is from an earlier version and the option is gone; allowed: {default!r} "
+                f"(revision {LAST_WITH_REMOVED} still reads this run)"
+            )
+    return {name: value for name, value in values.items() if name not in REMOVED}
 
 
 def field_owners() -> dict[str, tuple[str, Any]]:

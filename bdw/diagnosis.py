@@ -96,7 +96,7 @@ def diagnosed(
 ) -> Diagnosis:
     """The diagnosis at the end of an epoch; no exchange between workers, a pass or two over the source.
 
-    `meta_every`: as that epoch had it, 0 if it learnt nothing: settled weights and time budgets do without.
+    `meta_every`: as that epoch had it, 0 if it learnt nothing: the end of `learn_share` and time budgets do without.
     """
     seen, deviations = evidence.visits(), evidence.deviations()
     between, whole, steps = signal.analysed(deviations), signal.analysed(seen), evidence.steps()

@@ -1,6 +1,6 @@
 """Which steps of an epoch learn weights, from which meta-batch, and after which epoch the run ends.
 
-As the config says, unless the weights have settled or a time budget asks for less. Decided between epochs; where clocks
+As the config says, unless a time budget asks for less. Decided between epochs; where clocks
 matter, by rank 0 for all.
 """
 
@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bdw import collectives, settling, time_budget
+from bdw import collectives, time_budget
 from bdw.budget import Budget
 from bdw.config import RunConfig
 from bdw.meta_loss import Augment, MetaLoss
@@ -72,7 +72,7 @@ class Pace:
             self._seconds_before = 0.0 if trainer.progress is None else trainer.progress.seconds
             self._decided_at = trainer.wall_seconds()
         if trainer.progress is None:
-            self._decide(trainer, done, seen, self._kept_learning(trainer))
+            self._decide(trainer, done, seen)
 
     def begin(self) -> None:
         """A new epoch begins, with what was decided for it."""
@@ -86,9 +86,8 @@ class Pace:
             self._between[evaluated] = max(0.0, now - self._decided_at - steps)
             self._costs = self._updated(self._costs, trainer, totals)
             self._decided_at, self._seconds_before = now, 0.0
-        kept = [*self._kept_learning(trainer), *([trainer.mask.count] if self.option.meta_every else [])]
         done, seen = trainer.done
-        self._decide(trainer, done + 1, seen + totals.instances, kept)
+        self._decide(trainer, done + 1, seen + totals.instances)
 
     def state_dict(self) -> dict[str, Any]:
         """What an epoch needs that goes on, and a run that is over."""
@@ -108,22 +107,16 @@ class Pace:
         """What the run was asked to do at most."""
         return [self._budget.epochs, self._budget.images, self._config.optimiser.time_budget]
 
-    @staticmethod
-    def _kept_learning(trainer: Trainer) -> list[int]:
-        """What was kept after every epoch that learnt: others tell nothing of whether the weights have settled."""
-        return [report.kept for report in trainer.history if report.meta_every > 0]
-
-    def _decide(self, trainer: Trainer, done: int, seen: int, kept: Sequence[int]) -> None:
-        """On the epochs after so many, which saw so many images; `kept`: instances, after every epoch that learnt."""
+    def _decide(self, trainer: Trainer, done: int, seen: int) -> None:
+        """On the epochs after so many, which saw so many images."""
         config = self._config
         wanted = self._budget.last_epoch(done, seen, trainer.mask.count)
         budget = config.optimiser.time_budget
         if done >= wanted:
             self.last_epoch = wanted
             return
-        settled = self._budget.share(done, seen) >= config.weighter.learn_share
-        settled = settled or self._has_settled(kept, len(trainer.problem.source), done)
-        self._next, self.last_epoch = Option(0, 0) if settled else self._configured, wanted
+        has_learnt = self._budget.share(done, seen) >= config.weighter.learn_share
+        self._next, self.last_epoch = Option(0, 0) if has_learnt else self._configured, wanted
         if budget is None:
             return
         assert self._costs is not None
@@ -134,11 +127,11 @@ class Pace:
             images = [loss.images_per_batch for loss in self._meta_losses]
             options = time_budget.options(config.weighter.meta_every, images, steps, may_skip=may_skip)
         seconds_left = 60 * budget - trainer.wall_seconds()
-        costs, kept_now = self._costs, trainer.mask.count
+        costs, kept = self._costs, trainer.mask.count
 
         def choose() -> Choice:
             return time_budget.choose(
-                costs, options, kept=kept_now, steps=steps, epochs_left=wanted - done, seconds_left=seconds_left
+                costs, options, kept=kept, steps=steps, epochs_left=wanted - done, seconds_left=seconds_left
             )
 
         choice = collectives.from_first(collectives.on_first(choose))
@@ -147,20 +140,6 @@ class Pace:
         self._next, self.last_epoch = choice.option, max(1, done + choice.epochs)
         if collectives.rank() == 0:
             self._say(choice, (done, seen), wanted, seconds_left, trainer)
-
-    def _has_settled(self, kept: Sequence[int], num_instances: int, done: int) -> bool:
-        epochs = self._config.weighter.settled_epochs
-        if epochs is None or not settling.settled(kept, num_instances, epochs):
-            return False
-        if self._next.meta_every and collectives.rank() == 0:
-            logger.warning(
-                "the weights have settled: less than %g %% of what is pruned went in the last %d epoch(s); no step "
-                "learns weights from epoch %d on",
-                100 * settling.SETTLED_SHARE,
-                epochs,
-                done + 1,
-            )
-        return True
 
     def _say(self, choice: Choice, behind: tuple[int, int], wanted: int, seconds_left: float, trainer: Trainer) -> None:
         """What differs from what was said last; `behind` the run: epochs, and the images that they saw."""

@@ -28,7 +28,7 @@ def min_kept(config: RunConfig, num_instances: int) -> int:
 
 
 class KeepMask:
-    """Once pruned, always pruned, unless `readmit` says otherwise.
+    """Once pruned, always pruned.
 
     `kept` (n,) bool; `pruned_at_epoch` (n,) int32, 0 while an instance is kept.
 
@@ -52,8 +52,8 @@ class KeepMask:
         """Prune the useless (n,) and return the indices that went.
 
         Never leaves fewer than `min_kept`: if the rule asks for more, the instances of the highest usefulness (n,)
-        among those still kept stay, the earlier index first where it ties, and (unless told not to) a warning says so:
-        the first time, and whenever something goes all the same.
+        among those still kept stay, the earlier index first where it ties, and (unless told not to) a warning says so
+        the first time.
         """
         doomed = torch.from_numpy(useless) & self.kept
         spared = self.min_kept - (self.count - int(doomed.sum()))
@@ -61,7 +61,7 @@ class KeepMask:
             candidates = doomed.nonzero().flatten().numpy()
             best = candidates[np.argsort(-usefulness[candidates], kind="stable")[:spared]]
             doomed[torch.from_numpy(best)] = False
-            if self._warn and (not self._has_warned or bool(doomed.any())):
+            if self._warn and not self._has_warned:
                 self._has_warned = True
                 logger.warning(
                     "epoch %d: the pruning rule wanted to leave %d of %d images; kept the %d of the highest mean "
@@ -75,13 +75,6 @@ class KeepMask:
         self.kept[gone] = False
         self.pruned_at_epoch[gone] = epoch
         return gone
-
-    def readmit(self, pruned_until: int) -> Tensor:
-        """Keep again what was pruned in that epoch or before, and return its indices."""
-        rested = ((self.pruned_at_epoch > 0) & (self.pruned_at_epoch <= pruned_until)).nonzero().flatten()
-        self.kept[rested] = True
-        self.pruned_at_epoch[rested] = 0
-        return rested
 
     def state_dict(self) -> dict[str, Tensor]:
         """Tensors that `load_state_dict` continues from."""

@@ -133,7 +133,7 @@ def replay(
 
     Args:
         trajectory: of a run of the weighter `beta`.
-        config: the run's, which has `min_kept`, `pruned_for` and the burn-in.
+        config: the run's, which has `min_kept` and the burn-in.
         pairs: as `grid` gives them.
         burn_in_epochs: another burn-in than the run's.
         planted: (n,) 1 useful, 0 junk, -1 unknown; None if nothing was planted.
@@ -203,14 +203,12 @@ class _Rule:
         self.first_pruned: int | None = None
         self._first_floor: int | None = None
         self._mask = KeepMask(len(kinds), min_kept(config, len(kinds)), warn=False)
-        self._burn_in, self._pruned_for = burn_in_epochs, config.weighter.pruned_for
+        self._burn_in = burn_in_epochs
         self._is_junk, self._is_useful = kinds == 0, kinds == 1
         self._counts: list[tuple[int, int, int]] = []
 
     def judge(self, useless: NDArray[np.bool_], mean: NDArray[np.float64], epoch: int) -> None:
         """The end of an epoch, as the training loop has it."""
-        if self._pruned_for is not None:
-            self._mask.readmit(epoch - 1 - self._pruned_for)
         if epoch > self._burn_in:
             wanted = int((useless & self._mask.kept.numpy()).sum())
             gone = len(self._mask.prune(useless, mean, epoch))

@@ -18,7 +18,7 @@ from typing import Any
 from bdw import checkpoint
 from bdw.atomic import write_text
 from bdw.budget import depends_on_length
-from bdw.config import RunConfig
+from bdw.config import RunConfig, of_today
 from bdw.errors import InputError
 from bdw.measurements import EpochReport
 from bdw.trajectory import FOLDER as TRAJECTORY
@@ -142,8 +142,9 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What keeps one flat config from continuing the run of another, a phrase for every field.
 
     A field that is younger than the run before has its default there: what the run did before there was a choice.
+    `InputError` if the run before used an option that is gone.
     """
-    before = RunConfig().flat() | dict(before)
+    before = RunConfig().flat() | of_today(before)
     return [
         f"{name} was {before.get(name)!r} and is {value!r}"
         for name, value in now.items()

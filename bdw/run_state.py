@@ -141,7 +141,7 @@ def _check(state: dict[str, Any], trainer: Trainer, name: str) -> None:
 def _check_length(state: dict[str, Any], trainer: Trainer) -> None:
     """`InputError` for a budget that the run has used up, or that its steps so far were not made for."""
     config, budget = trainer.config, trainer.budget
-    was = Budget.of(RunConfig.from_flat(state["config"]).optimiser, budget.pool)
+    was = Budget.of(RunConfig.from_earlier(state["config"]).optimiser, budget.pool)
     dependent = depends_on_length(config)
     if dependent and (was.passes, was.images is None) != (budget.passes, budget.images is None):
         raise InputError(

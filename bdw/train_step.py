@@ -70,7 +70,6 @@ class Learner:
     meta_loss: MetaLoss | None
     """None where the weighter never learns."""
     randomness: Randomness
-    target_updates_statistics: bool = False
     uses_source_statistics: bool = False
     """Normalise target images by the running statistics of source batches."""
     direction: RunningDirection = field(default_factory=RunningDirection)
@@ -216,7 +215,7 @@ def meta_direction(learner: Learner) -> tuple[dict[str, Tensor], Tensor | None]:
     with contextlib.ExitStack() as stack:
         if learner.has_statistics and learner.uses_source_statistics:
             stack.enter_context(source_statistics(learner.model))
-        elif learner.has_statistics and not learner.target_updates_statistics:
+        elif learner.has_statistics:
             stack.enter_context(untouched_statistics(learner.model))
             stack.enter_context(recomputed_stem(learner.model))
         if learner.head_alone:

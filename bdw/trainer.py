@@ -27,7 +27,6 @@ from bdw import (
     precision,
     pretext,
     run_state,
-    settling,
     time_budget,
     trajectory,
     weighters,
@@ -292,21 +291,10 @@ class Trainer:
         if config.prune:
             weighter.freeze(self.mask.prune(weighter.useless(), weighter.table().mean, epoch))
 
-    def _readmit(self, epoch: int) -> None:
-        """Before that epoch, keep again what has rested long enough.
-
-        Not right after the verdicts of the epoch before: what a run leaves behind must show as kept only what was not
-        found useless the last time it was judged.
-        """
-        config, weighter = self.config.weighter, self.learner.weighter
-        if config.pruned_for is not None and weighter.learns is not Learns.NEVER:
-            weighter.thaw(self.mask.readmit(epoch - 1 - config.pruned_for))
-
     def _train(self, epoch: int) -> EpochTotals:
         """The epoch's training steps that are still to be made, with checkpoints between them where they are due."""
         config = self.config.optimiser
         if self.progress is None:
-            self._readmit(epoch)
             kept = self.mask.kept.nonzero().flatten()
             self.pace.begin()
             self.learner.direction.begin_epoch()
@@ -482,7 +470,6 @@ class Trainer:
             meta_loss=self.pace.meta_loss,
             randomness=randomness,
             target=target,
-            target_updates_statistics=config.meta.target_updates_statistics,
             uses_source_statistics=config.meta.target_statistics == "source",
             direction=RunningDirection(config.meta.direction_momentum, config.meta.direction_every),
             head_alone=config.meta.direction_parameters == "head",
@@ -559,7 +546,6 @@ def check(config: RunConfig) -> None:
             f"diagnose_signal: weighter {config.weighter.weighter!r} learns nothing from meta-gradients, so that there "
             "is no signal to diagnose; allowed: a weighter that learns, or no --diagnose-signal"
         )
-    settling.check(config)
     if weighters.learns(config.weighter) is Learns.BEFORE_UPDATE and config.weighter.learn_share < 1:
         raise InputError(
             f"learn_share: {config.weighter.learn_share:g} cannot work with weighter {config.weighter.weighter!r}: the "

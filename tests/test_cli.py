@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import csv
 import html
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -450,6 +452,21 @@ def test_replay_says_what_a_run_lacks(run_dir: Path, tmp_path: Path, capsys: pyt
     assert cli.main(["replay", "--run", str(tmp_path)]) == 2
     assert "config.json is not a run's config.json" in capsys.readouterr().err
     assert not (run_dir / "replay.csv").exists()
+
+
+@pytest.mark.parametrize("command", ["evaluate", "replay", "report"])
+def test_a_run_that_used_an_option_that_is_gone_is_one_line(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    run = tmp_path / "earlier"
+    shutil.copytree(run_dir, run)
+    described = json.loads((run / "config.json").read_text())
+    described["config"]["nearest_search"] = "hnsw"
+    (run / "config.json").write_text(json.dumps(described))
+    assert cli.main([command, *([] if command == "report" else ["--run"]), str(run)]) == 2
+    said = capsys.readouterr().err
+    assert "nearest_search: 'hnsw' is from an earlier version and the option is gone; allowed: 'exact'" in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from bdw.config import RunConfig, field_owners
+from bdw.config import LAST_WITH_REMOVED, REMOVED, RunConfig, field_owners
 from bdw.errors import InputError
 
 
@@ -48,3 +48,18 @@ def test_the_flat_form_survives_json() -> None:
 def test_what_cannot_work_is_named(values: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         RunConfig.from_flat(values)
+
+
+def test_fields_that_are_gone_are_read_where_nobody_had_asked_for_them() -> None:
+    config = RunConfig().replace(epochs=7)
+    assert not REMOVED.keys() & field_owners().keys()
+    assert RunConfig.from_earlier(config.flat() | dict(REMOVED)) == config
+    assert RunConfig.from_earlier({"epochs": 7}) == config
+
+
+@pytest.mark.parametrize("name", REMOVED)
+def test_a_field_that_is_gone_is_named_where_it_was_used(name: str) -> None:
+    with pytest.raises(InputError, match=rf"{name}: 3 is from an earlier version .*revision {LAST_WITH_REMOVED}"):
+        RunConfig.from_earlier({name: 3})
+    with pytest.raises(InputError, match=f"config field: '{name}' is not known"):
+        RunConfig.from_flat({name: REMOVED[name]})

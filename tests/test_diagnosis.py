@@ -127,7 +127,7 @@ def test_what_steps_share_is_unknown_where_an_epoch_is_one_step(config: RunConfi
 
 
 def test_epochs_are_at_the_pace_of_the_last(config: RunConfig, problem: Problem) -> None:
-    """A time budget may have it learn in fewer steps than the config says, and settled weights in none."""
+    """A time budget may have it learn in fewer steps than the config says, and the end of `learn_share` in none."""
     trainer = run(config.replace(prune=False), problem)
     assert signal_file(trainer).epochs_per_visit == 1
     evidence, settings = trainer.learner.evidence, trainer.config
@@ -136,8 +136,8 @@ def test_epochs_are_at_the_pace_of_the_last(config: RunConfig, problem: Problem)
     assert found.epochs_per_visit == 2, "two of four steps"
 
 
-def test_settled_weights_are_not_forecast(config: RunConfig, problem: Problem) -> None:
-    options = {"cdf_threshold": 0.5, "weight_lr": 1000.0, "settled_epochs": 1, "min_kept": 40, "epochs": 6}
+def test_weights_that_learn_no_more_are_not_forecast(config: RunConfig, problem: Problem) -> None:
+    options = {"cdf_threshold": 0.5, "weight_lr": 1000.0, "learn_share": 0.5, "min_kept": 40, "epochs": 6}
     trainer = run(config.replace(**options), problem)
     assert [report.meta_every for report in trainer.history][::5] == [1, 0]
     found = signal_file(trainer)

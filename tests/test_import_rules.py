@@ -28,7 +28,7 @@ LAYERS = [
     "evaluation",
     "trajectory", "checkpoint", "mirror", "run_directory", "run_copy", "run_state", "export",
     "run_results",
-    "settling", "time_budget", "pace",
+    "time_budget", "pace",
     "trainer",
     "fitting",
     "replay",
@@ -53,7 +53,6 @@ EDGES = {
     "rich": {"progress", "data"},
     "tyro": {"cli"},
     "safetensors": {"export"},
-    "faiss": {"weighters"},
 }
 
 

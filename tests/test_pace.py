@@ -1,4 +1,4 @@
-"""A time budget and settled weights in whole runs, by a clock that only steps, evaluations and pilots move."""
+"""A time budget in whole runs, by a clock that only steps, evaluations and pilots move."""
 
 from __future__ import annotations
 
@@ -312,42 +312,3 @@ def test_weighters_that_cannot_skip_steps(tmp_path: Path, machine: Machine, weig
         assert len(trainer.history) == 6
         assert set(_column(trainer, "meta_every")) == {1}
         assert min(_column(trainer, "meta_batch")) < 80
-
-
-def test_settled_weights_stay_as_they_are(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Everything is pruned down to the least that may be kept in the first epoch, so it settles after the second."""
-    options = {"prune": True, "cdf_threshold": 0.5, "weight_lr": 1000.0, "settled_epochs": 1, "min_kept": 64}
-    config = _config(tmp_path, epochs=5, **options)
-    run, states = Trainer(config), []
-    for report in run.epochs():
-        states.append((report.kept, run.learner.weighter.state_dict()["parameters"].clone()))
-    every = _column(run, "meta_every")
-    first = every.index(0)
-    assert every == [1] * first + [0] * (5 - first)
-    assert 2 <= first < 5
-    for kept, parameters in states[first:]:
-        assert kept == states[first - 1][0]
-        assert bool((parameters == states[first - 1][1]).all())
-    assert run.history[-1].target_instances_seen == run.history[first - 1].target_instances_seen
-    assert f"no step learns weights from epoch {first + 1} on" in caplog.text
-    assert caplog.text.count("have settled") == 1
-
-
-@pytest.mark.parametrize("steps", [0, 1], ids=["between epochs", "within one"])
-def test_settled_weights_are_announced_once_over_all_parts_of_a_run(
-    tmp_path: Path, steps: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    options = {"prune": True, "cdf_threshold": 0.5, "weight_lr": 1000.0, "settled_epochs": 1, "min_kept": 64}
-    config = _config(tmp_path, epochs=5, resume=True, **options)
-    run = Trainer(config)
-    epochs = run.epochs()
-    first = next(report.epoch for report in epochs if not report.meta_every)
-    assert first < 5
-    assert caplog.text.count("have settled") == 1
-    if steps:
-        notices = iter([None] * steps + [Notice("gone", stop=True)])
-        with pytest.raises(RunStopped, match=f"epoch {first} and"):
-            list(Trainer(config, notice_board=lambda: next(notices, None)).epochs())
-    resumed = _run(config)
-    assert _column(resumed, "meta_every") == [1] * (first - 1) + [0] * (6 - first)
-    assert caplog.text.count("have settled") == 1

@@ -114,20 +114,18 @@ def test_no_file_is_large() -> None:
 
 
 FIT_FLAGS = [
-    "batch-size", "budget-images", "budget-unit", "burn-in-epochs", "cache-dir", "cdf-threshold",
-    "centred-derivatives", "checkpoint-every", "checkpoint-minutes", "compile", "cpus-per-worker", "crop-padding",
-    "crop-size", "data-root", "data-seed", "density-threshold", "device", "diagnose-signal", "direction-every",
-    "direction-momentum", "direction-parameters", "download", "encoder", "epochs", "evaluate-every",
-    "evaluation-batch", "final-measures", "fine-tuning-epochs", "flip", "gpus-per-worker", "image-size",
-    "keep-checkpoints", "kept-share", "layer", "learn-share", "learning-rate", "log-bound", "lr-gamma",
-    "lr-milestones", "max-failures", "max-iterations", "max-source", "max-train-per-class", "measure", "meta-every",
-    "meta-loss", "min-kept", "min-workers", "momentum", "monitors", "natural-direction", "nearest-beta",
-    "nearest-search", "neighbours", "normalise-weights", "num-workers", "precision", "preset", "pretext", "prune",
-    "pruned-for", "queries", "record-trajectory", "relative-derivatives", "report", "resume", "run-dir", "schedule",
-    "seed", "settled-epochs", "shared-derivatives", "shots", "source", "start-timeout", "step-timeout",
-    "storage-path", "storage-patience", "tangent-views", "target", "target-batch", "target-fraction",
-    "target-margin", "target-statistics", "target-updates-statistics", "time-budget", "validation-fraction",
-    "warm-up", "ways", "weight-decay", "weight-gradient-clip", "weight-lr", "weight-momentum", "weighted-loss",
+    "batch-size", "budget-images", "budget-unit", "burn-in-epochs", "cache-dir", "cdf-threshold", "centred-derivatives",
+    "checkpoint-every", "checkpoint-minutes", "compile", "cpus-per-worker", "crop-padding", "crop-size", "data-root",
+    "data-seed", "density-threshold", "device", "diagnose-signal", "direction-every", "direction-momentum",
+    "direction-parameters", "download", "encoder", "epochs", "evaluate-every", "final-measures", "fine-tuning-epochs",
+    "flip", "gpus-per-worker", "image-size", "keep-checkpoints", "kept-share", "layer", "learn-share", "learning-rate",
+    "log-bound", "lr-gamma", "lr-milestones", "max-failures", "max-iterations", "max-source", "max-train-per-class",
+    "measure", "meta-every", "meta-loss", "min-kept", "min-workers", "momentum", "monitors", "natural-direction",
+    "nearest-beta", "neighbours", "normalise-weights", "num-workers", "precision", "preset", "pretext", "prune",
+    "queries", "record-trajectory", "relative-derivatives", "report", "resume", "run-dir", "schedule", "seed",
+    "shared-derivatives", "shots", "source", "start-timeout", "step-timeout", "storage-path", "storage-patience",
+    "tangent-views", "target", "target-batch", "target-fraction", "target-margin", "target-statistics", "time-budget",
+    "validation-fraction", "warm-up", "ways", "weight-decay", "weight-lr", "weight-momentum", "weighted-loss",
     "weighter", "weights-file",
 ]  # fmt: skip
 

@@ -64,15 +64,6 @@ def test_the_floor_is_a_batch_or_a_share_or_what_is_asked_for(fields: dict[str, 
     assert min_kept(RunConfig().replace(batch_size=32, **fields), 8000) == floor
 
 
-def test_every_pruning_down_to_a_floor_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    mask = KeepMask(N, min_kept=3)
-    with caplog.at_level(logging.WARNING):
-        mask.prune(_flags(*range(N)), USEFULNESS, epoch=1)
-        mask.readmit(1)
-        mask.prune(_flags(*range(N)), USEFULNESS, epoch=2)
-    assert len(caplog.records) == 2
-
-
 def test_a_floor_that_holds_everything_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
     mask = KeepMask(N, min_kept=N)
     with caplog.at_level(logging.WARNING):
@@ -93,14 +84,3 @@ def test_state_round_trip() -> None:
     other.load_state_dict(mask.state_dict())
     assert torch.equal(mask.kept, other.kept)
     assert torch.equal(mask.pruned_at_epoch, other.pruned_at_epoch)
-
-
-def test_readmits_what_has_rested() -> None:
-    mask = KeepMask(N, min_kept=2)
-    mask.prune(_flags(1, 4), USEFULNESS, epoch=1)
-    mask.prune(_flags(6), USEFULNESS, epoch=2)
-    assert mask.readmit(0).tolist() == []
-    assert mask.readmit(1).tolist() == [1, 4]
-    assert mask.pruned_at_epoch.nonzero().flatten().tolist() == [6]
-    assert mask.count == N - 1
-    assert mask.prune(_flags(4), USEFULNESS, epoch=3).tolist() == [4]

@@ -114,7 +114,6 @@ def test_with_a_budget_of_images_the_first_pruning_is_as_exact(
         {"cdf_threshold": 0.4, "density_threshold": 0.5},
         {"cdf_threshold": 0.4, "density_threshold": 0.4, "min_kept": 60},
         {"cdf_threshold": 0.3, "density_threshold": 0.4, "burn_in_epochs": 2},
-        {"cdf_threshold": 0.3, "density_threshold": 0.4, "pruned_for": 1},
     ],
 )
 def test_a_pruned_run_is_its_own_replay_to_the_end(

@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from torch.nn import functional
 
 import bdw
 from bdw import checkpoint, encoders, patience, weighters
-from bdw.config import RunConfig
+from bdw.config import REMOVED, RunConfig
 from bdw.data import Problem, pack_arrays
 from bdw.data.augment import random_crop_flip
 from bdw.data.batches import epoch_order, global_batches
@@ -178,7 +179,7 @@ def _assert_same_end(one: Trainer, other: Trainer) -> None:
     "settings",
     [
         {"weighter": "beta"},
-        {"weighter": "beta", "pruned_for": 1, "meta_every": 2, "direction_every": 2},
+        {"weighter": "beta", "meta_every": 2, "direction_every": 2},
         {"weighter": "counts", "meta_loss": "pretext", "target_batch": 16, "target_margin": 0.5},
         {"weighter": "point"},
         {"weighter": "l2rw"},
@@ -629,6 +630,33 @@ def test_a_checkpoint_says_itself_what_it_belongs_to(config: RunConfig, problem:
         Trainer(config, problem=problem)
 
 
+@pytest.mark.parametrize("has_config", [True, False], ids=["config.json", "checkpoint alone"])
+def test_a_run_of_an_earlier_version_goes_on_unless_it_used_what_is_gone(
+    config: RunConfig, problem: Problem, has_config: bool
+) -> None:
+    next(iterate(config, problem=problem))
+    run = Path(config.output.run_dir)
+
+    def as_if(fields: Mapping[str, Any]) -> None:
+        """The run was one of an earlier version, which had these fields."""
+        described = json.loads((run / "config.json").read_text())
+        described["config"] |= fields
+        (run / "config.json").write_text(json.dumps(described))
+        if not has_config:
+            (run / "config.json").unlink()
+            (run / "metrics.csv").unlink(missing_ok=True)
+        path = checkpoint.last(run / "checkpoints")
+        assert path is not None
+        state = torch.load(path / "state.pt", weights_only=True)
+        torch.save(state | {"config": state["config"] | fields}, path / "state.pt")
+
+    as_if(REMOVED)
+    next(iterate(config.replace(resume=True), problem=problem))
+    as_if({"pruned_for": 2})
+    with pytest.raises(InputError, match="pruned_for: 2 is from an earlier version and the option is gone"):
+        Trainer(config.replace(resume=True), problem=problem)
+
+
 def test_a_folder_where_nothing_was_computed_yet_is_free(config: RunConfig, problem: Problem) -> None:
     """A run that was stopped in its first epoch, and what a killed process leaves of a file it was writing."""
     Trainer(config, problem=problem)
@@ -812,37 +840,6 @@ def test_measures_are_checked_before_anything_loads(config: RunConfig, fields: d
     with pytest.raises(InputError, match=message):
         Trainer(config.replace(source="nowhere", **fields))
     assert not Path(config.output.run_dir).exists()
-
-
-def test_a_pruned_image_rests_and_is_tried_again(config: RunConfig, problem: Problem) -> None:
-    config = config.replace(epochs=6, weight_lr=500.0, pruned_for=2, density_threshold=0.3, cdf_threshold=0.25)
-    trainer = Trainer(config, problem=problem)
-    since: list[np.ndarray] = []
-    for _ in trainer.epochs():
-        since.append(trainer.mask.pruned_at_epoch.numpy().copy())
-    assert (since[0] == 1).any(), "the setting must prune"
-    for epoch, pruned in enumerate(since, start=1):
-        # Away for two whole epochs, then back; nobody is away for longer.
-        assert pruned.max() <= epoch
-        assert (pruned[pruned > 0] >= epoch - 2).all()
-    np.testing.assert_array_equal(since[2] == 1, since[0] == 1)
-    assert ((since[0] == 1) & (since[3] == 0)).any()
-    weighter = trainer.learner.weighter
-    assert not (weighter.useless() & trainer.mask.kept.numpy()).any(), "kept in the end, though found useless"
-    final = Trainer(config.replace(run_dir=f"{config.output.run_dir}-final", pruned_for=None), problem=problem)
-    kept = [report.kept for report in final.epochs()]
-    assert kept == sorted(kept, reverse=True)
-
-
-def test_a_resting_image_comes_back_in_a_resumed_run_too(config: RunConfig, problem: Problem) -> None:
-    config = config.replace(epochs=5, weight_lr=500.0, pruned_for=1, density_threshold=0.3, cdf_threshold=0.25)
-    whole = _run(config, problem)
-    first = Trainer(config.replace(run_dir=f"{config.output.run_dir}-parts"), problem=problem)
-    for _ in zip(range(2), first.epochs(), strict=False):
-        pass
-    second = _run(config.replace(run_dir=f"{config.output.run_dir}-parts", resume=True), problem)
-    assert torch.equal(whole.mask.pruned_at_epoch, second.mask.pruned_at_epoch)
-    np.testing.assert_array_equal(whole.learner.weighter.table().a, second.learner.weighter.table().a)
 
 
 def test_tangents_on_fewer_views_than_there_are(config: RunConfig, problem: Problem) -> None:

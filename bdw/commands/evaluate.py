@@ -65,6 +65,7 @@ def _evaluation_config(command: Evaluate, metadata: dict[str, str]) -> RunConfig
 def _run_config(run_dir: Path) -> RunConfig:
     run = RunDirectory(run_dir)
     try:
-        return RunConfig.from_flat(run.read_config()["config"])
+        values = run.read_config()["config"]
     except (InputError, KeyError) as error:
         raise InputError(f"run: {run.config} is not there or damaged; give --encoder and --target instead") from error
+    return RunConfig.from_earlier(values)

@@ -51,7 +51,7 @@ def _config(run: RunDirectory) -> RunConfig:
     if not run.path.is_dir():
         raise InputError(f"run: {str(run.path)!r} does not exist; allowed: the directory of a run")
     try:
-        return RunConfig.from_flat(run.read_config()["config"])
+        return RunConfig.from_earlier(run.read_config()["config"])
     except KeyError as error:
         raise InputError(f"run: {run.config} is not a run's config.json; allowed: the directory of a run") from error
 

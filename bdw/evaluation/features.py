@@ -18,6 +18,8 @@ from bdw.encoders import Encoder
 from bdw.errors import unknown_option
 
 Features = NDArray[np.float32]
+BATCH_SIZE = 256
+"""Images of which features are extracted at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +28,7 @@ class Settings:
 
     crop_size: int
     """Side in pixels of the centre crop."""
-    batch_size: int = 256
+    batch_size: int = BATCH_SIZE
     """Images in a batch when features are extracted."""
     layer: str | None = None
     """A module of the backbone; None for its output."""
@@ -45,7 +47,6 @@ class Settings:
         evaluation = config.evaluation
         return cls(
             crop_size=config.data.crop_size,
-            batch_size=evaluation.evaluation_batch,
             layer=evaluation.layer,
             max_iterations=evaluation.max_iterations,
             neighbours=evaluation.neighbours,

@@ -27,7 +27,6 @@ WITHOUT_WEIGHTS = {
     "weights_file": None,
     "record_trajectory": False,
     "diagnose_signal": False,
-    "settled_epochs": None,
 }
 """Settings of plain training; the options that plain training refuses are off."""
 LENGTH_MATTERS = ("schedule", "warm_up", "lr_milestones", "learn_share")

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from bdw import evaluation
+from bdw.config import of_today
 from bdw.data.packed import PackedDataset
 from bdw.diagnosis import Diagnosis
 from bdw.errors import InputError
@@ -57,11 +58,16 @@ class RunFiles:
 
 
 def read_run(run_dir: Path) -> RunFiles:
-    """Reads a run directory. Raises `InputError` unless config.json and metrics.csv with an epoch in it are there."""
+    """Reads a run directory.
+
+    Raises `InputError` unless config.json and metrics.csv with an epoch in it are there, and if the run used an option
+    that is gone.
+    """
     description = read_json_object(run_dir / "config.json")
     config = description.get("config")
     if not isinstance(config, dict):
         raise InputError(f"{run_dir / 'config.json'}: has no object named 'config'; is this the directory of a run?")
+    config = of_today(config)
     metrics = read_table(run_dir / "metrics.csv", METRICS_COLUMNS)
     if metrics.empty:
         raise InputError(f"{run_dir / 'metrics.csv'}: holds no epoch yet; a report needs at least one")

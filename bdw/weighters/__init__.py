@@ -108,10 +108,7 @@ class Weighter(Protocol):
         """(n,) which instances the weighter is sure to be useless, by its own pruning rule."""
 
     def freeze(self, rows: Tensor) -> None:
-        """These instances (indices) were pruned and will not be sampled unless thawed."""
-
-    def thaw(self, rows: Tensor) -> None:
-        """These pruned instances will be sampled again, with the weights that they had."""
+        """These instances (indices) were pruned and will not be sampled again."""
 
     def table(self) -> WeightTable:
         """The weights of all instances."""

@@ -47,9 +47,6 @@ class FixedWeighter:
     def freeze(self, rows: Tensor) -> None:
         """Nothing moves anyway."""
 
-    def thaw(self, rows: Tensor) -> None:
-        """Nothing moves anyway."""
-
     def table(self) -> WeightTable:
         """The weights as means, variance 0, no (a, b)."""
         nothing = np.full(len(self._weights), np.nan)

@@ -76,9 +76,6 @@ class L2RWWeighter:
     def freeze(self, rows: Tensor) -> None:
         """Nothing moves by itself."""
 
-    def thaw(self, rows: Tensor) -> None:
-        """Nothing moves by itself."""
-
     def table(self) -> WeightTable:
         """The last weights as means, variance 0, no (a, b); complete after `end_epoch`."""
         nothing = np.full(len(self._weights), np.nan)

@@ -46,10 +46,6 @@ class LearntWeighter:
         self.optimiser.freeze(rows)
         self._frozen[rows] = True
 
-    def thaw(self, rows: Tensor) -> None:
-        """They go on from where they stopped, at rest: their momentum was dropped when they were frozen."""
-        self._frozen[rows] = False
-
     def excerpt(self, rows: Tensor) -> Self:
         """A weighter of these instances alone, as they are now; what it learns is not learnt here."""
         part = copy.copy(self)

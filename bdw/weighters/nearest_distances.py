@@ -39,13 +39,12 @@ def cached_nearest_distances(
     source: PackedDataset,
     targets: NDArray[np.uint8],
     folder: Path,
-    search: str,
     compute: Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.float64]],
 ) -> NDArray[np.float64]:
-    """What `compute(images, targets)` finds (n,), once: kept in a file named by both sides' contents and the search."""
+    """What `compute(images, targets)` finds (n,), once: kept in a file named by both sides' contents."""
     digest = hashlib.sha256(repr(targets.shape).encode())
     digest.update(np.ascontiguousarray(targets).data)
-    path = folder / f"nearest-{search}-{source.content_key}-{digest.hexdigest()[:16]}.npy"
+    path = folder / f"nearest-exact-{source.content_key}-{digest.hexdigest()[:16]}.npy"
     with contextlib.suppress(OSError, ValueError, EOFError):
         kept = np.load(path, allow_pickle=False)
         if kept.shape == (len(source),) and kept.dtype == np.float64 and bool((kept >= 0).all()):

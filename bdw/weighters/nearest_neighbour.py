@@ -2,7 +2,7 @@
 
 d_i is the squared Euclidean distance in pixel space from source image i to the nearest of the target's training
 images. The paper's text says distance; the authors' code takes the square, and so do we. Pixels run from 0 to 1, as in
-their code, over all channels and without normalisation. They search approximately (HNSW); we exactly, unless asked.
+their code, over all channels and without normalisation. They search approximately (HNSW); we exactly.
 
 A distance grows with the number of pixels, so one beta cannot suit two image sizes, and the literature's are tuned.
 Our default is 1 / median_i d_i over the source images that the target does not hold itself (d_i > 0): the image in the
@@ -17,22 +17,14 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from bdw.config import WeighterConfig
 from bdw.errors import InputError
 from bdw.weighters import WeighterContext
 from bdw.weighters.fixed import FixedWeighter
-from bdw.weighters.hnsw_distances import hnsw_nearest_distances, require_library
 from bdw.weighters.nearest_distances import cached_nearest_distances, nearest_distances
 
 
 class NearestNeighbourWeighter(FixedWeighter):
     """exp(-beta d_i), fixed; the distances are kept in the cache folder."""
-
-    @staticmethod
-    def check(config: WeighterConfig) -> None:
-        """`InputError` if a library is wanted that is not installed."""
-        if config.nearest_search == "hnsw":
-            require_library()
 
     @classmethod
     def from_context(cls, context: WeighterContext) -> Self:
@@ -47,11 +39,9 @@ class NearestNeighbourWeighter(FixedWeighter):
         progress = functools.partial(context.progress, "distances to the target, images") if context.progress else None
 
         def compute(images: NDArray[np.uint8], targets: NDArray[np.uint8]) -> NDArray[np.float64]:
-            if context.config.nearest_search == "hnsw":
-                return hnsw_nearest_distances(images, targets, progress)
             return nearest_distances(images, targets, context.device, progress)
 
-        distances = cached_nearest_distances(source, target, context.cache_dir, context.config.nearest_search, compute)
+        distances = cached_nearest_distances(source, target, context.cache_dir, compute)
         return cls(weights_of(distances, context.config.nearest_beta))
 
 

@@ -19,6 +19,9 @@ from bdw.lazy_momentum import LazyMomentum
 from bdw.weighters import WeighterContext, WeightSample, WeightTable
 from bdw.weighters.learnt import LearntWeighter
 
+GRADIENT_CLIP = 10.0
+"""Euclidean norm to which the gradient of a batch's weights is scaled down: the authors' setting."""
+
 
 class PointWeighter(LearntWeighter):
     """w_i in [0, 1] for n instances, all 0 at the start. The table lives on the CPU in float32."""
@@ -29,8 +32,8 @@ class PointWeighter(LearntWeighter):
         *,
         learning_rate: float,
         momentum: float,
-        gradient_clip: float,
         threshold: float,
+        gradient_clip: float = GRADIENT_CLIP,
         dtype: torch.dtype = torch.float32,
     ):
         super().__init__(
@@ -49,13 +52,12 @@ class PointWeighter(LearntWeighter):
 
     @classmethod
     def from_context(cls, context: WeighterContext) -> Self:
-        """One weight for every source image, with the config's eta, momentum, gradient limit and lambda."""
+        """One weight for every source image, with the config's eta, momentum and lambda."""
         config = context.config
         return cls(
             len(context.source),
             learning_rate=config.weight_lr,
             momentum=config.weight_momentum,
-            gradient_clip=config.weight_gradient_clip,
             threshold=config.cdf_threshold,
         )
 

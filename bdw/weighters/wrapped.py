@@ -40,10 +40,6 @@ class Wrapped:
         """The inner weighter's."""
         self.inner.freeze(rows)
 
-    def thaw(self, rows: Tensor) -> None:
-        """The inner weighter's."""
-        self.inner.thaw(rows)
-
     def table(self) -> WeightTable:
         """The inner weighter's."""
         return self.inner.table()

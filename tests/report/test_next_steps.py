@@ -59,10 +59,7 @@ def test_plain_training_is_not_compared_with_itself(changed_run: ChangedRun) -> 
 
 @pytest.mark.parametrize("name", presets.available())
 def test_plain_training_takes_no_option_that_it_refuses(changed_run: ChangedRun, name: str) -> None:
-    options = {"diagnose_signal": True, "weights_file": None}
-    config = presets.build(name).replace(
-        **options, **({"settled_epochs": 2} if presets.build(name).weighter.prune else {})
-    )
+    config = presets.build(name).replace(diagnose_signal=True, weights_file=None)
     plain = _config(_advised(changed_run(config=config.flat()))[PLAIN])
     assert plain.weighter.weighter == "uniform"
 

@@ -10,7 +10,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from bdw.config import REMOVED
 from bdw.errors import InputError
+from bdw.report.command_line import fit_command
 from bdw.report.run_files import read_run
 
 MakeRun = Callable[..., Path]
@@ -29,6 +31,17 @@ def test_a_whole_run(tmp_path: Path, make_run: MakeRun) -> None:
     assert run.skipped == (("broken<b>.png", "truncated & useless"),)
     assert run.notes == ()
     assert run.weights is not None
+
+
+def test_a_run_of_an_earlier_version_is_read_unless_it_used_what_is_gone(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run")
+    path, command = run / "config.json", fit_command(read_run(run).config)
+    description = json.loads(path.read_text())
+    path.write_text(json.dumps(description | {"config": description["config"] | dict(REMOVED)}))
+    assert fit_command(read_run(run).config) == command
+    path.write_text(json.dumps(description | {"config": description["config"] | {"settled_epochs": 2}}))
+    with pytest.raises(InputError, match="settled_epochs: 2 is from an earlier version"):
+        read_run(run)
 
 
 def test_uniform_weights_are_no_weights(tmp_path: Path, make_run: MakeRun) -> None:

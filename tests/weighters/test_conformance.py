@@ -166,24 +166,6 @@ def test_an_unknown_name_is_refused_with_a_suggestion(make_context: Callable[...
         weighters.build(make_context(weighter="betta"))
 
 
-def test_thawed_instances_go_on_from_where_they_stopped(build: Callable[[], Weighter]) -> None:
-    weighter = build()
-    _train(weighter, 6, seed=4)
-    rows = torch.tensor([0, 5])
-    weighter.freeze(rows)
-    before = weighter.table().mean[rows.numpy()]
-    weighter.thaw(rows)
-    weighter.end_epoch()
-    np.testing.assert_array_equal(weighter.table().mean[rows.numpy()], before)
-    gradient = torch.tensor([1.0, -1.0], dtype=torch.float64)
-    for _ in range(10):
-        _step(weighter, rows, torch.Generator().manual_seed(6), gradient)
-    weighter.end_epoch()
-    if weighter.learns is not Learns.NEVER:
-        harmful, helpful = weighter.table().mean[rows.numpy()]
-        assert harmful < helpful
-
-
 @pytest.mark.parametrize("name", weighters.available())
 def test_who_does_not_learn_from_the_draw_learns_the_same_from_any(
     name: str, make_context: Callable[..., WeighterContext]

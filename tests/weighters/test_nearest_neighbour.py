@@ -90,7 +90,7 @@ def test_distances_are_kept_for_this_source_and_this_target(tmp_path: Path, sour
     other = pack_arrays(tmp_path / "other", changed)
 
     def distances(source: PackedDataset, targets: NDArray[np.uint8]) -> NDArray[np.float64]:
-        found = nearest_distances.cached_nearest_distances(source, targets, tmp_path / "cache", "exact", counter)
+        found = nearest_distances.cached_nearest_distances(source, targets, tmp_path / "cache", counter)
         np.testing.assert_allclose(found, _brute_force(source.images, targets), rtol=1e-13)
         return found
 

@@ -197,7 +197,7 @@ def test_options_beyond_the_paper_continue_bit_for_bit(
     trainer: Callable[..., Trainer], hidden: Problem, tmp_path: Path, weighter: str
 ) -> None:
     options = {
-        "weighter": weighter, "weight_lr": LEARNING[weighter], "prune": True, "cdf_threshold": 0.3, "pruned_for": 1,
+        "weighter": weighter, "weight_lr": LEARNING[weighter], "prune": True, "cdf_threshold": 0.3,
         "tangent_views": 1, "normalise_weights": True, "meta_every": 2,
     }  # fmt: skip
     whole = trainer(hidden, epochs=5, run_dir=str(tmp_path / "whole"), **options)
@@ -215,7 +215,7 @@ def test_options_beyond_the_paper_continue_bit_for_bit(
 
 
 def test_fixed_weights_prune_for_good(trainer: Callable[..., Trainer], hidden: Problem) -> None:
-    run = trainer(hidden, weighter="oracle", prune=True, epochs=4, pruned_for=1)
+    run = trainer(hidden, weighter="oracle", prune=True, epochs=4)
     assert [report.instances_seen for report in run.epochs()] == [40, 80, 120, 160]
 
 
@@ -284,7 +284,6 @@ def test_some_options_need_what_the_training_pass_finds(field: str, tmp_path: Pa
     [
         ("nearest_beta", 0.0),
         ("nearest_beta", math.nan),
-        ("weight_gradient_clip", -1.0),
         ("meta_every", 0),
         ("burn_in_epochs", -1),
         ("direction_momentum", 1.0),
