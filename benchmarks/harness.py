@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import torch
 
 from bdw.atomic import write_text
@@ -173,3 +174,9 @@ def _processor() -> str:
 
 def _memory_gib() -> float:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+
+
+def final_scores(run_dir: str | Path) -> dict[str, float]:
+    """Metric -> value of a finished run's results table."""
+    rows = pq.read_table(RunDirectory(Path(run_dir)).results).to_pylist()
+    return {row["metric"]: row["value"] for row in rows}

@@ -22,9 +22,8 @@ import tyro
 from bdw import presets
 from bdw.config import RunConfig
 from bdw.trainer import iterate
-from benchmarks.harness import provenance, write_result
+from benchmarks.harness import final_scores, provenance, write_result
 from benchmarks.methods import LEARNING
-from benchmarks.subsets import final_scores
 from sweeps.methods import Method, chosen
 
 ROTNET, STOPPED, SUBSET = "RotNet", "RotNet, stopped at BDW's time", "RotNet, random subset of the kept size"

@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from bdw.config import RunConfig
 from bdw.trainer import Trainer
-from benchmarks.ceiling import told_scores
+from benchmarks.studies.ceiling import told_scores
 
 
 def test_of_images_that_differ_and_of_labels_that_mean_nothing(tmp_path: Path) -> None:

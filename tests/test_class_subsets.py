@@ -12,8 +12,7 @@ from PIL import Image
 
 from bdw.config import RunConfig
 from bdw.data import load
-from bdw.errors import InputError
-from benchmarks.class_subsets import SOURCE, TARGET, ClassSubsets
+from benchmarks.studies.class_subsets import SOURCE, TARGET, ClassSubsets
 
 CLASSES, MEMBERS = 9, 16
 
@@ -72,32 +71,7 @@ def test_a_run_gets_other_images_for_the_target_and_no_labels_in_the_source(file
     assert sum(red // 20 in classes for red, *_ in seen) == 3 * MEMBERS
 
 
-def test_bytes_are_written_as_they_are(file: Path, tmp_path: Path) -> None:
-    drawn(file).write(tmp_path)
-    known = file_contents(file)
-    for name, count in ((SOURCE, 72), (TARGET, 15), ("target-validation.npz", 6), ("target-test.npz", 6)):
-        written = file_contents(tmp_path / name)
-        assert len(written) == count
-        assert set(written) <= set(known)
-
-
 def file_contents(file: Path) -> list[bytes]:
     with np.load(file, allow_pickle=False) as archive:
         data, offsets = archive["data"], archive["offsets"]
     return [data[a:b].tobytes() for a, b in itertools.pairwise(offsets)]
-
-
-def test_seeds_deal_out_all_classes_before_any_comes_again(file: Path) -> None:
-    dealt = [drawn(file, seed).class_names for seed in range(6)]
-    assert all(len(set(sum(dealt[turn : turn + 3], []))) == CLASSES for turn in (0, 3))  # noqa: RUF017
-    assert dealt[:3] != dealt[3:]
-    assert drawn(file, 1).class_names == dealt[1]
-
-
-def test_what_cannot_be_drawn_is_refused(file: Path) -> None:
-    with pytest.raises(InputError, match=r"class 'class .' has 17 images; allowed: at least 18, as asked"):
-        drawn(file, source=9)
-    with pytest.raises(InputError, match="classes: 10 cannot work; allowed: 2 to 9"):
-        ClassSubsets.drawn(file, classes=10, source=1, splits=(1, 1, 1), seed=0)
-    with pytest.raises(InputError, match=r"data_set: .*none\.npz' is not there"):
-        drawn(file.with_name("none.npz"))

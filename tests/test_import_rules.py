@@ -142,6 +142,16 @@ def test_analysis_knows_files_only(path: Path) -> None:
     assert {name for name in imports(path) if name.split(".")[0] in forbidden} == set()
 
 
+@pytest.mark.parametrize("path", [*modules_of("benchmarks"), *modules_of("tests")], ids=relative)
+def test_nothing_needs_a_study(path: Path) -> None:
+    """But other studies, and their own tests."""
+    if path in modules_of("benchmarks/studies"):
+        return
+    of_studies = sorted(name for name in imports(path) if name.startswith("benchmarks.studies"))
+    is_own_test = path.name.startswith("test_") and path.parent.name not in {"ray", "sweeps"}
+    assert not of_studies or is_own_test, f"{relative(path)} imports {of_studies}"
+
+
 @pytest.mark.parametrize("path", modules_of("sweeps"), ids=relative)
 def test_sweeps_import_no_tests_or_benchmarks(path: Path) -> None:
     assert {name for name in imports(path) if name.split(".")[0] in {"tests", "benchmarks"}} == set()

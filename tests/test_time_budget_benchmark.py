@@ -8,7 +8,7 @@ import pytest
 
 from bdw.config import RunConfig
 from bdw.data import load
-from benchmarks.time_budget import run
+from benchmarks.studies.time_budget import run
 
 
 def test_a_run_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""What is compared with a weighted run, and the curves that are drawn of it."""
+"""What is compared with a weighted run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import whole_run, whole_run_curves
+from benchmarks import whole_run
 from benchmarks.whole_run import ROTNET, STOPPED, SUBSET
 
 SETTINGS = "Counts meta_loss=pretext target_batch=16 cdf_threshold=0.5 density_threshold=0.6"
@@ -35,8 +35,6 @@ def test_the_rivals_get_what_the_weighted_run_took(results: Path, tmp_path: Path
     assert runs[STOPPED]["epochs"] == max(1, round(4 * weighted["seconds"] / plain["seconds"]))
     ratio, _, _ = result["summary"][SETTINGS]["seconds / RotNet's"]
     assert ratio == pytest.approx(weighted["seconds"] / plain["seconds"], abs=6e-4)
-    whole_run_curves.main("x", str(tmp_path / "x.png"))
-    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_seconds_alone_need_no_rivals_and_one_evaluation(results: Path, tmp_path: Path) -> None:
@@ -49,19 +47,3 @@ def test_seconds_alone_need_no_rivals_and_one_evaluation(results: Path, tmp_path
     assert [run["method"] for run in runs] == [ROTNET, SETTINGS]
     for run in runs:
         assert [np.isfinite(score) for _, _, score in run["curve"]] == [False, True]
-
-
-def test_curves_are_means_over_seeds_in_shares_of_plain_trainings_seconds() -> None:
-    def run(method: str, seed: int, curve: list[tuple[float, float, float]]) -> dict[str, object]:
-        return {"method": method, "seed": seed, "seconds": curve[-1][0], "curve": curve}
-
-    nan = float("nan")
-    runs = [
-        run(ROTNET, 0, [(5, 1, nan), (10, 1, 0.5)]),
-        run("BDW", 0, [(4, 1, 0.1), (6, 0.5, 0.3)]),
-        run(ROTNET, 1, [(5, 1, nan), (20, 1, 0.7)]),
-        run("BDW", 1, [(4, 1, 0.3), (8, 0.5, 0.5), (9, 0.5, 0.9)]),
-    ]
-    found = whole_run_curves.curves(runs)
-    np.testing.assert_allclose(found[ROTNET], [[1, 60, 10]])
-    np.testing.assert_allclose(found["BDW"], [[0.3, 20, 10], [0.5, 40, 10]])

@@ -1,7 +1,7 @@
 """Early stopping against none: seconds of a search until the same best accuracy, with the same seeds.
 
-`python -m benchmarks.early_stopping` runs the digits search twice for every seed and compares when each first had a
-finished trial that was at least as good as the worse of the two bests.
+`python -m benchmarks.studies.early_stopping` runs the digits search twice for every seed and compares when each first
+had a finished trial that was at least as good as the worse of the two bests.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 from benchmarks.harness import provenance, write_result
 from sweeps.study import SETTLED, open_storage
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 VARIANTS = {"early stopping": "--early-stopping", "none": "--no-early-stopping"}
 
 

@@ -1,8 +1,8 @@
 """Does the learnt weight follow use for the target, or only likeness to it? Domain by domain, on a blended source.
 
-`python -m benchmarks.use_or_likeness --data-root DIR` blends several data sets into one unlabelled source and takes
-some of them as the target, one after the other. The use of a domain for a target is measured: plain training on that
-domain's images alone, as many and with as many steps for every domain, and then the target's test accuracy and the
+`python -m benchmarks.studies.use_or_likeness --data-root DIR` blends several data sets into one unlabelled source and
+takes some of them as the target, one after the other. The use of a domain for a target is measured: plain training on
+that domain's images alone, as many and with as many steps for every domain, and then the target's test accuracy and the
 pretext loss on its test images. A method's mean weight of each domain is held against that, by Spearman's rank
 correlation over the domains, and so is likeness (1 for the target's own domain, 0 for the others).
 
@@ -27,11 +27,11 @@ from scipy.stats import spearmanr
 from bdw.config import RunConfig
 from bdw.data import load
 from bdw.errors import InputError
-from benchmarks.cells import CellArguments, Rows, work_through
 from benchmarks.harness import spread
 from benchmarks.methods import LEARNING
-from benchmarks.subsets import mean_weights, trained_on
-from benchmarks.usefulness import RANKED
+from benchmarks.studies.cells import CellArguments, Rows, work_through
+from benchmarks.studies.subsets import mean_weights, trained_on
+from benchmarks.studies.usefulness import RANKED
 from sweeps.methods import chosen
 
 USES = {"accuracy": 1, "pretext_loss": -1}

@@ -1,8 +1,8 @@
 """What does the learnt usefulness buy? Training on the images of the highest mean weight against a random choice.
 
-`python -m benchmarks.kept_sets --data-root DIR --save NAME` takes every target domain of the mini-decathlon in turn.
-A run by the method, which prunes nothing, gives each source image its mean weight. Plain trainings from the same start
-are then compared by the paper's measure, the target's test accuracy: on the share of images with the highest mean
+`python -m benchmarks.studies.kept_sets --data-root DIR --save NAME` takes every target domain of the mini-decathlon in
+turn. A run by the method, which prunes nothing, gives each source image its mean weight. Plain trainings from the same
+start are then compared by the paper's measure, the target's test accuracy: on the share of images with the highest mean
 weights, on as many random images, on the whole source for as many instances, and, where it is known which images are
 useful, on as many of those. The domains are the independent observations: seeds are averaged, and Wilcoxon's test is
 over domains. It says whether weights are worth anything, not whether weighting is worth its time (`whole_run` does).
@@ -26,10 +26,10 @@ from analysis.statistics.signed_rank import signed_rank
 from bdw.config import RunConfig
 from bdw.data import load
 from bdw.errors import InputError
-from benchmarks.cells import CellArguments, Rows, work_through
 from benchmarks.methods import LEARNING
-from benchmarks.subsets import mean_weights, trained_on
-from benchmarks.usefulness import RANKED
+from benchmarks.studies.cells import CellArguments, Rows, work_through
+from benchmarks.studies.subsets import mean_weights, trained_on
+from benchmarks.studies.usefulness import RANKED
 from sweeps.datasets import base_config
 from sweeps.decathlons import MINI
 from sweeps.methods import chosen

@@ -1,6 +1,6 @@
-"""The section "Measured growth" of docs/scaling.md, from what `benchmarks.growth` measured.
+"""The section "Measured growth" of docs/scaling.md, from what `benchmarks.studies.growth` measured.
 
-`python -m benchmarks.growth_table` prints it, with `--save` it takes the place of the one in the page.
+`python -m benchmarks.studies.growth_table` prints it, with `--save` it takes the place of the one in the page.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import tyro
 from benchmarks.harness import RESULTS, ratio
 from benchmarks.scaling_model import write_block
 
-BEGIN, END = "<!-- growth: python -m benchmarks.growth_table --save -->", "<!-- end of growth -->"
+BEGIN, END = "<!-- growth: python -m benchmarks.studies.growth_table --save -->", "<!-- end of growth -->"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What a trial costs beside its training: from its start in the study to its end, less its epochs' own seconds.
 
-`python -m benchmarks.trial_overhead` runs a sweep of short trials, one after the other, and reads the study. The first
-trial of a sweep also waits for its process and the imports; the others take over that process.
+`python -m benchmarks.studies.trial_overhead` runs a sweep of short trials, one after the other, and reads the study.
+The first trial of a sweep also waits for its process and the imports; the others take over that process.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from benchmarks.harness import provenance, write_result
 from sweeps.study import open_storage
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)

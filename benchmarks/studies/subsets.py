@@ -17,6 +17,7 @@ from bdw.errors import InputError
 from bdw.export import write_table
 from bdw.run_directory import RunDirectory
 from bdw.trainer import iterate
+from benchmarks.harness import final_scores
 from sweeps.designs import Design, Room
 
 
@@ -81,9 +82,3 @@ def final_mean_weights(run_dir: str | Path) -> NDArray[np.float64]:
         "mean"
     ].to_numpy()
     return weights
-
-
-def final_scores(run_dir: str | Path) -> dict[str, float]:
-    """Metric -> value of a finished run's results table."""
-    rows = pq.read_table(RunDirectory(Path(run_dir)).results).to_pylist()
-    return {row["metric"]: row["value"] for row in rows}

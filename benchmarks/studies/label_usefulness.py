@@ -1,12 +1,12 @@
 """Does the learnt weight find the images of a few classes among many, from few labelled examples of each?
 
-`python -m benchmarks.label_usefulness --data-root DIR` takes ten classes of Tiny ImageNet for the target, with few
-labelled images of each, and other images of all classes, without labels and equally many of each, for the source.
+`python -m benchmarks.studies.label_usefulness --data-root DIR` takes ten classes of Tiny ImageNet for the target, with
+few labelled images of each, and other images of all classes, without labels and equally many of each, for the source.
 Useful are those of the target's classes, one in twenty; the run is not told. Other seeds have other classes. Measured
 is, after every epoch, how well the mean weight tells useful images from the others: area under the ROC curve, and
 average precision over the share of useful images (lift). By chance they are 0.5 and 1. At the end, the shares of useful
-and of useless images that would be kept if half of the source were pruned. `told` is the lift of a
-classifier on the encoder's features that was told which images are useful: a ceiling.
+and of useless images that would be kept if half of the source were pruned. `told` is the lift of a classifier on the
+encoder's features that was told which images are useful: a ceiling.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from bdw.trainer import Trainer
 from bdw.trajectory import Trajectory
 from bdw.usefulness import planted_auroc
 from bdw.weighters.beta import concentrations, mean_weight
-from benchmarks.ceiling import told_scores
-from benchmarks.cells import CellArguments, Rows, work_through
-from benchmarks.class_subsets import SOURCE, TARGET, ClassSubsets
-from benchmarks.equal_pruning import KEPT, shares_kept
 from benchmarks.harness import signal_of, spread
 from benchmarks.methods import LEARNING
-from benchmarks.usefulness import RANKED
+from benchmarks.studies.ceiling import told_scores
+from benchmarks.studies.cells import CellArguments, Rows, work_through
+from benchmarks.studies.class_subsets import SOURCE, TARGET, ClassSubsets
+from benchmarks.studies.equal_pruning import KEPT, shares_kept
+from benchmarks.studies.usefulness import RANKED
 from sweeps.designs import Design, Room
 from sweeps.methods import Method, chosen
 

@@ -1,4 +1,4 @@
-"""How well the mean weight tells planted junk from real digits, by method: `python -m benchmarks.planted_junk`.
+"""How well the mean weight tells planted junk from real digits, by method: `python -m benchmarks.studies.planted_junk`.
 
 The source is 1,000 digits and 1,000 junk images (shuffled pixels, noise, stripes) of 16x16 pixels, the target other
 digits. Nothing is pruned, so that the AUROC is over the whole source in every epoch. 0.5 is chance, as it is for
@@ -20,10 +20,10 @@ import tyro
 from bdw.config import RunConfig
 from bdw.data import load
 from bdw.trainer import iterate
-from benchmarks.equal_pruning import KEPT, shares_kept
 from benchmarks.harness import VISIT, provenance, signal_of, spread, write_result
 from benchmarks.methods import LEARNING
-from benchmarks.subsets import final_mean_weights
+from benchmarks.studies.equal_pruning import KEPT, shares_kept
+from benchmarks.studies.subsets import final_mean_weights
 from sweeps.methods import chosen
 
 

@@ -1,4 +1,5 @@
-"""Accuracy against seconds of the runs of `benchmarks.whole_run`: `python -m benchmarks.whole_run_curves NAME PICTURE`.
+"""Accuracy against seconds of the runs of `benchmarks.whole_run`:
+`python -m benchmarks.studies.whole_run_curves NAME PICTURE`.
 
 A panel for each target. Seconds are shares of what plain training took on the same target and seed, accuracy is that of
 the target's validation split; both are means over seeds, the band is one standard deviation of accuracy to either side.

@@ -1,4 +1,4 @@
-"""Does a run with a time budget end in time, and what is it worth? `python -m benchmarks.time_budget`.
+"""Does a run with a time budget end in time, and what is it worth? `python -m benchmarks.studies.time_budget`.
 
 On digits and planted junk: how long learning in every step takes is measured first, then budgets are shares of that.
 """

@@ -1,11 +1,11 @@
 """Does the learnt weight say which images of a real mixture are of the target's own domain?
 
-`python -m benchmarks.usefulness --data-root DIR` blends several data sets into one unlabelled source, takes some of
-them as the target, one after the other, and measures how well the mean weight tells that domain's images from all
-others: area under the ROC curve, average precision beside the base rate, and the shares that would be kept of the
+`python -m benchmarks.studies.usefulness --data-root DIR` blends several data sets into one unlabelled source, takes
+some of them as the target, one after the other, and measures how well the mean weight tells that domain's images from
+all others: area under the ROC curve, average precision beside the base rate, and the shares that would be kept of the
 domain and of the others if half of the source were pruned; and how far one visit to an image tells them apart (d', in
-standard deviations of its noise). Likeness of domains is what this asks for; whether the images help
-is another question.
+standard deviations of its noise). Likeness of domains is what this asks for; whether the images help is another
+question.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from sklearn.metrics import average_precision_score
 from bdw import presets
 from bdw.config import RunConfig
 from bdw.trainer import iterate
-from benchmarks.equal_pruning import KEPT, shares_kept
 from benchmarks.harness import VISIT, provenance, signal_of, spread, write_result
 from benchmarks.methods import LEARNING, as_text
+from benchmarks.studies.equal_pruning import KEPT, shares_kept
 from sweeps.methods import chosen
 
 RAISED = (

@@ -1,7 +1,7 @@
 """What grows with what: seconds and memory of real runs against instances, workers, meta-batch and parameters.
 
-`python -m benchmarks.growth --save` measures and keeps the numbers; `python -m benchmarks.growth_table --save` writes
-the section "Measured growth" of docs/scaling.md from them.
+`python -m benchmarks.studies.growth --save` measures and keeps the numbers;
+`python -m benchmarks.studies.growth_table --save` writes the section "Measured growth" of docs/scaling.md from them.
 
 Images are 8 x 8 random pixels and the encoder is `small_cnn`, so that a million instances can be tried. Steps are those
 of the real loop; a fixed number of them is timed, the variants taking turns, and so is everything that a real run does
