@@ -29,7 +29,7 @@ sweep: setup ## run the main job, a Ray Tune + Optuna sweep on the embedded data
 CLUSTER ?= cluster/aws.yaml
 
 up: setup ## check a cluster file and start its head, which costs money until `make down`: make up CLUSTER=cluster/aws.yaml
-	$(BIN)/python -m sweeps.cluster_file $(CLUSTER)
+	$(BIN)/python -m sweeps.jobs.cluster_file $(CLUSTER)
 	$(BIN)/ray up $(CLUSTER)
 
 down: setup ## end all machines of a cluster: make down CLUSTER=cluster/aws.yaml

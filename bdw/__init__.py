@@ -14,18 +14,21 @@ from bdw.config import RunConfig
 from bdw.errors import InputError
 
 if TYPE_CHECKING:
-    from bdw.fitting import FitResult, fit
-    from bdw.trainer import iterate
+    from bdw.training.fit import FitResult, fit
+    from bdw.training.trainer import iterate
 
 __all__ = ["FitResult", "InputError", "RunConfig", "fit", "iterate"]
 
-_HOMES = {"FitResult": "bdw.fitting", "fit": "bdw.fitting", "iterate": "bdw.trainer"}
-_MODULES = ("data", "encoders", "meta_gradient", "presets", "pretext", "weighters")
+_HOMES = {"FitResult": "bdw.training.fit", "fit": "bdw.training.fit", "iterate": "bdw.training.trainer"}
+_MODULES = {
+    **{name: f"bdw.{name}" for name in ("data", "encoders", "meta_gradient", "pretext", "weighters")},
+    "presets": "bdw.config.presets",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     if name in _MODULES:
-        return importlib.import_module(f"bdw.{name}")
+        return importlib.import_module(_MODULES[name])
     raise AttributeError(f"module 'bdw' has no attribute {name!r}")

@@ -14,130 +14,13 @@ import os
 import sys
 import typing
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
-from bdw import presets
-from bdw.config import RunConfig, WorkersConfig
+from bdw.commands.options import Command, Doctor, Evaluate, Fit, Pack, Replay, Report
+from bdw.config import RunConfig, presets
 from bdw.errors import InputError, RunError, RunStopped, unknown_option
-
-PRESET_HELP = (
-    "Settings to start from; other flags override them. Default: `glyphs` for the embedded pool and without --source, "
-    "`digits` for the embedded digits, `recommended` (ResNet-18, 96x96 pixels) for any other source."
-)
-
-# What `replay` maps: the range in which sweeps search, and the paper's own values.
-CDF_THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4)
-DENSITY_THRESHOLDS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fit:
-    """Train one encoder on an unlabelled source while learning how useful each of its images is for the target.
-
-    Leaves encoder.safetensors, instance_weights.parquet, metrics.csv, results.parquet and report.html in the run
-    directory. Under torchrun every process is a worker; with --num-workers Ray starts them, here or on a cluster.
-    """
-
-    preset: Annotated[str | None, tyro.conf.arg(help=f"{PRESET_HELP} One of: {', '.join(presets.available())}.")] = None
-    config: Annotated[tyro.conf.OmitArgPrefixes[RunConfig], tyro.conf.arg(name="")] = field(default_factory=RunConfig)
-    workers: Annotated[tyro.conf.OmitArgPrefixes[WorkersConfig], tyro.conf.arg(name="")] = field(
-        default_factory=WorkersConfig
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluate:
-    """Measure an encoder on a labelled target, by default the accuracy of a logistic regression on frozen features.
-
-    What is fitted is fitted on the target's train and validation images; it is measured on its test images.
-    """
-
-    run: Path | None = None
-    """Run directory whose best encoder is measured; its config says how images are cut."""
-    encoder: Path | None = None
-    """Or an encoder.safetensors by itself."""
-    target: str | None = None
-    """Labelled target, named as for `fit`; default: the run's own."""
-    data_root: str | None = None
-    """Folder under which torchvision's data sets lie; default: the run's own."""
-    download: bool = False
-    """Let torchvision download a data set that is not under data_root."""
-    device: str = "auto"
-    """Where features are extracted: auto, cpu or cuda."""
-    measure: str = "accuracy"
-    """accuracy (logistic regression), fine_tuned_accuracy (the paper's grid; takes long), knn_accuracy or rankme."""
-    layer: str | None = None
-    """Layer of the backbone whose features are measured, such as layer2; default: the run's own, or the output."""
-    neighbours: int | None = None
-    """Neighbours that vote in knn_accuracy; default: the run's own, or 20."""
-    fine_tuning_epochs: int | None = None
-    """Epochs of every cell of the fine-tuning grid; default: the run's own, or 100."""
-    max_iterations: int | None = None
-    """Upper limit of L-BFGS iterations; default: the run's own, or 800."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pack:
-    """Decode and resize images once into a memory-mapped data set that every command then reads in no time."""
-
-    spec: tyro.conf.Positional[str]
-    """A reader's name, an image folder or an .npz file, as for --source."""
-    out: tyro.conf.Positional[Path]
-    """New folder for the packed data set."""
-    part: str = "source"
-    """`source`: what a run would take as its source; `train`, `validation` or `test`: a split of a labelled target."""
-    image_size: int = 96
-    """Side in pixels to which images are resized (and centre cropped)."""
-    channels: int | None = None
-    """3 for colour, 1 for grey; default: what the data set has."""
-    data_root: str | None = None
-    """Folder under which torchvision's data sets lie (or are downloaded to, with --download)."""
-    download: bool = False
-    """Let torchvision download a data set that is not under data_root."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Replay:
-    """Tell what every lambda and rho would have pruned, and when, from one run that was made with --record-trajectory.
-
-    Prints tables and leaves replay.csv and replay.png. Exact up to the first epoch that prunes anything.
-    """
-
-    run: Path
-    """Run directory; best of a run with --record-trajectory --no-prune."""
-    cdf_threshold: Annotated[tuple[float, ...], tyro.conf.arg(aliases=["--lambda"])] = CDF_THRESHOLDS
-    """lambda: weights below it count as useless."""
-    density_threshold: Annotated[tuple[float, ...], tyro.conf.arg(aliases=["--rho"])] = DENSITY_THRESHOLDS
-    """rho: prune once more than this share of an image's Beta density lies below lambda."""
-    burn_in_epochs: int | None = None
-    """Epochs at the start after which nothing is pruned yet; default: the run's own."""
-    out: Path | None = None
-    """Folder for replay.csv and replay.png; default: the run directory."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """Write report.html of a run or a sweep anew from the files in its directory."""
-
-    directory: tyro.conf.Positional[Path]
-    """Run or sweep directory."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Doctor:
-    """Say what this machine has, what is wrong with it and what to do. Exit status 1 if something prevents a run."""
-
-    run_dir: Path = Path("runs")
-    """Where runs will be written."""
-    json: bool = False
-    """Print a JSON list for machines."""
-
-
-Command = Fit | Evaluate | Pack | Replay | Report | Doctor
 
 
 def parse(arguments: Sequence[str]) -> Command:
@@ -235,7 +118,7 @@ def _run(command: Command) -> int:
 
             report(command.directory)
         case Doctor():
-            from bdw import doctor
+            from bdw.commands import doctor
 
             findings = doctor.examine(command.run_dir)
             print(doctor.as_json(findings) if command.json else doctor.render(findings))

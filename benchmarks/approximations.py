@@ -38,10 +38,10 @@ from bdw.config import RunConfig
 from bdw.data import load
 from bdw.data.augment import random_crop_flip
 from bdw.errors import InputError
-from bdw.meta_gradient import weight_gradient
-from bdw.running_direction import RunningDirection
-from bdw.train_step import Learner, SourceBatch, meta_direction, train_step, view_derivatives, weighted_update
-from bdw.trainer import Trainer
+from bdw.training.trainer import Trainer
+from bdw.weighting.gradient.forward_mode import weight_gradient
+from bdw.weighting.gradient.target_gradient import TargetGradient
+from bdw.weighting.step import Learner, SourceBatch, meta_direction, train_step, view_derivatives, weighted_update
 from benchmarks.harness import interleaved_seconds, provenance, ratio, write_result
 from benchmarks.peers import Given, difference
 
@@ -211,7 +211,7 @@ def moment_after(trainer: Trainer, walker: Trainer) -> Moment:
     )
 
 
-class GivenDirection(RunningDirection):
+class GivenDirection(TargetGradient):
     """Compares instances' gradients with this direction, whatever the step's target batch says."""
 
     def __init__(self, given: dict[str, Tensor]):
@@ -251,7 +251,7 @@ def drawn_gradients(learner: Learner, moment: Moment, draws: int, every: int) ->
             continue
         direction = learner.direction
         if direction.momentum or direction.every > 1:
-            direction.load_state_dict(RunningDirection().state_dict(), torch.device("cpu"))
+            direction.load_state_dict(TargetGradient().state_dict(), torch.device("cpu"))
             # As many steps since the target was asked as there can be, in turns.
             begin = len(moment.earlier) - REMEMBERED * direction.every
             for parameters in moment.earlier[begin + number // every % direction.every :]:

@@ -31,9 +31,9 @@ import torch
 import tyro
 from ray.cluster_utils import Cluster
 
-from bdw import checkpoint
-from bdw.measurements import TIMED, EpochReport
-from bdw.run_directory import FREE_ON_RESUME
+from bdw.runs import checkpoint
+from bdw.runs.directory import FREE_ON_RESUME
+from bdw.runs.metrics import TIMED, EpochReport
 from benchmarks.harness import provenance, write_result
 from benchmarks.processes import title, wait_until
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import torch
 import tyro
 
-from bdw import presets
+from bdw.config import presets
 from bdw.data import load
-from bdw.trainer import Trainer
+from bdw.training.trainer import Trainer
 from benchmarks.harness import provenance, ratio, write_result
 from benchmarks.methods import LEARNING
-from sweeps.methods import chosen
+from sweeps.runner.methods import chosen
 
 
 @dataclass(frozen=True)

@@ -37,17 +37,17 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
-from bdw import device, precision, presets
-from bdw import train_step as train_step_module
-from bdw.compilation import compile_encoder, require_compiler
-from bdw.config import Precision, RunConfig
+from bdw.config import Precision, RunConfig, presets
 from bdw.data import Problem, load
-from bdw.encoders import untouched_statistics
+from bdw.encoders import precision, untouched_statistics
+from bdw.encoders.compilation import compile_encoder, require_compiler
 from bdw.errors import InputError
+from bdw.parallel import device
 from bdw.pretext import PretextModel
-from bdw.train_step import Learner, SourceBatch, train_step, view_derivatives
-from bdw.trainer import Trainer
-from bdw.weighters.uniform import UniformWeighter
+from bdw.training.trainer import Trainer
+from bdw.weighting import step as train_step_module
+from bdw.weighting.selection.uniform import UniformWeighter
+from bdw.weighting.step import Learner, SourceBatch, train_step, view_derivatives
 from benchmarks.harness import interleaved_seconds, provenance, ratio, write_result
 from benchmarks.peers import difference
 from benchmarks.random_problem import random_problem
@@ -86,7 +86,7 @@ KINDS = {
     "bfloat16 compiled": Kind("bfloat16", compiled=True),
     "bfloat16 CUDA graphs": Kind("bfloat16", compiled=True, cuda_graphs=True),
 }
-"""All compiled: the tangent pass, too, which no run does (see `bdw.compilation`)."""
+"""All compiled: the tangent pass, too, which no run does (see `bdw.encoders.compilation`)."""
 EXACT = "float32"
 
 

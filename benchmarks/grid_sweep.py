@@ -15,12 +15,12 @@ from typing import Any
 from rich.console import Console
 
 from bdw.ray.cluster import running_ray
-from sweeps import command_line, datasets
-from sweeps.experiment import SearchExperiment
-from sweeps.options import SearchOptions
-from sweeps.search import run_search
-from sweeps.segment import Workload
-from sweeps.space import Space
+from sweeps.runner import command_line, datasets
+from sweeps.runner.experiment import SearchExperiment
+from sweeps.runner.options import SearchOptions
+from sweeps.runner.search import run_search
+from sweeps.runner.space import Space
+from sweeps.runner.tune_runner import Workload
 
 EXPERIMENT = "grid_sweep"
 ETAS, RHOS, LAMBDAS = (100.0, 10.0, 1.0, 0.1), (0.5, 0.7, 0.9), (0.1, 0.25)

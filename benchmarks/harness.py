@@ -21,9 +21,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import torch
 
-from bdw.atomic import write_text
-from bdw.diagnosis import Diagnosis
-from bdw.run_directory import RunDirectory, git_revision
+from bdw.diagnostics.diagnosis import Diagnosis
+from bdw.runs.directory import RunDirectory, git_revision
+from bdw.storage.atomic_write import write_text
 
 RESULTS = Path(__file__).parent / "results"
 VISIT = ("d_prime", "sign_d_prime", "signal_to_noise")
@@ -118,8 +118,8 @@ def _measure_peak(sender: Any, prepare: Callable[..., Callable[[], Any]], argume
 
 
 def release_freed_memory() -> None:
-    """Give back to the system what no object uses, although a run keeps it (`bdw.allocator`), so that it counts when it
-    is taken again; Linux with glibc."""
+    """Give back to the system what no object uses, although a run keeps it (`bdw.training.allocator`), so that it
+    counts when it is taken again; Linux with glibc."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
 

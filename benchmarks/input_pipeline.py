@@ -30,11 +30,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from bdw.allocator import keep_freed_memory
 from bdw.data.augment import random_crop_flip
 from bdw.data.batches import epoch_order, global_batches
-from bdw.image_table import ImageTable
+from bdw.data.image_table import ImageTable
 from bdw.pretext.rotation import Rotation
+from bdw.training.allocator import keep_freed_memory
 from benchmarks import profile_step
 from benchmarks.harness import interleaved_seconds, provenance, ratio, write_result
 

@@ -26,11 +26,11 @@ import psutil
 import tyro
 from optuna.trial import FrozenTrial, TrialState
 
-from bdw.measurements import TIMED
+from bdw.runs.metrics import TIMED
 from benchmarks.grid_sweep import LARGEST
 from benchmarks.harness import provenance, write_result
 from benchmarks.processes import title, wait_until
-from sweeps.study import open_storage
+from sweeps.study.open_study import open_storage
 
 Victim = Literal["driver", "trial", "head", "starting driver"]
 VICTIMS: tuple[Victim, ...] = ("driver", "trial", "head", "starting driver")

@@ -1,4 +1,4 @@
-"""Methods whose weights learn, as benchmarks take them from the command line (see `sweeps.methods`)."""
+"""Methods whose weights learn, as benchmarks take them from the command line (see `sweeps.runner.methods`)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sweeps.methods import Method
+from sweeps.runner.methods import Method
 
 LEARNING = {"BDW": Method("BDW", {"weighter": "beta"}), "Counts": Method("Counts", {"weighter": "counts"})}
 

@@ -4,7 +4,7 @@ All start from the same parameters, momentum buffers, instance weights, source b
 with momentum and weight decay on the weighted pretext loss, and differentiate the target's loss after it with respect
 to the weights. Their ways to it:
 
-ours              `bdw.train_step`: a plain step, the target's gradient, one forward-mode pass at the old parameters
+ours              `bdw.weighting.step`: a plain step, the target's gradient, one forward-mode pass at the old parameters
 double backward   `bdw.meta_gradient.reference_weight_gradient`, written for this problem alone
 torchopt          `MetaSGD` keeps the graph of the update, double backward through it
 higher            `innerloop_ctx`, the same in another way
@@ -41,13 +41,13 @@ import tyro
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from bdw.meta_gradient import reference_weight_gradient
-from bdw.meta_loss import MetaLoss, TargetBatch
+from bdw.parallel.randomness import Randomness
 from bdw.pretext import PretextModel
-from bdw.randomness import Randomness
-from bdw.train_step import Learner, SourceBatch, train_step, weighted_update
-from bdw.weighters import Learns, WeightSample
-from bdw.weighters.uniform import UniformWeighter
+from bdw.weighting.gradient.forward_mode import reference_weight_gradient
+from bdw.weighting.meta_loss import MetaLoss, TargetBatch
+from bdw.weighting.selection.uniform import UniformWeighter
+from bdw.weighting.step import Learner, SourceBatch, train_step, weighted_update
+from bdw.weighting.weighters.protocol import Learns, WeightSample
 from benchmarks.harness import interleaved_seconds, peak_megabytes, provenance, ratio, write_result
 from benchmarks.step import SETTINGS, prepare_learner, source_batch
 

@@ -27,13 +27,13 @@ from pathlib import Path
 import torch
 import tyro
 
-from bdw import presets
-from bdw.trainer import Trainer
+from bdw.config import presets
+from bdw.training.trainer import Trainer
 from benchmarks.harness import provenance, write_result
 from benchmarks.methods import LEARNING
 from benchmarks.random_problem import random_problem
 from benchmarks.step_parts import PARTS, WAITING, PartClock, run_steps
-from sweeps.methods import Method, chosen
+from sweeps.runner.methods import Method, chosen
 
 METHODS = {**LEARNING, "RotNet": Method("RotNet", {"weighter": "uniform"})}
 

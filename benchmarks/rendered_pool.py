@@ -20,9 +20,9 @@ import torch
 import tyro
 
 from analysis import compare, equal_budget_tables, time_to_score
-from bdw import presets
+from bdw.config import presets
 from bdw.data.readers.glyphs import REPORTED
-from bdw.trainer import Trainer
+from bdw.training.trainer import Trainer
 from benchmarks.harness import provenance, spread, write_result
 
 PLAIN, RANDOM, RECOMMENDED, ORACLE = "plain training", "random subset", "BDW, recommended", "oracle"

@@ -37,16 +37,18 @@ import torch
 import torch.distributed as dist
 import tyro
 
-from bdw import agreement, checkpoint, collectives, encoders, export, pretext
-from bdw.checkpoint import Position
+from bdw import encoders, pretext
 from bdw.config import WeighterConfig
 from bdw.data.batches import global_batches
 from bdw.data.packed import PackedDataset
-from bdw.epoch_training import EpochProgress
+from bdw.evaluation.planted_auroc import planted_auroc
+from bdw.parallel import collectives, consistency
 from bdw.pretext import PretextModel
-from bdw.pruning import KeepMask
-from bdw.usefulness import planted_auroc
-from bdw.weighters.beta import BetaWeighter
+from bdw.runs import checkpoint, export
+from bdw.runs.checkpoint import Position
+from bdw.training.epoch import EpochProgress
+from bdw.weighting.keep_mask import KeepMask
+from bdw.weighting.weighters.beta import BetaWeighter
 from benchmarks.harness import RESULTS, provenance, write_result
 
 GLOBAL_BATCH = 256
@@ -164,7 +166,7 @@ def _batches(n: int, folder: Path, seed: int) -> Run:
 
 def _digest(n: int, folder: Path, seed: int) -> Run:
     both = state(random_weighter(n, seed), KeepMask(n, 1))
-    return lambda: [agreement._digest(tensor) for part in both.values() for tensor in part.values()]
+    return lambda: [consistency._digest(tensor) for part in both.values() for tensor in part.values()]
 
 
 def _save(n: int, folder: Path, seed: int) -> Run:
@@ -263,7 +265,13 @@ def _context() -> multiprocessing.context.ForkServerContext:
     os.environ["MALLOC_MMAP_THRESHOLD_"] = "131072"
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["benchmarks.harness", "bdw.trainer", "bdw.export", "bdw.usefulness", "torch.distributed"]
+        [
+            "benchmarks.harness",
+            "bdw.training.trainer",
+            "bdw.runs.export",
+            "bdw.evaluation.planted_auroc",
+            "torch.distributed",
+        ]
     )
     return context
 

@@ -13,8 +13,8 @@ from typing import Any, Self
 
 import tyro
 
-from bdw.atomic import write_text
-from bdw.randomness import Randomness
+from bdw.parallel.randomness import Randomness
+from bdw.storage.atomic_write import write_text
 from benchmarks.harness import RESULTS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "scaling.md"

@@ -24,17 +24,18 @@ import tyro
 from torch import Tensor
 from torch.func import functional_call
 
-from bdw import encoders, meta_loss, pretext
+from bdw import encoders, pretext
 from bdw.config import MetaConfig, WeighterConfig
+from bdw.data.image_table import ImageTable
 from bdw.encoders import untouched_statistics
-from bdw.image_table import ImageTable
-from bdw.meta_gradient import reference_weight_gradient
+from bdw.parallel.randomness import Randomness
 from bdw.pretext import PretextModel, PretextOutput
-from bdw.randomness import Randomness
-from bdw.running_direction import RunningDirection
-from bdw.train_step import Learner, SourceBatch, meta_direction, train_step, view_derivatives
-from bdw.weighters.beta import BetaWeighter
-from bdw.weighters.uniform import UniformWeighter
+from bdw.weighting import meta_loss
+from bdw.weighting.gradient.forward_mode import reference_weight_gradient
+from bdw.weighting.gradient.target_gradient import TargetGradient
+from bdw.weighting.selection.uniform import UniformWeighter
+from bdw.weighting.step import Learner, SourceBatch, meta_direction, train_step, view_derivatives
+from bdw.weighting.weighters.beta import BetaWeighter
 from benchmarks.harness import interleaved_seconds, peak_megabytes, provenance, ratio, write_result
 
 LEARNING_RATE = 1e-4
@@ -98,7 +99,7 @@ def prepare(name: str, part: str, threads: int, seed: int) -> Callable[[], Any]:
     if part in ("plain", "BDW step"):
         return functools.partial(train_step, learner, batch)
     if part in CHEAP_STEPS:
-        learner = dataclasses.replace(learner, tangent_views=1, direction=RunningDirection(every=CHEAP_STEPS[part]))
+        learner = dataclasses.replace(learner, tangent_views=1, direction=TargetGradient(every=CHEAP_STEPS[part]))
         return functools.partial(_cheap_steps, learner, batch)
     assert learner.meta_loss is not None
     if part == "meta pass":

@@ -16,13 +16,14 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from bdw import epoch_training, train_step
-from bdw.epoch_training import EpochProgress, training_steps
-from bdw.image_table import ImageTable
-from bdw.layer_tangents import LayerTangents
-from bdw.meta_loss import MetaLoss
-from bdw.train_step import Learner
-from bdw.trainer import Trainer
+from bdw.data.image_table import ImageTable
+from bdw.training import epoch as epoch_training
+from bdw.training.epoch import EpochProgress, training_steps
+from bdw.training.trainer import Trainer
+from bdw.weighting import step as train_step
+from bdw.weighting.gradient.from_training_pass import LayerTangents
+from bdw.weighting.meta_loss import MetaLoss
+from bdw.weighting.step import Learner
 
 WAITING = ("gather", "augment", "meta pass: draw")
 """Parts in which the model waits for images."""

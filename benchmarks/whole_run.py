@@ -19,12 +19,11 @@ from typing import Any
 import torch
 import tyro
 
-from bdw import presets
-from bdw.config import RunConfig
-from bdw.trainer import iterate
+from bdw.config import RunConfig, presets
+from bdw.training.trainer import iterate
 from benchmarks.harness import final_scores, provenance, write_result
 from benchmarks.methods import LEARNING
-from sweeps.methods import Method, chosen
+from sweeps.runner.methods import Method, chosen
 
 ROTNET, STOPPED, SUBSET = "RotNet", "RotNet, stopped at BDW's time", "RotNet, random subset of the kept size"
 

@@ -26,13 +26,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from rich.console import Console
 
 from bdw.errors import InputError
-from sweeps import command_line, datasets, design_table
-from sweeps.comparison import Cell, cells
-from sweeps.comparison_sweep import compare_and_report
-from sweeps.designs import Design, Room
-from sweeps.experiment import Experiment
-from sweeps.methods import Method
-from sweeps.options import SweepOptions, require_at_least, require_each_once
+from sweeps.results import design_table
+from sweeps.runner import command_line, datasets
+from sweeps.runner.comparison import Cell, cells
+from sweeps.runner.comparison_sweep import compare_and_report
+from sweeps.runner.episode_designs import Design, Room
+from sweeps.runner.experiment import Experiment
+from sweeps.runner.methods import Method
+from sweeps.runner.options import SweepOptions, require_at_least, require_each_once
 
 EXPERIMENT = "meta_batch_design"
 ROTNET = Method("RotNet", {"weighter": "uniform"})
@@ -113,7 +114,7 @@ def grid(experiment: Experiment, options: Options, console: Console) -> list[Cel
         cell
         for seed in experiment.options.seeds
         for target, room in experiment.rooms.items()
-        for cell in cells(methods[target], experiment.base, {target: room}, (seed,), experiment.places)
+        for cell in cells(methods[target], experiment.base, {target: room}, (seed,), experiment.paths)
     ]
 
 

@@ -22,13 +22,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from rich.console import Console
 
 from bdw.errors import unknown_option
-from sweeps import command_line, table_1
-from sweeps.comparison import Cell, cells
-from sweeps.comparison_sweep import compare_and_report
-from sweeps.datasets import DataChoice, Scale
-from sweeps.experiment import Experiment
-from sweeps.methods import Method, chosen
-from sweeps.options import SweepOptions
+from sweeps.results import table_1
+from sweeps.runner import command_line
+from sweeps.runner.comparison import Cell, cells
+from sweeps.runner.comparison_sweep import compare_and_report
+from sweeps.runner.datasets import DataChoice, Scale
+from sweeps.runner.experiment import Experiment
+from sweeps.runner.methods import Method, chosen
+from sweeps.runner.options import SweepOptions
 
 EXPERIMENT = "mnist_autoencoders"
 DATA = DataChoice(
@@ -77,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console = Console()
     compare_and_report(
         experiment,
-        cells(methods, experiment.base, experiment.rooms, experiment.options.seeds, experiment.places),
+        cells(methods, experiment.base, experiment.rooms, experiment.options.seeds, experiment.paths),
         title="Auto-encoders on mixed MNIST, Fashion-MNIST and KMNIST",
         draw=lambda results, complete: draw(experiment, results, complete, console),
         console=console,
@@ -86,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def draw(experiment: Experiment, results: table_1.Results, complete: Sequence[Cell], console: Console) -> None:
     """Table 1, and Figure 1 of the first complete BDW run of every target."""
-    folder = experiment.places.path
+    folder = experiment.paths.path
     remarks = table_1.differences_in_words(experiment.base, experiment.rooms)
     said = [*remarks, *table_1.write_table(results, folder, remarks)]
     for line in said:
@@ -95,7 +96,7 @@ def draw(experiment: Experiment, results: table_1.Results, complete: Sequence[Ce
     for cell in complete:
         if cell.method == "BDW":
             first.setdefault(cell.domain, cell)
-    runs = {domain: experiment.places.fetch_run(cell.run) for domain, cell in first.items()}
+    runs = {domain: experiment.paths.fetch_run(cell.run) for domain, cell in first.items()}
     table_1.write_figures(folder, said, table_1.draw_weights(runs, folder))
 
 

@@ -26,19 +26,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import optuna
 from rich.console import Console
 
-from bdw.atomic import write_text
 from bdw.errors import InputError
 from bdw.ray.cluster import running_ray
-from sweeps import command_line, datasets
-from sweeps.comparison import Cell, cells, kept_shares, run_comparison
-from sweeps.designs import Room
-from sweeps.experiment import SearchExperiment
-from sweeps.methods import Method
-from sweeps.options import SearchOptions
-from sweeps.search import best_trial, run_search
-from sweeps.segment import Workload
-from sweeps.space import PAPER, RECOMMENDED, fields_of
-from sweeps.wrap_up import require_complete_trial, wrap_up
+from bdw.storage.atomic_write import write_text
+from sweeps.results.finish import require_complete_trial, wrap_up
+from sweeps.runner import command_line, datasets
+from sweeps.runner.comparison import Cell, cells, kept_shares, run_comparison
+from sweeps.runner.episode_designs import Room
+from sweeps.runner.experiment import SearchExperiment
+from sweeps.runner.methods import Method
+from sweeps.runner.options import SearchOptions
+from sweeps.runner.search import best_trial, run_search
+from sweeps.runner.space import PAPER, RECOMMENDED, fields_of
+from sweeps.runner.tune_runner import Workload
 
 EXPERIMENT = "stl10_pruning"
 PLAIN = Method("plain training", {"weighter": "uniform"})
@@ -64,28 +64,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the sweep to its end; raises `InputError` for what cannot work."""
     options = command_line.parse(Options, arguments, prog=EXPERIMENT)
     experiment = SearchExperiment.settle(EXPERIMENT, options, datasets.choose(options.data))
-    places = experiment.places
+    paths = experiment.paths
     title = f"Pruning sweep on {options.data}"
     console = Console()
     with experiment.only_driver(console.print):
         study, comparison = experiment.open_search(), experiment.open_comparison()
-        write_text(places.path / "config.json", json.dumps(experiment.described(), indent=2) + "\n")
-        console.print(f"sweep {places.name} in {places.path}: starting Ray", soft_wrap=True)
+        write_text(paths.path / "config.json", json.dumps(experiment.described(), indent=2) + "\n")
+        console.print(f"sweep {paths.name} in {paths.path}: starting Ray", soft_wrap=True)
         with running_ray(worker_groups=options.num_workers > 1) as cluster:
             workload = Workload.on(cluster, options)
             run_search(experiment, study, workload, console)
             try:
                 require_complete_trial(experiment, study, title=title)
             finally:
-                places.publish()
+                paths.publish()
             seeds = experiment.options.seeds
             wanted = _cells(experiment, chosen_methods(study, experiment, console), experiment.rooms, seeds)
             search_room = {experiment.base.data.target: experiment.search_room}
             baseline = _cells(experiment, [PLAIN], search_room, seeds)
-            run_comparison(comparison, [*wanted, *baseline], workload=workload, places=places, console=console)
+            run_comparison(comparison, [*wanted, *baseline], workload=workload, paths=paths, console=console)
             if "random" in experiment.choice.controls:
                 subsets = random_subsets(wanted, kept_shares(comparison, wanted), experiment)
-                run_comparison(comparison, subsets, workload=workload, places=places, console=console)
+                run_comparison(comparison, subsets, workload=workload, paths=paths, console=console)
                 wanted = [*wanted, *subsets]
         report = wrap_up(
             experiment,
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             title=title,
             console=console,
         )
-        places.publish()
+        paths.publish()
     console.print(f"report: {report}", soft_wrap=True)
 
 
@@ -149,7 +149,7 @@ def _cells(
     experiment: SearchExperiment, methods: Sequence[Method], rooms: Mapping[str, Room], seeds: Sequence[int]
 ) -> list[Cell]:
     fields = experiment.choice.domain_fields
-    return cells(methods, experiment.base, rooms, seeds, experiment.places, domain_fields=fields)
+    return cells(methods, experiment.base, rooms, seeds, experiment.paths, domain_fields=fields)
 
 
 def _subject(wanted: Sequence[Cell]) -> str | None:

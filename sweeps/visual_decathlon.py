@@ -26,13 +26,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from rich.console import Console
 
 from bdw import evaluation
-from sweeps import command_line, decathlons, table_2
-from sweeps.comparison import Cell, cells
-from sweeps.comparison_sweep import compare_and_report
-from sweeps.experiment import Experiment
-from sweeps.methods import Method, chosen
-from sweeps.options import SweepOptions, require_at_least
-from sweeps.wrap_up import score_table
+from sweeps.results import table_2
+from sweeps.results.finish import score_table
+from sweeps.runner import command_line, decathlons
+from sweeps.runner.comparison import Cell, cells
+from sweeps.runner.comparison_sweep import compare_and_report
+from sweeps.runner.experiment import Experiment
+from sweeps.runner.methods import Method, chosen
+from sweeps.runner.options import SweepOptions, require_at_least
 
 EXPERIMENT = "visual_decathlon"
 _ALL = (
@@ -72,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     methods = chosen(options.methods, METHODS)
     fields = experiment.choice.domain_fields
     wanted = cells(
-        methods, experiment.base, experiment.rooms, experiment.options.seeds, experiment.places, domain_fields=fields
+        methods, experiment.base, experiment.rooms, experiment.options.seeds, experiment.paths, domain_fields=fields
     )
     console = Console()
     compare_and_report(
@@ -98,7 +99,7 @@ def settle(options: Options) -> Experiment:
 
 def draw(experiment: Experiment, results: table_2.Results, wanted: Sequence[Cell], console: Console) -> None:
     """Table 2 and the diagram of fine-tuning; that of logistic regression is there already."""
-    choice, folder = experiment.choice, experiment.places.path
+    choice, folder = experiment.choice, experiment.paths.path
     designs = table_2.designs_in_words(experiment.base, choice.domain_fields, wanted)
     console.print(designs, soft_wrap=True)
     table_2.write_tables(results, folder, [*filter(None, [choice.remark]), designs])

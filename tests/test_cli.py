@@ -19,14 +19,15 @@ import torch
 import torchvision
 from PIL import Image
 
-from bdw import cli, presets
-from bdw.cli import Doctor, Evaluate, Fit, Pack, Replay, Report
+from bdw import cli
+from bdw.commands.options import Doctor, Evaluate, Fit, Pack, Replay, Report
+from bdw.config import presets
 from bdw.errors import InputError
 from bdw.evaluation import linear_probe
-from bdw.export import read_encoder
-from bdw.measurements import EpochReport, StepReport
-from bdw.progress import ConsoleProgress
-from bdw.trainer import Trainer
+from bdw.runs.console import ConsoleProgress
+from bdw.runs.export import read_encoder
+from bdw.runs.metrics import EpochReport, StepReport
+from bdw.training.trainer import Trainer
 
 TINY = ["--preset", "digits", "--max-source", "64", "--epochs", "1"]
 
@@ -533,7 +534,7 @@ def test_report_is_written_anew(run_dir: Path, capsys: pytest.CaptureFixture[str
 def test_doctor_prints_and_judges(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from bdw import doctor
+    from bdw.commands import doctor
 
     monkeypatch.setattr(doctor, "examine", lambda path: [doctor.Finding("disk", str(path))])
     assert cli.main(["doctor", "--run-dir", str(tmp_path)]) == 0

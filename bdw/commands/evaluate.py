@@ -6,18 +6,19 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bdw import device, evaluation
+from bdw import evaluation
 from bdw.config import RunConfig
 from bdw.data import load_target, packing_bar
+from bdw.encoders.precision import compute_in
 from bdw.errors import InputError
 from bdw.evaluation import Examination
 from bdw.evaluation.features import Settings, check_layer
-from bdw.export import read_encoder
-from bdw.precision import compute_in
-from bdw.run_directory import RunDirectory
+from bdw.parallel import device
+from bdw.runs.directory import RunDirectory
+from bdw.runs.export import read_encoder
 
 if TYPE_CHECKING:
-    from bdw.cli import Evaluate
+    from bdw.commands.options import Evaluate
 
 
 def evaluate(command: Evaluate) -> None:

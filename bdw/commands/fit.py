@@ -11,20 +11,22 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from bdw import checkpoint, collectives, evaluation
+from bdw import evaluation
 from bdw.config import RunConfig, WorkersConfig
 from bdw.data import packing_bar
-from bdw.diagnosis import Diagnosis, summary
-from bdw.headline import headline
-from bdw.interruptions import NoticeBoard, terminations
-from bdw.progress import ConsoleProgress
+from bdw.diagnostics.diagnosis import Diagnosis, summary
+from bdw.parallel import collectives
+from bdw.parallel.stop_requests import NoticeBoard, terminations
 from bdw.report import write_run_report
 from bdw.report.outcome import Outcome
 from bdw.report.run_files import read_run
 from bdw.report.verdict import verdict
-from bdw.run_copy import RunCopy
-from bdw.run_directory import RunDirectory
-from bdw.trainer import Trainer
+from bdw.runs import checkpoint
+from bdw.runs.backup import RunBackup
+from bdw.runs.console import ConsoleProgress
+from bdw.runs.directory import RunDirectory
+from bdw.training.summary import headline
+from bdw.training.trainer import Trainer
 
 
 def fit(config: RunConfig, workers: WorkersConfig) -> None:
@@ -47,7 +49,7 @@ def fit(config: RunConfig, workers: WorkersConfig) -> None:
     if is_first:
         if config.output.report:
             write_run_report(run.path)
-            RunCopy(run, config.output).push_files()
+            RunBackup(run, config.output).push_files()
         print(_closing_lines(run, config.output.report), flush=True)
 
 

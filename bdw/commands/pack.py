@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bdw import data
 
 if TYPE_CHECKING:
-    from bdw.cli import Pack
+    from bdw.commands.options import Pack
 
 
 def pack(command: Pack) -> None:

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bdw.atomic import replacing, write_text
-from bdw.budget import Budget
 from bdw.config import RunConfig
+from bdw.config.budget import Budget
+from bdw.diagnostics.replay import grid, replay
 from bdw.errors import InputError
-from bdw.replay import grid, replay
 from bdw.report.figure import to_png
 from bdw.report.replay_map import replay_map
 from bdw.report.replay_tables import as_csv, in_words
 from bdw.report.table_files import read_table
-from bdw.run_directory import RunDirectory
-from bdw.trajectory import Trajectory
+from bdw.runs.directory import RunDirectory
+from bdw.runs.trajectory import Trajectory
+from bdw.storage.atomic_write import replacing, write_text
 
 if TYPE_CHECKING:
-    from bdw import cli
+    from bdw.commands.options import Replay
 
 
-def replay_run(command: cli.Replay) -> None:
+def replay_run(command: Replay) -> None:
     """Write replay.csv and replay.png, by default into the run's directory, and say what they show."""
     pairs = grid(command.cdf_threshold, command.density_threshold)
     run = RunDirectory(command.run)

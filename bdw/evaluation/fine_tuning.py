@@ -21,7 +21,7 @@ from bdw.data.augment import centre_crop
 from bdw.data.batches import epoch_order, global_batches
 from bdw.encoders import Encoder
 from bdw.evaluation.features import Settings, centre_crops, device_of, evaluating
-from bdw.randomness import drawn_from
+from bdw.parallel.randomness import drawn_from
 
 BATCH_SIZE = 64
 LEARNING_RATES = (1e-4, 1e-5)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bdw.pretext import PretextOutput
+from bdw.pretext.base import PretextOutput
 
 LATENT_DIM = 1
 """One mean and one log-variance (the paper's appendix)."""

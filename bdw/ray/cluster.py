@@ -15,7 +15,7 @@ from typing import Any
 import ray
 
 from bdw.errors import InputError
-from bdw.run_directory import REVISION_VARIABLE, git_revision
+from bdw.runs.directory import REVISION_VARIABLE, git_revision
 
 ROOT = Path(__file__).resolve().parents[2]
 DRIVER_RESOURCE = "trial_driver"

@@ -17,22 +17,23 @@ import ray
 import torch
 from ray.train import TrainingFailedError, UserCallback
 
-from bdw import collectives, evaluation
+from bdw import evaluation
 from bdw.config import RunConfig, WorkersConfig
 from bdw.data import packing_bar
 from bdw.errors import InputError, RunError, RunStopped
-from bdw.headline import headline
-from bdw.interruptions import Notice, NoticeBoard, terminations
-from bdw.mirror import absolute, below
-from bdw.progress import ConsoleProgress
+from bdw.parallel import collectives
+from bdw.parallel.stop_requests import Notice, NoticeBoard, terminations
 from bdw.ray.cluster import Cluster, running_ray
 from bdw.ray.mailbox import Postman, open_mailbox
 from bdw.ray.preemption import announced
 from bdw.ray.trial import on_this_machine
 from bdw.ray.workers import CONTROLLER_FAILURES, Outcome, WorkerGroup, in_background, train_on
-from bdw.run_copy import RunCopy
-from bdw.run_directory import RunDirectory
-from bdw.trainer import Trainer, check
+from bdw.runs.backup import RunBackup
+from bdw.runs.console import ConsoleProgress
+from bdw.runs.directory import RunDirectory
+from bdw.storage.remote_folder import absolute, below
+from bdw.training.summary import headline
+from bdw.training.trainer import Trainer, check
 
 SECONDS_BETWEEN_LOOKS = 0.2
 Settings = dict[str, Any]
@@ -58,7 +59,7 @@ def fit_on_workers(config: RunConfig, workers: WorkersConfig) -> None:
     storage = config.output.storage_path
     config = config.replace(run_dir=str(run.path), storage_path=storage and absolute(storage))
     check(config)
-    copy = RunCopy(run, config.output)
+    copy = RunBackup(run, config.output)
     copy.claim(config)
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(workers.start_timeout))
     progress = ConsoleProgress(measure=evaluation.measure(config.evaluation.measure))

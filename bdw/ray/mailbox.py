@@ -9,8 +9,8 @@ from typing import Any, Literal
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from bdw.interruptions import Notice
-from bdw.measurements import EpochReport, ProgressListener, StepReport
+from bdw.parallel.stop_requests import Notice
+from bdw.runs.metrics import EpochReport, ProgressListener, StepReport
 
 Topic = Literal["step", "epoch", "measure", "packing", "line", "position"]
 Letter = tuple[Topic, tuple[Any, ...]]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from bdw.interruptions import Notice
+from bdw.parallel.stop_requests import Notice
 
 LAST_CALL = 15.0
 """Seconds before the deadline at which workers save once more what they did since the announcement."""

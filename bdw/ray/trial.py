@@ -22,18 +22,19 @@ from ray.train import UserCallback
 from ray.tune.experiment import Trial
 from ray.util.queue import Empty, Queue
 
-from bdw import collectives, evaluation
-from bdw.budget import Budget
+from bdw import evaluation
 from bdw.config import RunConfig
+from bdw.config.budget import Budget
 from bdw.errors import InputError, NonFiniteError
-from bdw.interruptions import no_notice
+from bdw.parallel import collectives
+from bdw.parallel.stop_requests import no_notice
 from bdw.ray.cluster import DRIVER_RESOURCE
 from bdw.ray.preemption import announced
 from bdw.ray.workers import WorkerGroup, in_background, train_on
-from bdw.run_copy import RunCopy
-from bdw.run_directory import RunDirectory
-from bdw.run_results import are_written
-from bdw.trainer import Trainer
+from bdw.runs.backup import RunBackup
+from bdw.runs.directory import RunDirectory
+from bdw.training.finish import are_written
+from bdw.training.trainer import Trainer
 
 Row = dict[str, Any]
 Report = Callable[[Row], None]
@@ -131,7 +132,7 @@ def run_epochs(plan: TrialPlan, report: Report) -> list[Row]:
 def _finished_rows(config: RunConfig) -> list[Row]:
     """The rows of a run that lacks nothing, so that its data need not be opened; [] for any other."""
     run = RunDirectory(Path(config.output.run_dir))
-    RunCopy(run, config.output, is_known=True).bring_back()
+    RunBackup(run, config.output, is_known=True).bring_back()
     rows = read_metrics(run.metrics)
     if not rows:
         return []

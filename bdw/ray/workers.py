@@ -12,7 +12,7 @@ from typing import Any
 from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from bdw import collectives
+from bdw.parallel import collectives
 
 Outcome = dict[str, Any]
 """What the first worker returns: JSON types only."""

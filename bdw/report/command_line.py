@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from bdw import presets
+from bdw.config import presets
 
 # Where a run continued from is not part of what it computes.
 NOT_REPEATED = frozenset({"resume"})

@@ -7,16 +7,16 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from bdw import checkpoint
-from bdw.budget import depends_on_length
 from bdw.config import RunConfig
+from bdw.config.budget import depends_on_length
 from bdw.report.cautions import FEW_VALIDATION_IMAGES
 from bdw.report.command_line import fit_command
 from bdw.report.outcome import Outcome
 from bdw.report.page import Step
 from bdw.report.unpruned import unpruned
 from bdw.report.wording import number, plural
-from bdw.trajectory import FOLDER, Trajectory
+from bdw.runs import checkpoint
+from bdw.runs.trajectory import FOLDER, Trajectory
 
 MOST = 6
 """Steps that are shown: the first ones."""

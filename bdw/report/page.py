@@ -13,10 +13,10 @@ import jinja2
 from matplotlib.figure import Figure
 from PIL import Image
 
-from bdw.atomic import write_text
 from bdw.errors import InputError
 from bdw.report.contact_sheet import Tile
 from bdw.report.figure import DENSITY, data_uri, to_png
+from bdw.storage.atomic_write import write_text
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bdw.usefulness import planted_auroc
+from bdw.evaluation.planted_auroc import planted_auroc
 
 USEFUL, JUNK = 1, 0
 

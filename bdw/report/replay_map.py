@@ -11,7 +11,7 @@ from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from bdw.replay import Replay, Thresholds
+from bdw.diagnostics.replay import Replay, Thresholds
 from bdw.report.figure import FAINT, INK, PAPER, VERMILION
 
 COLUMNS = 4

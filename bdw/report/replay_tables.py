@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Callable
 
-from bdw.replay import Replay, Thresholds
+from bdw.diagnostics.replay import Replay, Thresholds
 from bdw.report.wording import UNKNOWN, plural
 
 COLUMNS = (

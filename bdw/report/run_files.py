@@ -13,7 +13,7 @@ import pandas as pd
 from bdw import evaluation
 from bdw.config import of_today
 from bdw.data.packed import PackedDataset
-from bdw.diagnosis import Diagnosis
+from bdw.diagnostics.diagnosis import Diagnosis
 from bdw.errors import InputError
 from bdw.evaluation import Measure
 from bdw.report.table_files import column, read_json_object, read_table

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bdw import break_even
 from bdw.report.cautions import cautions
 from bdw.report.command_line import fit_command
 from bdw.report.next_steps import next_steps
@@ -22,6 +21,7 @@ from bdw.report.training_section import training_sections
 from bdw.report.verdict import SPENT_ON_KEPT, verdict
 from bdw.report.weights_sections import figure_sections, image_sections
 from bdw.report.wording import UNKNOWN, count, number, percent, plural, ratio, seconds
+from bdw.runs import break_even
 
 MAX_SKIPPED_SHOWN = 100
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bdw.diagnosis import Diagnosis
+from bdw.diagnostics.diagnosis import Diagnosis
 from bdw.report.wording import percent, plural, ratio
 
 LITTLE = 0.3

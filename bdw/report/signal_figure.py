@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from bdw.diagnosis import Histogram
+from bdw.diagnostics.diagnosis import Histogram
 from bdw.report.figure import BLUE, INK, JUNK_COLOURS, PAPER, new_axes
 
 

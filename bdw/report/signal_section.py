@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from bdw.diagnosis import Diagnosis
+from bdw.diagnostics.diagnosis import Diagnosis
 from bdw.report.page import Block, Section, Table, Text, picture
 from bdw.report.planted import words
 from bdw.report.run_files import RunFiles

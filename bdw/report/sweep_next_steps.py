@@ -6,8 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bdw import presets
-from bdw.config import field_owners
+from bdw.config import field_owners, presets
 from bdw.report.command_line import changed_options
 from bdw.report.page import Block, Code, Section, Text
 
@@ -86,7 +85,7 @@ def more_seeds(words: Sequence[str], description: Mapping[str, Any]) -> list[str
 def on_a_cluster(words: Sequence[str]) -> str:
     """The command that submits the same sweep as a job."""
     options = with_option(with_option(words, "storage-path", ["s3://bucket/sweeps"]), "concurrency", ["8"])[2:]
-    return shlex.join(["python", "-m", "sweeps.submit", words[1], "--", *options])
+    return shlex.join(["python", "-m", "sweeps.jobs.submit", words[1], "--", *options])
 
 
 def with_option(words: Sequence[str], name: str, values: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 from bdw.report.outcome import Outcome
 from bdw.report.run_files import has_distributions
 from bdw.report.wording import number, percent, plural
-from bdw.weighters.beta import is_useless, share_below
+from bdw.weighting.weighters.beta import is_useless, share_below
 
 LAMBDAS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4)
 """Tried in the place of a run's lambda, lowest first; none near 1/2, the mean from which weights start."""

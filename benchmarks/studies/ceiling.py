@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from bdw.evaluation.features import Settings, extract_features
-from bdw.trainer import Trainer
+from bdw.training.trainer import Trainer
 
 FOLDS = 5
 

@@ -21,7 +21,7 @@ import tyro
 from optuna.trial import FrozenTrial, TrialState
 
 from benchmarks.harness import provenance, write_result
-from sweeps.study import SETTLED, open_storage
+from sweeps.study.open_study import SETTLED, open_storage
 
 ROOT = Path(__file__).resolve().parents[2]
 VARIANTS = {"early stopping": "--early-stopping", "none": "--no-early-stopping"}

@@ -31,12 +31,12 @@ import tyro
 
 from bdw.config import RunConfig
 from bdw.encoders import Encoder, SmallCNN
-from bdw.epoch_training import EpochTotals
+from bdw.parallel.randomness import drawn_from
 from bdw.pretext import PretextModel
-from bdw.pruning import KeepMask
-from bdw.randomness import drawn_from
-from bdw.replication import replicated
-from bdw.trainer import Trainer
+from bdw.training.data_parallel import replicated
+from bdw.training.epoch import EpochTotals
+from bdw.training.trainer import Trainer
+from bdw.weighting.keep_mask import KeepMask
 from benchmarks.harness import provenance, release_freed_memory, resident_kib, write_result
 from benchmarks.random_problem import random_problem
 from benchmarks.scaling import random_weighter

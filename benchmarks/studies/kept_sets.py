@@ -30,9 +30,9 @@ from benchmarks.methods import LEARNING
 from benchmarks.studies.cells import CellArguments, Rows, work_through
 from benchmarks.studies.subsets import mean_weights, trained_on
 from benchmarks.studies.usefulness import RANKED
-from sweeps.datasets import base_config
-from sweeps.decathlons import MINI
-from sweeps.methods import chosen
+from sweeps.runner.datasets import base_config
+from sweeps.runner.decathlons import MINI
+from sweeps.runner.methods import chosen
 
 KEPT, RANDOM, WHOLE, ORACLE, WEIGHTED = "kept", "random", "whole", "oracle", "weighted"
 """What a run was trained on; `weighted` is the run that gave the weights."""

@@ -26,11 +26,11 @@ from sklearn.metrics import average_precision_score
 
 from bdw.config import RunConfig
 from bdw.data import load
-from bdw.run_directory import RunDirectory
-from bdw.trainer import Trainer
-from bdw.trajectory import Trajectory
-from bdw.usefulness import planted_auroc
-from bdw.weighters.beta import concentrations, mean_weight
+from bdw.evaluation.planted_auroc import planted_auroc
+from bdw.runs.directory import RunDirectory
+from bdw.runs.trajectory import Trajectory
+from bdw.training.trainer import Trainer
+from bdw.weighting.weighters.beta import concentrations, mean_weight
 from benchmarks.harness import signal_of, spread
 from benchmarks.methods import LEARNING
 from benchmarks.studies.ceiling import told_scores
@@ -38,8 +38,8 @@ from benchmarks.studies.cells import CellArguments, Rows, work_through
 from benchmarks.studies.class_subsets import SOURCE, TARGET, ClassSubsets
 from benchmarks.studies.equal_pruning import KEPT, shares_kept
 from benchmarks.studies.usefulness import RANKED
-from sweeps.designs import Design, Room
-from sweeps.methods import Method, chosen
+from sweeps.runner.episode_designs import Design, Room
+from sweeps.runner.methods import Method, chosen
 
 BDW = {"BDW": LEARNING["BDW"]}
 """What has a trajectory to be judged after every epoch."""

@@ -19,12 +19,12 @@ import tyro
 
 from bdw.config import RunConfig
 from bdw.data import load
-from bdw.trainer import iterate
+from bdw.training.trainer import iterate
 from benchmarks.harness import VISIT, provenance, signal_of, spread, write_result
 from benchmarks.methods import LEARNING
 from benchmarks.studies.equal_pruning import KEPT, shares_kept
 from benchmarks.studies.subsets import final_mean_weights
-from sweeps.methods import chosen
+from sweeps.runner.methods import chosen
 
 
 @dataclass(frozen=True)

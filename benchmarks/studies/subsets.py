@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from bdw.config import RunConfig
 from bdw.data import Problem
 from bdw.errors import InputError
-from bdw.export import write_table
-from bdw.run_directory import RunDirectory
-from bdw.trainer import iterate
+from bdw.runs.directory import RunDirectory
+from bdw.runs.export import write_table
+from bdw.training.trainer import iterate
 from benchmarks.harness import final_scores
-from sweeps.designs import Design, Room
+from sweeps.runner.episode_designs import Design, Room
 
 
 def mean_weights(config: RunConfig, problem: Problem, folder: str) -> tuple[NDArray[np.float64], dict[str, Any]]:

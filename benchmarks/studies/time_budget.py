@@ -19,7 +19,7 @@ import tyro
 from bdw.config import RunConfig
 from bdw.data import load
 from bdw.data.problem import Problem
-from bdw.trainer import Trainer
+from bdw.training.trainer import Trainer
 from benchmarks.harness import provenance, write_result
 
 

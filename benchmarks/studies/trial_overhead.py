@@ -19,7 +19,7 @@ import tyro
 from optuna.trial import FrozenTrial, TrialState
 
 from benchmarks.harness import provenance, write_result
-from sweeps.study import open_storage
+from sweeps.study.open_study import open_storage
 
 ROOT = Path(__file__).resolve().parents[2]
 

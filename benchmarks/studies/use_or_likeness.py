@@ -32,7 +32,7 @@ from benchmarks.methods import LEARNING
 from benchmarks.studies.cells import CellArguments, Rows, work_through
 from benchmarks.studies.subsets import mean_weights, trained_on
 from benchmarks.studies.usefulness import RANKED
-from sweeps.methods import chosen
+from sweeps.runner.methods import chosen
 
 USES = {"accuracy": 1, "pretext_loss": -1}
 """What training on a domain reaches on the target's test split, and the sign with which more of it is of more use."""

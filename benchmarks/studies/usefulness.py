@@ -20,13 +20,12 @@ import torch
 import tyro
 from sklearn.metrics import average_precision_score
 
-from bdw import presets
-from bdw.config import RunConfig
-from bdw.trainer import iterate
+from bdw.config import RunConfig, presets
+from bdw.training.trainer import iterate
 from benchmarks.harness import VISIT, provenance, signal_of, spread, write_result
 from benchmarks.methods import LEARNING, as_text
 from benchmarks.studies.equal_pruning import KEPT, shares_kept
-from sweeps.methods import chosen
+from sweeps.runner.methods import chosen
 
 RAISED = (
     "BDW meta_loss=pretext relative_derivatives=true centred_derivatives=true direction_momentum=0.9 "

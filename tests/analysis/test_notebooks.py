@@ -16,10 +16,10 @@ from nbclient import NotebookClient
 from scipy.stats import beta
 
 from bdw.data.packing import pack_arrays
-from bdw.export import weights_table, write_table
-from bdw.pruning import KeepMask
-from bdw.weighters import WeightTable
-from sweeps.results import write_results, write_trials
+from bdw.runs.export import weights_table, write_table
+from bdw.weighting.keep_mask import KeepMask
+from bdw.weighting.weighters.protocol import WeightTable
+from sweeps.results.tables import write_results, write_trials
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "analysis" / "notebooks"

@@ -230,7 +230,7 @@ def test_autoscaler_brings_spot_workers_with_what_the_head_may_do(
         environment = cluster.environment | {"RAY_AUTH_MODE": "token"}
         subprocess.run([sys.executable, "-c", ask], env=environment, check=True, capture_output=True)
         workers = wait_for(cluster.workers, 2)
-        wait_for(lambda: [line for line in cluster.said() if "sweeps.spot_notice" in line], 2)
+        wait_for(lambda: [line for line in cluster.said() if "sweeps.jobs.spot_notice" in line], 2)
     recorder.stop_recording()
     assert len(workers) == 2
     for worker in workers:
@@ -238,7 +238,7 @@ def test_autoscaler_brings_spot_workers_with_what_the_head_may_do(
         assert worker["IamInstanceProfile"]["Arn"].endswith("/bdw-worker")
         assert [group["GroupId"] for group in worker["SecurityGroups"]] == [cluster.outputs["SecurityGroup"]]
         assert tags(worker).items() >= {"ray-cluster-name": "bdw", "project": "bdw"}.items()
-    told = [line for line in cluster.said() if "sweeps.spot_notice" in line]
+    told = [line for line in cluster.said() if "sweeps.jobs.spot_notice" in line]
     assert all("export RAY_HEAD_IP=" in line and "--cloud aws --head $RAY_HEAD_IP:6379" in line for line in told)
 
     called = set()

@@ -187,7 +187,7 @@ def test_workers_are_on_spot_nodes_and_the_head_is_not(kind: str, filled: Filled
 def test_workers_tell_ray_of_their_end(kind: str, filled: Filled) -> None:
     head, worker = pods(cluster_spec(filled, kind))
     hook = worker["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
-    assert hook == ["bash", "-c", "python -m sweeps.spot_notice --now 30; sleep 20"]
+    assert hook == ["bash", "-c", "python -m sweeps.jobs.spot_notice --now 30; sleep 20"]
     assert worker["terminationGracePeriodSeconds"] > 30
     assert "lifecycle" not in head["containers"][0]
 

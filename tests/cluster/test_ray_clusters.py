@@ -99,7 +99,7 @@ def test_ray_starts_closed_and_in_the_repository(name: str, config: Config) -> N
 def test_workers_listen_for_their_end(name: str, config: Config) -> None:
     *_, last = config(name)["worker_start_ray_commands"]
     cloud = name.removesuffix(".yaml")
-    assert f"-m sweeps.spot_notice --cloud {cloud} --head $RAY_HEAD_IP:6379 >" in last
+    assert f"-m sweeps.jobs.spot_notice --cloud {cloud} --head $RAY_HEAD_IP:6379 >" in last
     assert "RAY_AUTH_MODE=token" in last
     # In the background and without the terminal, or `ray up` would wait for it.
     assert "nohup" in last

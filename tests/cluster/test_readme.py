@@ -25,10 +25,10 @@ def test_every_file_is_there(guide: str, cluster_files: Path) -> None:
 
 def test_every_cluster_is_checked_before_and_ended_after(guide: str) -> None:
     for name in re.findall(r"ray up (cluster/\S+\.yaml)\b", guide):
-        assert f"python -m sweeps.cluster_file {name} && ray up {name}" in guide
+        assert f"python -m sweeps.jobs.cluster_file {name} && ray up {name}" in guide
         assert f"ray down {name}" in guide
     for name in re.findall(r"kubectl apply -f (\S+)", guide):
-        assert f"python -m sweeps.cluster_file {name} && kubectl apply -f {name}" in guide
+        assert f"python -m sweeps.jobs.cluster_file {name} && kubectl apply -f {name}" in guide
         assert f"kubectl delete -f {name}" in guide
 
 

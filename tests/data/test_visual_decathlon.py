@@ -18,7 +18,7 @@ from bdw.data import load
 from bdw.data.problem import planned_target
 from bdw.data.readers import resolve, visual_decathlon
 from bdw.errors import InputError
-from bdw.trainer import Trainer
+from bdw.training.trainer import Trainer
 
 DOMAINS = ("imagenet12", "aircraft", "dtd")
 

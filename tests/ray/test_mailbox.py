@@ -8,8 +8,8 @@ import time
 import pytest
 import ray
 
-from bdw.measurements import StepReport
 from bdw.ray.mailbox import Postman, open_mailbox
+from bdw.runs.metrics import StepReport
 
 STEP = StepReport(
     epoch=1, epochs=2, step=1, steps=100, loss=1.0, meta_loss=2.0, kept_fraction=1.0, images_per_second=10.0

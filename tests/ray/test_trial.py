@@ -14,11 +14,11 @@ from ray import tune
 from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
-from bdw import collectives
 from bdw.config import RunConfig as TrainingConfig
+from bdw.parallel import collectives
 from bdw.ray.trial import CURVE, DRIVER_CPU, TrialPlan, read_metrics, run_epochs, run_trial, trial_resources
 from bdw.ray.workers import WorkerGroup
-from bdw.trainer import Trainer
+from bdw.training.trainer import Trainer
 
 EPOCHS = 2
 TINY = TrainingConfig.from_flat(

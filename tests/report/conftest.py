@@ -17,11 +17,11 @@ from bdw import evaluation
 from bdw.config import RunConfig
 from bdw.data.instances import Instance, Skipped
 from bdw.data.packing import write_packed
-from bdw.export import RESULT_COLUMNS
-from bdw.replay import Outcome, Replay, Thresholds
+from bdw.diagnostics.replay import Outcome, Replay, Thresholds
 from bdw.report.run_files import RunFiles, read_run
-from sweeps.pictures import draw_against_costs, draw_ranks
-from sweeps.story import tell_story
+from bdw.runs.export import RESULT_COLUMNS
+from sweeps.results.figures import draw_against_costs, draw_ranks
+from sweeps.results.story import tell_story
 
 MakeRun = Callable[..., Path]
 

@@ -4,7 +4,8 @@ import shlex
 
 import pytest
 
-from bdw import cli, presets
+from bdw import cli
+from bdw.config import presets
 from bdw.report.command_line import fit_command
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bdw import cli, presets, trainer
-from bdw.config import RunConfig
+from bdw import cli
+from bdw.config import RunConfig, presets
 from bdw.report.next_steps import next_steps
 from bdw.report.outcome import Outcome
 from bdw.report.run_files import RunFiles
+from bdw.training import trainer
 
 ChangedRun = Callable[..., RunFiles]
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from bdw.replay import Replay, Thresholds
+from bdw.diagnostics.replay import Replay, Thresholds
 from bdw.report.figure import to_png
 from bdw.report.replay_map import replay_map
 

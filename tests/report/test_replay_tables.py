@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 
-from bdw.replay import Replay, Thresholds
+from bdw.diagnostics.replay import Replay, Thresholds
 from bdw.report.replay_tables import as_csv, in_words
 
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from bdw.config import RunConfig
-from bdw.diagnosis import Diagnosis, Histogram
+from bdw.diagnostics.diagnosis import Diagnosis, Histogram
+from bdw.diagnostics.forecast import Forecast
+from bdw.diagnostics.variance_components import Anova, Signs, visits_to_tell
 from bdw.errors import InputError
-from bdw.forecast import Forecast
 from bdw.report import write_run_report
 from bdw.report.signal_advice import advice
 from bdw.report.signal_figure import evidence_histogram
-from bdw.signal import Anova, Signs, visits_to_tell
 
 CONFIG = RunConfig().flat()
 

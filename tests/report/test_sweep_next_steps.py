@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from bdw import cli, presets
-from bdw.config import RunConfig, field_owners
+from bdw import cli
+from bdw.config import RunConfig, field_owners, presets
 from bdw.report.page import Code
 from bdw.report.sweep_next_steps import more_seeds, next_steps, own_images, with_option
-from bdw.trainer import check
+from bdw.training.trainer import check
 
 COMMAND = "python sweeps/x.py --seeds 0 1 --targets a b --data tiny --smoke"
 
@@ -26,7 +26,7 @@ def test_commands_are_the_sweeps_with_one_thing_changed() -> None:
     assert target == "python sweeps/x.py --seeds 0 1 --data tiny --smoke --targets /path/to/labelled"
     assert seeds == "python sweeps/x.py --targets a b --data tiny --smoke --seeds 0 1 2 3 4"
     assert cluster == (
-        "python -m sweeps.submit sweeps/x.py -- --seeds 0 1 --targets a b --data tiny --smoke --storage-path "
+        "python -m sweeps.jobs.submit sweeps/x.py -- --seeds 0 1 --targets a b --data tiny --smoke --storage-path "
         "s3://bucket/sweeps --concurrency 8"
     )
 

@@ -76,7 +76,7 @@ def test_warnings_and_next_steps(page: str) -> None:
     assert len(warnings) == 2
     assert "python -m bdw fit --preset pictures --source photos/ --target labelled/ --run-dir runs/mine" in page
     assert "python sweeps/stl10_pruning.py --epochs 20 --seeds 0 1 2 3 4" in page
-    assert "python -m sweeps.submit sweeps/stl10_pruning.py -- --seeds 0 1 2 --epochs 20 --storage-path" in page
+    assert "python -m sweeps.jobs.submit sweeps/stl10_pruning.py -- --seeds 0 1 2 --epochs 20 --storage-path" in page
 
 
 def test_the_best_trial_is_the_searchs_as_in_the_terminal(page: str) -> None:

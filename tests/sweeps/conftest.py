@@ -244,7 +244,7 @@ def refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[[Callable[[list[str]], None], list[str], str], str]:
     """Call it with an entry's main, arguments and name: the one line with which these are refused, with status 2."""
-    from sweeps import command_line
+    from sweeps.runner import command_line
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))

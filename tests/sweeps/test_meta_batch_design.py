@@ -16,12 +16,13 @@ from rich.console import Console
 from bdw.config import RunConfig
 from bdw.errors import InputError
 from bdw.evaluation import measure
-from sweeps import datasets, design_table
-from sweeps.comparison import Cell
-from sweeps.designs import Design, Room
-from sweeps.experiment import Experiment
 from sweeps.meta_batch_design import Options, grid, main, method
-from sweeps.places import Places
+from sweeps.results import design_table
+from sweeps.runner import datasets
+from sweeps.runner.comparison import Cell
+from sweeps.runner.episode_designs import Design, Room
+from sweeps.runner.experiment import Experiment
+from sweeps.runner.paths import Paths
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = str(ROOT / "sweeps" / "meta_batch_design.py")
@@ -29,13 +30,13 @@ ACCURACY = measure("accuracy")
 
 
 def experiment(folder: Path, options: Options, **rooms: Room) -> Experiment:
-    places = Places.of(str(folder), "sweep")
-    places.prepare()
+    paths = Paths.of(str(folder), "sweep")
+    paths.prepare()
     base = RunConfig().replace(epochs=2)
     choice = datasets.choose("digits")
     first = next(iter(rooms.values()), Room(2, 2, 4))
     return Experiment(
-        name="kind", options=options, choice=choice, base=base, rooms=rooms, search_room=first, places=places
+        name="kind", options=options, choice=choice, base=base, rooms=rooms, search_room=first, paths=paths
     )
 
 
@@ -116,7 +117,7 @@ def test_means_costs_and_the_front() -> None:
 def test_tables_pictures_and_the_reports_list(tmp_path: Path) -> None:
     table, cells = trials()
     found = experiment(tmp_path, Options())
-    folder = found.places.path
+    folder = found.paths.path
     table.to_csv(folder / "trials.csv", index=False)
     said = io.StringIO()
     design_table.write(found, cells, baseline="RotNet", console=Console(file=said, width=80))

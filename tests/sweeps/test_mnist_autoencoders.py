@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bdw import presets
-from bdw.trainer import Trainer
+from bdw.config import presets
+from bdw.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = str(ROOT / "sweeps" / "mnist_autoencoders.py")

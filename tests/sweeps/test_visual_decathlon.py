@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from bdw.errors import InputError
-from sweeps import decathlons
-from sweeps.comparison import Cell, cells
-from sweeps.designs import Design
-from sweeps.methods import chosen
+from sweeps.runner import decathlons
+from sweeps.runner.comparison import Cell, cells
+from sweeps.runner.episode_designs import Design
+from sweeps.runner.methods import chosen
 from sweeps.visual_decathlon import METHODS, Options, main, settle
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,7 +68,7 @@ def planned(options: Options) -> dict[str, Cell]:
     found = settle(options)
     methods = chosen(options.methods, METHODS)
     fields = found.choice.domain_fields
-    wanted = cells(methods, found.base, found.rooms, found.options.seeds, found.places, domain_fields=fields)
+    wanted = cells(methods, found.base, found.rooms, found.options.seeds, found.paths, domain_fields=fields)
     return {cell.domain: cell for cell in wanted if cell.method == options.methods[0]}
 
 

@@ -1,0 +1,1 @@
+"""What the meta-gradient's noise says of a run, and what other settings would have pruned."""

@@ -1,0 +1,105 @@
+"""The copy that a run keeps of itself in a storage that outlives its machine (`storage_path`)."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from bdw.config import OutputConfig, RunConfig
+from bdw.errors import InputError
+from bdw.runs.directory import RunDirectory, differences
+from bdw.storage.remote_folder import RemoteFolder
+from bdw.storage.retry import persistently
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+
+class RunBackup:
+    """Rank 0's business: it writes the run directory, so it copies it, too. Does nothing without a `storage_path`."""
+
+    def __init__(self, run: RunDirectory, output: OutputConfig, *, is_known: bool = False):
+        """`is_known`: the storage did work when the run began, so that it is waited for if it fails now.
+
+        `InputError` for an address that cannot be understood, or that is the run's own folder.
+        """
+        self._run = run
+        self._mirror = RemoteFolder.at(output.storage_path) if output.storage_path else None
+        self._patience = output.storage_patience
+        self._is_known = is_known
+        if self._mirror is not None:
+            self._mirror.require_apart_from(run.path)
+
+    def claim(self, config: RunConfig) -> None:
+        """Before a run: make sure that it may write to its directory and its copy, and fetch what the copy has more of.
+
+        `InputError` if either holds another run, or this one without `resume`, or cannot be written.
+        """
+        self._run.claim(config)
+        if self._mirror is None:
+            return
+        mirror = self._mirror
+        if not self._is_known:
+            mirror.require_writable()
+        there = self._read(mirror.checkpoints)
+        if there and not config.output.resume:
+            raise InputError(
+                f"storage_path: {mirror.root} already holds a run (after {there[-1]}); choose another "
+                "--storage-path, or continue it with --resume"
+            )
+        if there:
+            self._require_same_run(config)
+            self.bring_back()
+
+    def bring_back(self) -> None:
+        """Fetch the copy if it is further than the run directory."""
+        if self._mirror is not None:
+            mirror = self._mirror
+            self._read(lambda: mirror.pull_run(self._run.path))
+
+    def push_files(self) -> None:
+        """Copy the run's own files once more, without its checkpoints."""
+        if self._mirror is not None:
+            mirror = self._mirror
+            self._patiently(lambda: mirror.push_files(self._run.path), "copying the run to")
+
+    def push(self, *, best_epoch: int | None, at_end: bool) -> None:
+        """Copy what is new. What fails is logged, for the next checkpoint makes up for it; `at_end` there is none, so
+        that it is tried again until patience ends in an `OSError`."""
+        if self._mirror is None:
+            return
+        mirror = self._mirror
+
+        def push() -> None:
+            mirror.push_run(self._run.path, best_epoch=best_epoch)
+
+        if at_end:
+            self._patiently(push, "copying the run to")
+            return
+        try:
+            push()
+        except OSError as error:
+            logger.warning("copying the run to %s failed (%s); the next checkpoint tries again", mirror.root, error)
+
+    def _require_same_run(self, config: RunConfig) -> None:
+        """`InputError` if the copy is of another run, which must not take the place of what is here."""
+        assert self._mirror is not None
+        mirror, name = self._mirror, self._run.config.name
+        text = self._read(lambda: mirror.read_text(name))
+        try:
+            there = None if text is None else json.loads(text)["config"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"storage_path: {mirror.root}/{name} cannot be read: {error}") from error
+        if there is not None and (different := differences(there, config.flat())):
+            raise InputError(
+                f"storage_path: {mirror.root} holds another run, --resume cannot continue it: {'; '.join(different)}"
+            )
+
+    def _read(self, action: Callable[[], T]) -> T:
+        return self._patiently(action, "reading")
+
+    def _patiently(self, action: Callable[[], T], doing: str) -> T:
+        assert self._mirror is not None
+        return persistently(action, what=f"{doing} {self._mirror.root}", seconds=self._patience)

@@ -1,0 +1,178 @@
+"""What a run leaves behind, where (DESIGN section 6), and the refusal to write over another run."""
+
+from __future__ import annotations
+
+import csv
+import importlib.metadata
+import io
+import json
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bdw.config import RunConfig, of_today
+from bdw.config.budget import depends_on_length
+from bdw.errors import InputError
+from bdw.runs import checkpoint
+from bdw.runs.metrics import EpochReport
+from bdw.runs.trajectory import FOLDER as TRAJECTORY
+from bdw.storage.atomic_write import write_text
+
+# May differ between the two halves of a resumed run; everything else would make it another run.
+FREE_ON_RESUME = frozenset(
+    {
+        "run_dir",
+        "resume",
+        "report",
+        "record_trajectory",
+        "diagnose_signal",
+        "epochs",
+        "budget_images",
+        "time_budget",
+        "device",
+        "compile",
+        "keep_checkpoints",
+        "checkpoint_every",
+        "checkpoint_minutes",
+        "storage_path",
+        "storage_patience",
+        "step_timeout",
+        "cache_dir",
+        "data_root",
+        "download",
+    }
+)
+REVISION_VARIABLE = "BDW_GIT_REVISION"
+_REPORTED_PACKAGES = ("bdw", "torch", "torchvision", "numpy", "scipy", "scikit-learn")
+
+
+class RunDirectory:
+    """The paths of one run."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.config = path / "config.json"
+        self.metrics = path / "metrics.csv"
+        self.checkpoints = path / "checkpoints"
+        self.trajectory = path / TRAJECTORY
+        self.encoder = path / "encoder.safetensors"
+        self.instance_weights = path / "instance_weights.parquet"
+        self.results = path / "results.parquet"
+        self.signal = path / "signal.json"
+
+    def claim(self, config: RunConfig) -> None:
+        """Make sure that this run may write here.
+
+        `InputError` if the folder holds another run, this one without `resume`, or anything else; names what differs.
+        A folder in which a run began but nothing was computed yet is free.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"run_dir: {self.path} is a file; allowed: a new folder")
+        resume, has_checkpoint = config.output.resume, checkpoint.last(self.checkpoints) is not None
+        if has_checkpoint and not resume:
+            finished = self.results.exists()
+            raise InputError(
+                f"run_dir: {self.path} already holds a {'finished run' if finished else 'run'}; choose another "
+                f"--run-dir{_or_continue(config, finished=finished)}"
+            )
+        if not self.config.exists():
+            # A hidden .tmp is what a killed process left of a file that it was writing.
+            own = {"packed", "ray", self.checkpoints.name}
+            foreign = [p.name for p in self.path.glob("*") if p.name not in own and not re.match(r"\..*\.tmp$", p.name)]
+            if foreign:
+                raise InputError(
+                    f"run_dir: {self.path} is not empty (holds {foreign[0]}); allowed: a new or empty folder"
+                )
+        elif has_checkpoint:
+            different = differences(self.read_config()["config"], config.flat())
+            if different:
+                raise InputError(
+                    f"run_dir: {self.path} holds another run, --resume cannot continue it: {'; '.join(different)}"
+                )
+
+    def read_config(self) -> dict[str, Any]:
+        """The contents of config.json; `InputError` if it cannot be read."""
+        try:
+            contents: dict[str, Any] = json.loads(self.config.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"run_dir: {self.config} cannot be read: {error}") from error
+        return contents
+
+    def write_config(self, config: RunConfig, source: dict[str, Any]) -> None:
+        """Everything needed to repeat the run: settings, versions, revision, the source, when it was resumed."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        before = self.read_config() if config.output.resume and self.config.exists() else {"created": now}
+        contents = {
+            "config": config.flat(),
+            "versions": versions(),
+            "git_revision": git_revision(),
+            "created": before["created"],
+            "resumed": [*before.get("resumed", []), *([now] if "config" in before else [])],
+            "source": source,
+            # What a time budget leads to depends on how fast this machine was, and epochs under one stay in the run.
+            "repeatable": before.get("repeatable", True) and config.optimiser.time_budget is None,
+        }
+        write_text(self.config, json.dumps(contents, indent=2) + "\n")
+
+    def write_metrics(self, history: Sequence[EpochReport]) -> None:
+        """metrics.csv, a row per epoch."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, fieldnames=list(history[0].row()), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(report.row() for report in history)
+        write_text(self.metrics, text.getvalue())
+
+
+def _or_continue(config: RunConfig, *, finished: bool) -> str:
+    """How a run goes on from its checkpoint; nothing where it is over and cannot be made longer."""
+    if not finished:
+        return ", or continue it with --resume"
+    if depends_on_length(config):
+        return ""
+    option = "--epochs" if config.optimiser.budget_images is None else "--budget-images"
+    return f", or continue it with --resume and more {option}"
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What keeps one flat config from continuing the run of another, a phrase for every field.
+
+    A field that is younger than the run before has its default there: what the run did before there was a choice.
+    `InputError` if the run before used an option that is gone.
+    """
+    before = RunConfig().flat() | of_today(before)
+    return [
+        f"{name} was {before.get(name)!r} and is {value!r}"
+        for name, value in now.items()
+        if name not in FREE_ON_RESUME and before.get(name) != value
+    ]
+
+
+def git_revision() -> str | None:
+    """The commit that this code was checked out from, `-dirty` if changed since.
+
+    A copy that was uploaded to a cluster has no history: whoever sends one says in the environment variable
+    `REVISION_VARIABLE` what it is a copy of. None where neither is known.
+    """
+    told = os.environ.get(REVISION_VARIABLE) or None
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip() or told
+    except (OSError, subprocess.SubprocessError):
+        return told
+
+
+def versions() -> dict[str, str | None]:
+    """Of Python and of the packages that results depend on; None for one that is not installed."""
+    return {"python": platform.python_version()} | {package: _version(package) for package in _REPORTED_PACKAGES}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,100 @@
+"""What users take home: the encoder as safetensors, the weights and results as Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from bdw import encoders
+from bdw.data.packed import PackedDataset
+from bdw.data.weights_file import CONTENT_KEY
+from bdw.encoders import Encoder
+from bdw.errors import InputError
+from bdw.storage.atomic_write import replacing
+
+if TYPE_CHECKING:
+    from bdw.weighting.keep_mask import KeepMask
+    from bdw.weighting.weighters.protocol import WeightTable
+
+RESULT_COLUMNS = (
+    "method", "domain", "seed", "metric", "value", "higher_is_better", "wall_seconds", "instances_seen",
+    "kept_fraction", "run",
+)  # fmt: skip
+
+
+def write_encoder(path: Path, encoder: str, backbone: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+    """The backbone's state, loadable with `strict=True` into the bare architecture whose head is removed.
+
+    For the ResNets that is torchvision's class with `fc` set to Identity. `metadata` (name -> value, kept as strings)
+    says how images must be prepared.
+    """
+    tensors = {name: value.detach().cpu().contiguous() for name, value in backbone.items()}
+    strings = {"encoder": encoder, **{name: str(value) for name, value in metadata.items()}}
+    with replacing(path) as temporary:
+        # Not save_file: it makes a file that only its owner may read, which is no use on a shared cluster.
+        temporary.write_bytes(safetensors.torch.save(tensors, strings))
+
+
+def read_encoder(path: Path) -> tuple[Encoder, dict[str, str]]:
+    """The encoder in a file of `write_encoder`, in evaluation mode, and its metadata; `InputError` if it is another."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+    except (OSError, safetensors.SafetensorError) as error:
+        raise InputError(f"encoder file {path} cannot be read: {error}") from error
+    if not {"encoder", "channels", "crop_size"} <= set(metadata):
+        raise InputError(f"encoder file {path} was not written by bdw: it does not say which architecture it holds")
+    encoder = encoders.build(metadata["encoder"], int(metadata["channels"]), int(metadata["crop_size"]))
+    encoder.backbone.load_state_dict(safetensors.torch.load_file(path), strict=True)
+    return encoder.eval(), metadata
+
+
+def weights_table(source: PackedDataset, weights: WeightTable, mask: KeepMask) -> pa.Table:
+    """index, name, a, b, mean, variance, kept, pruned_at_epoch; for a planted source also planted and kind.
+
+    The file's metadata names the source, so that `weighter=given` can refuse the weights of another one.
+    """
+    columns = {
+        "index": np.arange(len(source), dtype=np.int64),
+        "name": pa.array(source.names.tolist(), pa.string()),
+        "a": weights.a,
+        "b": weights.b,
+        "mean": weights.mean,
+        "variance": weights.variance,
+        "kept": mask.kept.numpy(),
+        "pruned_at_epoch": mask.pruned_at_epoch.numpy(),
+    }
+    if source.planted is not None and source.planted_kinds is not None:
+        columns["planted"] = source.planted
+        columns["kind"] = pa.array(source.planted_kinds.tolist(), pa.string())
+    return pa.table(columns).replace_schema_metadata({CONTENT_KEY: source.content_key})
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """A Parquet file, whole or not at all."""
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary)
+
+
+def results_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """The long results table (DESIGN section 6), one row per (method, domain, seed, metric)."""
+    types = {
+        "method": pa.string(), "domain": pa.string(), "seed": pa.int64(), "metric": pa.string(),
+        "value": pa.float64(), "higher_is_better": pa.bool_(), "wall_seconds": pa.float64(),
+        "instances_seen": pa.int64(), "kept_fraction": pa.float64(), "run": pa.string(),
+    }  # fmt: skip
+    return pa.table({name: pa.array([row[name] for row in rows], types[name]) for name in RESULT_COLUMNS})
+
+
+def instances_seen(path: Path) -> list[int]:
+    """The column of that name of a results table."""
+    column: list[int] = pq.read_table(path, columns=["instances_seen"])["instances_seen"].to_pylist()
+    return column

@@ -1,0 +1,29 @@
+"""The model as a training pass of several workers calls it: their gradients are averaged on the way back."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from bdw.encoders import untouched_statistics
+from bdw.parallel import collectives
+from bdw.pretext import PretextModel
+
+
+def replicated(model: PretextModel, images: Tensor) -> nn.Module:
+    """The model itself for one worker; for more, wrapped in DistributedDataParallel. Called on all of them.
+
+    DistributedDataParallel arranges the gradients anew after the first backward pass of a process, in the order in
+    which they came, and three workers or more add up differently in another arrangement. A run that is continued would
+    thus differ in its first step from one that was never stopped. So that pass is made here, on a few images
+    (m, c, s, s) of any content, and leaves no other trace.
+    """
+    if collectives.size() == 1:
+        return model
+    wrapped = DistributedDataParallel(model)
+    views = model.task.views(images, torch.Generator().manual_seed(0))
+    with untouched_statistics(model):
+        wrapped(views).losses.sum().backward()
+    model.zero_grad(set_to_none=True)
+    return wrapped

@@ -1,0 +1,74 @@
+"""The end of a run: evaluate the best encoder on the test split and write what users take home."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from bdw import evaluation
+from bdw.diagnostics.diagnosis import diagnosed
+from bdw.runs import export
+from bdw.runs.directory import RunDirectory
+from bdw.storage.atomic_write import write_text
+
+if TYPE_CHECKING:
+    from bdw.training.trainer import Trainer
+
+
+def are_written(run: RunDirectory, instances_seen: int) -> bool:
+    """Whether the files of a run that ended after so many instances are there, and not those of a shorter one.
+
+    results.parquet is written last, so that what it says holds for the others.
+    """
+    files = (run.encoder, run.instance_weights, run.results)
+    return all(file.is_file() for file in files) and instances_seen in export.instances_seen(run.results)
+
+
+def write_results(trainer: Trainer) -> None:
+    """encoder.safetensors (the best epoch's), instance_weights.parquet, signal.json if asked for, results.parquet."""
+    config, problem, run, last = trainer.config, trainer.problem, trainer.run, trainer.history[-1]
+    best = trainer.best()
+    best_report = max(trainer.history, key=lambda report: (report.is_best, report.epoch))
+    export.write_encoder(
+        run.encoder,
+        config.model.encoder,
+        best.encoder.backbone.state_dict(),
+        {
+            "channels": problem.source.channels,
+            "image_size": config.data.image_size,
+            "crop_size": config.data.crop_size,
+            "epoch": best_report.epoch,
+        },
+    )
+    weights = trainer.learner.weighter.table()
+    export.write_table(run.instance_weights, export.weights_table(problem.source, weights, trainer.mask))
+    evidence = trainer.learner.evidence
+    if evidence is None:
+        run.signal.unlink(missing_ok=True)  # of a shorter run that was diagnosed
+    else:
+        found = diagnosed(trainer.learner, evidence, trainer.mask, config, problem, last.meta_every)
+        write_text(run.signal, found.json())
+    chosen_by = config.evaluation.measure
+    values = [(f"validation_{chosen_by}", trainer.measure.higher_is_better, best_report.validation_score)]
+    for name in dict.fromkeys((chosen_by, *config.evaluation.final_measures)):
+        measure = evaluation.measure(name)
+        score = measure.evaluate(trainer.examination(best, "test"))
+        values.append((name, measure.higher_is_better, score))
+    values.append(("planted_auroc", True, last.planted_auroc))
+    rows = [
+        {
+            "method": config.weighter.weighter,
+            "domain": config.data.target,
+            "seed": config.optimiser.seed,
+            "metric": metric,
+            "value": value,
+            "higher_is_better": higher_is_better,
+            "wall_seconds": last.wall_seconds,
+            "instances_seen": last.instances_seen,
+            "kept_fraction": last.kept_fraction,
+            "run": str(run.path),
+        }
+        for metric, higher_is_better, value in values
+        if not math.isnan(value)
+    ]
+    export.write_table(run.results, export.results_table(rows))

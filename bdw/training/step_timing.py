@@ -1,0 +1,93 @@
+"""What steps cost on this machine, from a few that leave no trace."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from bdw.data.batches import local_part
+from bdw.data.image_table import ImageTable
+from bdw.parallel import collectives
+from bdw.weighting.gradient.target_gradient import TargetGradient
+from bdw.weighting.meta_loss import Augment, MetaLoss
+from bdw.weighting.step import Learner, SourceBatch, train_step
+
+WARM_UP, TIMED = 1, 3
+"""Steps of each kind that are made before any is timed, and those that are."""
+
+
+class StepSeconds(NamedTuple):
+    """Medians over steps, on rank 0."""
+
+    plain: float
+    """Of what plain training does, too."""
+    learning: float
+    """Of what learning adds, in the mean over steps that ask the target and others; 0 where nothing is learnt."""
+
+
+def step_seconds(
+    learner: Learner,
+    meta_losses: Sequence[MetaLoss],
+    images: ImageTable,
+    augment: Augment,
+    batch: Tensor,
+    *,
+    after_step: Callable[[], None],
+) -> list[StepSeconds]:
+    """Times steps on a global batch (indices) with each of the meta-losses, and puts everything back as it was.
+
+    Of a weighter that never learns there is one kind of step, whatever the meta-losses. `after_step` is called after
+    every step, for a watchdog. Called on all workers; the same on all of them comes back.
+    """
+    mine = local_part(batch, collectives.rank(), collectives.size())
+
+    def timed(learner: Learner, every: int) -> StepSeconds:
+        learner = dataclasses.replace(learner, direction=TargetGradient(learner.direction.momentum, every))
+        plain, learning = [], []
+        for _ in range(WARM_UP + TIMED):
+            began = time.perf_counter()
+            augmented = augment(images[mine], learner.randomness["augmentation"])
+            measured = train_step(learner, SourceBatch(mine, augmented, len(batch)))
+            float(measured.losses.mean())  # The host waits for the device.
+            learning.append(learner.clock.take())
+            plain.append(time.perf_counter() - began - learning[-1])
+            after_step()
+        return StepSeconds(statistics.median(plain[WARM_UP:]), statistics.median(learning[WARM_UP:]))
+
+    def timed_with(meta_loss: MetaLoss | None) -> StepSeconds:
+        trial = dataclasses.replace(learner, evidence=None, meta_loss=meta_loss)
+        asking, every = timed(trial, 1), learner.direction.every
+        if meta_loss is None or every == 1:
+            return asking
+        others = timed(trial, WARM_UP + TIMED)  # The warm-up asks.
+        return StepSeconds(asking.plain, others.learning + (asking.learning - others.learning) / every)
+
+    learner.model.train()
+    with untouched(learner):
+        found = [timed_with(loss) for loss in meta_losses or (None,)]
+    return collectives.from_first(found)
+
+
+@contextmanager
+def untouched(learner: Learner) -> Iterator[None]:
+    """Whatever is learnt or drawn in the block is forgotten after it."""
+    on_device = {"device": next(learner.model.parameters()).device}
+    parts: list[tuple[Any, dict[str, Any]]] = [
+        (learner.model, {}), (learner.optimiser, {}), (learner.weighter, {}), (learner.direction, on_device),
+        (learner.randomness, {}), (learner.shared_derivatives, {}), (learner.natural, on_device),
+        (learner.verdicts, {}),
+    ]  # fmt: skip
+    before = [(part, where, copy.deepcopy(part.state_dict())) for part, where in parts if part is not None]
+    try:
+        yield
+    finally:
+        for part, where, state in before:
+            part.load_state_dict(state, **where)
+        learner.optimiser.zero_grad()

@@ -1,0 +1,59 @@
+"""The first lines of a run: what is trained on what, where, and how it is spread."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from bdw.config import RunConfig
+from bdw.config.budget import Budget
+from bdw.parallel import collectives
+
+if TYPE_CHECKING:
+    from bdw.training.trainer import Trainer
+
+
+def headline(trainer: Trainer) -> str:
+    """The first lines of a run: data, model and precision, device and why, batches, directory."""
+    config, problem, workers = trainer.config, trainer.problem, collectives.size()
+    source, device = problem.source, trainer.device
+    skipped = len(source.header["skipped"]) + len(problem.target.skipped)
+    parameters = sum(parameter.numel() for parameter in trainer.learner.model.parameters())
+    why = "as asked" if config.optimiser.device != "auto" else "no GPU found" if device.type == "cpu" else "found"
+    batch = config.optimiser.batch_size
+    target_batch = trainer.learner.meta_loss.images_per_batch if trainer.learner.meta_loss else 0
+    threads = f", {torch.get_num_threads()} thread(s) each" if device.type == "cpu" else ""
+    lines = [
+        f"source  {config.data.source}: {len(source):,} images of "
+        f"{' x '.join(map(str, source.images.shape[1:]))} (channels x height x width)",
+        f"target  {config.data.target}: {len(problem.target.classes)} classes; {len(problem.target.train):,} train, "
+        f"{len(problem.target.validation):,} validation, {len(problem.target.test):,} test images",
+        f"model   {config.model.encoder} with the {config.model.pretext} head: {parameters:,} parameters, "
+        f"{config.optimiser.precision}{', compiled' if config.optimiser.compile else ''}",
+        f"device  {device} ({why}), {workers} worker(s){threads}",
+        f"batch   {batch} source images a step ({batch / workers:g} a worker), "
+        f"{target_batch * workers} target images a meta-batch",
+        f"weights {config.weighter.weighter}" + ("" if config.weighter.prune else ", without pruning"),
+        *_length(trainer.budget),
+        *_budget(config),
+        f"run     {trainer.run.path}" + (f", continued after {trainer.position}" if any(trainer.position) else ""),
+    ]
+    if skipped:
+        example = (*source.header["skipped"], *problem.target.skipped)[0]
+        lines.append(
+            f"skipped {skipped} image(s) that cannot be decoded, such as {example['name']} ({example['reason']}); "
+            f"all are listed in {source.path / 'header.json'} or the target's"
+        )
+    return "\n".join(lines)
+
+
+def _length(budget: Budget) -> list[str]:
+    if budget.images is None:
+        return []
+    return [f"length  {budget.images:,} images through training steps, {budget.passes:.3g} passes over the source"]
+
+
+def _budget(config: RunConfig) -> list[str]:
+    minutes = config.optimiser.time_budget
+    return [] if minutes is None else [f"time    at most {minutes:g} minutes, so not repeatable bit for bit"]

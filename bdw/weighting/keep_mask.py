@@ -1,0 +1,86 @@
+"""The keep mask: which instances are still trained on, and since when the others are not."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bdw.config import RunConfig
+from bdw.weighting import registry as weighters
+from bdw.weighting.weighters.protocol import Learns
+
+logger = logging.getLogger(__name__)
+
+
+def min_kept(config: RunConfig, num_instances: int) -> int:
+    """Images of so many that a run always keeps, however many its rule wants to prune: by default one batch.
+
+    What fixed weights keep is decided before the run, so that the share is a floor for learnt ones alone.
+    """
+    learns = weighters.learns(config.weighter) is not Learns.NEVER
+    share = (config.weighter.kept_share or 0.0) if learns else 0.0
+    return config.weighter.min_kept or max(config.optimiser.batch_size, round(share * num_instances))
+
+
+class KeepMask:
+    """Once pruned, always pruned.
+
+    `kept` (n,) bool; `pruned_at_epoch` (n,) int32, 0 while an instance is kept.
+
+    Learnt weights prune after an epoch, and that is the number. Fixed weights prune all that they ever will before the
+    first epoch, and the number is 1: in a run of theirs it means "never trained on".
+    """
+
+    def __init__(self, num_instances: int, min_kept: int, *, warn: bool = True):
+        self.kept = torch.ones(num_instances, dtype=torch.bool)
+        self.pruned_at_epoch = torch.zeros(num_instances, dtype=torch.int32)
+        self.min_kept = min(min_kept, num_instances)
+        self._warn = warn
+        self._has_warned = False
+
+    @property
+    def count(self) -> int:
+        """How many instances are kept."""
+        return int(self.kept.sum())
+
+    def prune(self, useless: NDArray[np.bool_], usefulness: NDArray[np.float64], epoch: int) -> Tensor:
+        """Prune the useless (n,) and return the indices that went.
+
+        Never leaves fewer than `min_kept`: if the rule asks for more, the instances of the highest usefulness (n,)
+        among those still kept stay, the earlier index first where it ties, and (unless told not to) a warning says so
+        the first time.
+        """
+        doomed = torch.from_numpy(useless) & self.kept
+        spared = self.min_kept - (self.count - int(doomed.sum()))
+        if spared > 0:
+            candidates = doomed.nonzero().flatten().numpy()
+            best = candidates[np.argsort(-usefulness[candidates], kind="stable")[:spared]]
+            doomed[torch.from_numpy(best)] = False
+            if self._warn and not self._has_warned:
+                self._has_warned = True
+                logger.warning(
+                    "epoch %d: the pruning rule wanted to leave %d of %d images; kept the %d of the highest mean "
+                    "weight instead (min_kept)",
+                    epoch,
+                    self.min_kept - spared,
+                    len(self.kept),
+                    self.min_kept,
+                )
+        gone = doomed.nonzero().flatten()
+        self.kept[gone] = False
+        self.pruned_at_epoch[gone] = epoch
+        return gone
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Tensors that `load_state_dict` continues from."""
+        return {"kept": self.kept, "pruned_at_epoch": self.pruned_at_epoch}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from `state_dict()`."""
+        self.kept.copy_(state["kept"])
+        self.pruned_at_epoch.copy_(state["pruned_at_epoch"])

@@ -1,0 +1,1 @@
+"""Weights that are fixed before training, one file each."""

@@ -1,0 +1,1 @@
+"""Weighters that learn during training, one file each."""

@@ -1,0 +1,133 @@
+"""What a weighter is: who owns and updates the instance weights."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bdw.config import WeighterConfig
+from bdw.data.packed import PackedDataset
+from bdw.data.problem import LabelledProgress
+
+
+class Learns(enum.Enum):
+    """When in a training step a weighter learns from the meta-gradient."""
+
+    NEVER = enum.auto()
+    """Its weights are fixed: the step does without the meta pass and the tangents."""
+    AFTER_UPDATE = enum.auto()
+    """The meta-gradient is taken at theta', behind the model's update with the sampled weights."""
+    BEFORE_UPDATE = enum.auto()
+    """The meta-gradient is taken at theta itself, and the weights of the update follow from it."""
+
+
+@dataclass(frozen=True)
+class WeighterContext:
+    """What a weighter may be made from."""
+
+    config: WeighterConfig
+    source: PackedDataset
+    """The n instances. Only the oracle may look at what was planted."""
+    target_images: NDArray[np.uint8]
+    """(m, c, h, w): the target's training images."""
+    cache_dir: Path
+    """Where to keep what takes long to compute."""
+    device: torch.device
+    """Where to compute it."""
+    seed: int = 0
+    """Of what is drawn at random."""
+    progress: LabelledProgress | None = None
+    """Told what is being computed, how many instances are done and of how many."""
+
+
+@dataclass(frozen=True)
+class WeightSample:
+    """The weights of one batch, and what `Weighter.update` needs to know about how they were drawn."""
+
+    indices: Tensor
+    """(k,) which instances."""
+    weights: Tensor
+    """(k,) their weights, float64 on the CPU; carries the graph of the sample where the weighter learns through it."""
+
+
+@dataclass(frozen=True)
+class WeightTable:
+    """The weights of all n instances, as reports and exports show them; NaN where a weighter has no such quantity."""
+
+    a: NDArray[np.float64]
+    b: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    variance: NDArray[np.float64]
+
+
+@runtime_checkable
+class TakesVerdicts(Protocol):
+    """A weighter that learns from verdicts on whole images (`bdw.weighting.verdicts`), too."""
+
+    def judge(self, indices: Tensor, helps: Tensor) -> None:
+        """Each of these instances (k,) helps with that probability (k,)."""
+
+
+class Weighter(Protocol):
+    """Owns the weights of n source instances."""
+
+    learns: Learns
+    """When `update` wants meta-gradients."""
+    learns_from_draw: bool
+    """Whether `update` needs a sample that `sample` drew; otherwise its indices are enough."""
+
+    def sample(self, indices: Tensor, generator: torch.Generator) -> WeightSample:
+        """Draw the weights of a batch (k,)."""
+
+    def update(self, sample: WeightSample, gradient: Tensor) -> None:
+        """Learn from dL_meta/dw (k,) of this worker's part of the batch; every worker calls it in the same step.
+
+        With `AFTER_UPDATE` the sample is the last one drawn. With `BEFORE_UPDATE` it is all zeros, the weights of the
+        look-ahead, and the next `sample` of the same instances follows from the gradient.
+        """
+
+    def share(self) -> None:
+        """Exchange what the workers learnt since they last did; the same state everywhere after, nothing else changed.
+
+        Called before a checkpoint in the middle of an epoch, which must leave no trace in the epoch's outcome.
+        """
+
+    def end_epoch(self) -> None:
+        """Exchange what the workers learnt and bring every instance up to date; the same table everywhere after."""
+
+    def useless(self) -> NDArray[np.bool_]:
+        """(n,) which instances the weighter is sure to be useless, by its own pruning rule."""
+
+    def freeze(self, rows: Tensor) -> None:
+        """These instances (indices) were pruned and will not be sampled again."""
+
+    def table(self) -> WeightTable:
+        """The weights of all instances."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Tensors that `load_state_dict` continues from, bit for bit."""
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from `state_dict()`."""
+
+
+class WeighterClass(Protocol):
+    """What the registry asks of a weighter's class."""
+
+    @property
+    def learns(self) -> Learns:
+        """When its `update` wants meta-gradients."""
+
+    def check(self, config: WeighterConfig) -> None:
+        """`InputError` if the config alone says that this weighter cannot work, before any image is decoded."""
+
+    def from_context(self, context: WeighterContext) -> Weighter:
+        """The weighter for that source and target; `InputError` if it cannot work with them."""

@@ -1,0 +1,53 @@
+"""A weighter around another one: everything is the inner one's but what a subclass says otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bdw.weighting.weighters.protocol import TakesVerdicts, Weighter, WeightTable
+
+
+class Wrapped:
+    """What does not depend on how weights are used in a step: table, pruning and state."""
+
+    def __init__(self, inner: Weighter):
+        self.inner = inner
+        self.learns = inner.learns
+        self.learns_from_draw = inner.learns_from_draw
+
+    def judge(self, indices: Tensor, helps: Tensor) -> None:
+        """The inner weighter's, if it takes verdicts."""
+        assert isinstance(self.inner, TakesVerdicts)
+        self.inner.judge(indices, helps)
+
+    def share(self) -> None:
+        """The inner weighter's."""
+        self.inner.share()
+
+    def end_epoch(self) -> None:
+        """The inner weighter's."""
+        self.inner.end_epoch()
+
+    def useless(self) -> NDArray[np.bool_]:
+        """The inner weighter's rule, on its own weights."""
+        return self.inner.useless()
+
+    def freeze(self, rows: Tensor) -> None:
+        """The inner weighter's."""
+        self.inner.freeze(rows)
+
+    def table(self) -> WeightTable:
+        """The inner weighter's."""
+        return self.inner.table()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The inner weighter's."""
+        return self.inner.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from `state_dict()`."""
+        self.inner.load_state_dict(state)

@@ -1,0 +1,1 @@
+"""Tables, figures, story and page of a sweep."""

@@ -1,0 +1,1 @@
+"""From an experiment's options to trials that run."""

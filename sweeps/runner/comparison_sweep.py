@@ -1,0 +1,44 @@
+"""A sweep that searches nothing, from its cells to its page: what the entries that only compare have in common."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+from rich.console import Console
+
+from bdw.ray.cluster import running_ray
+from bdw.storage.atomic_write import write_text
+from sweeps.results.finish import wrap_up_comparison
+from sweeps.runner.comparison import Cell, run_comparison
+from sweeps.runner.experiment import Experiment
+from sweeps.runner.tune_runner import Workload
+
+
+def compare_and_report(
+    experiment: Experiment,
+    wanted: Sequence[Cell],
+    *,
+    title: str,
+    draw: Callable[[pd.DataFrame, Sequence[Cell]], None],
+    ranked: bool = True,
+    console: Console,
+) -> None:
+    """Run the cells that the study lacks, write everything and say where the report is.
+
+    For `draw` and `ranked` see `wrap_up_comparison`. Raises `InputError` for what cannot work, and if nothing did.
+    """
+    paths, options = experiment.paths, experiment.options
+    with experiment.only_driver(console.print):
+        comparison = experiment.open_comparison()
+        write_text(paths.path / "config.json", json.dumps(experiment.described(), indent=2) + "\n")
+        console.print(f"sweep {paths.name} in {paths.path}: starting Ray", soft_wrap=True)
+        with running_ray(worker_groups=options.num_workers > 1) as cluster:
+            workload = Workload.on(cluster, options)
+            run_comparison(comparison, wanted, workload=workload, paths=paths, console=console)
+        report = wrap_up_comparison(
+            experiment, comparison, wanted, title=title, draw=draw, ranked=ranked, console=console
+        )
+        paths.publish()
+    console.print(f"report: {report}", soft_wrap=True)

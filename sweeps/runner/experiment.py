@@ -1,0 +1,234 @@
+"""An experiment with all options settled and everything checked that can be known before any compute."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+
+from bdw import evaluation, pretext
+from bdw.config import RunConfig
+from bdw.config.budget import Budget
+from bdw.data import load, packing_bar
+from bdw.data.problem import LabelledProgress, planned_target
+from bdw.errors import InputError
+from bdw.evaluation import Measure
+from bdw.runs.directory import git_revision, versions
+from bdw.storage.remote_folder import RemoteFolder
+from sweeps.runner import command_line, datasets
+from sweeps.runner.datasets import DataChoice, Scale
+from sweeps.runner.episode_designs import Design, Room, searched
+from sweeps.runner.options import SearchOptions, SweepOptions
+from sweeps.runner.paths import Paths, portable
+from sweeps.runner.space import Space
+from sweeps.study import driver_lock
+from sweeps.study.driver_record import CopyRegister, Register, StudyRegister
+from sweeps.study.objective import Objective, objective, score_alone
+from sweeps.study.open_study import only_driver, open_storage, open_study
+from sweeps.study.storage import without_password
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """What a sweep compares, and where."""
+
+    name: str
+    """Of the kind of experiment; `paths.name` is the sweep's own."""
+    options: SweepOptions
+    choice: DataChoice
+    base: RunConfig
+    """What all trials share; its target is the search's, if there is a search, or the first."""
+    rooms: dict[str, Room]
+    """Target domain -> what it has to draw episodes from."""
+    search_room: Room
+    """The same for the base's target."""
+    paths: Paths
+
+    @classmethod
+    def settle(cls, name: str, options: SweepOptions, choice: DataChoice) -> Experiment:
+        """Load every target once (which also packs it), and settle what the options left open.
+
+        Raises `InputError` for data, targets, episodes or storage that cannot work.
+        """
+        options.check()
+        targets = options.targets or (choice.targets[:2] if options.smoke else choice.targets)
+        options = dataclasses.replace(options, seeds=options.seeds or choice.seeds[: 1 if options.smoke else None])
+        scale = _scale(options, choice)
+        search_target = targets[0] if options.targets or choice.search_target is None else choice.search_target
+        base = datasets.base_config(
+            choice,
+            data_root=options.data_root,
+            download=options.download,
+            target=search_target,
+            epochs=options.epochs or scale.epochs,
+        )
+        base = base.replace(seed=options.seeds[0], max_source=options.max_source or scale.max_source, report=False)
+        smoke = "-smoke" if options.smoke else ""
+        default_name = name if choice.name == name else f"{name}-{choice.name}"
+        paths = Paths.of(options.storage_path, options.name or f"{default_name}{smoke}")
+        paths.prepare()
+        configs = {
+            target: base.replace(target=target, **choice.domain_fields.get(target, {}))
+            for target in dict.fromkeys((*targets, search_target))
+        }
+        # All of them first: packing may take hours, and a target that cannot work is known from its labels.
+        for config in configs.values():
+            _require_episodes(config)
+        with packing_bar() as bar:
+            found = {target: _room(config, paths, bar) for target, config in configs.items()}
+        return Experiment(
+            name=name,
+            options=options,
+            choice=choice,
+            base=base,
+            rooms={target: found[target] for target in targets},
+            search_room=found[search_target],
+            paths=paths,
+        )
+
+    @property
+    def has_equal_budget(self) -> bool:
+        """Whether all runs train on equally many images; in epochs a run that prunes trains on fewer."""
+        return Budget.of(self.base.optimiser, pool=1).images is not None
+
+    @property
+    def measure(self) -> Measure:
+        """What validation and test scores are."""
+        return evaluation.measure(self.base.evaluation.measure)
+
+    @contextmanager
+    def only_driver(self, say: Callable[[str], None]) -> Iterator[None]:
+        """Hold the sweep while the block runs, its folder on this machine and its study wherever that is kept.
+
+        `say` gets a line for whoever waits. Raises `InputError` if another driver holds one of them.
+        """
+        with only_driver(self.paths.path), driver_lock.held(self._register(), name=self.paths.name, say=say):
+            self.paths.fetch()  # Another driver may have gone on until we held the lease.
+            yield
+
+    def open_comparison(self) -> optuna.Study:
+        """The comparison's study; raises `InputError` if the name belongs to another experiment."""
+        return open_study(
+            self._storage(),
+            self._comparison_name,
+            directions=score_alone(self.measure).directions,
+            experiment=self.settings(),
+            seed=self.options.seeds[0],
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """What must be the same for results to belong together."""
+        return {
+            "experiment": self.name,
+            **portable(self.base),
+            "data contents": self.search_room.contents,
+        }
+
+    def described(self) -> dict[str, Any]:
+        """Everything that was asked for and settled, and how to ask for it again, for the sweep's config.json."""
+        options = self.options
+        if options.study_storage is not None:
+            options = dataclasses.replace(options, study_storage=without_password(options.study_storage))
+        return {
+            "command": command_line.repeated(options, prog=self.name),
+            "git_revision": git_revision(),
+            "versions": versions(),
+            "options": dataclasses.asdict(options),
+            "targets": list(self.rooms),
+            "settings": self.settings(),
+        }
+
+    @property
+    def _comparison_name(self) -> str:
+        return f"{self.paths.name}-comparison"
+
+    def _register(self) -> Register:
+        if self.paths.copy_at is not None and self.options.study_storage is None:
+            return CopyRegister(RemoteFolder.at(self.paths.copy_at))
+        # Every experiment compares, so that this study stands for its search, too.
+        return StudyRegister(self._storage(), self._comparison_name, score_alone(self.measure).directions)
+
+    def _storage(self) -> optuna.storages.BaseStorage:
+        return open_storage(self.paths.journal, self.options.study_storage)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchExperiment(Experiment):
+    """A sweep that searches settings for one target before it compares."""
+
+    options: SearchOptions
+    space: Space
+    num_trials: int
+    """Of the search."""
+
+    @classmethod
+    def settle(cls, name: str, options: SweepOptions, choice: DataChoice) -> SearchExperiment:
+        """As for every experiment; the space holds what the search's target has room for."""
+        assert isinstance(options, SearchOptions)
+        settled = Experiment.settle(name, options, choice)
+        room = settled.search_room
+        first = room.largest_within(Design.of(settled.base))
+        num_views = pretext.build(settled.base.model.pretext).num_views
+        return cls(
+            **vars(settled),
+            space=Space(searched(first, room), num_views, choice.recipes),
+            num_trials=options.samples or _scale(options, choice).samples,
+        )
+
+    @property
+    def objective(self) -> Objective:
+        """What the search optimises."""
+        return objective(self.options.objective, self.measure)
+
+    @property
+    def stops_early(self) -> bool:
+        """Whether trials may be stopped before their last epoch, for which they must be comparable by one number."""
+        return self.options.early_stopping and self.objective.is_single
+
+    def open_search(self) -> optuna.Study:
+        """The search's study; raises `InputError` if the name belongs to another experiment."""
+        seed = self.options.seeds[0]
+        return open_study(
+            self._storage(),
+            self.paths.name,
+            directions=self.objective.directions,
+            experiment={**self.settings(), "seed": seed},
+            seed=seed,
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """And what the search is for."""
+        return {
+            "objective": self.options.objective,
+            "designs": [str(design) for design in self.space.designs],
+            **super().settings(),
+        }
+
+    def described(self) -> dict[str, Any]:
+        """And how long it searches."""
+        return {"trials": self.num_trials, **super().described()}
+
+
+def _scale(options: SweepOptions, choice: DataChoice) -> Scale:
+    return choice.smoke if options.smoke else choice.scale
+
+
+def _require_episodes(config: RunConfig) -> None:
+    fewest = int(np.bincount(planned_target(config.data).shares["train"].labels).min())
+    if fewest < 2:
+        raise InputError(
+            f"targets: a class of {config.data.target!r} has {fewest} training image; allowed: at least 2 in each"
+        )
+
+
+def _room(config: RunConfig, paths: Paths, bar: LabelledProgress) -> Room:
+    problem = load(config.replace(cache_dir=str(paths.path / "packed")).data, paths.path, bar)
+    least = config.optimiser.batch_size
+    if len(problem.source) < least:
+        raise InputError(f"max_source: {len(problem.source)} images are less than a batch; allowed: {least} or more")
+    return Room.of(problem)

@@ -1,0 +1,68 @@
+"""Ways to pre-train that a sweep compares: by name, and with settings of their own where a user gives some."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bdw.config import field_owners
+from bdw.errors import InputError, unknown_option
+from sweeps.runner.options import require_each_once, require_some
+from sweeps.runner.space import ETA, LAMBDA, RHO
+
+LETTERS = {"eta": ETA, "rho": RHO, "lambda": LAMBDA}
+"""The paper's names of fields."""
+SECTIONS = ("weighter", "meta")
+"""Of the config, in which methods may differ; whatever else differed would make the comparison unfair."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to pre-train: a name for tables and the config's fields that make it."""
+
+    name: str
+    fields: Mapping[str, Any]
+
+
+def chosen(texts: Sequence[str], known: Mapping[str, Method]) -> list[Method]:
+    """The methods that a command line names, such as "BDW", "BDW eta=100 meta_every=2" or "Fast: BDW meta_every=2".
+
+    Settings are the config's fields of weighting, or the paper's eta, rho and lambda. A method goes by what stands
+    before a colon and a space, or by its whole text.
+
+    Raises `InputError` for an unknown name or field, what is no setting, and a method given twice or none at all.
+    """
+    require_some("methods", texts)
+    methods = [_method(text, known) for text in texts]
+    require_each_once("methods", [method.name for method in methods])
+    return methods
+
+
+def _method(text: str, known: Mapping[str, Method]) -> Method:
+    label, colon, settings = text.partition(": ")  # A setting holds no space.
+    words = (settings if colon else text).split() or [""]
+    if words[0] not in known:
+        raise unknown_option("methods", words[0], known)
+    shown = " ".join((label if colon else text).split())
+    if colon and (not shown or shown in known or "|" in shown):
+        raise InputError(
+            f"methods: {text!r} cannot go by the name {shown!r}; allowed: NAME: METHOD, as in 'Fast: BDW', with a name "
+            "that no other method has and without '|'"
+        )
+    return Method(shown, {**known[words[0]].fields, **dict(map(_setting, words[1:]))})
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise InputError(f"methods: {text!r} is no setting; allowed: NAME=VALUE, as in 'BDW eta=100'")
+    field = LETTERS.get(name, name)
+    allowed = [name for name, (section, _) in field_owners().items() if section in SECTIONS]
+    if field not in allowed:
+        raise unknown_option("methods", name, [*LETTERS, *allowed])
+    try:
+        return field, json.loads(value)
+    except json.JSONDecodeError:
+        return field, value  # A word, such as prototype.

@@ -1,0 +1,100 @@
+"""The options that every sweep has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bdw.errors import InputError
+from sweeps.runner import tracking
+from sweeps.study.objective import require_known
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepOptions:
+    """Where a sweep runs, how large it is, and where it leaves its files."""
+
+    data_root: str | None = None
+    """Folder of downloaded data sets or .npz files."""
+    download: bool = False
+    """Let torchvision download a data set that is not under the data root."""
+    targets: tuple[str, ...] = ()
+    """Target domains; a search is for the first of them, the comparison over all. Default: those of the
+    data, and a search for one that is not compared if the data have one to spare."""
+    max_source: int | None = None
+    """Use only that many source images. Default: as many as suit the data."""
+    epochs: int | None = None
+    """Epochs of a whole trial, or its budget as passes over the source. Default: as many as suit the data."""
+    seeds: tuple[int, ...] = ()
+    """Seeds of the comparison; a search uses the first. Default: as many as suit the data."""
+    num_workers: int = 1
+    """Workers of a trial; with more than one a trial goes through Ray Train."""
+    cpus_per_trial: float | None = None
+    """CPUs of a trial, over its workers. Default: one per worker."""
+    gpus_per_trial: float = 0.0
+    """GPUs of a trial, over its workers; fractions let trials share one."""
+    concurrency: int | None = None
+    """Trials side by side. Default: as many as fit on the machines that run now; say how many where a cluster grows."""
+    storage_path: str | None = None
+    """Folder, s3://bucket/path or gs://bucket/path. Default: runs/sweeps here."""
+    name: str | None = None
+    """Of the sweep; the same name continues it. Default: made of the experiment and the data."""
+    study_storage: str | None = None
+    """SQLAlchemy URL of a database for the Optuna study. Default: a journal file in the sweep's folder."""
+    log_to: tuple[str, ...] = ()
+    """wandb and mlflow (extras of the same names) hear of every epoch, too. TensorBoard's files lie below ray/tune in
+    the sweep's folder anyway; naming tensorboard insists on them."""
+    smoke: bool = False
+    """Only see that everything works: very few images, epochs and trials."""
+
+    def check(self) -> None:
+        """Raise `InputError` for values that cannot work."""
+        for name in ("max_source", "epochs", "num_workers", "concurrency"):
+            require_at_least(name, getattr(self, name), 1)
+        require_at_least("gpus_per_trial", self.gpus_per_trial, 0)
+        if self.cpus_per_trial is not None and not 0 < self.cpus_per_trial < math.inf:
+            raise InputError(f"cpus_per_trial: {self.cpus_per_trial} cannot work; allowed: a positive number")
+        for seed in self.seeds:
+            require_at_least("seeds", seed, 0)
+        require_each_once("seeds", self.seeds)
+        require_each_once("targets", self.targets)
+        require_each_once("log_to", self.log_to)
+        tracking.require_usable(self.log_to)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions(SweepOptions):
+    """And those of a sweep that searches before it compares."""
+
+    samples: int | None = None
+    """Trials of the search, published settings among them. Default: as many as suit the data."""
+    objective: str = "accuracy"
+    """accuracy, or accuracy-seconds or accuracy-instances (a front of trade-offs, which stops no trial early)."""
+    early_stopping: bool = True
+    """Stop a trial that is in the worse half of those that came as far. Published settings are never stopped."""
+
+    def check(self) -> None:
+        """Raise `InputError` for values that cannot work."""
+        require_known(self.objective)
+        require_at_least("samples", self.samples, 1)
+        super().check()
+
+
+def require_each_once(name: str, values: Sequence[object]) -> None:
+    """Raise `InputError` for a value that is given twice: its runs would count as several."""
+    twice = next((value for value in values if values.count(value) > 1), None)
+    if twice is not None:
+        raise InputError(f"{name}: {twice!r} is given twice; allowed: each once")
+
+
+def require_some(name: str, values: Sequence[object]) -> None:
+    """Raise `InputError` if there is no value."""
+    if not values:
+        raise InputError(f"{name}: none given; allowed: at least one")
+
+
+def require_at_least(name: str, value: float | None, least: int) -> None:
+    """Raise `InputError` for a smaller or infinite number; None is whatever the default is."""
+    if value is not None and not least <= value < math.inf:
+        raise InputError(f"{name}: {value} cannot work; allowed: {least} or more")

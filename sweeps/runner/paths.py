@@ -1,0 +1,138 @@
+"""Where a sweep's files lie: its directory here, its copy in a storage, and the run directory of each trial."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bdw.config import RunConfig
+from bdw.errors import InputError
+from bdw.runs.directory import FREE_ON_RESUME
+from bdw.storage.remote_folder import RemoteFolder, below
+
+CACHE = "~/.cache/bdw/sweeps"
+# What may differ without making it another trial: what a resumed run may change, but for its length.
+PLACES = FREE_ON_RESUME - {"epochs"}
+
+
+@dataclass(frozen=True)
+class Paths:
+    """A sweep's directory and, for a storage that is not a folder of this machine, its copy."""
+
+    name: str
+    """Of the sweep."""
+    directory: str
+    """Absolute, or with `~` for the home of whoever runs Ray on a machine."""
+    copy_at: str | None
+
+    @classmethod
+    def of(cls, storage_path: str | None, name: str) -> Paths:
+        """The places of the sweep `name` below a folder, or below an address such as s3://bucket/path.
+
+        Raises `InputError` for a name that is no file name.
+        """
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            raise InputError(f"name: {name!r} cannot be a folder's name; allowed: letters, digits, '.', '_' and '-'")
+        storage_path = storage_path or _default_storage()
+        if "://" in storage_path:
+            return cls(name, f"{CACHE}/{_digest(storage_path)}/{name}", below(storage_path, name))
+        return cls(name, str(Path(storage_path).expanduser().absolute() / name), None)
+
+    @property
+    def path(self) -> Path:
+        """The sweep's directory on this machine."""
+        return Path(self.directory).expanduser()
+
+    @property
+    def journal(self) -> Path:
+        """The file of the Optuna study, unless a database keeps it."""
+        return self.path / "study.journal"
+
+    @property
+    def train_dir(self) -> str:
+        """Where Ray Train keeps its own files: seen by all machines."""
+        return below(self.copy_at or self.directory, "ray/train")
+
+    @property
+    def data_cache(self) -> str:
+        """Where each machine keeps packed data sets, shared by all trials."""
+        return f"{self.directory}/packed"
+
+    def run_name(self, config: RunConfig, title: str, contents: str) -> str:
+        """The trial's identity: the same settings on the same data have the same name, whenever and wherever they run.
+
+        `contents` tells data of the same name apart (see `Room.contents`): the data root is a place like any other.
+        """
+        settings = {key: value for key, value in config.flat().items() if key not in PLACES} | {"contents": contents}
+        slug = re.sub(r"[^a-z0-9.]+", "-", title.lower()).strip("-.")
+        return f"{slug}-{_digest(json.dumps(settings, sort_keys=True))}"
+
+    def run_dir(self, run: str) -> str:
+        """The run's directory on whatever machine it runs."""
+        return f"{self.directory}/runs/{run}"
+
+    def run_copy(self, run: str) -> str | None:
+        """Where the run's copy is kept, if machines share no file system."""
+        return below(self.copy_at, f"runs/{run}") if self.copy_at else None
+
+    def found_at(self, run: str) -> str:
+        """Where whoever looks at the study finds the run's files."""
+        return self.run_copy(run) or self.run_dir(run)
+
+    def prepare(self) -> None:
+        """Make the directory, and bring the study back.
+
+        Raises `InputError` if the directory or the storage cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"storage_path: cannot write to {self.path}: {error.strerror}") from error
+        if not os.access(self.path, os.W_OK):
+            raise InputError(f"storage_path: cannot write to {self.path}")
+        if self.copy_at is not None:
+            RemoteFolder.at(self.copy_at).require_writable()
+            self.fetch()
+
+    def fetch(self) -> None:
+        """Bring the study back from its copy if that is further."""
+        if self.copy_at is not None:
+            copy = RemoteFolder.at(self.copy_at)
+            # A journal only grows: the longer one is the later one.
+            if copy.size_of(self.journal.name) > (self.journal.stat().st_size if self.journal.is_file() else -1):
+                copy.pull_files(self.path)
+
+    def publish(self) -> None:
+        """Bring the sweep's own files (study, tables, pictures, report) to the copy."""
+        if self.copy_at is not None:
+            RemoteFolder.at(self.copy_at).push_files(self.path)
+
+    def fetch_run(self, run: str) -> Path:
+        """The run's directory on this machine, brought here if it ran elsewhere."""
+        path = Path(self.run_dir(run)).expanduser()
+        copy = self.run_copy(run)
+        if copy is not None:
+            RemoteFolder.at(copy).pull_run(path)
+        return path
+
+
+def portable(config: RunConfig) -> Mapping[str, Any]:
+    """The settings that make results comparable: the flat config without its places and its seed."""
+    return {key: value for key, value in config.flat().items() if key not in PLACES | {"seed"}}
+
+
+def _default_storage() -> str:
+    # A job's uploaded working directory is deleted with the job.
+    if "runtime_resources" in Path.cwd().parts:
+        return str(Path.home() / "bdw-sweeps")
+    return "runs/sweeps"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:10]

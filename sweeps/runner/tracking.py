@@ -1,0 +1,102 @@
+"""Who else hears of every trial's epochs: TensorBoard's files, and on request Weights & Biases and MLflow."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any
+
+from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.logger import TBXLoggerCallback
+from ray.tune.result import AUTO_RESULT_KEYS
+
+from bdw.errors import InputError, unknown_option
+from sweeps.runner.paths import Paths
+
+TENSORBOARD = "tensorboard"
+PACKAGES = {TENSORBOARD: "tensorboardX", "wandb": "wandb", "mlflow": "mlflow"}
+"""Tracker -> the package that it needs. Those of wandb and mlflow come with our extras of the same names."""
+NO_TENSORBOARD = "no TensorBoard files: tensorboardX is not installed (`pip install tensorboardX`)"
+NO_ACCOUNT = ("offline", "disabled")
+_SILENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true"}
+"""A sweep's numbers go where they were sent, and nothing to the makers of the packages."""
+_TUNES_OWN = {*AUTO_RESULT_KEYS, "done", "trial_id", "experiment_tag", "should_checkpoint", "__duplicate__"}
+
+
+def require_usable(trackers: Sequence[str]) -> None:
+    """Raise `InputError` for an unknown tracker, one whose package is missing, or W&B without an account.
+
+    Also sets the environment variables that trackers read; call it before Ray starts, whose processes inherit them.
+    """
+    for name in trackers:
+        if name not in PACKAGES:
+            raise unknown_option("log_to", name, PACKAGES)
+        if not is_installed(name):
+            extra = "" if name == TENSORBOARD else f" (the extra `{name}`)"
+            raise InputError(f"log_to: {name!r} needs `pip install {PACKAGES[name]}`{extra}")
+    if trackers:
+        for variable, value in _SILENT.items():
+            os.environ.setdefault(variable, value)
+    if "wandb" in trackers and not os.environ.get("WANDB_API_KEY") and os.environ.get("WANDB_MODE") not in NO_ACCOUNT:
+        raise InputError("log_to: 'wandb' knows no account; set WANDB_API_KEY, or WANDB_MODE=offline for files alone")
+
+
+def is_installed(tracker: str) -> bool:
+    """Whether the tracker's package is."""
+    return find_spec(PACKAGES[tracker]) is not None
+
+
+def loggers(trackers: Sequence[str], paths: Paths) -> list[tune.Callback]:
+    """Tune's callbacks for the trackers, and for TensorBoard wherever that can be had.
+
+    TensorBoard's files lie below `ray/tune` in the sweep's folder, a folder a trial. W&B gets a group a sweep in the
+    project `bdw` (or WANDB_PROJECT); MLflow an experiment a sweep, in a file of the sweep's folder (or wherever
+    MLFLOW_TRACKING_URI says).
+    """
+    found: list[tune.Callback] = []
+    if is_installed(TENSORBOARD):
+        found.append(_TensorBoard())
+    if "wandb" in trackers:
+        from ray.air.integrations.wandb import WandbLoggerCallback
+
+        # What logs is a process of Ray's, which may not have this one's environment.
+        project, mode = os.environ.get("WANDB_PROJECT", "bdw"), os.environ.get("WANDB_MODE", "online")
+        found.append(_numbers_only(WandbLoggerCallback)(project=project, group=paths.name, mode=mode))
+    if "mlflow" in trackers:
+        from ray.air.integrations.mlflow import MLflowLoggerCallback
+
+        address = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{paths.path / 'mlflow.db'}")
+        found.append(_numbers_only(MLflowLoggerCallback)(tracking_uri=address, experiment_name=paths.name))
+    return found
+
+
+def numbers(row: Mapping[str, Any]) -> dict[str, float]:
+    """A report's own finite numbers, with the epoch as Tune's step; {} for a closing report, which repeats the last.
+
+    Tune's own step starts again after a failure, and its loggers would write the whole config with every epoch.
+    """
+    if row.get("ended") or row.get("failure") or not row.get("epoch"):
+        return {}
+    own = {
+        name: value
+        for name, value in row.items()
+        if name not in _TUNES_OWN and isinstance(value, (int, float)) and math.isfinite(value)
+    }
+    return {**own, "training_iteration": row["epoch"]}
+
+
+def _numbers_only(logger: type[Any]) -> type[Any]:
+    """The same logger of Ray's, for what `numbers` leaves."""
+
+    class NumbersOnly(logger):  # type: ignore[misc]
+        def log_trial_result(self, iteration: int, trial: Trial, result: Mapping[str, Any]) -> None:
+            if kept := numbers(result):
+                super().log_trial_result(iteration, trial, kept)
+
+    return NumbersOnly
+
+
+_TensorBoard = _numbers_only(TBXLoggerCallback)

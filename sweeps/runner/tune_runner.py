@@ -1,0 +1,184 @@
+"""One life of Ray Tune on a study: runs what the study still lacks and hides Tune's own files and output."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from rich.console import Console
+
+from bdw.config import RunConfig
+from bdw.errors import InputError
+from bdw.evaluation import Measure
+from bdw.ray.cluster import Cluster
+from bdw.ray.trial import DRIVER_CPU, ReleaseWorkers, TrialPlan, run_trial, trial_resources
+from sweeps.runner import tracking
+from sweeps.runner.options import SweepOptions
+from sweeps.runner.paths import Paths
+from sweeps.runner.progress import SweepProgress
+from sweeps.study.searcher import Reasons, StudySearcher
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Workload:
+    """How a trial is spread over the cluster, and who hears of it."""
+
+    num_workers: int
+    cpus_per_trial: float
+    gpus_per_trial: float
+    concurrency: int
+    has_driver_resource: bool
+    log_to: tuple[str, ...] = ()
+    """Trackers besides TensorBoard (see `tracking`)."""
+    remarks: tuple[str, ...] = ()
+    """What whoever waits for the trials should know; a line each."""
+
+    @classmethod
+    def on(cls, cluster: Cluster, options: SweepOptions) -> Workload:
+        """The workload with open points settled by what the cluster has: a CPU per worker, as many trials as fit.
+
+        On a cluster that has no room for a trial yet that is one. Raises `InputError` if a trial will never fit on this
+        machine.
+        """
+        cpus = options.cpus_per_trial or float(options.num_workers)
+        room = cluster.room(cpus, options.gpus_per_trial)
+        if room == 0 and cluster.is_ours:
+            raise InputError(
+                f"num_workers, cpus_per_trial, gpus_per_trial: a trial wants {cpus:g} CPUs and "
+                f"{options.gpus_per_trial:g} GPUs; this machine has {cluster.cpus:g} and {cluster.gpus:g}"
+            )
+        fit = max(1, room)
+        wanted = options.concurrency or fit
+        remarks = [] if tracking.is_installed(tracking.TENSORBOARD) else [tracking.NO_TENSORBOARD]
+        if room == 0:
+            remarks.append(
+                f"the cluster has no room for a trial yet: a trial wants {cpus:g} CPUs and {options.gpus_per_trial:g} "
+                f"GPUs, there are {cluster.cpus:g} and {cluster.gpus:g}. Waiting for its autoscaler; `ray status` on "
+                "the head says what that does"
+            )
+        if not cluster.is_ours and options.concurrency is None:
+            remarks.append(
+                f"trials side by side: {fit}; on a cluster that grows --concurrency N asks for machines for N"
+            )
+        return cls(
+            num_workers=options.num_workers,
+            cpus_per_trial=cpus,
+            gpus_per_trial=options.gpus_per_trial,
+            # More would wait for each other's workers for ever on a machine that cannot grow.
+            concurrency=min(wanted, fit) if cluster.is_ours else wanted,
+            has_driver_resource=cluster.has_driver_resource,
+            log_to=options.log_to,
+            remarks=tuple(remarks),
+        )
+
+    def plan(self, paths: Paths, config: RunConfig, run: str) -> TrialPlan:
+        """The plan of one trial."""
+        cpus_per_worker = self.cpus_per_trial / self.num_workers
+        if self.num_workers > 1 and not self.has_driver_resource:
+            cpus_per_worker -= DRIVER_CPU
+        placed = config.replace(
+            run_dir=paths.run_dir(run), cache_dir=paths.data_cache, storage_path=paths.run_copy(run)
+        )
+        return TrialPlan(
+            config=placed.flat(),
+            num_workers=self.num_workers,
+            cpus_per_worker=cpus_per_worker,
+            gpus_per_worker=self.gpus_per_trial / self.num_workers,
+            train_dir=paths.train_dir,
+        )
+
+    @property
+    def labels(self) -> dict[str, float]:
+        """What a trial reserves, to be stored with it."""
+        return {"cpus": self.cpus_per_trial, "gpus": self.gpus_per_trial}
+
+    def resources(self) -> tune.PlacementGroupFactory:
+        """What Tune reserves for a trial."""
+        like_all = TrialPlan(
+            config={},
+            num_workers=self.num_workers,
+            cpus_per_worker=self.cpus_per_trial / self.num_workers,
+            gpus_per_worker=self.gpus_per_trial / self.num_workers,
+        )
+        return trial_resources(like_all, has_driver_resource=self.has_driver_resource)
+
+
+def run_segment(
+    stage: str,
+    searcher: StudySearcher,
+    workload: Workload,
+    paths: Paths,
+    *,
+    measure: Measure,
+    console: Console,
+    scheduler: TrialScheduler | None = None,
+) -> None:
+    """Run the searcher's trials to their ends.
+
+    Tune is always started afresh: what is done is in the study, and a trial finds its checkpoint in its run directory.
+    Raises `InputError` if the study's storage is lost on the way.
+    """
+    if searcher.num_open == 0:
+        return
+    for remark in workload.remarks:
+        console.print(remark, soft_wrap=True)
+    tune_dir = paths.path / "ray" / "tune"
+    segment = 1 + sum(1 for path in tune_dir.glob(f"{stage}-*") if path.is_dir())
+    progress = SweepProgress(
+        stage,
+        measure=measure,
+        num_trials=searcher.num_open,
+        console=console,
+    )
+    with progress, contextlib.closing(searcher):
+        tune.Tuner(
+            tune.with_resources(run_trial, workload.resources()),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=scheduler or FIFOScheduler(),
+                num_samples=-1,  # The searcher says when it is enough.
+                max_concurrent_trials=workload.concurrency,
+                # A trial that waits for its workers cannot be interrupted without ending its process.
+                reuse_actors=workload.num_workers == 1,
+                trial_name_creator=_run_of,
+                trial_dirname_creator=_run_of,
+            ),
+            run_config=tune.RunConfig(
+                name=f"{stage}-{segment:03d}",
+                storage_path=str(tune_dir),
+                failure_config=tune.FailureConfig(max_failures=1),
+                callbacks=[
+                    progress,
+                    Reasons(searcher),
+                    ReleaseWorkers(),
+                    Publish(paths),
+                    *tracking.loggers(workload.log_to, paths),
+                ],
+                verbose=0,
+            ),
+        ).fit()
+
+
+class Publish(tune.Callback):  # type: ignore[misc]
+    """Brings the study to the sweep's copy whenever a trial has ended, so that losing this machine loses little."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Called by Tune when a trial has ended or was stopped."""
+        self._paths.publish()
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Called by Tune when a trial has failed for good."""
+        self._paths.publish()
+
+
+def _run_of(trial: Trial) -> str:
+    run: str = trial.config["labels"]["run"]
+    return Path(run).name

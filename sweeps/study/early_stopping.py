@@ -1,0 +1,62 @@
+"""Asynchronous successive halving over shares of the budget, with the exceptions that a comparison needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ray.tune.experiment import Trial as TuneTrial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+
+from bdw.evaluation import Measure
+from sweeps.study.objective import SCORE
+
+REDUCTION_FACTOR = 2
+"""One of so many goes on from rung to rung."""
+RUNGS = (0.5, 0.75)
+"""Shares of the budget at which trials are compared. Before a half of it a method that prunes has hardly begun to spend
+on the kept images what it saved on the others."""
+
+
+class BudgetHalving(FIFOScheduler):  # type: ignore[misc]
+    """ASHA's stopping rule (Li et al. 2020, arXiv 1810.05934) on the share of the budget and the best score so far.
+
+    At a rung a trial goes on if it is in the best half of those that came there before it and itself; one that ties
+    with the last of these goes on, too. Trials whose labels say `spared` are neither stopped, so that a published grid
+    is complete, nor ranked, so that they use up nobody's place. No trial is stopped at the end of its budget, since it
+    still has its files to write. And it can be told of earlier segments' trials, because Tune is started afresh when a
+    study continues.
+    """
+
+    def __init__(self, measure: Measure) -> None:
+        super().__init__()
+        self._sign = 1 if measure.higher_is_better else -1
+        # Share -> trial -> score, the higher the better.
+        self._rungs: dict[float, dict[str, float]] = {share: {} for share in RUNGS}
+
+    def remember(self, trial_id: str, values: Iterable[tuple[float, float]]) -> None:
+        """Rank newcomers against this finished trial too; `values` are its (share of the budget, best score so far)."""
+        for share, value in values:
+            self._is_promoted(trial_id, share, value)
+
+    def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: Mapping[str, Any]) -> str:
+        """Stop or go on; see the class."""
+        share = result.get("budget_share", 0.0)
+        if SCORE not in result or share >= 1 or trial.config["labels"].get("spared", False):
+            return str(TrialScheduler.CONTINUE)
+        promoted = self._is_promoted(trial.trial_id, share, result[SCORE])
+        return str(TrialScheduler.CONTINUE if promoted else TrialScheduler.STOP)
+
+    def _is_promoted(self, trial_id: str, share: float, value: float) -> bool:
+        """Enter the trial at every rung that it has reached by then, if it has been measured; whether it may go on."""
+        if math.isnan(value):
+            return True
+        promoted = True
+        score = self._sign * value
+        for at, rung in self._rungs.items():
+            if share >= at and trial_id not in rung:
+                rung[trial_id] = score
+                better = sum(other > score for other in rung.values())
+                promoted = promoted and better < -(-len(rung) // REDUCTION_FACTOR)
+        return promoted

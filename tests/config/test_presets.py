@@ -1,0 +1,19 @@
+"""Presets that repeat an experiment of the paper have the paper's settings."""
+
+from __future__ import annotations
+
+from analysis import paper_accuracies, paper_table
+from bdw.config import presets
+
+
+def test_stl10_is_the_cell_of_table_3_that_table_2_repeats() -> None:
+    pruning = paper_table(3)
+    in_table_2 = paper_accuracies("fine_tuned").at["STL-10", "BDW"]
+    (cell,) = pruning[pruning["fine_tuned_accuracy"] == in_table_2].to_dict("records")
+    weighter = presets.build("stl10").weighter
+    assert (weighter.weight_lr, weighter.density_threshold, weighter.cdf_threshold) == (
+        cell["eta"],
+        cell["rho"],
+        cell["lambda"],
+    )
+    assert f"{in_table_2:.2f} %" in str(presets.stl10.__doc__)

@@ -1,0 +1,164 @@
+"""A run's copy: nothing half-written is taken for a checkpoint, the further of two states wins."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from bdw.errors import InputError
+from bdw.runs.checkpoint import Position
+from bdw.storage.remote_folder import COMPLETE, RemoteFolder, below
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> RemoteFolder:
+    return RemoteFolder.at(f"file://{tmp_path}/storage/run")
+
+
+def write_run(folder: Path, *epochs: int) -> Path:
+    for epoch in epochs:
+        checkpoint = folder / "checkpoints" / f"epoch_{epoch:04d}"
+        checkpoint.mkdir(parents=True)
+        (checkpoint / "state.pt").write_text(f"state {epoch}")
+    (folder / "metrics.csv").write_text(f"{max(epochs)} epochs")
+    return folder
+
+
+def test_a_run_comes_back_on_another_machine(tmp_path: Path, copy: RemoteFolder) -> None:
+    run = write_run(tmp_path / "here", 1, 2)
+    (run / "checkpoints" / ".epoch_0003.abc.tmp").mkdir()
+    (run / ".config.json.tmp").write_text("unfinished")
+    copy.push_run(run)
+    there = tmp_path / "there"
+    copy.pull_run(there)
+    assert sorted(str(path.relative_to(there)) for path in there.rglob("*") if path.is_file()) == [
+        "checkpoints/epoch_0002/state.pt",
+        "metrics.csv",
+    ]
+    assert (there / "checkpoints/epoch_0002/state.pt").read_text() == "state 2"
+
+
+def test_only_the_newest_checkpoint_is_kept_there(tmp_path: Path, copy: RemoteFolder) -> None:
+    run = write_run(tmp_path / "run", 1)
+    copy.push_run(run)
+    write_run(run, 2)
+    copy.push_run(run)
+    kept = sorted(path.name for path in (tmp_path / "storage/run/checkpoints").iterdir())
+    assert kept == ["epoch_0002"]
+
+
+def test_the_best_epochs_checkpoint_stays_there(tmp_path: Path, copy: RemoteFolder) -> None:
+    run = tmp_path / "run"
+    for epoch in (1, 2, 3):
+        copy.push_run(write_run(run, epoch), best_epoch=1)
+    assert copy.checkpoints() == [Position(1), Position(3)]
+    copy.pull_run(tmp_path / "there")
+    assert [path.name for path in (tmp_path / "there/checkpoints").iterdir()] == ["epoch_0003"]
+
+
+def test_a_half_copied_checkpoint_is_none(tmp_path: Path, copy: RemoteFolder) -> None:
+    copy.push_run(write_run(tmp_path / "run", 1, 2))
+    (tmp_path / f"storage/run/checkpoints/epoch_0002/{COMPLETE}").unlink()
+    copy.pull_run(tmp_path / "there")
+    assert not (tmp_path / "there").exists()
+
+
+def test_what_was_half_copied_goes_with_the_next_checkpoint(tmp_path: Path, copy: RemoteFolder) -> None:
+    run = write_run(tmp_path / "run", 1)
+    copy.push_run(run)
+    (tmp_path / f"storage/run/checkpoints/epoch_0001/{COMPLETE}").unlink()
+    copy.push_run(write_run(run, 2))
+    assert [path.name for path in (tmp_path / "storage/run/checkpoints").iterdir()] == ["epoch_0002"]
+
+
+def test_a_file_of_the_copy_keeps_its_contents_until_the_new_ones_are_whole(tmp_path: Path, copy: RemoteFolder) -> None:
+    copy.push_files(write_run(tmp_path / "run", 1))
+    with contextlib.suppress(ConnectionError), copy._replacing("metrics.csv") as stream:
+        stream.write(b"half")
+        raise ConnectionError
+    assert copy.read_text("metrics.csv") == "1 epochs"
+    copy.pull_files(tmp_path / "there")
+    assert [path.name for path in (tmp_path / "there").iterdir()] == ["metrics.csv"]
+    assert copy.read_text("nothing.csv") is None
+
+
+def test_an_interrupted_pull_is_done_again(tmp_path: Path, copy: RemoteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy.push_run(write_run(tmp_path / "here", 1, 2))
+    there, pull = tmp_path / "there", RemoteFolder._pull
+
+    def break_off(self: RemoteFolder, name: str, destination: Path) -> None:
+        if name.endswith("state.pt"):
+            raise OSError("connection lost")
+        pull(self, name, destination)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RemoteFolder, "_pull", break_off)
+        with pytest.raises(OSError, match="connection lost"):
+            copy.pull_run(there)
+    copy.pull_run(there)
+    assert (there / "metrics.csv").read_text() == "2 epochs"
+    assert (there / "checkpoints/epoch_0002/state.pt").read_text() == "state 2"
+
+
+def test_a_checkpoint_in_the_copy_means_that_its_files_are_there(
+    tmp_path: Path, copy: RemoteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_off(self: RemoteFolder, folder: Path) -> None:
+        raise OSError("connection lost")
+
+    monkeypatch.setattr(RemoteFolder, "push_files", break_off)
+    with pytest.raises(OSError, match="connection lost"):
+        copy.push_run(write_run(tmp_path / "here", 1))
+    assert not list(tmp_path.glob("storage/**/complete"))
+
+
+def test_what_is_further_stays(tmp_path: Path, copy: RemoteFolder) -> None:
+    copy.push_run(write_run(tmp_path / "old", 1))
+    further = write_run(tmp_path / "further", 1, 2)
+    copy.pull_run(further)
+    assert (further / "metrics.csv").read_text() == "2 epochs"
+
+
+def test_an_empty_storage_has_nothing(tmp_path: Path, copy: RemoteFolder) -> None:
+    copy.pull_run(tmp_path / "run")
+    copy.pull_files(tmp_path / "files")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_plain_paths_work_too(tmp_path: Path) -> None:
+    copy = RemoteFolder.at(str(tmp_path / "plain")).under("run")
+    copy.require_writable()
+    copy.push_files(write_run(tmp_path / "run", 1))
+    assert (tmp_path / "plain/run/metrics.csv").is_file()
+
+
+def test_an_object_store_keeps_a_run(tmp_path: Path, s3_address: str) -> None:
+    copy = RemoteFolder.at(s3_address)
+    copy.require_writable()
+    run = tmp_path / "here"
+    for epoch in (1, 2, 3):
+        copy.push_run(write_run(run, epoch), best_epoch=1)
+    assert copy.checkpoints() == [Position(1), Position(3)]
+    assert copy.read_text("metrics.csv") == "3 epochs"
+    assert copy.read_text("nothing.csv") is None
+    copy.pull_run(tmp_path / "there")
+    assert (tmp_path / "there/checkpoints/epoch_0003/state.pt").read_text() == "state 3"
+    assert RemoteFolder.at(below(s3_address, "other")).checkpoints() == []
+    with pytest.raises(InputError, match="storage_path: cannot write to missing/runs"):
+        RemoteFolder.at(s3_address.replace("//bucket", "//missing")).require_writable()
+
+
+def test_what_lies_below_an_address() -> None:
+    assert below("s3://bucket/runs/", "ray") == "s3://bucket/runs/ray"
+    assert below("s3://bucket/runs?region=x&scheme=http", "ray") == "s3://bucket/runs/ray?region=x&scheme=http"
+    assert below("/a/path", "ray") == "/a/path/ray"
+
+
+def test_addresses_that_cannot_work(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"storage_path: 'nonsense://x' cannot be used"):
+        RemoteFolder.at("nonsense://x")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="storage_path: cannot write to"):
+        RemoteFolder.at(f"file://{tmp_path}/file/run").require_writable()

@@ -1,0 +1,60 @@
+"""Methods as a command line names them."""
+
+from __future__ import annotations
+
+import pytest
+
+from bdw.config import RunConfig
+from bdw.errors import InputError
+from sweeps.runner.methods import Method, chosen
+
+KNOWN = {
+    "RotNet": Method("RotNet", {"weighter": "uniform"}),
+    "BDW": Method("BDW", {"weighter": "beta", "meta_every": 4}),
+}
+
+
+def test_names_come_back_in_their_order() -> None:
+    assert chosen(["BDW", "RotNet"], KNOWN) == [KNOWN["BDW"], KNOWN["RotNet"]]
+
+
+def test_settings_are_fields_of_a_method_that_goes_by_its_whole_text() -> None:
+    plain, other = chosen(["BDW", " BDW  eta=100 lambda=2e-1 meta_every=2 meta_loss=pretext"], KNOWN)
+    assert plain == KNOWN["BDW"]
+    assert other.name == "BDW eta=100 lambda=2e-1 meta_every=2 meta_loss=pretext"
+    fields = {"weight_lr": 100, "cdf_threshold": 0.2, "meta_every": 2, "meta_loss": "pretext"}
+    assert other.fields == {"weighter": "beta", **fields}
+    config = RunConfig().replace(**other.fields)
+    assert (config.weighter.weight_lr, config.weighter.cdf_threshold, config.weighter.meta_every) == (100.0, 0.2, 2)
+
+
+def test_a_method_goes_by_the_name_that_it_is_given() -> None:
+    (named,) = chosen(["Hundred, by  pretext: BDW eta=100 meta_loss=pretext"], KNOWN)
+    assert named.name == "Hundred, by pretext"
+    assert named.fields == {"weighter": "beta", "meta_every": 4, "weight_lr": 100, "meta_loss": "pretext"}
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ([], "methods: none given"),
+        ([""], "methods: '' is not known"),
+        (["BWD eta=1"], r"methods: 'BWD' is not known \(did you mean 'BDW'\?\)"),
+        (["BDW eta=1", "BDW  eta=1"], "methods: 'BDW eta=1' is given twice"),
+        (["Fast: BDW eta=1", "Fast: BDW eta=2"], "methods: 'Fast' is given twice"),
+        (["BDW eta=1", "BDW eta=1: RotNet"], "methods: 'BDW eta=1' is given twice"),
+        ([" : BDW"], "methods: ' : BDW' cannot go by the name ''; allowed: NAME: METHOD"),
+        (["RotNet: BDW"], "methods: 'RotNet: BDW' cannot go by the name 'RotNet'; allowed: NAME: METHOD"),
+        (["a|b: BDW"], r"methods: 'a\|b: BDW' cannot go by the name"),
+        (["Fast: "], "methods: '' is not known"),
+        (["Fast: eta=2"], "methods: 'eta=2' is not known"),
+        (["BDW eta="], "methods: 'eta=' is no setting; allowed: NAME=VALUE"),
+        (["BDW etta=1"], r"methods: 'etta' is not known \(did you mean 'eta'\?\)"),
+        # Whatever a comparison holds equal is no method's to change.
+        (["BDW epochs=100"], "methods: 'epochs' is not known"),
+        (["BDW target=mnist"], "methods: 'target' is not known"),
+    ],
+)
+def test_what_cannot_be_chosen_is_said(texts: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        chosen(texts, KNOWN)

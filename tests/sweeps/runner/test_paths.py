@@ -1,0 +1,90 @@
+"""A trial's directory follows from its settings; a sweep's from storage and name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bdw.config import RunConfig
+from bdw.errors import InputError
+from bdw.runs.directory import FREE_ON_RESUME
+from sweeps.runner.paths import PLACES, Paths, portable
+
+CONFIG = RunConfig()
+
+
+def test_run_names_depend_on_settings_and_seed_only() -> None:
+    paths, elsewhere = Paths.of("/a", "sweep"), Paths.of("s3://bucket", "other")
+    name = paths.run_name(CONFIG, "BDW", "data")
+    moved = CONFIG.replace(run_dir="x", cache_dir="y", data_root="z", device="cpu")
+    assert name == elsewhere.run_name(moved, "BDW", "data")
+    assert name != paths.run_name(CONFIG.replace(seed=1), "BDW", "data")
+    assert name != paths.run_name(CONFIG.replace(weight_lr=10.0), "BDW", "data")
+    assert name != paths.run_name(CONFIG, "BDW", "other pictures of the same name")
+    assert name.startswith("bdw-")
+
+
+def test_a_folder_is_the_sweeps_only_place(tmp_path: Path) -> None:
+    paths = Paths.of(str(tmp_path), "sweep")
+    paths.prepare()
+    assert paths.path == tmp_path / "sweep"
+    assert paths.path.is_dir()
+    assert paths.run_dir("r") == str(tmp_path / "sweep/runs/r")
+    assert paths.run_copy("r") is None
+    assert paths.train_dir == str(tmp_path / "sweep/ray/train")
+
+
+def test_an_address_is_worked_on_in_the_home_of_each_machine() -> None:
+    paths = Paths.of("s3://bucket/path/", "sweep")
+    assert paths.copy_at == "s3://bucket/path/sweep"
+    assert paths.directory.startswith("~/.cache/")
+    assert paths.run_copy("r") == "s3://bucket/path/sweep/runs/r"
+    assert paths.train_dir == "s3://bucket/path/sweep/ray/train"
+    assert paths.directory != Paths.of("s3://other/path", "sweep").directory
+
+
+def test_the_further_study_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def on_machine(name: str) -> Paths:
+        monkeypatch.setenv("HOME", str(tmp_path / name))
+        paths = Paths.of(f"file://{tmp_path}/storage", "sweep")
+        paths.prepare()
+        return paths
+
+    first = on_machine("one")
+    first.journal.write_text("begun\n")
+    first.publish()
+    second = on_machine("two")
+    assert second.journal.read_text() == "begun\n"
+    second.journal.write_text("begun\nended\n")
+    second.publish()
+    assert on_machine("one").journal.read_text() == "begun\nended\n"
+    on_machine("two").journal.write_text("begun\nended\nfurther\n")  # Not published: the machine was lost for a while.
+    assert on_machine("two").journal.read_text() == "begun\nended\nfurther\n"
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "with space"])
+def test_names_that_are_no_folders(name: str) -> None:
+    with pytest.raises(InputError, match=r"name: .* cannot be a folder's name"):
+        Paths.of("/a", name)
+
+
+def test_a_storage_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="storage_path: cannot write"):
+        Paths.of(str(tmp_path / "file"), "sweep").prepare()
+    with pytest.raises(InputError, match="storage_path: cannot write"):
+        Paths.of(f"file://{tmp_path}/file", "sweep").prepare()
+    with pytest.raises(InputError, match=r"storage_path: .* cannot be used"):
+        Paths.of("nonsense://x", "sweep").prepare()
+
+
+def test_what_makes_results_comparable() -> None:
+    assert "seed" not in portable(CONFIG)
+    assert "run_dir" not in portable(CONFIG)
+    assert portable(CONFIG)["epochs"] == CONFIG.optimiser.epochs
+
+
+def test_a_place_is_what_a_resumed_run_may_change_but_for_its_length() -> None:
+    assert frozenset({"epochs"}) == FREE_ON_RESUME - PLACES
+    assert PLACES <= FREE_ON_RESUME
