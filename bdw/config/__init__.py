@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bdw.config.run import (
     LAST_WITH_REMOVED,
+    REMOVED,
     YEAR,
     DataConfig,
     EvaluationConfig,
@@ -21,6 +22,7 @@ from bdw.config.run import (
 
 __all__ = [
     "LAST_WITH_REMOVED",
+    "REMOVED",
     "YEAR",
     "DataConfig",
     "EvaluationConfig",

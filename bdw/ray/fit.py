@@ -32,8 +32,9 @@ from bdw.runs.backup import RunBackup
 from bdw.runs.console import ConsoleProgress
 from bdw.runs.directory import RunDirectory
 from bdw.storage.remote_folder import absolute, below
+from bdw.training.checks import check
 from bdw.training.summary import headline
-from bdw.training.trainer import Trainer, check
+from bdw.training.trainer import Trainer
 
 SECONDS_BETWEEN_LOOKS = 0.2
 Settings = dict[str, Any]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import itertools
 import logging
 import math
 import time
@@ -12,32 +11,26 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from bdw import encoders, evaluation, pretext
+from bdw import evaluation
 from bdw.config import RunConfig
 from bdw.config.budget import Budget
-from bdw.data import Problem, load
+from bdw.data import Problem
 from bdw.data.augment import random_crop_flip
 from bdw.data.image_table import ImageTable
-from bdw.data.problem import LabelledProgress, cache_folder
-from bdw.diagnostics.visit_statistics import VisitStatistics
-from bdw.encoders import precision
-from bdw.encoders.compilation import compile_encoder, require_compiler
-from bdw.errors import InputError, RunStopped, unknown_option
-from bdw.evaluation import Examination, Measure
-from bdw.evaluation.features import Settings, check_layer
+from bdw.data.problem import LabelledProgress
+from bdw.errors import RunStopped
+from bdw.evaluation import Examination
+from bdw.evaluation.features import Settings
 from bdw.evaluation.planted_auroc import planted_auroc
-from bdw.parallel import collectives, device
+from bdw.parallel import collectives
 from bdw.parallel.consistency import require_same
-from bdw.parallel.randomness import Randomness, drawn_from
 from bdw.parallel.stop_requests import NoticeBoard, StopRequests, no_notice
 from bdw.parallel.watchdog import Watchdog
 from bdw.pretext import PretextModel
-from bdw.runs import checkpoint, trajectory
+from bdw.runs import checkpoint
 from bdw.runs.backup import RunBackup
 from bdw.runs.break_even import NOTHING_YET, BreakEven
 from bdw.runs.checkpoint import Position
@@ -45,23 +38,15 @@ from bdw.runs.directory import RunDirectory
 from bdw.runs.metrics import EpochReport, ProgressListener, Silent
 from bdw.runs.trajectory import Trajectory
 from bdw.storage.retry import persistently
-from bdw.training import resume, time_budget
+from bdw.training import resume
 from bdw.training.allocator import keep_freed_memory
-from bdw.training.data_parallel import replicated
+from bdw.training.build import build_learner, build_weighter, load_problem
+from bdw.training.checks import check, check_batch, usable_device, warn_of_small_budget
 from bdw.training.epoch import EpochProgress, EpochTotals, epoch_totals, require_finite, training_steps
 from bdw.training.finish import are_written, write_results
-from bdw.training.meta_schedule import MetaSchedule
 from bdw.training.schedules import learning_rate
-from bdw.weighting import meta_loss
-from bdw.weighting import registry as weighters
-from bdw.weighting.gradient.natural_gradient import NaturalDirection, is_linear
-from bdw.weighting.gradient.smoothing import Smoothing
-from bdw.weighting.gradient.target_gradient import TargetGradient
 from bdw.weighting.keep_mask import KeepMask, min_kept
-from bdw.weighting.step import Learner
-from bdw.weighting.timer import WeightingTimer
-from bdw.weighting.verdicts import Verdicts
-from bdw.weighting.weighters.protocol import Learns, TakesVerdicts, Weighter, WeighterContext
+from bdw.weighting.weighters.protocol import Learns, TakesVerdicts
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +100,7 @@ class Trainer:
         self.run = RunDirectory(Path(config.output.run_dir).resolve())
         self.listener = listener or Silent()
         check(config)
-        self.device = collectives.on_all(lambda: _usable_device(config))
+        self.device = collectives.on_all(lambda: usable_device(config))
         if self.device.type == "cpu":
             keep_freed_memory()
         self._copy = collectives.on_all(lambda: RunBackup(self.run, config.output, is_known=storage_is_known))
@@ -123,11 +108,12 @@ class Trainer:
         self._watchdog = Watchdog(config.output.step_timeout)
         self._trajectory = Trajectory(self.run.trajectory)
         collectives.on_first(lambda: self._copy.claim(config))
-        self.problem = problem or self._load(packing)
+        self.problem = problem or load_problem(config, self.run.path, packing)
         num_instances = len(self.problem.source)
-        _check_batch(config, num_instances)
+        check_batch(config, num_instances)
         self.budget = Budget.of(config.optimiser, num_instances)
-        self.learner = self._build_learner(packing)
+        weighter = build_weighter(config, self.problem, self.run.path, self.device, packing)
+        self.learner, self.pace = build_learner(config, self.problem, weighter, self.budget, self.device, self._augment)
         self.mask = KeepMask(num_instances, max(min_kept(config, num_instances), collectives.size()))
         self.images = ImageTable(self.problem.source.images, self.device)
         self.history: list[EpochReport] = []
@@ -149,7 +135,7 @@ class Trainer:
             # Fixed weights know before the first epoch what is useless; nothing is to be learnt about it.
             self._prune(epoch=1)
         if collectives.rank() == 0:
-            _warn_of_small_budget(self.budget, self.mask.count, self.learner.weighter.learns)
+            warn_of_small_budget(self.budget, self.mask.count, self.learner.weighter.learns)
         recording = config.output.record_trajectory
         collectives.on_first(lambda: self._trajectory.continue_after(len(self.history), recording=recording))
         self._write(lambda: self.run.write_config(config, self._source_facts()), "config.json")
@@ -428,87 +414,6 @@ class Trainer:
         assert scores is not None
         return scores
 
-    def _build_learner(self, progress: LabelledProgress | None) -> Learner:
-        config, problem = self.config, self.problem
-        randomness = Randomness(config.optimiser.seed, collectives.rank())
-        task = pretext.build(config.model.pretext)
-        with drawn_from(randomness["model"]):
-            encoder = encoders.build(config.model.encoder, problem.source.channels, config.data.crop_size)
-            model = PretextModel(encoder, task)
-        model = model.to(self.device)
-        weighter = self._build_weighter(progress)
-        target = meta_loss.TargetImages(
-            ImageTable(problem.target.train.images, self.device),
-            torch.from_numpy(problem.target.train.labels),
-            problem.target.classes,
-            self._augment,
-        )
-        meta_losses = _meta_losses(config, target, task) if weighter.learns is not Learns.NEVER else []
-        self.pace = MetaSchedule(config, self.budget, meta_losses)
-        optimiser = torch.optim.SGD(
-            model.parameters(),
-            lr=config.optimiser.learning_rate,
-            momentum=config.optimiser.momentum,
-            weight_decay=config.optimiser.weight_decay,
-        )
-        precision.compute_in(config.optimiser.precision, encoder)
-        wrapped = replicated(model, torch.zeros(2, *encoder.image_shape, device=self.device))
-        if config.optimiser.compile:
-            compile_encoder(encoder)
-        return Learner(
-            model=model,
-            replicated=wrapped,
-            optimiser=optimiser,
-            weighter=weighter,
-            meta_loss=self.pace.meta_loss,
-            randomness=randomness,
-            target=target,
-            uses_source_statistics=config.meta.target_statistics == "source",
-            direction=TargetGradient(config.meta.direction_momentum, config.meta.direction_every),
-            head_alone=config.meta.direction_parameters == "head",
-            natural=NaturalDirection() if config.meta.natural_direction else None,
-            relative_derivatives=config.meta.relative_derivatives,
-            centred_derivatives=config.meta.centred_derivatives,
-            shared_derivatives=Smoothing(len(problem.source)) if config.meta.shared_derivatives else None,
-            verdicts=_verdicts(config, len(problem.source)),
-            tangent_views=config.weighter.tangent_views,
-            evidence=VisitStatistics(len(self.problem.source)) if config.output.diagnose_signal else None,
-            clock=WeightingTimer(self.device),
-        )
-
-    def _build_weighter(self, progress: LabelledProgress | None) -> Weighter:
-        """The weighter; rank 0 computes what can be kept in a cache, then the others find it there."""
-        context = WeighterContext(
-            config=self.config.weighter,
-            source=self.problem.source,
-            target_images=self.problem.target.train.images,
-            cache_dir=cache_folder(self.config.data, self.run.path),
-            device=self.device,
-            seed=self.config.optimiser.seed,
-            progress=progress,
-        )
-        return collectives.first_then_others(lambda: weighters.build(context), lambda: weighters.build(context))
-
-    def _load(self, packing: LabelledProgress | None) -> Problem:
-        """The problem; rank 0 packs what is not packed yet, then the others open it."""
-        config = self.config
-
-        def check_target(labels: NDArray[np.int64], classes: tuple[str, ...]) -> None:
-            if weighters.learns(config.weighter) is not Learns.NEVER:
-                meta_loss.check(config.meta, torch.from_numpy(labels), classes)
-            for measure in _measures(config):
-                measure.check(Settings.from_config(config), len(labels))
-
-        def check_source(num_instances: int) -> None:
-            _check_batch(config, num_instances)
-
-        problem = collectives.first_then_others(
-            lambda: load(config.data, self.run.path, packing, check_target=check_target, check_source=check_source),
-            lambda: load(config.data, self.run.path),
-        )
-        _require_same_data(problem)
-        return problem
-
     def _source_facts(self) -> dict[str, Any]:
         source = self.problem.source
         return {
@@ -523,148 +428,9 @@ class Trainer:
         }
 
 
-def check(config: RunConfig) -> None:
-    """`InputError` for what cannot work whatever the images are: names that no registry knows, and what cannot meet."""
-    for field, value, known in (
-        ("encoder", config.model.encoder, encoders.available()),
-        ("pretext", config.model.pretext, pretext.available()),
-        ("weighter", config.weighter.weighter, weighters.available()),
-    ):
-        if value not in known:
-            raise unknown_option(field, value, known)
-    weighters.check(config.weighter)
-    trajectory.check(config)
-    if config.output.diagnose_signal and weighters.learns(config.weighter) is Learns.NEVER:
-        raise InputError(
-            f"diagnose_signal: weighter {config.weighter.weighter!r} learns nothing from meta-gradients, so that there "
-            "is no signal to diagnose; allowed: a weighter that learns, or no --diagnose-signal"
-        )
-    if weighters.learns(config.weighter) is Learns.BEFORE_UPDATE and config.weighter.learn_share < 1:
-        raise InputError(
-            f"learn_share: {config.weighter.learn_share:g} cannot work with weighter {config.weighter.weighter!r}: the "
-            "weights of a step follow from its own meta-gradient; allowed: 1"
-        )
-    if weighters.learns(config.weighter) is Learns.BEFORE_UPDATE and config.weighter.meta_every > 1:
-        raise InputError(
-            f"meta_every: {config.weighter.meta_every} cannot work with weighter {config.weighter.weighter!r}: the "
-            "weights of a step follow from its own meta-gradient; allowed: 1"
-        )
-    for field, what in (
-        ("natural_direction", "features"),
-        ("relative_derivatives", "losses"),
-        ("shared_derivatives", "features"),
-    ):
-        if weighters.learns(config.weighter) is Learns.BEFORE_UPDATE and getattr(config.meta, field):
-            raise InputError(
-                f"{field}: cannot work with weighter {config.weighter.weighter!r}, which asks for derivatives before "
-                f"the {what} are known; allowed: false"
-            )
-    # Fixed weights leave every option of learning aside, so that a run is compared with them by one option alone.
-    if _learns_from_verdicts(config) and config.weighter.weighter != "counts":
-        raise InputError(
-            f"target_margin: cannot work with weighter {config.weighter.weighter!r}, which learns from visits; "
-            "allowed: weighter 'counts', or none"
-        )
-    num_views = pretext.build(config.model.pretext).num_views
-    if (config.weighter.tangent_views or 1) > num_views:
-        raise InputError(
-            f"tangent_views: {config.weighter.tangent_views} cannot work, an image has {num_views} view(s) in "
-            f"{config.model.pretext!r}; allowed: 1 to {num_views}, or none for all"
-        )
-    names = meta_loss.names(config.meta.meta_loss)
-    if config.meta.direction_parameters == "head" and names != {"pretext"}:
-        raise InputError(
-            f"direction_parameters: 'head' cannot work with meta_loss {config.meta.meta_loss!r}: prototypes do not "
-            "depend on the head; allowed: 'all', or meta_loss 'pretext'"
-        )
-    _measures(config)
-    with torch.device("meta"):
-        encoder = encoders.build(config.model.encoder, 3, config.data.crop_size)
-        check_layer(encoder, config.evaluation.layer)
-        model = PretextModel(encoder, pretext.build(config.model.pretext))
-        if config.meta.natural_direction and not is_linear(model.head):
-            raise InputError(
-                f"natural_direction: cannot work with pretext {config.model.pretext!r}, whose head is not linear; "
-                "allowed: false"
-            )
-
-
-def _usable_device(config: RunConfig) -> torch.device:
-    """The device to train on; `InputError` unless it can compute as the config wants it to."""
-    chosen = device.choose(config.optimiser.device)
-    precision.require_supported(config.optimiser.precision, chosen)
-    if config.optimiser.compile:
-        require_compiler(chosen)
-    return chosen
-
-
-def _meta_losses(
-    config: RunConfig, target: meta_loss.TargetImages, task: pretext.PretextTask
-) -> list[meta_loss.MetaLoss]:
-    """The configured one and, for a time budget, those of smaller and smaller meta-batches."""
-    designs = [config.meta] if config.optimiser.time_budget is None else time_budget.designs(config.meta)
-    losses = [meta_loss.build(design, target, task) for design in designs]
-    smaller = [b for a, b in itertools.pairwise(losses) if b.images_per_batch < a.images_per_batch]
-    return [losses[0], *smaller]
-
-
-def _learns_from_verdicts(config: RunConfig) -> bool:
-    return config.meta.target_margin is not None and weighters.learns(config.weighter) is not Learns.NEVER
-
-
-def _verdicts(config: RunConfig, num_instances: int) -> Verdicts | None:
-    margin = config.meta.target_margin
-    return Verdicts(num_instances, margin) if margin is not None and _learns_from_verdicts(config) else None
-
-
 def _of_any_worker(reason: str | None) -> str:
     """The reason of the first worker that has one, so that all say the same."""
     return next(told for told in collectives.gather_objects(reason) if told)
-
-
-def _measures(config: RunConfig) -> list[Measure]:
-    """All measures that the run takes; `InputError` for a name that none has."""
-    chosen = config.evaluation
-    fields = {"measure": (chosen.measure,), "monitors": chosen.monitors, "final_measures": chosen.final_measures}
-    return [evaluation.measure(name, field) for field, names in fields.items() for name in names]
-
-
-def _warn_of_small_budget(budget: Budget, kept: int, learns: Learns) -> None:
-    if budget.images is None or budget.images > kept:
-        return
-    lost = ["some are never seen"] if budget.images < kept else []
-    if learns is not Learns.NEVER:
-        lost.append("nothing is gained by pruning, which happens between passes")
-    if lost:
-        logger.warning(
-            "budget_images: %s images are no more than the %s of one pass, so that %s",
-            f"{budget.images:,}",
-            f"{kept:,}",
-            " and ".join(lost),
-        )
-
-
-def _check_batch(config: RunConfig, num_instances: int) -> None:
-    batch_size, workers = config.optimiser.batch_size, collectives.size()
-    if batch_size > num_instances:
-        raise InputError(f"batch_size: {batch_size} is larger than the source of {num_instances} images")
-    # Batches of an epoch are equal to one image, so they may be half as large as asked for; every worker needs one.
-    if 1 < workers > batch_size // 2:
-        raise InputError(
-            f"batch_size: {batch_size} is too small for {workers} workers; allowed: at least {2 * workers}"
-        )
-
-
-def _require_same_data(problem: Problem) -> None:
-    """`InputError`, on every worker, if some worker's machine has other images under the same name."""
-    everyones = collectives.gather_objects({"source": problem.source.content_key, "target": problem.target.key})
-    for number, keys in enumerate(everyones):
-        for name, key in keys.items():
-            if key != everyones[0][name]:
-                raise InputError(
-                    f"{name}: worker {number} has other images than worker 0 (content key {key}, {everyones[0][name]} "
-                    "there); allowed: the same data on all machines"
-                )
 
 
 def _snapshot(model: PretextModel) -> dict[str, Tensor]:

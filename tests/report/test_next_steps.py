@@ -13,7 +13,7 @@ from bdw.config import RunConfig, presets
 from bdw.report.next_steps import next_steps
 from bdw.report.outcome import Outcome
 from bdw.report.run_files import RunFiles
-from bdw.training import trainer
+from bdw.training import checks
 
 ChangedRun = Callable[..., RunFiles]
 
@@ -36,7 +36,7 @@ def _config(command: str) -> RunConfig:
     assert words[:3] == ["python", "-m", "bdw"]
     parsed = cli.parse(words[3:])
     assert isinstance(parsed, cli.Fit)
-    trainer.check(parsed.config)
+    checks.check(parsed.config)
     return parsed.config
 
 

@@ -9,7 +9,7 @@ from bdw import cli
 from bdw.config import RunConfig, field_owners, presets
 from bdw.report.page import Code
 from bdw.report.sweep_next_steps import more_seeds, next_steps, own_images, with_option
-from bdw.training.trainer import check
+from bdw.training.checks import check
 
 COMMAND = "python sweeps/x.py --seeds 0 1 --targets a b --data tiny --smoke"
 

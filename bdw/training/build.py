@@ -1,0 +1,143 @@
+"""How the live parts of a run are made from its config: the images, the weighter, and what a step changes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bdw import encoders, pretext
+from bdw.config import RunConfig
+from bdw.config.budget import Budget
+from bdw.data import Problem, load
+from bdw.data.image_table import ImageTable
+from bdw.data.problem import LabelledProgress, cache_folder
+from bdw.diagnostics.visit_statistics import VisitStatistics
+from bdw.encoders import precision
+from bdw.encoders.compilation import compile_encoder
+from bdw.evaluation.features import Settings
+from bdw.parallel import collectives
+from bdw.parallel.randomness import Randomness, drawn_from
+from bdw.pretext import PretextModel
+from bdw.training import time_budget
+from bdw.training.checks import check_batch, chosen_measures, learns_from_verdicts, require_same_data
+from bdw.training.data_parallel import replicated
+from bdw.training.meta_schedule import MetaSchedule
+from bdw.weighting import meta_loss
+from bdw.weighting import registry as weighters
+from bdw.weighting.gradient.natural_gradient import NaturalDirection
+from bdw.weighting.gradient.smoothing import Smoothing
+from bdw.weighting.gradient.target_gradient import TargetGradient
+from bdw.weighting.step import Learner
+from bdw.weighting.timer import WeightingTimer
+from bdw.weighting.verdicts import Verdicts
+from bdw.weighting.weighters.protocol import Learns, Weighter, WeighterContext
+
+Augment = Callable[[Tensor, torch.Generator], Tensor]
+
+
+def load_problem(config: RunConfig, run_dir: Path, packing: LabelledProgress | None) -> Problem:
+    """The problem; rank 0 packs what is not packed yet, then the others open it."""
+
+    def check_target(labels: NDArray[np.int64], classes: tuple[str, ...]) -> None:
+        if weighters.learns(config.weighter) is not Learns.NEVER:
+            meta_loss.check(config.meta, torch.from_numpy(labels), classes)
+        for measure in chosen_measures(config):
+            measure.check(Settings.from_config(config), len(labels))
+
+    def check_source(num_instances: int) -> None:
+        check_batch(config, num_instances)
+
+    problem = collectives.first_then_others(
+        lambda: load(config.data, run_dir, packing, check_target=check_target, check_source=check_source),
+        lambda: load(config.data, run_dir),
+    )
+    require_same_data(problem)
+    return problem
+
+
+def build_weighter(
+    config: RunConfig, problem: Problem, run_dir: Path, device: torch.device, progress: LabelledProgress | None
+) -> Weighter:
+    """The weighter; rank 0 computes what can be kept in a cache, then the others find it there."""
+    context = WeighterContext(
+        config=config.weighter,
+        source=problem.source,
+        target_images=problem.target.train.images,
+        cache_dir=cache_folder(config.data, run_dir),
+        device=device,
+        seed=config.optimiser.seed,
+        progress=progress,
+    )
+    return collectives.first_then_others(lambda: weighters.build(context), lambda: weighters.build(context))
+
+
+def build_learner(
+    config: RunConfig, problem: Problem, weighter: Weighter, budget: Budget, device: torch.device, augment: Augment
+) -> tuple[Learner, MetaSchedule]:
+    """What a step changes, drawn from the run's seed, and the schedule of its meta passes."""
+    randomness = Randomness(config.optimiser.seed, collectives.rank())
+    task = pretext.build(config.model.pretext)
+    with drawn_from(randomness["model"]):
+        encoder = encoders.build(config.model.encoder, problem.source.channels, config.data.crop_size)
+        model = PretextModel(encoder, task)
+    model = model.to(device)
+    target = meta_loss.TargetImages(
+        ImageTable(problem.target.train.images, device),
+        torch.from_numpy(problem.target.train.labels),
+        problem.target.classes,
+        augment,
+    )
+    meta_losses = _meta_losses(config, target, task) if weighter.learns is not Learns.NEVER else []
+    schedule = MetaSchedule(config, budget, meta_losses)
+    optimiser = torch.optim.SGD(
+        model.parameters(),
+        lr=config.optimiser.learning_rate,
+        momentum=config.optimiser.momentum,
+        weight_decay=config.optimiser.weight_decay,
+    )
+    precision.compute_in(config.optimiser.precision, encoder)
+    wrapped = replicated(model, torch.zeros(2, *encoder.image_shape, device=device))
+    if config.optimiser.compile:
+        compile_encoder(encoder)
+    learner = Learner(
+        model=model,
+        replicated=wrapped,
+        optimiser=optimiser,
+        weighter=weighter,
+        meta_loss=schedule.meta_loss,
+        randomness=randomness,
+        target=target,
+        uses_source_statistics=config.meta.target_statistics == "source",
+        direction=TargetGradient(config.meta.direction_momentum, config.meta.direction_every),
+        head_alone=config.meta.direction_parameters == "head",
+        natural=NaturalDirection() if config.meta.natural_direction else None,
+        relative_derivatives=config.meta.relative_derivatives,
+        centred_derivatives=config.meta.centred_derivatives,
+        shared_derivatives=Smoothing(len(problem.source)) if config.meta.shared_derivatives else None,
+        verdicts=_verdicts(config, len(problem.source)),
+        tangent_views=config.weighter.tangent_views,
+        evidence=VisitStatistics(len(problem.source)) if config.output.diagnose_signal else None,
+        clock=WeightingTimer(device),
+    )
+    return learner, schedule
+
+
+def _meta_losses(
+    config: RunConfig, target: meta_loss.TargetImages, task: pretext.PretextTask
+) -> list[meta_loss.MetaLoss]:
+    """The configured one and, for a time budget, those of smaller and smaller meta-batches."""
+    designs = [config.meta] if config.optimiser.time_budget is None else time_budget.designs(config.meta)
+    losses = [meta_loss.build(design, target, task) for design in designs]
+    smaller = [b for a, b in itertools.pairwise(losses) if b.images_per_batch < a.images_per_batch]
+    return [losses[0], *smaller]
+
+
+def _verdicts(config: RunConfig, num_instances: int) -> Verdicts | None:
+    margin = config.meta.target_margin
+    return Verdicts(num_instances, margin) if margin is not None and learns_from_verdicts(config) else None

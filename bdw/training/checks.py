@@ -1,0 +1,153 @@
+"""What is refused before a run computes anything, with one line that says why."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+
+from bdw import encoders, evaluation, pretext
+from bdw.config import RunConfig
+from bdw.config.budget import Budget
+from bdw.data import Problem
+from bdw.encoders import precision
+from bdw.encoders.compilation import require_compiler
+from bdw.errors import InputError, unknown_option
+from bdw.evaluation import Measure
+from bdw.evaluation.features import check_layer
+from bdw.parallel import collectives, device
+from bdw.pretext import PretextModel
+from bdw.runs import trajectory
+from bdw.weighting import meta_loss
+from bdw.weighting import registry as weighters
+from bdw.weighting.gradient.natural_gradient import is_linear
+from bdw.weighting.weighters.protocol import Learns
+
+logger = logging.getLogger(__name__)
+
+
+def check(config: RunConfig) -> None:
+    """`InputError` for what cannot work whatever the images are: names that no registry knows, and what cannot meet."""
+    for field, value, known in (
+        ("encoder", config.model.encoder, encoders.available()),
+        ("pretext", config.model.pretext, pretext.available()),
+        ("weighter", config.weighter.weighter, weighters.available()),
+    ):
+        if value not in known:
+            raise unknown_option(field, value, known)
+    weighters.check(config.weighter)
+    trajectory.check(config)
+    if config.output.diagnose_signal and weighters.learns(config.weighter) is Learns.NEVER:
+        raise InputError(
+            f"diagnose_signal: weighter {config.weighter.weighter!r} learns nothing from meta-gradients, so that there "
+            "is no signal to diagnose; allowed: a weighter that learns, or no --diagnose-signal"
+        )
+    if weighters.learns(config.weighter) is Learns.BEFORE_UPDATE and config.weighter.learn_share < 1:
+        raise InputError(
+            f"learn_share: {config.weighter.learn_share:g} cannot work with weighter {config.weighter.weighter!r}: the "
+            "weights of a step follow from its own meta-gradient; allowed: 1"
+        )
+    if weighters.learns(config.weighter) is Learns.BEFORE_UPDATE and config.weighter.meta_every > 1:
+        raise InputError(
+            f"meta_every: {config.weighter.meta_every} cannot work with weighter {config.weighter.weighter!r}: the "
+            "weights of a step follow from its own meta-gradient; allowed: 1"
+        )
+    for field, what in (
+        ("natural_direction", "features"),
+        ("relative_derivatives", "losses"),
+        ("shared_derivatives", "features"),
+    ):
+        if weighters.learns(config.weighter) is Learns.BEFORE_UPDATE and getattr(config.meta, field):
+            raise InputError(
+                f"{field}: cannot work with weighter {config.weighter.weighter!r}, which asks for derivatives before "
+                f"the {what} are known; allowed: false"
+            )
+    # Fixed weights leave every option of learning aside, so that a run is compared with them by one option alone.
+    if learns_from_verdicts(config) and config.weighter.weighter != "counts":
+        raise InputError(
+            f"target_margin: cannot work with weighter {config.weighter.weighter!r}, which learns from visits; "
+            "allowed: weighter 'counts', or none"
+        )
+    num_views = pretext.build(config.model.pretext).num_views
+    if (config.weighter.tangent_views or 1) > num_views:
+        raise InputError(
+            f"tangent_views: {config.weighter.tangent_views} cannot work, an image has {num_views} view(s) in "
+            f"{config.model.pretext!r}; allowed: 1 to {num_views}, or none for all"
+        )
+    names = meta_loss.names(config.meta.meta_loss)
+    if config.meta.direction_parameters == "head" and names != {"pretext"}:
+        raise InputError(
+            f"direction_parameters: 'head' cannot work with meta_loss {config.meta.meta_loss!r}: prototypes do not "
+            "depend on the head; allowed: 'all', or meta_loss 'pretext'"
+        )
+    chosen_measures(config)
+    with torch.device("meta"):
+        encoder = encoders.build(config.model.encoder, 3, config.data.crop_size)
+        check_layer(encoder, config.evaluation.layer)
+        model = PretextModel(encoder, pretext.build(config.model.pretext))
+        if config.meta.natural_direction and not is_linear(model.head):
+            raise InputError(
+                f"natural_direction: cannot work with pretext {config.model.pretext!r}, whose head is not linear; "
+                "allowed: false"
+            )
+
+
+def usable_device(config: RunConfig) -> torch.device:
+    """The device to train on; `InputError` unless it can compute as the config wants it to."""
+    chosen = device.choose(config.optimiser.device)
+    precision.require_supported(config.optimiser.precision, chosen)
+    if config.optimiser.compile:
+        require_compiler(chosen)
+    return chosen
+
+
+def learns_from_verdicts(config: RunConfig) -> bool:
+    """Whether the weighter learns from verdicts once an epoch instead of from every visit."""
+    return config.meta.target_margin is not None and weighters.learns(config.weighter) is not Learns.NEVER
+
+
+def chosen_measures(config: RunConfig) -> list[Measure]:
+    """All measures that the run takes; `InputError` for a name that none has."""
+    chosen = config.evaluation
+    fields = {"measure": (chosen.measure,), "monitors": chosen.monitors, "final_measures": chosen.final_measures}
+    return [evaluation.measure(name, field) for field, names in fields.items() for name in names]
+
+
+def warn_of_small_budget(budget: Budget, kept: int, learns: Learns) -> None:
+    """Say what cannot happen within a budget of no more than one pass over the images that are kept."""
+    if budget.images is None or budget.images > kept:
+        return
+    lost = ["some are never seen"] if budget.images < kept else []
+    if learns is not Learns.NEVER:
+        lost.append("nothing is gained by pruning, which happens between passes")
+    if lost:
+        logger.warning(
+            "budget_images: %s images are no more than the %s of one pass, so that %s",
+            f"{budget.images:,}",
+            f"{kept:,}",
+            " and ".join(lost),
+        )
+
+
+def check_batch(config: RunConfig, num_instances: int) -> None:
+    """`InputError` for a batch that is larger than the source, or too small for the workers."""
+    batch_size, workers = config.optimiser.batch_size, collectives.size()
+    if batch_size > num_instances:
+        raise InputError(f"batch_size: {batch_size} is larger than the source of {num_instances} images")
+    # Batches of an epoch are equal to one image, so they may be half as large as asked for; every worker needs one.
+    if 1 < workers > batch_size // 2:
+        raise InputError(
+            f"batch_size: {batch_size} is too small for {workers} workers; allowed: at least {2 * workers}"
+        )
+
+
+def require_same_data(problem: Problem) -> None:
+    """`InputError`, on every worker, if some worker's machine has other images under the same name."""
+    everyones = collectives.gather_objects({"source": problem.source.content_key, "target": problem.target.key})
+    for number, keys in enumerate(everyones):
+        for name, key in keys.items():
+            if key != everyones[0][name]:
+                raise InputError(
+                    f"{name}: worker {number} has other images than worker 0 (content key {key}, {everyones[0][name]} "
+                    "there); allowed: the same data on all machines"
+                )
