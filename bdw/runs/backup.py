@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from bdw.config import OutputConfig, RunConfig
 from bdw.errors import InputError
+from bdw.runs.backup_files import checkpoints, pull_run, push_run
 from bdw.runs.directory import RunDirectory, differences
 from bdw.storage.remote_folder import RemoteFolder
 from bdw.storage.retry import persistently
@@ -26,11 +27,11 @@ class RunBackup:
         `InputError` for an address that cannot be understood, or that is the run's own folder.
         """
         self._run = run
-        self._mirror = RemoteFolder.at(output.storage_path) if output.storage_path else None
+        self._remote = RemoteFolder.at(output.storage_path) if output.storage_path else None
         self._patience = output.storage_patience
         self._is_known = is_known
-        if self._mirror is not None:
-            self._mirror.require_apart_from(run.path)
+        if self._remote is not None:
+            self._remote.require_apart_from(run.path)
 
     def claim(self, config: RunConfig) -> None:
         """Before a run: make sure that it may write to its directory and its copy, and fetch what the copy has more of.
@@ -38,15 +39,15 @@ class RunBackup:
         `InputError` if either holds another run, or this one without `resume`, or cannot be written.
         """
         self._run.claim(config)
-        if self._mirror is None:
+        if self._remote is None:
             return
-        mirror = self._mirror
+        remote = self._remote
         if not self._is_known:
-            mirror.require_writable()
-        there = self._read(mirror.checkpoints)
+            remote.require_writable()
+        there = self._read(lambda: checkpoints(remote))
         if there and not config.output.resume:
             raise InputError(
-                f"storage_path: {mirror.root} already holds a run (after {there[-1]}); choose another "
+                f"storage_path: {remote.root} already holds a run (after {there[-1]}); choose another "
                 "--storage-path, or continue it with --resume"
             )
         if there:
@@ -55,25 +56,25 @@ class RunBackup:
 
     def bring_back(self) -> None:
         """Fetch the copy if it is further than the run directory."""
-        if self._mirror is not None:
-            mirror = self._mirror
-            self._read(lambda: mirror.pull_run(self._run.path))
+        if self._remote is not None:
+            remote = self._remote
+            self._read(lambda: pull_run(remote, self._run.path))
 
     def push_files(self) -> None:
         """Copy the run's own files once more, without its checkpoints."""
-        if self._mirror is not None:
-            mirror = self._mirror
-            self._patiently(lambda: mirror.push_files(self._run.path), "copying the run to")
+        if self._remote is not None:
+            remote = self._remote
+            self._patiently(lambda: remote.push_files(self._run.path), "copying the run to")
 
     def push(self, *, best_epoch: int | None, at_end: bool) -> None:
         """Copy what is new. What fails is logged, for the next checkpoint makes up for it; `at_end` there is none, so
         that it is tried again until patience ends in an `OSError`."""
-        if self._mirror is None:
+        if self._remote is None:
             return
-        mirror = self._mirror
+        remote = self._remote
 
         def push() -> None:
-            mirror.push_run(self._run.path, best_epoch=best_epoch)
+            push_run(remote, self._run.path, best_epoch=best_epoch)
 
         if at_end:
             self._patiently(push, "copying the run to")
@@ -81,25 +82,25 @@ class RunBackup:
         try:
             push()
         except OSError as error:
-            logger.warning("copying the run to %s failed (%s); the next checkpoint tries again", mirror.root, error)
+            logger.warning("copying the run to %s failed (%s); the next checkpoint tries again", remote.root, error)
 
     def _require_same_run(self, config: RunConfig) -> None:
         """`InputError` if the copy is of another run, which must not take the place of what is here."""
-        assert self._mirror is not None
-        mirror, name = self._mirror, self._run.config.name
-        text = self._read(lambda: mirror.read_text(name))
+        assert self._remote is not None
+        remote, name = self._remote, self._run.config.name
+        text = self._read(lambda: remote.read_text(name))
         try:
             there = None if text is None else json.loads(text)["config"]
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"storage_path: {mirror.root}/{name} cannot be read: {error}") from error
+            raise InputError(f"storage_path: {remote.root}/{name} cannot be read: {error}") from error
         if there is not None and (different := differences(there, config.flat())):
             raise InputError(
-                f"storage_path: {mirror.root} holds another run, --resume cannot continue it: {'; '.join(different)}"
+                f"storage_path: {remote.root} holds another run, --resume cannot continue it: {'; '.join(different)}"
             )
 
     def _read(self, action: Callable[[], T]) -> T:
         return self._patiently(action, "reading")
 
     def _patiently(self, action: Callable[[], T], doing: str) -> T:
-        assert self._mirror is not None
-        return persistently(action, what=f"{doing} {self._mirror.root}", seconds=self._patience)
+        assert self._remote is not None
+        return persistently(action, what=f"{doing} {self._remote.root}", seconds=self._patience)

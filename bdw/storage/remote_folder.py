@@ -1,8 +1,4 @@
-"""A run directory's copy in a storage that outlives the machine: a folder, s3:// or gs://, through pyarrow.
-
-A checkpoint counts only once its marker is there, which is written last, so that a machine that dies while it copies
-leaves nothing that could be taken for a checkpoint.
-"""
+"""A folder in a storage that outlives the machine: a plain folder, s3:// or gs://, through pyarrow."""
 
 from __future__ import annotations
 
@@ -16,13 +12,8 @@ from typing import Any
 from pyarrow import ArrowException, fs
 
 from bdw.errors import InputError
-from bdw.runs import checkpoint
-from bdw.runs.trajectory import FOLDER as TRAJECTORY
-from bdw.runs.trajectory import Trajectory
 from bdw.storage.atomic_write import replacing
 
-CHECKPOINTS = "checkpoints"
-COMPLETE = "complete"
 _CHUNK = 1 << 20
 
 
@@ -64,7 +55,7 @@ class RemoteFolder:
     def require_writable(self) -> None:
         """Write and delete an empty file. Raises `InputError` if the storage does not let us."""
         try:
-            self._write(".writable", b"")
+            self.write(".writable", b"")
             self.files.delete_file(f"{self.root}/.writable")
         except (ArrowException, OSError) as error:
             raise InputError(f"storage_path: cannot write to {self.root}: {_first_line(error)}") from error
@@ -83,80 +74,28 @@ class RemoteFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Put that into a file of the copy. Raises `OSError` if the storage does not let us."""
-        self._write(name, text.encode("utf-8"))
+        self.write(name, text.encode("utf-8"))
 
     def push_files(self, folder: Path) -> None:
         """Copy the files that lie directly in a folder; hidden ones and sub-folders stay."""
         for path in sorted(folder.iterdir()):
             if path.is_file() and not path.name.startswith("."):
-                self._push(path, path.name)
+                self.push(path, path.name)
 
     def pull_files(self, folder: Path) -> None:
         """Copy the files that lie directly in the copy into a folder, but hidden ones."""
         for info in self.files.get_file_info(fs.FileSelector(self.root, allow_not_found=True)):
             if info.type == fs.FileType.File and not info.base_name.startswith("."):
-                self._pull(info.base_name, folder / info.base_name)
+                self.pull(info.base_name, folder / info.base_name)
 
-    def push_run(self, run_dir: Path, *, best_epoch: int | None = None) -> None:
-        """Copy a run: its own files, then its newest checkpoint, which replaces older ones there but the best epoch's.
-
-        The checkpoint comes last, because whoever pulls takes it as the sign that the rest is there.
-        """
-        self.push_files(run_dir)
-        here, listed = checkpoint.positions(run_dir / CHECKPOINTS), self._listed()
-        there = _complete(listed)
-        if here and here[-1] not in there:
-            newest = here[-1].name
-            self._push_trajectory(run_dir, after=there[-1].epochs if there else 0, until=here[-1].epochs)
-            for path in sorted((run_dir / CHECKPOINTS / newest).iterdir()):
-                self._push(path, f"{CHECKPOINTS}/{newest}/{path.name}")
-            self._write(f"{CHECKPOINTS}/{newest}/{COMPLETE}", b"")
-            half_copied = [position for position, complete in listed.items() if position < here[-1] and not complete]
-            superseded = checkpoint.superseded([*there, here[-1]], keep=1, best_epoch=best_epoch)
-            for old in [*half_copied, *superseded]:
-                self.files.delete_dir(f"{self.root}/{CHECKPOINTS}/{old.name}")
-
-    def pull_run(self, run_dir: Path) -> None:
-        """Bring a run back, if the copy is further than what this machine has: its files and its newest checkpoint."""
-        here, there = checkpoint.positions(run_dir / CHECKPOINTS), self.checkpoints()
-        if not there or (here and here[-1] >= there[-1]):
-            return
-        self.pull_files(run_dir)
-        self.under(TRAJECTORY).pull_files(run_dir / TRAJECTORY)
-        newest = there[-1].name
-        selector = fs.FileSelector(f"{self.root}/{CHECKPOINTS}/{newest}")
-        with replacing(run_dir / CHECKPOINTS / newest) as unfinished:
-            for info in self.files.get_file_info(selector):
-                if info.base_name != COMPLETE and not info.base_name.startswith("."):
-                    self._pull(f"{CHECKPOINTS}/{newest}/{info.base_name}", unfinished / info.base_name)
-
-    def checkpoints(self) -> list[checkpoint.Position]:
-        """Positions of the copy's complete checkpoints, the newest last."""
-        return _complete(self._listed())
-
-    def _listed(self) -> dict[checkpoint.Position, bool]:
-        """Every checkpoint of the copy, and whether it is complete."""
-        root = f"{self.root}/{CHECKPOINTS}"
-        found: dict[checkpoint.Position, bool] = {}
-        for info in self.files.get_file_info(fs.FileSelector(root, recursive=True, allow_not_found=True)):
-            position = checkpoint.Position.of(info.path.removeprefix(f"{root}/").split("/")[0])
-            if position is not None:
-                found[position] = found.get(position, False) or info.base_name == COMPLETE
-        return found
-
-    def _push_trajectory(self, run_dir: Path, *, after: int, until: int) -> None:
-        """Copy the recorded epochs between two checkpoints, so that each travels once."""
-        recorded = Trajectory(run_dir / TRAJECTORY)
-        for epoch in recorded.epochs():
-            if after < epoch <= until:
-                self._push(recorded.path(epoch), f"{TRAJECTORY}/{recorded.path(epoch).name}")
-
-    def _push(self, path: Path, name: str) -> None:
+    def push(self, path: Path, name: str) -> None:
+        """Copy a file there under that name; the old one stays until the new one is whole."""
         with path.open("rb") as file, self._replacing(name) as stream:
             while chunk := file.read(_CHUNK):
                 stream.write(chunk)
 
-    def _pull(self, name: str, destination: Path) -> None:
+    def pull(self, name: str, destination: Path) -> None:
+        """Copy a file from there; a reader sees all of it or what was there before."""
         with (
             self.files.open_input_stream(f"{self.root}/{name}") as stream,
             replacing(destination) as unfinished,
@@ -165,7 +104,8 @@ class RemoteFolder:
             while chunk := stream.read(_CHUNK):
                 file.write(chunk)
 
-    def _write(self, name: str, content: bytes) -> None:
+    def write(self, name: str, content: bytes) -> None:
+        """Put these bytes into a file of the copy."""
         with self._replacing(name) as stream:
             stream.write(content)
 
@@ -199,10 +139,6 @@ def below(address: str, name: str) -> str:
 def absolute(address: str) -> str:
     """The address as it is understood on every machine: a path made absolute, with `~` for the user's home."""
     return address if "://" in address else str(Path(address).expanduser().absolute())
-
-
-def _complete(listed: dict[checkpoint.Position, bool]) -> list[checkpoint.Position]:
-    return sorted(position for position, complete in listed.items() if complete)
 
 
 def _first_line(error: Exception) -> str:

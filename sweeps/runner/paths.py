@@ -13,6 +13,7 @@ from typing import Any
 
 from bdw.config import RunConfig
 from bdw.errors import InputError
+from bdw.runs.backup_files import pull_run
 from bdw.runs.directory import FREE_ON_RESUME
 from bdw.storage.remote_folder import RemoteFolder, below
 
@@ -118,7 +119,7 @@ class Paths:
         path = Path(self.run_dir(run)).expanduser()
         copy = self.run_copy(run)
         if copy is not None:
-            RemoteFolder.at(copy).pull_run(path)
+            pull_run(RemoteFolder.at(copy), path)
         return path
 
 

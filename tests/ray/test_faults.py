@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from bdw.runs import checkpoint
+from bdw.runs.backup_files import checkpoints
 from bdw.runs.checkpoint import Position
 from bdw.storage.remote_folder import RemoteFolder
 from benchmarks.chaos import FLAGS, NOBODY, VICTIMS, Arena, Driver, Victim, digest, train_disturbed
@@ -112,7 +113,7 @@ def test_the_console_can_ask_the_workers_to_save_and_stop(drive: Drive) -> None:
 def test_storage_may_fail_for_a_while(drive: Drive, undisturbed: str, tmp_path: Path) -> None:
     storage = tmp_path / "storage" / "run"
     driver = drive("--storage-path", str(storage))
-    wait_until(lambda: driver.has_trained() and bool(RemoteFolder.at(str(storage)).checkpoints()))
+    wait_until(lambda: driver.has_trained() and bool(checkpoints(RemoteFolder.at(str(storage)))))
     storage.rename(tmp_path / "away")
     storage.touch()  # A file where a folder should be: every write fails.
     wait_until(lambda: "the next checkpoint tries again" in driver.said())
@@ -120,7 +121,7 @@ def test_storage_may_fail_for_a_while(drive: Drive, undisturbed: str, tmp_path: 
     (tmp_path / "away").rename(storage)
     assert driver.wait() == 0, driver.said()
     assert digest(driver.run_dir) == undisturbed
-    assert RemoteFolder.at(str(storage)).checkpoints()[-1] == Position(5)
+    assert checkpoints(RemoteFolder.at(str(storage)))[-1] == Position(5)
     assert (storage / "results.parquet").read_bytes() == (driver.run_dir / "results.parquet").read_bytes()
 
 

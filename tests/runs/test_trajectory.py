@@ -12,6 +12,7 @@ import torch
 from bdw.config import RunConfig
 from bdw.data import Problem, load
 from bdw.errors import InputError
+from bdw.runs.backup_files import checkpoints, push_run
 from bdw.runs.trajectory import Trajectory
 from bdw.storage.remote_folder import RemoteFolder
 from bdw.training.trainer import Trainer, iterate
@@ -121,7 +122,7 @@ def test_the_copy_has_the_epochs_of_its_checkpoint_and_gives_them_to_another_mac
         next(attempt)
     attempt.close()
     assert recorded(storage).epochs() == [1, 2], "the third has no checkpoint yet"
-    assert [place.epochs for place in RemoteFolder.at(str(storage)).checkpoints()] == [2]
+    assert [place.epochs for place in checkpoints(RemoteFolder.at(str(storage)))] == [2]
     list(iterate(copied.replace(run_dir=str(tmp_path / "two"), resume=True), problem=problem))
     assert_same(recorded(tmp_path / "two"), recorded(config.output.run_dir))
     assert_same(recorded(storage), recorded(config.output.run_dir))
@@ -140,8 +141,8 @@ def test_each_epoch_travels_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for epoch in (1, 2, 3):
         recorded(run).record(epoch, torch.zeros(2, 4))
         (run / "checkpoints" / f"epoch_{epoch:04d}").mkdir(parents=True)
-        copy.push_run(run)
-        copy.push_run(run)
+        push_run(copy, run)
+        push_run(copy, run)
     assert sent == ["trajectory/epoch_0001.npy", "trajectory/epoch_0002.npy", "trajectory/epoch_0003.npy"]
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from bdw.errors import InputError
+from bdw.runs.backup_files import COMPLETE, checkpoints, pull_run, push_run
 from bdw.runs.checkpoint import Position
-from bdw.storage.remote_folder import COMPLETE, RemoteFolder, below
+from bdw.storage.remote_folder import RemoteFolder, below
 
 
 @pytest.fixture
@@ -30,9 +31,9 @@ def test_a_run_comes_back_on_another_machine(tmp_path: Path, copy: RemoteFolder)
     run = write_run(tmp_path / "here", 1, 2)
     (run / "checkpoints" / ".epoch_0003.abc.tmp").mkdir()
     (run / ".config.json.tmp").write_text("unfinished")
-    copy.push_run(run)
+    push_run(copy, run)
     there = tmp_path / "there"
-    copy.pull_run(there)
+    pull_run(copy, there)
     assert sorted(str(path.relative_to(there)) for path in there.rglob("*") if path.is_file()) == [
         "checkpoints/epoch_0002/state.pt",
         "metrics.csv",
@@ -42,9 +43,9 @@ def test_a_run_comes_back_on_another_machine(tmp_path: Path, copy: RemoteFolder)
 
 def test_only_the_newest_checkpoint_is_kept_there(tmp_path: Path, copy: RemoteFolder) -> None:
     run = write_run(tmp_path / "run", 1)
-    copy.push_run(run)
+    push_run(copy, run)
     write_run(run, 2)
-    copy.push_run(run)
+    push_run(copy, run)
     kept = sorted(path.name for path in (tmp_path / "storage/run/checkpoints").iterdir())
     assert kept == ["epoch_0002"]
 
@@ -52,24 +53,24 @@ def test_only_the_newest_checkpoint_is_kept_there(tmp_path: Path, copy: RemoteFo
 def test_the_best_epochs_checkpoint_stays_there(tmp_path: Path, copy: RemoteFolder) -> None:
     run = tmp_path / "run"
     for epoch in (1, 2, 3):
-        copy.push_run(write_run(run, epoch), best_epoch=1)
-    assert copy.checkpoints() == [Position(1), Position(3)]
-    copy.pull_run(tmp_path / "there")
+        push_run(copy, write_run(run, epoch), best_epoch=1)
+    assert checkpoints(copy) == [Position(1), Position(3)]
+    pull_run(copy, tmp_path / "there")
     assert [path.name for path in (tmp_path / "there/checkpoints").iterdir()] == ["epoch_0003"]
 
 
 def test_a_half_copied_checkpoint_is_none(tmp_path: Path, copy: RemoteFolder) -> None:
-    copy.push_run(write_run(tmp_path / "run", 1, 2))
+    push_run(copy, write_run(tmp_path / "run", 1, 2))
     (tmp_path / f"storage/run/checkpoints/epoch_0002/{COMPLETE}").unlink()
-    copy.pull_run(tmp_path / "there")
+    pull_run(copy, tmp_path / "there")
     assert not (tmp_path / "there").exists()
 
 
 def test_what_was_half_copied_goes_with_the_next_checkpoint(tmp_path: Path, copy: RemoteFolder) -> None:
     run = write_run(tmp_path / "run", 1)
-    copy.push_run(run)
+    push_run(copy, run)
     (tmp_path / f"storage/run/checkpoints/epoch_0001/{COMPLETE}").unlink()
-    copy.push_run(write_run(run, 2))
+    push_run(copy, write_run(run, 2))
     assert [path.name for path in (tmp_path / "storage/run/checkpoints").iterdir()] == ["epoch_0002"]
 
 
@@ -85,8 +86,8 @@ def test_a_file_of_the_copy_keeps_its_contents_until_the_new_ones_are_whole(tmp_
 
 
 def test_an_interrupted_pull_is_done_again(tmp_path: Path, copy: RemoteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    copy.push_run(write_run(tmp_path / "here", 1, 2))
-    there, pull = tmp_path / "there", RemoteFolder._pull
+    push_run(copy, write_run(tmp_path / "here", 1, 2))
+    there, pull = tmp_path / "there", RemoteFolder.pull
 
     def break_off(self: RemoteFolder, name: str, destination: Path) -> None:
         if name.endswith("state.pt"):
@@ -94,10 +95,10 @@ def test_an_interrupted_pull_is_done_again(tmp_path: Path, copy: RemoteFolder, m
         pull(self, name, destination)
 
     with monkeypatch.context() as patch:
-        patch.setattr(RemoteFolder, "_pull", break_off)
+        patch.setattr(RemoteFolder, "pull", break_off)
         with pytest.raises(OSError, match="connection lost"):
-            copy.pull_run(there)
-    copy.pull_run(there)
+            pull_run(copy, there)
+    pull_run(copy, there)
     assert (there / "metrics.csv").read_text() == "2 epochs"
     assert (there / "checkpoints/epoch_0002/state.pt").read_text() == "state 2"
 
@@ -110,19 +111,19 @@ def test_a_checkpoint_in_the_copy_means_that_its_files_are_there(
 
     monkeypatch.setattr(RemoteFolder, "push_files", break_off)
     with pytest.raises(OSError, match="connection lost"):
-        copy.push_run(write_run(tmp_path / "here", 1))
+        push_run(copy, write_run(tmp_path / "here", 1))
     assert not list(tmp_path.glob("storage/**/complete"))
 
 
 def test_what_is_further_stays(tmp_path: Path, copy: RemoteFolder) -> None:
-    copy.push_run(write_run(tmp_path / "old", 1))
+    push_run(copy, write_run(tmp_path / "old", 1))
     further = write_run(tmp_path / "further", 1, 2)
-    copy.pull_run(further)
+    pull_run(copy, further)
     assert (further / "metrics.csv").read_text() == "2 epochs"
 
 
 def test_an_empty_storage_has_nothing(tmp_path: Path, copy: RemoteFolder) -> None:
-    copy.pull_run(tmp_path / "run")
+    pull_run(copy, tmp_path / "run")
     copy.pull_files(tmp_path / "files")
     assert list(tmp_path.iterdir()) == []
 
@@ -139,13 +140,13 @@ def test_an_object_store_keeps_a_run(tmp_path: Path, s3_address: str) -> None:
     copy.require_writable()
     run = tmp_path / "here"
     for epoch in (1, 2, 3):
-        copy.push_run(write_run(run, epoch), best_epoch=1)
-    assert copy.checkpoints() == [Position(1), Position(3)]
+        push_run(copy, write_run(run, epoch), best_epoch=1)
+    assert checkpoints(copy) == [Position(1), Position(3)]
     assert copy.read_text("metrics.csv") == "3 epochs"
     assert copy.read_text("nothing.csv") is None
-    copy.pull_run(tmp_path / "there")
+    pull_run(copy, tmp_path / "there")
     assert (tmp_path / "there/checkpoints/epoch_0003/state.pt").read_text() == "state 3"
-    assert RemoteFolder.at(below(s3_address, "other")).checkpoints() == []
+    assert checkpoints(RemoteFolder.at(below(s3_address, "other"))) == []
     with pytest.raises(InputError, match="storage_path: cannot write to missing/runs"):
         RemoteFolder.at(s3_address.replace("//bucket", "//missing")).require_writable()
 

@@ -31,6 +31,7 @@ from bdw.evaluation import linear_probe
 from bdw.parallel.randomness import Randomness, drawn_from
 from bdw.parallel.stop_requests import Notice
 from bdw.runs import checkpoint
+from bdw.runs.backup_files import checkpoints
 from bdw.runs.directory import RunDirectory
 from bdw.runs.metrics import TIMED, EpochReport, Silent, StepReport
 from bdw.storage import retry
@@ -278,7 +279,7 @@ def test_a_copy_that_fails_for_a_while_is_made_up_for(
     storage = tmp_path / "storage" / "run"
     reports = iterate(config.replace(storage_path=str(storage)), problem=problem)
     next(reports)
-    assert [place.name for place in RemoteFolder.at(str(storage)).checkpoints()] == ["epoch_0001"]
+    assert [place.name for place in checkpoints(RemoteFolder.at(str(storage)))] == ["epoch_0001"]
     storage.rename(tmp_path / "away")
     storage.touch()  # A file where a folder should be: every write fails.
     next(reports)
@@ -287,7 +288,7 @@ def test_a_copy_that_fails_for_a_while_is_made_up_for(
     storage.unlink()
     (tmp_path / "away").rename(storage)
     next(reports)
-    assert checkpoint.Position(3) in RemoteFolder.at(str(storage)).checkpoints()
+    assert checkpoint.Position(3) in checkpoints(RemoteFolder.at(str(storage)))
     assert (storage / "results.parquet").is_file()
 
 

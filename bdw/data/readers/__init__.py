@@ -19,19 +19,6 @@ from bdw.data.readers import (
 from bdw.data.readers.base import Reader, Request
 from bdw.errors import InputError, unknown_option
 
-_ALL: tuple[Reader, ...] = (
-    *digits.READERS,
-    *folder.READERS,
-    *glyphs.READERS,
-    *mixture.READERS,
-    *npz.READERS,
-    *packed_directory.READERS,
-    *binary_files.READERS,
-    *torchvision_sets.READERS,
-    *visual_decathlon.READERS,
-)
-_READERS = {reader.name: reader for reader in _ALL}
-
 
 def available() -> tuple[str, ...]:
     """Names of all readers, sorted; a specification may start with one."""
@@ -66,6 +53,20 @@ def resolve(
         seed=seed,
     )
     return _READERS[name], request
+
+
+_ALL: tuple[Reader, ...] = (
+    *digits.READERS,
+    *folder.READERS,
+    *glyphs.READERS,
+    mixture.Mixture(resolve),
+    *npz.READERS,
+    *packed_directory.READERS,
+    *binary_files.READERS,
+    *torchvision_sets.READERS,
+    *visual_decathlon.READERS,
+)
+_READERS = {reader.name: reader for reader in _ALL}
 
 
 def _take_apart(spec: str, option: str, data_root: Path | None) -> tuple[str, Path | None]:

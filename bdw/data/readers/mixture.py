@@ -7,13 +7,15 @@ useful in reports and for the oracle (see `problem.load`); the method is not tol
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
 from bdw.data.instances import Part, Pixels
-from bdw.data.readers.base import Request, SplitName
+from bdw.data.readers.base import Reader, Request, SplitName
 from bdw.errors import InputError
 
+Resolve = Callable[..., tuple[Reader, Request]]
 _WHAT = "mixture:A+B, every member a name, a file or a folder as --source takes it"
 
 
@@ -22,13 +24,17 @@ class Mixture:
 
     name = "mixture"
 
+    def __init__(self, resolve: Resolve):
+        """`resolve` finds the reader of a member: the registry's own, which knows this reader and so is given to it."""
+        self._resolve = resolve
+
     def source(self, request: Request) -> Part:
         """All images of all members; their labels are dropped, since classes of different members mean nothing here."""
         members = _members(request)
-        parts = [_member(member, request, request.channels) for member in members]
+        parts = [self._member(member, request, request.channels) for member in members]
         channels = max(part.channels for part in parts)
         if any(part.channels != channels for part in parts):
-            parts = [_member(member, request, channels) for member in members]
+            parts = [self._member(member, request, channels) for member in members]
         lengths = [len(part) for part in parts]
         which = np.repeat(np.arange(len(parts)), lengths)
         within = np.concatenate([np.arange(length) for length in lengths])
@@ -60,8 +66,21 @@ class Mixture:
         """Refused: a target has one set of classes."""
         raise InputError(f"{request.option}: {request.spec!r} is a source only; allowed: one labelled data set")
 
-
-READERS = (Mixture(),)
+    def _member(self, spec: str, request: Request, channels: int | None) -> Part:
+        if spec.startswith(f"{self.name}:"):
+            raise InputError(f"{request.option}: {request.spec!r} has a mixture inside; allowed: {_WHAT}")
+        reader, own = self._resolve(
+            spec,
+            option=request.option,
+            image_size=request.image_size,
+            data_root=request.root,
+            download=request.download,
+            channels=channels,
+            seed=request.seed,
+        )
+        part = reader.source(own)
+        # Packed stores have their images decoded already, at a size of their own.
+        return part if part.packed is None else dataclasses.replace(part, packed=None)
 
 
 def _members(request: Request) -> list[str]:
@@ -72,23 +91,3 @@ def _members(request: Request) -> list[str]:
     if twice is not None:
         raise InputError(f"{request.option}: {request.spec!r} names {twice!r} twice; allowed: each member once")
     return members
-
-
-def _member(spec: str, request: Request, channels: int | None) -> Part:
-    # The registry knows this reader, so this reader can only ask it when it is called.
-    from bdw.data.readers import resolve
-
-    if spec.startswith(f"{Mixture.name}:"):
-        raise InputError(f"{request.option}: {request.spec!r} has a mixture inside; allowed: {_WHAT}")
-    reader, own = resolve(
-        spec,
-        option=request.option,
-        image_size=request.image_size,
-        data_root=request.root,
-        download=request.download,
-        channels=channels,
-        seed=request.seed,
-    )
-    part = reader.source(own)
-    # Packed stores have their images decoded already, at a size of their own.
-    return part if part.packed is None else dataclasses.replace(part, packed=None)
