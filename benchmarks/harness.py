@@ -145,6 +145,12 @@ def provenance(seed: int) -> dict[str, Any]:
     }
 
 
+def final_scores(run_dir: str | Path) -> dict[str, float]:
+    """Metric -> value of a finished run's results table."""
+    rows = pq.read_table(RunDirectory(Path(run_dir)).results).to_pylist()
+    return {row["metric"]: row["value"] for row in rows}
+
+
 def write_result(name: str, contents: Mapping[str, Any], *, data_root: str | None = None) -> Path:
     """`results/<name>.json`; returns the path. DIR stands for where the data lay on this machine."""
     path = RESULTS / f"{name}.json"
@@ -174,9 +180,3 @@ def _processor() -> str:
 
 def _memory_gib() -> float:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-
-
-def final_scores(run_dir: str | Path) -> dict[str, float]:
-    """Metric -> value of a finished run's results table."""
-    rows = pq.read_table(RunDirectory(Path(run_dir)).results).to_pylist()
-    return {row["metric"]: row["value"] for row in rows}

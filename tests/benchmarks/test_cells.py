@@ -1,4 +1,4 @@
-"""Work by targets and seeds: everything once, kept after each, continued with what is there."""
+"""Work by targets and seeds: kept after each, continued with what is there."""
 
 from __future__ import annotations
 
@@ -50,8 +50,3 @@ def test_what_was_measured_before_an_error_is_kept_and_not_measured_again(argume
     runs = work_through(dataclasses.replace(arguments, resume=True), measure, summarise)
     assert {(run["target"], run["seed"]) for run in runs} == {("a", 0), ("b", 0), ("a", 1), ("b", 1)}
     assert calls(arguments) == ["a0", "broken0", "b0", "a1", "b1"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class MethodArguments(CellArguments):
-    methods: tuple[str, ...] = ("p", "q")

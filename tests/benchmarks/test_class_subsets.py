@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import itertools
 from pathlib import Path
 
 import numpy as np
@@ -69,9 +68,3 @@ def test_a_run_gets_other_images_for_the_target_and_no_labels_in_the_source(file
         assert not seen & set(own)
         seen |= set(own)
     assert sum(red // 20 in classes for red, *_ in seen) == 3 * MEMBERS
-
-
-def file_contents(file: Path) -> list[bytes]:
-    with np.load(file, allow_pickle=False) as archive:
-        data, offsets = archive["data"], archive["offsets"]
-    return [data[a:b].tobytes() for a, b in itertools.pairwise(offsets)]

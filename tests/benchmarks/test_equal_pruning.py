@@ -1,4 +1,4 @@
-"""Shares kept at equal pruning against counting by hand and against many random orders of tied weights."""
+"""Shares kept at equal pruning against counting by hand."""
 
 from __future__ import annotations
 

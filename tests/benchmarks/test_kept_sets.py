@@ -1,4 +1,4 @@
-"""What is chosen, that training on it is training on nothing else, and what is said of many runs."""
+"""A small run, and that training on chosen images is training on nothing else."""
 
 from __future__ import annotations
 

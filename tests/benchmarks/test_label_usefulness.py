@@ -1,4 +1,4 @@
-"""Curves by hand, and a small run of every method."""
+"""A small run of every method."""
 
 from __future__ import annotations
 

@@ -1,26 +1,13 @@
-"""Correlations by hand, and that domains are trained on alone."""
+"""A small run, in which every domain is trained on alone."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from benchmarks.studies import use_or_likeness
-
-
-def rows(weights: list[float], accuracies: list[float], losses: list[float]) -> list[dict[str, Any]]:
-    """Of the target d0, one seed above and one below these accuracies."""
-    return [
-        {
-            "target": "d0", "seed": seed, "domain": f"d{i}", "standardised_weight": {"m": weight},
-            "accuracy": accuracy + 0.01 * (2 * seed - 1), "pretext_loss": loss,
-        }
-        for seed in (0, 1)
-        for i, (weight, accuracy, loss) in enumerate(zip(weights, accuracies, losses, strict=True))
-    ]  # fmt: skip
 
 
 def test_every_domain_is_trained_on_alone_and_alike(
