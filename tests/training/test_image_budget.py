@@ -212,7 +212,7 @@ def _in_parts(config: RunConfig, problem: Problem, notices: Callable[[], Any]) -
 def test_a_run_stopped_after_every_other_step_ends_where_an_undisturbed_one_does(
     recipe: RunConfig, glyphs: Problem
 ) -> None:
-    config = recipe.replace(budget_images=770)  # It ends within an epoch.
+    config = recipe.replace(budget_images=790, batch_size=16)  # It ends within an epoch.
 
     def every_other() -> Callable[[], Notice | None]:
         notices = iter([None, Notice("gone", stop=True)])
