@@ -83,7 +83,12 @@ def _story_sections(
 ) -> list[Section]:
     """Verdict, next steps, tables, curves, ranks, costs, galleries, and the trials at the end."""
     warnings = [str(story["remark"])] if story.get("remark") else []
-    warnings += sweep_warnings(trials, story.get("validation_images"), stops_early=_stops_early(description))
+    warnings += sweep_warnings(
+        trials,
+        story.get("validation_images"),
+        stops_early=_stops_early(description),
+        target_dependence=story.get("target_dependence"),
+    )
     run = _read_trial_run(sweep_dir, story.get("example_run"))
     galleries: list[Section] = []
     if run is not None and run.weights is not None:

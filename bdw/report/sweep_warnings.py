@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -13,9 +14,18 @@ from bdw.report.wording import plural
 FEW_IMAGES = 200
 """With fewer, an accuracy near 80 % has a standard error of 2.8 points or more: sqrt(0.8 * 0.2 / 200)."""
 
+NOISE_OF_RANKS = 0.05
+"""Rankings for two targets are taken to be one where their correlation is below that of two seeds by no more."""
+ONE_RANKING = 0.9
+"""Without a second seed: the correlation from which on they are."""
+
 
 def sweep_warnings(
-    trials: pd.DataFrame, validation_images: Mapping[str, int] | None = None, *, stops_early: bool = False
+    trials: pd.DataFrame,
+    validation_images: Mapping[str, int] | None = None,
+    *,
+    stops_early: bool = False,
+    target_dependence: Mapping[str, Any] | None = None,
 ) -> list[str]:
     """Sentences on what weakens a sweep, in this order; empty if nothing of it applies.
 
@@ -23,14 +33,17 @@ def sweep_warnings(
         trials: trials.csv.
         validation_images: target domain -> images that validation scores are measured on, if known.
         stops_early: whether trials were to be stopped early if they did badly.
+        target_dependence: rank correlations `between_targets` and `between_seeds` (may be None), and `num_targets`.
 
     Returns:
-        few validation images; trials that share the best validation score; no image thrown away; no trial stopped.
+        few validation images; a ranking that hardly depends on the target; trials that share the best validation
+        score; no image thrown away; no trial stopped.
     """
     return [
         sentence
         for sentence in (
             _few_images(validation_images or {}),
+            "" if target_dependence is None else _same_for_all(**target_dependence),
             _ties(trials),
             _nothing_pruned(trials),
             _nothing_stopped(trials) if stops_early else "",
@@ -58,6 +71,16 @@ def _few_images(validation_images: Mapping[str, int]) -> str:
     return (
         f"Validation has few images{where} (as few as {fewest:,}): a single one is {100 / fewest:.1f} points of an "
         "accuracy, so that scores close to each other say nothing."
+    )
+
+
+def _same_for_all(between_targets: float, between_seeds: float | None, num_targets: int) -> str:
+    if between_targets < (ONE_RANKING if between_seeds is None else between_seeds - NOISE_OF_RANKS):
+        return ""
+    noise = "" if between_seeds is None else f", as those of two seeds on one target do ({between_seeds:.2f})"
+    return (
+        f"The ranking of the pool hardly depends on the target: the weights for two of the {num_targets} targets "
+        f"correlate with {between_targets:.2f} (Spearman){noise}. One run's kept images would have served all of them."
     )
 
 

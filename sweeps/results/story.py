@@ -26,6 +26,7 @@ from analysis.statistics.comparison import TEST_NAMES
 from bdw.evaluation import Measure
 from bdw.storage.atomic_write import write_text
 from sweeps.results.figures import CURVES, CURVES_CAPTION, draw_curves
+from sweeps.results.target_dependence import target_dependence
 from sweeps.results.verdict import Findings, sentences
 
 CURVES_TABLE = "curves.parquet"
@@ -100,11 +101,13 @@ def tell_story(
     missing = draw_curves(curves, measure, baseline, oracles, folder / CURVES)
     write_text(folder / "equal_budget.md", f"{tables.methods.to_markdown()}\n{tables.domains.to_markdown()}")
     write_text(folder / "equal_budget.html", f"{tables.methods.to_html()}\n{tables.domains.to_html()}")
+    dependence = target_dependence(rows, folder, method=chosen)
     story = {
         "verdict": sentences(found),
         "remark": remark,
         "findings": {**dataclasses.asdict(found), "oracle_share": found.oracle_share},
         "validation_images": dict(validation_images or {}),
+        "target_dependence": None if dependence is None else dataclasses.asdict(dependence),
         "example_run": _example_run(rows, chosen),
         "tables": {"methods": _plain(tables.methods), "domains": _plain(tables.domains)},
         "curves": None if missing else {"file": CURVES, "caption": CURVES_CAPTION.format(baseline=baseline)},

@@ -33,3 +33,17 @@ def test_what_was_not_searched_ties_with_nothing() -> None:
     table = trials([0.8, 0.7, 0.8], names=["0", "1", "comparison-0"])
     assert num_sharing_best(table) == 1
     assert num_sharing_best(table.assign(state="failed")) == 0
+
+
+def test_a_ranking_that_hardly_depends_on_the_target() -> None:
+    pair = trials([0.7, 0.8])
+    same = {"between_targets": 0.82, "between_seeds": 0.85, "num_targets": 10}
+    (told,) = sweep_warnings(pair, target_dependence=same)
+    assert told.startswith(
+        "The ranking of the pool hardly depends on the target: the weights for two of the 10 targets"
+    )
+    assert "correlate with 0.82 (Spearman), as those of two seeds on one target do (0.85)" in told
+    assert sweep_warnings(pair, target_dependence={**same, "between_targets": 0.7}) == []
+    alone = {"between_targets": 0.89, "between_seeds": None, "num_targets": 2}
+    assert sweep_warnings(pair, target_dependence=alone) == []
+    assert len(sweep_warnings(pair, target_dependence={**alone, "between_targets": 0.95})) == 1
