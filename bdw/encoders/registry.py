@@ -189,7 +189,7 @@ def build(name: str, channels: int, size: int) -> Encoder:
 def untouched_statistics(model: nn.Module) -> Iterator[None]:
     """Normalise by the batch's own statistics, as in training, but leave all running statistics as they are.
 
-    Target batches and tangent passes must not move them (DESIGN, "batch statistics in the meta pass"); without
+    Target batches and tangent passes must not move them (docs/design.md, section 2); without
     `track_running_stats` batch norm neither reads nor writes its buffers.
     """
     norms = [

@@ -1,4 +1,4 @@
-"""What a run leaves behind, where (DESIGN section 6), and the refusal to write over another run."""
+"""What a run leaves behind, where (docs/design.md, section 7), and the refusal to write over another run."""
 
 from __future__ import annotations
 

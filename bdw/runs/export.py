@@ -85,7 +85,7 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 
 def results_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """The long results table (DESIGN section 6), one row per (method, domain, seed, metric)."""
+    """The long results table (docs/design.md, section 7), one row per (method, domain, seed, metric)."""
     types = {
         "method": pa.string(), "domain": pa.string(), "seed": pa.int64(), "metric": pa.string(),
         "value": pa.float64(), "higher_is_better": pa.bool_(), "wall_seconds": pa.float64(),
