@@ -92,7 +92,8 @@ class Measure:
         return f"{self.factor * score:,.{self.decimals}f}{' %' if self.is_share else ''}"
 
     def better(self, score: float, than: float) -> bool:
-        """Whether a score beats another; nothing beats by being NaN, and everything else beats NaN."""
+        """Whether a score is better than another. A score of NaN is never the better one; any number is better than
+        NaN."""
         if math.isnan(than):
             return not math.isnan(score)
         return score > than if self.higher_is_better else score < than

@@ -1,10 +1,10 @@
 """Has weighting paid yet? Seconds spent on learning weights against seconds saved by pruning, over a whole run.
 
-Spent is what learning adds to training steps: meta pass, tangents, the weighter's update. Saved is what was not trained
-on, an instance's share of a plain step each. What is left of an epoch's seconds without the weighting is plain
-training of its instances, which prices an instance whether every step learns or few do. That includes drawing the
-weights, which the smallest networks notice: their plain part is a tenth dearer than a step without weights. Work
-between epochs is counted on neither side. Clocks are rank 0's; workers wait for each other in every step.
+Spent: what learning adds to training steps (meta pass, tangents, the weighter's update). Saved: what plain training of
+the pruned instances would have taken. An instance costs its share of an epoch's seconds without the weighting, so it
+costs the same however often weights are learnt. These seconds include drawing the weights, which makes the plain part
+of the smallest networks a tenth dearer than a step without weights. Work between epochs is counted on neither side. The
+clock is rank 0's; workers wait for each other in every step.
 """
 
 from __future__ import annotations

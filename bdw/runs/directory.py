@@ -141,7 +141,7 @@ def _or_continue(config: RunConfig, *, finished: bool) -> str:
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What keeps one flat config from continuing the run of another, a phrase for every field.
 
-    A field that is younger than the run before has its default there: what the run did before there was a choice.
+    A field that the earlier config lacks has its default: the behaviour of versions that did not have this option.
     `InputError` if the run before used an option that is gone.
     """
     before = RunConfig().flat() | of_today(before)
