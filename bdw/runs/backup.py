@@ -18,10 +18,11 @@ logger = logging.getLogger(__name__)
 
 
 class RunBackup:
-    """Rank 0's business: it writes the run directory, so it copies it, too. Does nothing without a `storage_path`."""
+    """The copy of a run directory, made by rank 0, which writes that directory. Does nothing without a
+    `storage_path`."""
 
     def __init__(self, run: RunDirectory, output: OutputConfig, *, is_known: bool = False):
-        """`is_known`: the storage did work when the run began, so that it is waited for if it fails now.
+        """`is_known`: the storage worked when the run was started, so a failure now is waited out.
 
         `InputError` for an address that cannot be understood, or that is the run's own folder.
         """
@@ -33,9 +34,10 @@ class RunBackup:
             self._mirror.require_apart_from(run.path)
 
     def claim(self, config: RunConfig) -> None:
-        """Before a run: make sure that it may write to its directory and its copy, and fetch what the copy has more of.
+        """Make sure, before a run, that it may write to its directory and its copy, and fetch the copy if it is
+        further.
 
-        `InputError` if either holds another run, or this one without `resume`, or cannot be written.
+        `InputError` if either holds another run, holds this run without `resume`, or cannot be written.
         """
         self._run.claim(config)
         if self._mirror is None:
@@ -66,8 +68,8 @@ class RunBackup:
             self._patiently(lambda: mirror.push_files(self._run.path), "copying the run to")
 
     def push(self, *, best_epoch: int | None, at_end: bool) -> None:
-        """Copy what is new. What fails is logged, for the next checkpoint makes up for it; `at_end` there is none, so
-        that it is tried again until patience ends in an `OSError`."""
+        """Copy what is new. A failure is logged, and the next checkpoint copies what is missing. `at_end` no checkpoint
+        follows: the copy is tried again for `storage_patience` seconds, then `OSError`."""
         if self._mirror is None:
             return
         mirror = self._mirror
@@ -84,7 +86,7 @@ class RunBackup:
             logger.warning("copying the run to %s failed (%s); the next checkpoint tries again", mirror.root, error)
 
     def _require_same_run(self, config: RunConfig) -> None:
-        """`InputError` if the copy is of another run, which must not take the place of what is here."""
+        """`InputError` if the copy is of another run, which must not replace what is here."""
         assert self._mirror is not None
         mirror, name = self._mirror, self._run.config.name
         text = self._read(lambda: mirror.read_text(name))

@@ -44,7 +44,8 @@ def write_encoder(path: Path, encoder: str, backbone: Mapping[str, Tensor], meta
 
 
 def read_encoder(path: Path) -> tuple[Encoder, dict[str, str]]:
-    """The encoder in a file of `write_encoder`, in evaluation mode, and its metadata; `InputError` if it is another."""
+    """The encoder in a file of `write_encoder`, in evaluation mode, and its metadata; `InputError` for any other
+    file."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})

@@ -1,6 +1,6 @@
 """A run directory's copy in a storage that outlives the machine: a folder, s3:// or gs://, through pyarrow.
 
-A checkpoint counts only once its marker is there, which is written last, so that a machine that dies while it copies
+A checkpoint counts once its marker is there. The marker is written last, so that a machine that dies while copying
 leaves nothing that could be taken for a checkpoint.
 """
 
@@ -51,7 +51,7 @@ class RemoteFolder:
         return RemoteFolder(self.files, f"{self.root}/{name}")
 
     def require_apart_from(self, folder: Path) -> None:
-        """`InputError` if the copy would lie in the folder that it is of, or the other way round: one would take the
+        """`InputError` if the copy would lie in the original folder, or the other way round: each would take the
         other's files for its own."""
         if not isinstance(self.files, fs.LocalFileSystem):
             return
@@ -62,7 +62,7 @@ class RemoteFolder:
             )
 
     def require_writable(self) -> None:
-        """Write and delete an empty file. Raises `InputError` if the storage does not let us."""
+        """Write and delete an empty file. Raises `InputError` if the storage refuses."""
         try:
             self._write(".writable", b"")
             self.files.delete_file(f"{self.root}/.writable")
@@ -70,19 +70,19 @@ class RemoteFolder:
             raise InputError(f"storage_path: cannot write to {self.root}: {_first_line(error)}") from error
 
     def size_of(self, name: str) -> int:
-        """Bytes of a file of the copy; -1 if there is none."""
+        """Size in bytes of a file of the copy; -1 if there is no such file."""
         info = self.files.get_file_info(f"{self.root}/{name}")
         return int(info.size) if info.type == fs.FileType.File else -1
 
     def read_text(self, name: str) -> str | None:
-        """What is in a file of the copy; None if there is none."""
+        """The contents of a file of the copy; None if there is no such file."""
         if self.size_of(name) < 0:
             return None
         with self.files.open_input_stream(f"{self.root}/{name}") as stream:
             return bytes(stream.read()).decode("utf-8")
 
     def write_text(self, name: str, text: str) -> None:
-        """Put that into a file of the copy. Raises `OSError` if the storage does not let us."""
+        """Write the contents into a file of the copy. Raises `OSError` if the storage refuses."""
         self._write(name, text.encode("utf-8"))
 
     def push_files(self, folder: Path) -> None:
@@ -92,15 +92,16 @@ class RemoteFolder:
                 self._push(path, path.name)
 
     def pull_files(self, folder: Path) -> None:
-        """Copy the files that lie directly in the copy into a folder, but hidden ones."""
+        """Copy the files that lie directly in the copy into a folder; hidden ones stay."""
         for info in self.files.get_file_info(fs.FileSelector(self.root, allow_not_found=True)):
             if info.type == fs.FileType.File and not info.base_name.startswith("."):
                 self._pull(info.base_name, folder / info.base_name)
 
     def push_run(self, run_dir: Path, *, best_epoch: int | None = None) -> None:
-        """Copy a run: its own files, then its newest checkpoint, which replaces older ones there but the best epoch's.
+        """Copy a run: its own files, then its newest checkpoint. Older checkpoints of the copy are deleted, but for the
+        best epoch's.
 
-        The checkpoint comes last, because whoever pulls takes it as the sign that the rest is there.
+        The checkpoint comes last: for whoever pulls, it is the sign that the rest is there.
         """
         self.push_files(run_dir)
         here, listed = checkpoint.positions(run_dir / CHECKPOINTS), self._listed()
@@ -191,7 +192,7 @@ class RemoteFolder:
 
 
 def below(address: str, name: str) -> str:
-    """The address of a sub-folder; what stands behind a `?` (an S3 server's own endpoint, say) stays behind."""
+    """The address of a sub-folder; the part from a `?` on (an S3 server's own endpoint, say) stays at the end."""
     path, mark, options = address.partition("?")
     return f"{path.rstrip('/')}/{name}{mark}{options}"
 
