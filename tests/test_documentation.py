@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("cluster/*.md"), *ROOT.glob("benchmarks/*.md")])
+CODE = ("bdw", "sweeps", "analysis", "benchmarks", "cluster")
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 # A link in the text; pictures are those with an exclamation mark before them.
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -39,3 +40,19 @@ def test_no_link_leads_nowhere(page: Path) -> None:
         if not there.exists() or (anchor and anchor not in anchors(there)):
             lost.append(link)
     assert lost == []
+
+
+def test_the_design_page_lists_the_rooms_there_are() -> None:
+    _, _, block = (ROOT / "docs" / "design.md").read_text(encoding="utf-8").partition("    bdw/\n")
+    folders = [path.parent.name for path in sorted((ROOT / "bdw").glob("*/__init__.py"))]
+    assert sorted(re.findall(r"^      (\w+)/  ", block, re.MULTILINE)) == folders
+
+
+def test_the_design_page_is_short() -> None:
+    assert len((ROOT / "docs" / "design.md").read_text(encoding="utf-8").splitlines()) <= 300
+
+
+def test_nothing_cites_a_page_that_is_not_here() -> None:
+    citing = re.compile(r"\bDESIGN\b")
+    files = [*PAGES, *(path for package in CODE for path in (ROOT / package).rglob("*.py"))]
+    assert [str(path.relative_to(ROOT)) for path in files if citing.search(path.read_text(encoding="utf-8"))] == []

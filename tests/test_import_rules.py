@@ -126,6 +126,13 @@ def test_every_room_has_its_line_and_every_line_its_rooms() -> None:
     assert sum(len(line) for line in LAYERS) == len(ROOMS)
 
 
+def test_the_design_page_shows_the_lines() -> None:
+    _, _, rest = (ROOT / "docs" / "design.md").read_text(encoding="utf-8").partition("do not know each other:\n\n")
+    shown = [set(line.strip().split(", ")) for line in rest.partition("\n\n")[0].splitlines()]
+    folders = {path.parent.name for path in (ROOT / "bdw").glob("*/__init__.py")}
+    assert shown == [line & folders for line in LAYERS if line & folders]
+
+
 def test_few_files_lie_beside_the_rooms() -> None:
     files = sorted((ROOT / "bdw").glob("*.py"))
     assert len(files) <= AT_THE_TOP + 1, [path.name for path in files]

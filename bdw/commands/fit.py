@@ -30,7 +30,7 @@ from bdw.training.trainer import Trainer
 
 
 def fit(config: RunConfig, workers: WorkersConfig) -> None:
-    """Train, write everything that DESIGN section 6 names, and say where it lies."""
+    """Train, write everything that docs/design.md, section 7, names, and say where it lies."""
     run = RunDirectory(Path(config.output.run_dir).resolve())
     try:
         if workers.num_workers is None:

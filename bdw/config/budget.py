@@ -2,7 +2,7 @@
 
 An epoch is one pass over what is kept, so a run that prunes makes short epochs. Counted in epochs, as in the paper, it
 ends early. Counted in images, it spends on the images that it kept what it saved on the others, and two methods with
-the same budget have done the same work (DESIGN section 2).
+the same budget have done the same work (docs/design.md, section 2).
 """
 
 from __future__ import annotations

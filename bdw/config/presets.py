@@ -114,16 +114,17 @@ _SHARED_EVIDENCE = {
     "centred_derivatives": True,
     "shared_derivatives": True,
 }
-"""The estimate that pruned best for its cost (benchmarks/LOG.md), with weights that do nothing but prune; not the
-paper's. `natural_direction` in the place of `relative_derivatives` tells domains apart better, but what it keeps
-trained no better."""
+"""The older recipe: evidence is shared at every visit, and weights do nothing but prune (benchmarks/LOG.md); not the
+paper's. With `natural_direction` in the place of `relative_derivatives` it tells domains apart better, but the kept
+images train no better."""
 
 
 def digits_shared() -> RunConfig:
-    """`digits` with evidence shared between images that look alike: the best estimate of usefulness for its cost.
+    """`digits` with evidence shared between images that look alike.
 
-    `python -m bdw fit --preset digits_shared`. Pruned is an image that three visits all found below its batch's
-    mean, or, later, a little over two to one that did; so about half goes early and more follows.
+    `python -m bdw fit --preset digits_shared`. An image is pruned after three visits that all found it less useful than
+    its batch's mean. Later a little over two such visits to one of the other kind are enough; so about half of the pool
+    goes early and more follows.
     """
     return digits().replace(**_SHARED_EVIDENCE)
 

@@ -212,8 +212,9 @@ class MetaConfig:
     Not in the paper, and only for the pretext meta-loss: prototypes do not depend on the head."""
     natural_direction: bool = False
     """Compare gradients in the metric of their own second moments, and only their directions: with the natural gradient
-    F^-1 v in the place of v, divided by each gradient's length. Most of a gradient is what every image's has. Only for
-    direction_parameters `head`, a linear head and without relative_derivatives. Not in the paper."""
+    F^-1 v in the place of v, divided by each gradient's length. Gradients of all images have much in common; only the
+    rest tells them apart. Only for direction_parameters `head`, a linear head and without relative_derivatives. Not in
+    the paper."""
     relative_derivatives: bool = False
     """Divide every image's derivative by its own loss, as if the loss were its logarithm: images learnt already
     have small gradients, whatever they are worth. Not in the paper; changes the weights' gradient, not the model's."""
@@ -407,9 +408,8 @@ class OutputConfig:
     tells what every rho and lambda would have pruned. Best with --no-prune."""
     diagnose_signal: bool = False
     """Measure how much of what the meta-gradient says about an image is signal and how much noise (25 bytes an image,
-    little time): signal.json, a section of the report and a line at the end. Of single visits, before
-    `shared_derivatives`, with which, as with `normalise_weights`, pruning is not forecast. Changes nothing about the
-    run."""
+    little time): signal.json, a section of the report and a line at the end. Measures single visits. With
+    `shared_derivatives` or `normalise_weights` it cannot forecast pruning. Changes nothing about the run."""
     report: bool = True
     """Write report.html at the end."""
 

@@ -23,7 +23,7 @@ class Examination:
 
     encoder: Encoder
     model: PretextModel | None = None
-    """The encoder with its pretext head; none for an encoder read from a file, which has left it behind."""
+    """The encoder with its pretext head; None for an encoder read from a file, which does not hold the head."""
     target: Target
     split: Literal["validation", "test"]
     settings: Settings
@@ -52,7 +52,8 @@ def _needs_nothing(settings: Settings, num_labelled: int) -> None:
 class Measure:
     """One number about an encoder and a target. The validation split chooses models, the test split reports them.
 
-    On `validation` whatever needs fitting is fitted on train; on `test` on train and validation together.
+    A measure that fits something (a classifier, say) fits it on train for the validation split, and on train and
+    validation together for the test split.
     """
 
     name: str
@@ -66,13 +67,13 @@ class Measure:
     """Whether it lies between 0 and 1 and is shown in percent."""
     evaluate: Evaluate
     needs_head: bool = False
-    """Whether it needs the pretext head, which an encoder file has left behind."""
+    """Whether it needs the pretext head, which an encoder file does not hold."""
     check: Callable[[Settings, int], None] = _needs_nothing
-    """`InputError` if the settings cannot work with so many training images of the target."""
+    """`InputError` if the settings cannot work with that number of training images of the target."""
 
     @property
     def factor(self) -> float:
-        """What a score is multiplied with to be read: 100 for percent, otherwise 1."""
+        """The factor that makes a score readable: 100 for percent, otherwise 1."""
         return 100.0 if self.is_share else 1.0
 
     @property
@@ -92,7 +93,8 @@ class Measure:
         return f"{self.factor * score:,.{self.decimals}f}{' %' if self.is_share else ''}"
 
     def better(self, score: float, than: float) -> bool:
-        """Whether a score beats another; nothing beats by being NaN, and everything else beats NaN."""
+        """Whether a score is better than another. A score of NaN is never the better one; any number is better than
+        NaN."""
         if math.isnan(than):
             return not math.isnan(score)
         return score > than if self.higher_is_better else score < than

@@ -1,4 +1,4 @@
-"""Frozen features of any layer of an encoder: what every measure that fits no encoder of its own looks at."""
+"""Frozen features of any layer of an encoder: the input of every measure but fine-tuning."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from bdw.errors import unknown_option
 
 Features = NDArray[np.float32]
 BATCH_SIZE = 256
-"""Images of which features are extracted at a time."""
+"""Number of images whose features are extracted at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How images are prepared and measures taken."""
+    """How images are prepared and how measures are taken."""
 
     crop_size: int
     """Side in pixels of the centre crop."""
@@ -33,13 +33,13 @@ class Settings:
     layer: str | None = None
     """A module of the backbone; None for its output."""
     max_iterations: int = 800
-    """Of the logistic regression."""
+    """Limit of L-BFGS iterations of the logistic regression."""
     neighbours: int = 20
-    """Of the nearest-neighbour classifier."""
+    """Number of neighbours that vote in the nearest-neighbour classifier."""
     fine_tuning_epochs: int = 100
-    """Of every cell of the fine-tuning grid."""
+    """Epochs of every cell of the fine-tuning grid."""
     seed: int = 0
-    """Of the measures that draw: the classifier's initial weights and the order of images in fine-tuning."""
+    """Seed of the measures that draw: the classifier's initial weights and the order of images in fine-tuning."""
 
     @classmethod
     def from_config(cls, config: RunConfig) -> Self:
@@ -86,13 +86,13 @@ def centre_crops(images: NDArray[np.uint8], settings: Settings, device: torch.de
 
 
 def device_of(module: nn.Module) -> torch.device:
-    """Where its parameters lie."""
+    """The device of the encoder's parameters."""
     return next(module.parameters()).device
 
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and back to the mode that it was in."""
+    """Evaluation mode within the block, the former mode after it."""
     was_training = module.training
     module.eval()
     try:
@@ -103,7 +103,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _outputs(encoder: Encoder, layer: str | None) -> Iterator[list[Tensor]]:
-    """Collects what the named layer puts out, nothing without a name."""
+    """Collects the named layer's outputs; nothing without a name."""
     collected: list[Tensor] = []
     if layer is None:
         yield collected

@@ -1,8 +1,8 @@
 """Fine-tuning as in the paper's appendix: the whole encoder and a linear classifier, settings chosen on validation.
 
 Adam with batches of 64 over a grid of learning rate x weight decay x patience (in epochs, on the validation loss). The
-best cell is tuned anew, from the pre-trained encoder, on train and validation together for as many epochs as were best
-and with the learning rates that it had in them, and is then measured on the test split.
+best cell is then trained once more from the pre-trained encoder, on train and validation together, for its best number
+of epochs and with the learning rates that it had in them. That encoder is measured on the test split.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PATIENCES = (50, 5)
 CELLS = tuple(itertools.product(LEARNING_RATES, WEIGHT_DECAYS, PATIENCES))
 
 Progress = Callable[[int, int], None]
-"""Called with the epochs done and at most to do."""
+"""Called with the epochs done and the most that there can be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Choice:
     weight_decay: float
     patience: int
     epochs: int
-    """After so many the validation accuracy was highest, the first of equals."""
+    """Number of epochs after which the validation accuracy was highest; the first of equals."""
     schedule: tuple[float, ...]
     """The learning rate of each of these epochs."""
     validation_accuracy: float

@@ -21,9 +21,9 @@ def fit(features: Features, labels: NDArray[np.int64], *, max_iterations: int) -
     """The classifier that minimises sum_i cross-entropy_i + (s / 2) ||W||^2 with s = 100 / (classes * d).
 
     The paper gives s but not whether the cross-entropy is summed or averaged; this is the sum. Stopping at
-    `max_iterations` (800 in the paper) before convergence is part of the measure and not an error. Features that are
-    the same for all images cost nothing and tell nothing; if all are, the intercept alone answers with the largest
-    class, and a warning says so.
+    `max_iterations` (800 in the paper) before convergence is part of the measure and not an error. A feature that is
+    the same for all images has no influence. If all features are, the classifier answers with the largest class, and a
+    warning says so.
     """
     num_classes = len(np.unique(labels))
     if len(features) > 1 and not features.std(axis=0).any():

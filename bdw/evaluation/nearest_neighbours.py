@@ -29,8 +29,8 @@ def check(neighbours: int, num_labelled: int) -> None:
 def predict(labelled: Features, labels: NDArray[np.int64], features: Features, neighbours: int) -> NDArray[np.int64]:
     """The class (n,) of every row of features (n, d) by a vote of the most similar of the labelled ones (m, d).
 
-    Similarity is the cosine, 0 where features are all zero. Exact, in blocks. Among equally similar neighbours the
-    first counts, among classes with equally many votes the one of the lowest number.
+    Similarity is the cosine, 0 where features are all zero. Exact, in blocks. Ties: of equally similar neighbours the
+    first ones vote, and of classes with equal votes the lowest number wins.
     """
     check(neighbours, len(labelled))
     known, answers = _unit(labelled), torch.from_numpy(labels)

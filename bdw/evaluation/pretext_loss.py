@@ -10,7 +10,7 @@ from bdw.evaluation.features import Settings, centre_crops, device_of, evaluatin
 from bdw.pretext import PretextModel
 
 NOISE_SEED = 0
-"""Of what the task draws: the same noise in every epoch and for every model, so that differences are the model's."""
+"""Seed of the task's draws. Every epoch and every model gets the same noise, so that differences are the model's."""
 
 
 def evaluate(model: PretextModel, images: NDArray[np.uint8], settings: Settings) -> float:

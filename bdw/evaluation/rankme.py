@@ -16,7 +16,7 @@ EPSILON = 1e-7
 def effective_rank(features: Features) -> float:
     """exp of the entropy of the normalised singular values of (n, d): between 1 and min(n, d), 0 if all are zero.
 
-    It grows with n until n is some times d; the paper takes 25,600 images.
+    It grows with n until n is several times d; the paper takes 25,600 images.
     """
     values = np.linalg.svd(features.astype(np.float64), compute_uv=False)
     total = values.sum()

@@ -1,4 +1,4 @@
-"""What the core asks of its fellow workers: rank, size, sums and gathers; one process is the trivial case.
+"""What workers exchange: rank, size, sums and gathers; one process is the trivial case.
 
 Whoever starts the processes (torchrun, Ray Train) also starts the process group; this file never does.
 """
@@ -19,8 +19,8 @@ T = TypeVar("T")
 
 
 TIMEOUT = timedelta(hours=24)
-"""Of one exchange. A worker that dies is noticed at once and one that hangs in a step by its own watchdog; a long
-measure on rank 0, for which the others wait, is neither."""
+"""Limit of one exchange. It is long, since the others wait while rank 0 takes a measure. It need not find dead workers,
+which are noticed at once, nor hanging steps, which the watchdog ends."""
 
 
 def is_distributed() -> bool:
@@ -89,23 +89,24 @@ def from_first(value: T) -> T:
 
 
 def on_first(action: Callable[[], T]) -> T | None:
-    """Run on rank 0 while the others wait; its result there, none elsewhere.
+    """Run the action on rank 0 while the others wait; returns its result on rank 0, None elsewhere.
 
-    What rank 0 raises is raised on every worker (an `InputError` as one, anything else as `RuntimeError`), so that none
-    waits for a worker that has given up.
+    An error on rank 0 is raised on every worker (an `InputError` as such, any other as `RuntimeError`), so that no
+    worker waits for one that has given up.
     """
     return _on(0, action)
 
 
 def computed_on(source: int, action: Callable[[], T]) -> T:
-    """Run on the worker of that rank while the others wait; its result, or what it raised, on all of them."""
+    """Run the action on the worker of that rank while the others wait; all return its result or raise its error."""
     return cast(T, _from(source, _on(source, action)))
 
 
 def first_then_others(on_first: Callable[[], T], on_others: Callable[[], T]) -> T:
-    """Run one action on rank 0, then the other on all others; the own result, or, on all, what any of them raised.
+    """Run one action on rank 0, then the other on all other workers; each returns its own result.
 
-    For what rank 0 prepares and the others then find; they may be on machines that lack something.
+    An error on any worker is raised on all: rank 0 prepares something that the others then look for, and their machines
+    may lack it.
     """
     result = _on(0, on_first)
     if size() == 1:
@@ -126,7 +127,7 @@ def first_then_others(on_first: Callable[[], T], on_others: Callable[[], T]) -> 
 
 
 def on_all(action: Callable[[], T]) -> T:
-    """Run on every worker; the own result, or, on all, what any of them raised."""
+    """Run the action on every worker; each returns its own result. An error on any worker is raised on all."""
     return first_then_others(action, action)
 
 

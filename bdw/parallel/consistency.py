@@ -1,7 +1,7 @@
 """After every epoch all workers must hold the same weights and the same keep mask: a digest says whether they do.
 
-They exchange only what each of them touched, so that a bug or a broken machine would part them without a sign, and
-every checkpoint after that, rank 0's, would be of a run that never was.
+Workers exchange only the rows that they touched. A bug or a broken machine could make their tables differ without a
+sign, and every later checkpoint, which holds rank 0's table, would be of a run that never took place.
 """
 
 from __future__ import annotations

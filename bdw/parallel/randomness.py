@@ -32,7 +32,7 @@ class Randomness:
         return {name: generator.get_state() for name, generator in self._generators.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Continue from `state_dict()`; a stream that is younger than the state begins anew."""
+        """Continue from `state_dict()`; a stream that the state lacks begins anew."""
         for name, generator in self._generators.items():
             if name in state:
                 generator.set_state(state[name].cpu())
@@ -40,8 +40,8 @@ class Randomness:
     def continue_as_another_worker(self, state: Mapping[str, Tensor], position: str) -> None:
         """Continue from that position on another number of workers, given the state of any old worker.
 
-        Shared streams go on; a worker's own begin anew, for there is no worker whose they were, but not with the draws
-        that the run began with.
+        Shared streams continue. A worker's own streams begin anew, because no earlier worker corresponds to it. They
+        depend on the position, so that they do not repeat the draws that the run began with.
         """
         for name in SHARED:
             self._generators[name].set_state(state[name].cpu())

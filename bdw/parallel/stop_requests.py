@@ -14,11 +14,11 @@ from bdw.parallel import collectives
 
 @dataclass(frozen=True)
 class Notice:
-    """The machine of this worker, or this process, is about to go. Two notices that are equal are the same one."""
+    """A notice that this worker's machine, or this process, is about to go. Equal notices are the same notice."""
 
     reason: str
     stop: bool
-    """Whether to end the run after saving, since nobody starts this worker again by himself."""
+    """Whether to end the run after saving, since nobody will start this worker again."""
 
 
 NoticeBoard = Callable[[], Notice | None]
@@ -26,14 +26,14 @@ NoticeBoard = Callable[[], Notice | None]
 
 
 def no_notice() -> None:
-    """For workers that nobody warns."""
+    """The notice board of a worker that nobody warns."""
 
 
 class StopRequests:
-    """What this worker wants after a step: a checkpoint, the end of the run, or, mostly, nothing.
+    """What this worker wants after a step: nothing (mostly), a checkpoint, or the end of the run.
 
-    Rank 0's clock is the one that counts; a notice to any worker does. The workers add their wishes up with the
-    numbers that they exchange anyway, so that all save after the same step.
+    Only rank 0's clock counts; a notice to any worker counts. The workers add up their wishes in an exchange that every
+    step makes anyway, so that all save after the same step.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class StopRequests:
         return self.minutes_are_up() or is_new, is_new and self._notice is not None and self._notice.stop
 
     def minutes_are_up(self) -> bool:
-        """Whether the last checkpoint is old; on rank 0."""
+        """Whether the last checkpoint is older than the interval; False on all ranks but 0."""
         return collectives.rank() == 0 and self._clock() - self._last >= self._seconds
 
     def saved(self) -> None:
@@ -62,11 +62,11 @@ class StopRequests:
         self._answered = self._notice
 
     def reason_to_save(self) -> str | None:
-        """What this worker's notice says, if it has one."""
+        """The reason in this worker's notice; None without a notice."""
         return None if self._notice is None else self._notice.reason
 
     def reason_to_stop(self) -> str | None:
-        """The same if the notice asks to stop."""
+        """The reason in this worker's notice, if the notice asks to stop."""
         return None if self._notice is None or not self._notice.stop else self._notice.reason
 
 

@@ -1,7 +1,7 @@
 """A process that makes no step for too long is ended, with a trace of where it hung.
 
-Whoever started it (Ray Train, torchrun, a scheduler) then sees a dead worker, which it knows how to replace; a worker
-that waits for ever it would wait for, too.
+Whoever started the process (Ray Train, torchrun, a scheduler) then sees a dead worker and replaces it. For a worker
+that hangs, it would wait for ever.
 """
 
 from __future__ import annotations
@@ -37,13 +37,14 @@ class Watchdog:
         self.rest()
 
     def pat(self) -> None:
-        """All is well: wait anew from now on, give or take a twentieth, since arming costs as much as a tiny step."""
+        """Report that all is well: the wait begins anew. It is re-armed only once a twentieth of it has passed, since
+        arming costs as much as a tiny step."""
         now = time.monotonic()
         if self._armed_at is None or now - self._armed_at > self._seconds / 20:
             faulthandler.dump_traceback_later(self._seconds, exit=True, file=STANDARD_ERROR)
             self._armed_at = now
 
     def rest(self) -> None:
-        """Wait no more: what comes now may take as long as it likes."""
+        """Disarm: what comes next may take as long as it likes."""
         faulthandler.cancel_dump_traceback_later()
         self._armed_at = None

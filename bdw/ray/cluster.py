@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DRIVER_RESOURCE = "trial_driver"
 """Custom resource of the node (the head) on which trials that only wait for their workers are placed."""
 WORKER_VARIABLES = {
-    # Every report of a group of workers waits for the controller's next look at them; Ray's default is 2 s.
+    # Reports of a group of workers wait until its controller polls them; Ray's default interval is 2 s.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # Image folders may be named by relative paths.
 }
@@ -40,7 +40,8 @@ class Cluster:
     """Started by us on this machine, so that it will not grow."""
 
     def room(self, cpus: float, gpus: float) -> int:
-        """How many that take so much fit on the machines that run now; 0 on a cluster that has yet to start some."""
+        """Number of workers with these resources that fit on the machines that run now; 0 on a cluster that has yet to
+        start machines."""
         # 2 // 0.1 is 19 in floating point.
         fits = [math.floor(there / each + 1e-9) for there, each in ((self.cpus, cpus), (self.gpus, gpus)) if each]
         return min(fits)
@@ -70,7 +71,7 @@ def running_ray(*, worker_groups: bool) -> Iterator[Cluster]:
 
 
 def _start_here(*, dashboard: bool) -> None:
-    """Ray's workers are children of this process, so that they get what it sets in its environment."""
+    """Ray's workers are children of this process and inherit its environment."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ.update(WORKER_VARIABLES, PYTHONPATH=os.pathsep.join(paths))
     # A local Ray asks for a token. Without one of this process's own it would leave one in the home directory, which

@@ -43,7 +43,7 @@ Settings = dict[str, Any]
 def fit_on_workers(config: RunConfig, workers: WorkersConfig) -> None:
     """Train to the last epoch on the workers, and bring the run's files here if they are not.
 
-    A group that dies is started again from the newest checkpoint, as long as it gets anywhere. SIGTERM or Ctrl-C lets
+    A group that dies is started again from the newest checkpoint, as long as it makes progress. After SIGTERM or Ctrl-C
     the workers save and stop.
 
     Raises `InputError` for what cannot work, `RunError` for what failed for good, `RunStopped` after a notice and
@@ -146,7 +146,7 @@ def _work(settings: Settings) -> Outcome:
 
 
 class _PostsWarnings(logging.Handler):
-    """Lets the console know of what the package warns of."""
+    """Sends the package's warnings to the console."""
 
     def __init__(self, postman: Postman):
         super().__init__(logging.WARNING)
@@ -168,7 +168,8 @@ class _ConsoleEnd:
         self._progress = progress
 
     def follow(self, train: Any, notice_board: NoticeBoard) -> Outcome:
-        """What `train` returns or raises; the first Ctrl-C asks the workers to save and stop, another breaks off."""
+        """Returns or raises what `train` does. The first Ctrl-C asks the workers to save and stop, a second one breaks
+        off."""
         asked = False
         with packing_bar() as packing, self._progress:
             outcome = in_background(train)
@@ -280,6 +281,6 @@ def _ray_files(config: RunConfig) -> str:
 
 
 def _last_line(error: BaseException) -> str:
-    """Where a traceback in words has its message."""
+    """The line of a traceback that has its message."""
     lines = str(error).strip().splitlines()
     return lines[-1].strip()[:300] if lines else type(error).__name__

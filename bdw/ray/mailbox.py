@@ -24,7 +24,7 @@ class Mailbox:
         self._notice: Notice | None = None
 
     def post(self, letter: Letter) -> Notice | None:
-        """Leave a letter; the notice to stop, if there is one."""
+        """Leave a letter; returns the notice to stop, if there is one."""
         self._letters.append(letter)
         return self._notice
 
@@ -58,7 +58,7 @@ class Postman(ProgressListener):
         self._notice: Notice | None = None
 
     def on_step(self, report: StepReport) -> None:
-        """Post it, if the last one is old enough."""
+        """Post the report, if it is the epoch's first or last step, or the last letter about a step is old enough."""
         if report.step in (1, report.steps) or self._is_time("step"):
             self._post("step", report)
 

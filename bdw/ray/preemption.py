@@ -25,10 +25,10 @@ def announced() -> Notice | None:
 
 
 def notice_of(nodes: Sequence[str], deadline_ms: int | None, *, now: float) -> Notice:
-    """What to do about these nodes (ids) going at that time (milliseconds since 1970; none or 0: not known).
+    """The notice that these nodes (ids) go at that time (milliseconds since 1970; None or 0: unknown).
 
-    Ray starts the workers again elsewhere, so there is no reason to stop, and until then they may get further. Close
-    to the deadline the notice changes, which makes it a new one.
+    The notice does not ask the run to stop: Ray starts the workers again elsewhere, and until then they train on. Close
+    to the deadline its text changes, so that it counts as a new notice and the workers save once more.
     """
     names = ", ".join(node[:8] for node in nodes)
     if not deadline_ms:

@@ -46,7 +46,8 @@ CURVE = (
 PAUSE = 0.2
 """Seconds between two looks at whether the workers have ended."""
 DRIVER_CPU = 0.01
-"""What such a trial takes of a CPU where no node offers `DRIVER_RESOURCE`; its workers ask for that much less."""
+"""Share of a CPU that a waiting trial takes where no node offers `DRIVER_RESOURCE`; its workers ask for that much
+less."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,10 +83,10 @@ def trial_resources(plan: TrialPlan, *, has_driver_resource: bool) -> tune.Place
 def run_trial(trial_config: dict[str, Any]) -> None:
     """A Tune trial. `trial_config["plan"]` holds the fields of a `TrialPlan`.
 
-    Reports a row per epoch (the columns of metrics.csv and `best_validation_score`) and, once all files of the run
-    are written, the last row again with `ended`, `results` (the rows of results.parquet) and `curve` (a list of the
-    `CURVE` columns for every evaluation). Input and numbers that no
-    second attempt would change are reported as `failure`; any other error goes to Tune, which may try again.
+    Reports a row per epoch (the columns of metrics.csv and `best_validation_score`) and, once all files of the run are
+    written, the last row again with `ended`, `results` (the rows of results.parquet) and `curve` (a list of the `CURVE`
+    columns for every evaluation). Errors that a second attempt would repeat (bad input, a number that is not finite)
+    are reported as `failure`; any other error goes to Tune, which may try again.
     """
     plan = TrialPlan(**trial_config["plan"])
     tune.report(_run_to_the_end(plan, tune.report) if plan.num_workers == 1 else _run_on_workers(plan))
@@ -130,7 +131,7 @@ def run_epochs(plan: TrialPlan, report: Report) -> list[Row]:
 
 
 def _finished_rows(config: RunConfig) -> list[Row]:
-    """The rows of a run that lacks nothing, so that its data need not be opened; [] for any other."""
+    """The rows of a complete run, whose data need not be opened; [] for any other run."""
     run = RunDirectory(Path(config.output.run_dir))
     RunBackup(run, config.output, is_known=True).bring_back()
     rows = read_metrics(run.metrics)
@@ -156,11 +157,12 @@ def read_metrics(path: Path) -> list[Row]:
 
 
 class ForwardWithRunId(UserCallback):  # type: ignore[misc]
-    """Leaves rank 0's reports for the trial, with the id by which `ReleaseWorkers` finds what the run still holds.
+    """Passes rank 0's reports on to the trial, with the id by which `ReleaseWorkers` finds the run's request for
+    machines.
 
-    Ray's own `TuneReportCallback` brings them to Tune on a second way beside `tune.report`. A trial whose function
-    returns while its last epoch is still on that way is stuck for good: both want the one place for a result, and the
-    thread that would empty it waits to fill it. Here the trial's function is the only one that reports.
+    Ray's own `TuneReportCallback` brings the reports to Tune by a second way beside `tune.report`. A trial whose
+    function returns while its last epoch is still under way there hangs for good: both want the only place for a
+    result, and the thread that would empty it waits to fill it. Here only the trial's function reports.
     """
 
     def __init__(self, rows: Queue):

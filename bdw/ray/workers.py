@@ -18,7 +18,7 @@ Outcome = dict[str, Any]
 """What the first worker returns: JSON types only."""
 
 CONTROLLER_FAILURES = 3
-"""How often a group that does not come to life is tried; Ray's default is to try for ever."""
+"""How often Ray tries to start a group; its default is to try for ever."""
 ANSWER_TIMEOUT = 600.0
 """Seconds after which a worker that does not answer its controller is taken for dead, if not sooner; Ray's default."""
 
@@ -29,23 +29,23 @@ class WorkerGroup:
 
     num_workers: int
     min_workers: int | None = None
-    """With fewer than `num_workers`, but so many, the run goes on; it takes in more as machines come."""
+    """With at least this number of workers the run goes on; it takes in more as machines come."""
     cpus_per_worker: float = 1.0
     gpus_per_worker: float = 0.0
 
     @property
     def resources_per_worker(self) -> dict[str, float]:
-        """As Ray names them."""
+        """Resources of a worker under Ray's names."""
         return {"CPU": self.cpus_per_worker} | ({"GPU": self.gpus_per_worker} if self.gpus_per_worker else {})
 
     @property
     def backend(self) -> str:
-        """Gradients travel between GPUs by NCCL; weights and reports are CPU tensors, which it cannot carry."""
+        """NCCL carries gradients between GPUs; gloo carries weights and reports, which are CPU tensors."""
         return "cpu:gloo,cuda:nccl" if self.gpus_per_worker else "gloo"
 
 
 def in_background(action: Callable[[], Outcome]) -> Future[Outcome]:
-    """Run it in a thread that keeps no process from ending; what it returns or raises, once it has."""
+    """Run the action in a daemon thread; the future gets what it returns or raises."""
     outcome: Future[Outcome] = Future()
 
     def run() -> None:
@@ -71,11 +71,11 @@ def train_on(
     step_timeout: float,
     callbacks: Sequence[UserCallback] = (),
 ) -> Outcome:
-    """Call `work(settings)` on every worker, its process group being up; what rank 0 returned.
+    """Call `work(settings)` on every worker of a running process group; returns rank 0's result.
 
     `storage` is where Ray Train keeps its own few files: a folder that all machines see, or an address. A worker that
-    answers nothing for `step_timeout` seconds, ten minutes at most, has died, whatever it did: its own watchdog, or its
-    fellow's, sees training steps alone. Raises `ray.train.TrainingFailedError` when the group has died more than
+    answers nothing for `step_timeout` seconds, ten minutes at most, counts as dead, whatever it was doing; the workers'
+    watchdogs see training steps only. Raises `ray.train.TrainingFailedError` when the group has died more than
     `max_failures` times; machines that Ray announced to go do not count.
     """
     # Ray hands it to the controller and knows no argument for it.

@@ -19,10 +19,11 @@ logger = logging.getLogger(__name__)
 
 
 class RunBackup:
-    """Rank 0's business: it writes the run directory, so it copies it, too. Does nothing without a `storage_path`."""
+    """The copy of a run directory, made by rank 0, which writes that directory. Does nothing without a
+    `storage_path`."""
 
     def __init__(self, run: RunDirectory, output: OutputConfig, *, is_known: bool = False):
-        """`is_known`: the storage did work when the run began, so that it is waited for if it fails now.
+        """`is_known`: the storage worked when the run was started, so a failure now is waited out.
 
         `InputError` for an address that cannot be understood, or that is the run's own folder.
         """
@@ -34,9 +35,10 @@ class RunBackup:
             self._remote.require_apart_from(run.path)
 
     def claim(self, config: RunConfig) -> None:
-        """Before a run: make sure that it may write to its directory and its copy, and fetch what the copy has more of.
+        """Make sure, before a run, that it may write to its directory and its copy, and fetch the copy if it is
+        further.
 
-        `InputError` if either holds another run, or this one without `resume`, or cannot be written.
+        `InputError` if either holds another run, holds this run without `resume`, or cannot be written.
         """
         self._run.claim(config)
         if self._remote is None:

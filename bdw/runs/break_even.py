@@ -1,10 +1,10 @@
 """Has weighting paid yet? Seconds spent on learning weights against seconds saved by pruning, over a whole run.
 
-Spent is what learning adds to training steps: meta pass, tangents, the weighter's update. Saved is what was not trained
-on, an instance's share of a plain step each. What is left of an epoch's seconds without the weighting is plain
-training of its instances, which prices an instance whether every step learns or few do. That includes drawing the
-weights, which the smallest networks notice: their plain part is a tenth dearer than a step without weights. Work
-between epochs is counted on neither side. Clocks are rank 0's; workers wait for each other in every step.
+Spent: what learning adds to training steps (meta pass, tangents, the weighter's update). Saved: what plain training of
+the pruned instances would have taken. An instance costs its share of an epoch's seconds without the weighting, so it
+costs the same however often weights are learnt. These seconds include drawing the weights, which makes the plain part
+of the smallest networks a tenth dearer than a step without weights. Work between epochs is counted on neither side. The
+clock is rank 0's; workers wait for each other in every step.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ class BreakEven:
     """The balance since the start of a run, in seconds of training steps."""
 
     spent: float = 0.0
-    """On weighting."""
+    """Seconds spent on weighting."""
     saved: float = 0.0
-    """By instances that were not trained on."""
+    """Seconds saved by instances that were not trained on."""
 
     def after(
         self, seconds: float, weighting_seconds: float, trained_fraction: float, *, saves: bool = True
     ) -> BreakEven:
-        """The balance after training steps of so many seconds, of which so many went into weights.
+        """The balance after further training steps of `seconds`, `weighting_seconds` of them spent on weights.
 
-        `trained_fraction`, above 0: the share of the source that was not pruned meanwhile. Without `saves` what pruning
-        saves is spent on other images, and `saved` is NaN.
+        `trained_fraction`, above 0: the share of the source that was not pruned meanwhile. Without `saves` the run
+        spends on other images what pruning saves, and `saved` is NaN.
         """
         if not saves:
             return BreakEven(self.spent + weighting_seconds, math.nan)
         plain = max(seconds - weighting_seconds, 0.0)
-        # Plain training of that share took so long; the others would have cost as much each.
+        # Seconds of plain training of that share; each pruned image would have cost as much as a kept one.
         saved = plain * (1 - trained_fraction) / trained_fraction
         return BreakEven(self.spent + weighting_seconds, self.saved + saved)
 
@@ -42,9 +42,9 @@ NOTHING_YET = BreakEven()
 
 
 def in_words(spent: float, saved: float) -> str:
-    """`weighting 12.3 s, pruning saved 20.1 s`; nothing where neither happened.
+    """`weighting 12.3 s, pruning saved 20.1 s`; empty where neither happened.
 
-    The weighting alone where `saved` is NaN: a budget of images spends on the images that are kept what pruning saves.
+    The weighting alone where `saved` is NaN: with a budget of images the kept images get what pruning saves.
     """
     if math.isnan(saved):
         return f"weighting {spent:,.1f} s" if spent else ""
@@ -52,7 +52,7 @@ def in_words(spent: float, saved: float) -> str:
 
 
 def verdict(spent: float, saved: float) -> str:
-    """The same with what remains of it; nothing where neither happened."""
+    """The words of `in_words` with the gain or loss that remains; empty where neither happened."""
     words = in_words(spent, saved)
     if not words or math.isnan(saved):
         return words

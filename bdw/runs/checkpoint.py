@@ -24,12 +24,12 @@ logger = logging.getLogger(__name__)
 
 
 class Position(NamedTuple):
-    """How far a run is; the later one is the larger one."""
+    """How far a run is; a later position compares as larger."""
 
     epochs: int
-    """Whole epochs behind it."""
+    """Whole epochs behind the run."""
     steps: int = 0
-    """Steps of the epoch after those."""
+    """Steps made in the epoch that follows them."""
 
     @property
     def name(self) -> str:
@@ -43,7 +43,7 @@ class Position(NamedTuple):
         return cls(int(match[1]), int(match[2] or 0)) if match else None
 
     def __str__(self) -> str:
-        """In words."""
+        """The position in words, such as `epoch 3 and 120 steps`."""
         return f"epoch {self.epochs}" + (f" and {self.steps} steps" if self.steps else "")
 
 
@@ -66,7 +66,7 @@ def superseded(positions: Iterable[Position], *, keep: int, best_epoch: int | No
 
 
 def delete_superseded(folder: Path, *, keep: int, best_epoch: int | None) -> None:
-    """Delete what may go, and what a killed process left half-written; what cannot be deleted is logged and stays."""
+    """Delete superseded checkpoints and what a killed process left half-written. A failure to delete is logged."""
     old = superseded(positions(folder), keep=keep, best_epoch=best_epoch)
     for path in [*(folder / position.name for position in old), *folder.glob(".epoch_*.tmp")]:
         try:
@@ -76,14 +76,16 @@ def delete_superseded(folder: Path, *, keep: int, best_epoch: int | None) -> Non
 
 
 def set_aside(path: Path) -> None:
-    """Rename a damaged checkpoint, so that nobody takes it for one any more; it stays for whoever wants to look."""
+    """Rename a damaged checkpoint, so that nobody takes it for a checkpoint; the files stay for whoever wants to
+    look."""
     aside = path.with_name(f"damaged_{path.name}")
     shutil.rmtree(aside, ignore_errors=True)
     path.rename(aside)
 
 
 def positions(folder: Path) -> list[Position]:
-    """Of the checkpoints in that folder. A temporary folder of one that is being written begins with a dot."""
+    """Positions of the checkpoints in that folder. A checkpoint that is being written has a name that begins with a dot
+    and does not count."""
     found = (Position.of(path.name) for path in folder.glob("epoch_*"))
     return sorted(position for position in found if position is not None)
 
@@ -95,13 +97,14 @@ def last(folder: Path) -> Path | None:
 
 
 class DamagedError(InputError):
-    """A checkpoint that holds nothing which could be continued."""
+    """A checkpoint from which nothing can be continued."""
 
 
 def load(path: Path) -> dict[str, Any]:
     """The state saved at that path.
 
-    Raises `DamagedError` if it makes no sense, `InputError` if it is of another version, `OSError` if the disk fails.
+    Raises `DamagedError` if its contents cannot be read, `InputError` if it is of another version, `OSError` if the
+    disk fails.
     """
     try:
         state: dict[str, Any] = torch.load(path / "state.pt", map_location="cpu", weights_only=True)

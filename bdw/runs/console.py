@@ -58,12 +58,12 @@ class ConsoleProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Remove the live line; what went wrong, if anything did, goes on its way."""
+        """Remove the live line; an exception passes on."""
         if self._live is not None:
             self._live.stop()
 
     def recall(self, history: Iterable[EpochReport]) -> None:
-        """Know the epochs that a resumed run has behind it, of which one may stay the best."""
+        """Take in the epochs that a resumed run has behind it: one of them may stay the best."""
         for report in history:
             self._best = report if report.is_best else self._best
 
@@ -116,9 +116,10 @@ class ConsoleProgress:
         )
 
     def _seconds_left(self, report: StepReport, now: float) -> float:
-        """Elapsed time over steps, evaluations included; pruning makes later epochs shorter than this assumes.
+        """Seconds left by the elapsed time per step, evaluations included; pruning makes later epochs shorter than this
+        assumes.
 
-        With a budget of images over images, of which it is known how many are left.
+        With a budget of images by the time per image, since the number of images left is known.
         """
         if self._first_step_ended is None or not self._steps_since:
             return math.nan
@@ -133,7 +134,7 @@ class ConsoleProgress:
 def epoch_line(report: EpochReport, epochs: int, measure: Measure, best: EpochReport | None = None) -> str:
     """One aligned line with units: epoch, loss, meta-loss, kept share, validation score, speed, seconds.
 
-    `best` is the last epoch flagged `is_best`, whose score never gets worse; None where it is not known.
+    `best` is the last epoch flagged `is_best`; None where it is not known.
     """
     return (
         f"{_where(report, epochs)}  {_figures(report)} ({report.kept:,} images)"
@@ -159,7 +160,8 @@ def clock_time(seconds: float) -> str:
 
 
 def _where(report: StepReport | EpochReport, epochs: int) -> str:
-    """The epoch, of how many; with a budget of images, whose number of epochs nobody knows, how much of it is used."""
+    """The epoch and the number of epochs; with a budget of images the epoch and the share of the budget that is
+    used."""
     if not math.isnan(report.saved_seconds):
         return f"epoch {_of(report.epoch, epochs)}"
     return f"epoch {report.epoch:>3}  {100 * report.budget_share:5.1f} % of the budget"

@@ -1,4 +1,4 @@
-"""What a run leaves behind, where (DESIGN section 6), and the refusal to write over another run."""
+"""What a run leaves behind, where (docs/design.md, section 7), and the refusal to write over another run."""
 
 from __future__ import annotations
 
@@ -129,7 +129,8 @@ class RunDirectory:
 
 
 def _or_continue(config: RunConfig, *, finished: bool) -> str:
-    """How a run goes on from its checkpoint; nothing where it is over and cannot be made longer."""
+    """How to continue a run from its checkpoint, for the end of a message; empty if the run is over and cannot be made
+    longer."""
     if not finished:
         return ", or continue it with --resume"
     if depends_on_length(config):
@@ -141,7 +142,7 @@ def _or_continue(config: RunConfig, *, finished: bool) -> str:
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What keeps one flat config from continuing the run of another, a phrase for every field.
 
-    A field that is younger than the run before has its default there: what the run did before there was a choice.
+    A field that the earlier config lacks has its default: the behaviour of versions that did not have this option.
     `InputError` if the run before used an option that is gone.
     """
     before = RunConfig().flat() | of_today(before)
@@ -155,8 +156,8 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 def git_revision() -> str | None:
     """The commit that this code was checked out from, `-dirty` if changed since.
 
-    A copy that was uploaded to a cluster has no history: whoever sends one says in the environment variable
-    `REVISION_VARIABLE` what it is a copy of. None where neither is known.
+    A copy that was uploaded to a cluster has no history; the environment variable `REVISION_VARIABLE` then names its
+    commit. None where neither is known.
     """
     told = os.environ.get(REVISION_VARIABLE) or None
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]

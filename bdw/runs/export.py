@@ -44,7 +44,8 @@ def write_encoder(path: Path, encoder: str, backbone: Mapping[str, Tensor], meta
 
 
 def read_encoder(path: Path) -> tuple[Encoder, dict[str, str]]:
-    """The encoder in a file of `write_encoder`, in evaluation mode, and its metadata; `InputError` if it is another."""
+    """The encoder in a file of `write_encoder`, in evaluation mode, and its metadata; `InputError` for any other
+    file."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
@@ -85,7 +86,7 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 
 def results_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """The long results table (DESIGN section 6), one row per (method, domain, seed, metric)."""
+    """The long results table (docs/design.md, section 7), one row per (method, domain, seed, metric)."""
     types = {
         "method": pa.string(), "domain": pa.string(), "seed": pa.int64(), "metric": pa.string(),
         "value": pa.float64(), "higher_is_better": pa.bool_(), "wall_seconds": pa.float64(),

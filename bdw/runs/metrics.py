@@ -21,12 +21,12 @@ class StepReport:
     """Steps of this epoch."""
     loss: float
     meta_loss: float
-    """The last one of this epoch; NaN where none is computed."""
+    """The last meta-loss of this epoch; NaN where none is computed."""
     kept_fraction: float
     images_per_second: float
     """Source instances a second over all workers, since the epoch began."""
     budget_share: float = math.nan
-    """As `EpochReport` has it, up to this step; NaN where the budget is counted in epochs, which `epochs` tells."""
+    """Share of the run's budget used up to this step, 0 to 1; NaN where the budget is counted in epochs."""
     weighting_seconds: float = 0.0
     """As `EpochReport` has it, up to this step."""
     saved_seconds: float = 0.0
@@ -78,12 +78,12 @@ class EpochReport:
     weighting_seconds: float
     """Seconds since the start that training steps spent on learning weights, on rank 0."""
     saved_seconds: float
-    """Seconds since the start that plain steps would have spent on the instances that were pruned; NaN where the run's
-    budget is counted in images, so that the kept instances get them."""
+    """Seconds since the start that plain steps would have spent on the pruned instances; NaN where the budget is
+    counted in images, since the kept instances get these seconds."""
     meta_every: int
-    """Steps of this epoch from one that learnt weights to the next; 0 where none did."""
+    """Steps of this epoch from one that learnt weights to the next; 0 where no step learnt."""
     meta_batch: int
-    """Target images from which a step that learnt did so, on each worker; 0 where none did."""
+    """Target images of a meta-batch on each worker; 0 where no step learnt."""
     monitors: Mapping[str, float] = field(default_factory=dict)
     """The config's `monitors` on the validation split by name; NaN in epochs without evaluation."""
 
@@ -111,7 +111,7 @@ class ProgressListener(Protocol):
         """An epoch has ended, its checkpoint is written."""
 
     def on_measure(self, what: str, done: int, total: int | None) -> None:
-        """A measure that takes long has done so much of `what`."""
+        """A measure that takes long has done `done` of `total` parts of `what`."""
 
 
 class Silent:

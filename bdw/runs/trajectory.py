@@ -1,4 +1,4 @@
-"""How the weights came to be what they are: log a and log b of every image after every epoch (`record_trajectory`).
+"""The history of the weights: log a and log b of every image after every epoch (`record_trajectory`).
 
 One file an epoch, `trajectory/epoch_0003.npy`, (2, n) float32: the rows log a and log b as they were judged at the end
 of that epoch, before anything was pruned. float32 because that is what the run computes with: a replay then finds
@@ -37,12 +37,12 @@ class Trajectory:
         return self.folder / f"epoch_{epoch:04d}.npy"
 
     def epochs(self) -> list[int]:
-        """Those that are recorded, rising."""
+        """Numbers of the recorded epochs, rising."""
         names = (re.fullmatch(r"epoch_(\d+)\.npy", path.name) for path in self.folder.glob("epoch_*"))
         return sorted(int(name[1]) for name in names if name)
 
     def record(self, epoch: int, logs: Tensor) -> None:
-        """Keep (log a, log b) (2, n) as they are after that epoch, in place of what an abandoned attempt left there."""
+        """Write (log a, log b) (2, n) of that epoch, over what an abandoned attempt may have left there."""
         with replacing(self.path(epoch)) as unfinished, unfinished.open("wb") as file:
             np.save(file, logs.numpy().astype(np.float32, copy=False), allow_pickle=False)
 

@@ -1,1 +1,1 @@
-"""Files that are whole or not there, disks that fail for a while, folders elsewhere."""
+"""Files that are whole or not there, another try where a disk fails for a while, folders in remote storage."""

@@ -21,7 +21,8 @@ def replacing(path: Path) -> Iterator[Path]:
         for written in [temporary, *temporary.rglob("*")]:
             _flush(written)
         if path.is_dir():
-            # A folder cannot be renamed over another one; a crash between the two lines leaves none, but both on disk.
+            # A folder cannot be renamed over another one. A crash between the two lines leaves no folder at `path`, but
+            # both on disk.
             path.rename(before)
         temporary.replace(path)
         _flush(path.parent)
@@ -34,7 +35,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _flush(path: Path) -> None:
-    """Have the disk hold what was written; otherwise a power cut may keep the new name and lose the contents."""
+    """Flush what was written to the disk; otherwise a power cut may keep the new name and lose the contents."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

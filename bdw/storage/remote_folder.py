@@ -42,7 +42,7 @@ class RemoteFolder:
         return RemoteFolder(self.files, f"{self.root}/{name}")
 
     def require_apart_from(self, folder: Path) -> None:
-        """`InputError` if the copy would lie in the folder that it is of, or the other way round: one would take the
+        """`InputError` if the copy would lie in the original folder, or the other way round: each would take the
         other's files for its own."""
         if not isinstance(self.files, fs.LocalFileSystem):
             return
@@ -53,7 +53,7 @@ class RemoteFolder:
             )
 
     def require_writable(self) -> None:
-        """Write and delete an empty file. Raises `InputError` if the storage does not let us."""
+        """Write and delete an empty file. Raises `InputError` if the storage refuses."""
         try:
             self.write(".writable", b"")
             self.files.delete_file(f"{self.root}/.writable")
@@ -61,12 +61,12 @@ class RemoteFolder:
             raise InputError(f"storage_path: cannot write to {self.root}: {_first_line(error)}") from error
 
     def size_of(self, name: str) -> int:
-        """Bytes of a file of the copy; -1 if there is none."""
+        """Size in bytes of a file of the copy; -1 if there is no such file."""
         info = self.files.get_file_info(f"{self.root}/{name}")
         return int(info.size) if info.type == fs.FileType.File else -1
 
     def read_text(self, name: str) -> str | None:
-        """What is in a file of the copy; None if there is none."""
+        """The contents of a file of the copy; None if there is no such file."""
         if self.size_of(name) < 0:
             return None
         with self.files.open_input_stream(f"{self.root}/{name}") as stream:
@@ -83,7 +83,7 @@ class RemoteFolder:
                 self.push(path, path.name)
 
     def pull_files(self, folder: Path) -> None:
-        """Copy the files that lie directly in the copy into a folder, but hidden ones."""
+        """Copy the files that lie directly in the copy into a folder; hidden ones stay."""
         for info in self.files.get_file_info(fs.FileSelector(self.root, allow_not_found=True)):
             if info.type == fs.FileType.File and not info.base_name.startswith("."):
                 self.pull(info.base_name, folder / info.base_name)
@@ -131,7 +131,7 @@ class RemoteFolder:
 
 
 def below(address: str, name: str) -> str:
-    """The address of a sub-folder; what stands behind a `?` (an S3 server's own endpoint, say) stays behind."""
+    """The address of a sub-folder; the part from a `?` on (an S3 server's own endpoint, say) stays at the end."""
     path, mark, options = address.partition("?")
     return f"{path.rstrip('/')}/{name}{mark}{options}"
 

@@ -31,7 +31,7 @@ class FitResult:
 
 
 def fit(config: RunConfig, *, listener: ProgressListener | None = None) -> FitResult:
-    """Train to the last epoch; `config.output.run_dir` then holds all that DESIGN section 6 names but the report.
+    """Train to the last epoch; `config.output.run_dir` then holds all of docs/design.md, section 7, but the report.
 
     Errors: see `bdw.training.trainer.iterate`.
     """

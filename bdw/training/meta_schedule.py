@@ -180,7 +180,7 @@ class MetaSchedule:
         self._said, self._said_missing = choice.option, missing
 
     def _piloted(self, trainer: Trainer, augment: Augment, watchdog: Watchdog) -> Costs:
-        """From the largest and the smallest meta-batch; in between the cost is a straight line (DESIGN section 8)."""
+        """From the largest and the smallest meta-batch; in between the cost is a straight line."""
         batch = trainer.mask.kept.nonzero().flatten()[: self._config.optimiser.batch_size]
         ends = [self._meta_losses[0], self._meta_losses[-1]] if self._meta_losses else []
         with watchdog:

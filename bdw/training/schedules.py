@@ -1,4 +1,4 @@
-"""The encoder's learning rate as a function of the share of the budget that is used (DESIGN section 2)."""
+"""The encoder's learning rate as a function of the share of the budget that is used (docs/design.md, section 2)."""
 
 from __future__ import annotations
 

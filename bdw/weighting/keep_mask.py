@@ -32,8 +32,8 @@ class KeepMask:
 
     `kept` (n,) bool; `pruned_at_epoch` (n,) int32, 0 while an instance is kept.
 
-    Learnt weights prune after an epoch, and that is the number. Fixed weights prune all that they ever will before the
-    first epoch, and the number is 1: in a run of theirs it means "never trained on".
+    Learnt weights prune after an epoch, and `pruned_at_epoch` is its number. Fixed weights prune once, before the first
+    epoch, and the number is 1: with fixed weights it means "never trained on".
     """
 
     def __init__(self, num_instances: int, min_kept: int, *, warn: bool = True):

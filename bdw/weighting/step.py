@@ -1,4 +1,4 @@
-"""One training step, in the order of the algorithm (DESIGN section 2, steps 1 to 5).
+"""One training step, in the order of the algorithm (docs/design.md, section 2).
 
 Weighters differ in when they learn: never, after the model's update (BDW, DW: the update is the look-ahead), or before
 it (L2RW: the look-ahead has weights 0, the update has those that follow from it).

@@ -1,1 +1,1 @@
-"""The Optuna study, the truth about what is done, and who may drive it."""
+"""The Optuna study, which records what is done, and who may drive it."""

@@ -2,8 +2,9 @@
 
 A storage offers no compare-and-set, only a register that the last writer wins. So a claim is written only where nobody
 else's is alive, and counts once it has stood for longer than anybody takes from reading to writing (Fischer's mutual
-exclusion; Lamport, "A fast mutual exclusion algorithm", 1987). Whoever is slower than that overwrites it, and then the
-earlier one learns at its next sign of life that it drives no more: which one stays is always the same for all.
+exclusion; Lamport, "A fast mutual exclusion algorithm", 1987). A driver that is slower than that overwrites the claim,
+and the earlier driver learns at its next sign of life that it no longer drives: all drivers agree on who holds the
+lock.
 
 No two machines' clocks are compared: a silent driver is watched for as long as a living one never keeps silent.
 """

@@ -48,7 +48,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     """A searcher whose state is the study and nothing else, so that a new one goes on where the last one was killed.
 
     Args:
-        study: Truth about what is done. Trials that are waiting in it come first.
+        study: Records what is done. Trials that are waiting in it come first.
         propose: Draws parameters on an Optuna trial and returns the Tune trial's config. `config["labels"]` holds
             JSON values that are stored with the trial; its `run` identifies the trial: nothing with the same `run`
             runs twice.

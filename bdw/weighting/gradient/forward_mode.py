@@ -1,4 +1,4 @@
-"""The gradient of the meta-loss with respect to instance weights (DESIGN section 2, step 4; the paper's Eq. 4 to 6).
+"""The gradient of the meta-loss with respect to instance weights (docs/design.md, section 2; the paper's Eq. 4 to 6).
 
 With theta' = theta - alpha * (momentum and weight decay terms + (1/k) sum_i w_i grad L_i(theta)),
 

@@ -28,7 +28,8 @@ NOISE = 10.0
 LARGEST = 2.0
 """Derivatives count up to so many times their root mean square: log-losses of images learnt already have outliers."""
 OWN = 0.05
-"""Share of what an image's own visit says beyond the prediction: its own visits are all alone about what is its own."""
+"""Share of what an image's own visit says beyond the prediction: only its own visits tell what other images do not
+share with it."""
 
 ROUNDING = 1e-5
 """Share of two channels' variances below which that of their difference is rounding."""

@@ -93,7 +93,7 @@ class BetaWeighter(LearntWeighter):
         self.optimiser.step(sample.indices, torch.nan_to_num(gradients, nan=0.0, posinf=0.0, neginf=0.0))
 
     def useless(self) -> NDArray[np.bool_]:
-        """CDF(lambda; a_i, b_i) > rho: more than rho of the density lies below lambda (DESIGN, "pruning rule")."""
+        """CDF(lambda; a_i, b_i) > rho: more than rho of the density lies below lambda (docs/design.md, section 2)."""
         a, b = concentrations(self.optimiser.parameters)
         return is_useless(share_below(a, b, self.cdf_threshold), self.density_threshold)
 

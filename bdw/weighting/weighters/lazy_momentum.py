@@ -2,7 +2,7 @@
 
 Dense heavy-ball SGD keeps moving a row in every later step, because its buffer is not empty: after s steps without a
 gradient the buffer is mu^s m and the parameter has moved by -lr * m * (mu + ... + mu^s). That is caught up in closed
-form when the row is next touched, and for all rows at the end of an epoch (DESIGN, "weights' optimiser").
+form when the row is next touched, and for all rows at the end of an epoch (docs/design.md, section 2).
 Clamping once at the end equals clamping after every step, since the drift between two touches never turns round.
 """
 

@@ -80,7 +80,8 @@ class PointWeighter(LearntWeighter):
         super().share()
 
     def useless(self) -> NDArray[np.bool_]:
-        """w_i <= lambda, among those that ever had a gradient: 0 is where all start, and no verdict."""
+        """w_i <= lambda, among those that ever had a gradient: a weight of 0 before the first visit is the start, not a
+        judgement."""
         return np.asarray((self._weights() <= self.threshold) & self._judged.numpy())
 
     def table(self) -> WeightTable:
