@@ -14,6 +14,7 @@ import os
 import sys
 import typing
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -44,7 +45,7 @@ def parse(arguments: Sequence[str]) -> Command:
     def attempt(*, console_outputs: bool) -> Any:
         return tyro.cli(
             commands,
-            prog="python -m bdw",
+            prog="bdw" if Path(sys.argv[0]).stem == "bdw" else "python -m bdw",
             args=list(arguments),
             console_outputs=console_outputs,
             description=(

@@ -1,17 +1,24 @@
-"""What a fresh clone relies on: the Makefile's targets, pins, licence, flags that do not appear by accident."""
+"""What a fresh clone relies on: the Makefile's targets, pins, licence, what is installed, flags that do not appear by
+accident."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 import re
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
+import venv
+import zipfile
 from pathlib import Path
 
 import pytest
+from bdw.run_directory import versions
 
+from bdw import doctor
 from bdw.config import WorkersConfig, field_owners
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -65,7 +72,8 @@ def test_dependencies_come_from_no_particular_host() -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["setup", "sweep", "up", "down", "test", "test-fast", "lint", "format", "bench", "help"]
+    "target",
+    ["setup", "setup-dev", "sweep", "up", "down", "test", "test-rest", "test-all", "lint", "format", "bench", "help"],
 )
 def test_makefile_has_the_target(target: str) -> None:
     assert re.search(rf"^{target}:.*## \w", (ROOT / "Makefile").read_text(), re.MULTILINE)
@@ -75,6 +83,54 @@ def test_make_help_lists_the_targets() -> None:
     listed = subprocess.run(["make", "-C", ROOT], capture_output=True, text=True, check=True).stdout
     assert "make sweep" in listed
     assert "prints where the report lies" in listed
+
+
+# Stands in for Python and pip: notes how it is called, and says what is installed.
+STAND_IN = """#!/bin/sh
+echo "$@" >> "$CALLS"
+case "$*" in
+    "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
+    "-m pip list "*) printf "$INSTALLED" ;;
+esac
+"""
+
+
+def make_setup(folder: Path, target: str, installed: str) -> tuple[list[str], list[str]]:
+    """What pip is asked to install by a target of the Makefile, and the pins that it is given."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, folder)
+    python = folder / "python"
+    python.write_text(STAND_IN)
+    python.chmod(0o755)
+    environment = os.environ | {"CALLS": str(folder / "calls"), "INSTALLED": installed}
+    command = ["make", "-C", str(folder), target, f"PYTHON={python}"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    installs = [call for call in (folder / "calls").read_text().splitlines() if call.startswith("-m pip install --con")]
+    return installs, (folder / ".venv" / "constraints.txt").read_text().splitlines()
+
+
+def test_setup_installs_no_development_tools(tmp_path: Path) -> None:
+    installs, given = make_setup(tmp_path, "setup", "numpy==1.0\ntorch==2.7.0\n")
+    assert installs == ["-m pip install --constraint .venv/constraints.txt --editable ."]
+    assert given == (ROOT / "constraints.txt").read_text().splitlines()
+
+
+def test_setup_for_developers_adds_them(tmp_path: Path) -> None:
+    installs, _ = make_setup(tmp_path, "setup-dev", "")
+    assert installs[1:] == ["-m pip install --constraint .venv/constraints.txt --group dev"]
+
+
+def test_setup_keeps_a_pytorch_that_was_chosen_by_hand(tmp_path: Path) -> None:
+    _, given = make_setup(tmp_path, "setup", "torch==2.7.0+cpu\ntorchmetrics==1.0+x\ntorchvision==0.22.0+cpu\n")
+    assert given[:2] == ["torch==2.7.0+cpu", "torchvision==0.22.0+cpu"]
+    others = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("torch")]
+    assert given[2:] == others
+
+
+def test_setup_refuses_two_builds_of_pytorch_that_do_not_fit(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="install torch and torchvision from the same index"):
+        make_setup(tmp_path, "setup", "torch==2.7.0+cpu\ntorchvision==0.22.0\n")
 
 
 def test_continuous_integration_can_be_run() -> None:
@@ -92,9 +148,19 @@ def test_licence_is_the_one_that_the_package_names() -> None:
     assert "license: Apache-2.0" in (ROOT / "CITATION.cff").read_text()
 
 
-def test_version_is_the_same_everywhere() -> None:
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
+def test_name_and_version_are_the_same_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert f"\nversion: {project['version']}\n" in citation
+    assert f'\ntitle: "{project["name"]} (bdw)"\n' in citation
+
+
+def test_the_installed_package_is_found_by_its_name() -> None:
+    """Its name on an index differs from what one imports, and no type checker sees who asks for the wrong one."""
+    assert versions()["bdw"] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    found = {finding.name: finding.value for finding in doctor.check_versions()}
+    assert "bdw" not in found
+    assert "tyro" in found
 
 
 def test_no_file_names_somebodys_machine() -> None:
@@ -111,6 +177,86 @@ def test_no_file_names_somebodys_machine() -> None:
 def test_no_file_is_large() -> None:
     """Beyond 1 MiB a file is data, which does not belong here, or an embedded picture too large for a README."""
     assert [str(path) for path in tracked_files() if path.stat().st_size > 2**20] == []
+
+
+# What is installed
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    """What a command prints, where no variable leads Python to this repository."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONSAFEPATH")}
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder `bdw` with all the repository's files: building leaves files, and tests leave none in the repository."""
+    folder = tmp_path_factory.mktemp("beside") / "bdw"
+    for path in tracked_files():
+        copy = folder / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = (sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index")
+    run(*pip, "--wheel-dir", folder, clone, cwd=folder)
+    (built,) = folder.iterdir()
+    return built
+
+
+@pytest.fixture(scope="module")
+def editable_wheel(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What pip makes and installs for `pip install --editable`."""
+    folder = tmp_path_factory.mktemp("editable")
+    run(
+        *(sys.executable, "-c", "import sys, setuptools.build_meta as b; b.build_editable(sys.argv[1])", folder),
+        cwd=clone,
+    )
+    (built,) = folder.iterdir()
+    return built
+
+
+@pytest.mark.long
+def test_the_wheel_has_all_files_of_the_packages_and_no_others(clone: Path, wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    packages = ("bdw", "analysis", "sweeps")
+    files = {str(path.relative_to(ROOT)) for path in tracked_files()}
+    assert {name for name in names if ".dist-info/" not in name} == {
+        name for name in files if name.startswith(tuple(f"{package}/" for package in packages))
+    }
+    assert {f"{package}/py.typed" for package in packages} <= set(names)
+    assert {Path(name).suffix for name in names} >= {".py", ".html", ".css", ".ipynb", ".csv"}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["wheel", "editable_wheel"])
+def test_beside_a_clone_the_package_is_imported_and_not_the_folder(
+    kind: str, clone: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    venv.create(tmp_path / "venv", symlinks=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    built = request.getfixturevalue(kind)
+    run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", built, cwd=tmp_path)
+    # The dependencies are those of this environment. A line with a path brings in no other path files beside them, so
+    # this environment's own way to the repository stays out.
+    (site_packages,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
+    (site_packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+
+    parent = clone.parent
+    (parent / "script.py").write_text("import bdw\nprint(bdw.RunConfig.__module__, bdw.__file__)\n")
+    home = clone if kind == "editable_wheel" else site_packages
+    expected = f"bdw.config {home / 'bdw' / '__init__.py'}\n"
+    assert run(python, "script.py", cwd=parent) == expected
+    assert run(python, parent / "script.py", cwd=tmp_path) == expected
+    assert run(python, "-c", (parent / "script.py").read_text(), cwd=parent) == expected
+    assert run(python, "-m", "bdw", "--help", cwd=parent).startswith("usage: python -m bdw [-h] {fit,")
+    assert run(python.with_name("bdw"), "--help", cwd=parent).startswith("usage: bdw [-h] {fit,")
 
 
 FIT_FLAGS = [

@@ -89,7 +89,7 @@ def check_versions(requirements: Sequence[str] | None = None) -> list[Finding]:
     findings = [Finding("python", f"{platform.python_version()} on {platform.platform()}")]
     if requirements is None:
         try:
-            requirements = importlib.metadata.requires("bdw") or []
+            requirements = importlib.metadata.requires("beta-data-weighter") or []
         except importlib.metadata.PackageNotFoundError:
             advice = "run `make setup`; without it versions cannot be held against what bdw asks for"
             findings.append(Finding("bdw", "not installed", Level.WARNING, advice))

@@ -48,7 +48,7 @@ FREE_ON_RESUME = frozenset(
     }
 )
 REVISION_VARIABLE = "BDW_GIT_REVISION"
-_REPORTED_PACKAGES = ("bdw", "torch", "torchvision", "numpy", "scipy", "scikit-learn")
+_REPORTED_PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn")
 
 
 class RunDirectory:
@@ -169,7 +169,8 @@ def git_revision() -> str | None:
 
 def versions() -> dict[str, str | None]:
     """Of Python and of the packages that results depend on; None for one that is not installed."""
-    return {"python": platform.python_version()} | {package: _version(package) for package in _REPORTED_PACKAGES}
+    own = {"python": platform.python_version(), "bdw": _version("beta-data-weighter")}
+    return own | {package: _version(package) for package in _REPORTED_PACKAGES}
 
 
 def _version(package: str) -> str | None:
