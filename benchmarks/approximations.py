@@ -251,7 +251,7 @@ def drawn_gradients(learner: Learner, moment: Moment, draws: int, every: int) ->
             continue
         direction = learner.direction
         if direction.momentum or direction.every > 1:
-            direction.load_state_dict(TargetGradient().state_dict(), torch.device("cpu"))
+            direction.load_state_dict(TargetGradient().state_dict())
             # As many steps since the target was asked as there can be, in turns.
             begin = len(moment.earlier) - REMEMBERED * direction.every
             for parameters in moment.earlier[begin + number // every % direction.every :]:

@@ -46,7 +46,7 @@ from bdw.parallel import collectives, consistency
 from bdw.pretext import PretextModel
 from bdw.runs import checkpoint, export
 from bdw.runs.checkpoint import Position
-from bdw.training.epoch import EpochProgress
+from bdw.training.progress import EpochProgress
 from bdw.weighting.keep_mask import KeepMask
 from bdw.weighting.weighters.beta import BetaWeighter
 from benchmarks.harness import RESULTS, provenance, write_result

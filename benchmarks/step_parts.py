@@ -17,8 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from bdw.data.image_table import ImageTable
+from bdw.parallel.stop_requests import StopRequests
 from bdw.training import epoch as epoch_training
-from bdw.training.epoch import EpochProgress, training_steps
+from bdw.training.epoch import training_steps
+from bdw.training.progress import EpochProgress
 from bdw.training.trainer import Trainer
 from bdw.weighting import step as train_step
 from bdw.weighting.gradient.from_training_pass import LayerTangents
@@ -132,7 +134,7 @@ def run_steps(trainer: Trainer, steps: int, clock: PartClock | None = None) -> f
                 images,
                 augment,
                 progress,
-                trainer._interruptions,
+                StopRequests(minutes=60),
                 meta_every=trainer.config.weighter.meta_every,
                 epoch=1,
                 epochs=1,

@@ -66,7 +66,7 @@ def _train(config: RunConfig, notice_board: NoticeBoard) -> None:
     with packing_bar() if first else contextlib.nullcontext() as bar:
         trainer = Trainer(config, listener=progress, packing=bar, notice_board=notice_board)
     if first:
-        print(headline(trainer), flush=True)
+        print(headline(trainer.state, trainer.config, trainer.problem, trainer.device), flush=True)
     progress.recall(trainer.history)
     with progress if first else contextlib.nullcontext():
         for _ in trainer.epochs():

@@ -26,7 +26,9 @@ _VISITS, _POSITIVE, _MEAN, _SQUARES, _DEVIATION, _DEVIATION_SQUARES = range(6)
 class VisitStatistics:
     """The sums of n instances, of the steps of an epoch and of the target's directions. The table lives on the CPU."""
 
-    def __init__(self, num_instances: int):
+    def __init__(self, num_instances: int, device: torch.device | None = None):
+        """`device`: where a direction is loaded to; where it lies if None."""
+        self._device = device
         self._table = torch.zeros(6, num_instances)
         self._touched = torch.zeros(num_instances, dtype=torch.bool)
         self._steps = torch.zeros(6, dtype=torch.float64)  # `from_sums` of this epoch's steps, on this worker
@@ -112,7 +114,7 @@ class VisitStatistics:
             "direction": self._direction,
         }
 
-    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from `state_dict()`, on another number of workers in total."""
         self._table.copy_(state["table"])
         if len(state["steps"]) == collectives.size():
@@ -121,7 +123,7 @@ class VisitStatistics:
             self._steps.copy_(state["steps"].sum(dim=0))
         self._last_epoch, self._cosines = state["last_epoch"].clone(), state["cosines"].clone()
         direction = state["direction"]
-        self._direction = None if direction is None else direction.to(device)
+        self._direction = None if direction is None else direction.to(self._device)
 
     def _visits(self, mean: int) -> Visits:
         return Visits(self._row(_VISITS), self._row(mean), self._row(mean + 1))

@@ -133,7 +133,7 @@ def _work(settings: Settings) -> Outcome:
             storage_is_known=True,
         )
         if postman is not None:
-            postman.on_start(headline(trainer), trainer.position)
+            postman.on_start(headline(trainer.state, trainer.config, trainer.problem, trainer.device), trainer.position)
         for _ in trainer.epochs():
             pass
     except InputError as error:

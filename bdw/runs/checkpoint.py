@@ -19,7 +19,7 @@ import torch
 from bdw.errors import InputError
 from bdw.storage.atomic_write import replacing
 
-VERSION = 5
+VERSION = 6
 logger = logging.getLogger(__name__)
 
 
@@ -115,5 +115,8 @@ def load(path: Path) -> dict[str, Any]:
     except Exception as error:  # torch raises half a dozen types for a damaged file
         raise DamagedError(f"checkpoint {path} cannot be read: {str(error).partition(chr(10))[0]}") from error
     if state.get("version") != VERSION:
-        raise InputError(f"checkpoint {path} has version {state.get('version')}; allowed: {VERSION}")
+        raise InputError(
+            f"checkpoint {path} has version {state.get('version')}; allowed: {VERSION}; continue the run with the "
+            "version of bdw that began it, or begin it anew in another --run-dir"
+        )
     return state

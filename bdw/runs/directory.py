@@ -17,6 +17,7 @@ from typing import Any
 
 from bdw.config import RunConfig, of_today
 from bdw.config.budget import depends_on_length
+from bdw.data import Problem
 from bdw.errors import InputError
 from bdw.runs import checkpoint
 from bdw.runs.metrics import EpochReport
@@ -151,6 +152,19 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         for name, value in now.items()
         if name not in FREE_ON_RESUME and before.get(name) != value
     ]
+
+
+def source_facts(problem: Problem) -> dict[str, Any]:
+    """What config.json says of the images, the target's counted by split."""
+    source, target = problem.source, problem.target
+    return {
+        "count": len(source),
+        "content_key": source.content_key,
+        "path": str(source.path),
+        "skipped": source.header["skipped"],
+        "target_classes": list(target.classes),
+        "target_images": {split: len(getattr(target, split)) for split in ("train", "validation", "test")},
+    }
 
 
 def git_revision() -> str | None:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bdw import encoders, pretext
+from bdw import encoders, evaluation, pretext
 from bdw.config import RunConfig
 from bdw.config.budget import Budget
 from bdw.data import Problem, load
@@ -25,14 +25,20 @@ from bdw.parallel import collectives
 from bdw.parallel.randomness import Randomness, drawn_from
 from bdw.pretext import PretextModel
 from bdw.training import time_budget
+from bdw.training.best_model import BestModel
 from bdw.training.checks import check_batch, chosen_measures, learns_from_verdicts, require_same_data
 from bdw.training.data_parallel import replicated
+from bdw.training.history import History
 from bdw.training.meta_schedule import MetaSchedule
+from bdw.training.progress import CurrentEpoch
+from bdw.training.run_state import RunState
+from bdw.training.wall_clock import WallClock
 from bdw.weighting import meta_loss
 from bdw.weighting import registry as weighters
 from bdw.weighting.gradient.natural_gradient import NaturalDirection
 from bdw.weighting.gradient.smoothing import Smoothing
 from bdw.weighting.gradient.target_gradient import TargetGradient
+from bdw.weighting.keep_mask import KeepMask, min_kept
 from bdw.weighting.step import Learner
 from bdw.weighting.timer import WeightingTimer
 from bdw.weighting.verdicts import Verdicts
@@ -77,10 +83,34 @@ def build_weighter(
     return collectives.first_then_others(lambda: weighters.build(context), lambda: weighters.build(context))
 
 
+def build_state(
+    config: RunConfig, problem: Problem, weighter: Weighter, device: torch.device, augment: Augment
+) -> RunState:
+    """The state of a run that has not begun."""
+    num_instances = len(problem.source)
+    budget = Budget.of(config.optimiser, num_instances)
+    learner, meta_losses = build_learner(config, problem, weighter, device, augment)
+    mask = KeepMask(num_instances, max(min_kept(config, num_instances), collectives.size()))
+    history, clock = History(budget), WallClock()
+    return RunState(
+        budget=budget,
+        learner=learner,
+        mask=mask,
+        history=history,
+        current=CurrentEpoch(config.optimiser.batch_size, mask, history, budget),
+        schedule=MetaSchedule(
+            config, budget, meta_losses, learns=weighter.learns, target=problem.target, mask=mask, history=history,
+            clock=clock,
+        ),
+        best=BestModel(evaluation.measure(config.evaluation.measure)),
+        clock=clock,
+    )  # fmt: skip
+
+
 def build_learner(
-    config: RunConfig, problem: Problem, weighter: Weighter, budget: Budget, device: torch.device, augment: Augment
-) -> tuple[Learner, MetaSchedule]:
-    """What a step changes, drawn from the run's seed, and the schedule of its meta passes."""
+    config: RunConfig, problem: Problem, weighter: Weighter, device: torch.device, augment: Augment
+) -> tuple[Learner, list[meta_loss.MetaLoss]]:
+    """What a step changes, drawn from the run's seed, and the meta-losses that it may learn from (`_meta_losses`)."""
     randomness = Randomness(config.optimiser.seed, collectives.rank())
     task = pretext.build(config.model.pretext)
     with drawn_from(randomness["model"]):
@@ -94,7 +124,6 @@ def build_learner(
         augment,
     )
     meta_losses = _meta_losses(config, target, task) if weighter.learns is not Learns.NEVER else []
-    schedule = MetaSchedule(config, budget, meta_losses)
     optimiser = torch.optim.SGD(
         model.parameters(),
         lr=config.optimiser.learning_rate,
@@ -110,22 +139,22 @@ def build_learner(
         replicated=wrapped,
         optimiser=optimiser,
         weighter=weighter,
-        meta_loss=schedule.meta_loss,
+        meta_loss=meta_losses[0] if meta_losses else None,
         randomness=randomness,
         target=target,
         uses_source_statistics=config.meta.target_statistics == "source",
-        direction=TargetGradient(config.meta.direction_momentum, config.meta.direction_every),
+        direction=TargetGradient(config.meta.direction_momentum, config.meta.direction_every, device),
         head_alone=config.meta.direction_parameters == "head",
-        natural=NaturalDirection() if config.meta.natural_direction else None,
+        natural=NaturalDirection(device) if config.meta.natural_direction else None,
         relative_derivatives=config.meta.relative_derivatives,
         centred_derivatives=config.meta.centred_derivatives,
         shared_derivatives=Smoothing(len(problem.source)) if config.meta.shared_derivatives else None,
         verdicts=_verdicts(config, len(problem.source)),
         tangent_views=config.weighter.tangent_views,
-        evidence=VisitStatistics(len(problem.source)) if config.output.diagnose_signal else None,
+        evidence=VisitStatistics(len(problem.source), device) if config.output.diagnose_signal else None,
         clock=WeightingTimer(device),
     )
-    return learner, schedule
+    return learner, meta_losses
 
 
 def _meta_losses(

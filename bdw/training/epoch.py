@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Self
 
 import torch
-from torch import Tensor
 
-from bdw.data.batches import epoch_order, global_batches, local_part
+from bdw.data.batches import local_part
 from bdw.data.image_table import ImageTable
 from bdw.errors import NonFiniteError
 from bdw.parallel import collectives
 from bdw.parallel.stop_requests import StopRequests
 from bdw.runs.break_even import NOTHING_YET, BreakEven
 from bdw.runs.metrics import ProgressListener, StepReport
+from bdw.training.progress import EpochProgress
 from bdw.weighting.meta_loss import Augment
 from bdw.weighting.step import Learner, SourceBatch, StepMeasurements, train_step
 
@@ -39,51 +37,6 @@ class EpochTotals:
     seconds: float
     weighting_seconds: float
     """The part of them that learning weights took."""
-
-
-class EpochProgress:
-    """How far an epoch is, on this worker: its order, the steps behind it, and their sums."""
-
-    def __init__(self, kept: Tensor, batch_size: int, generator: torch.Generator, limit: int | None = None):
-        """Begin an epoch over the kept instances (indices) in an order drawn from the workers' shared generator.
-
-        It ends after the first step by which `limit` instances were trained on, if it is given.
-        """
-        self._drawn_from = generator.get_state()
-        self.batches = _first(global_batches(epoch_order(kept, generator), batch_size), limit)
-        self.num_kept = len(kept)
-        self.steps = 0
-        self.instances = 0  # behind it, over all workers
-        self.meta_steps = 0
-        self.seconds = 0.0
-        self.weighting_seconds = 0.0
-        # Of losses, shares of views solved and numbers of instances, and of meta-losses over steps.
-        self.sums = torch.zeros(4, dtype=torch.float64)
-
-    def state_dict(self) -> dict[str, Any]:
-        """What `resumed` continues from, the same on every worker; called on all of them."""
-        return {
-            "drawn_from": self._drawn_from,
-            "steps": self.steps,
-            "meta_steps": self.meta_steps,
-            "seconds": self.seconds,
-            "weighting_seconds": self.weighting_seconds,
-            "sums": collectives.gather_rows(self.sums.unsqueeze(0)),
-        }
-
-    @classmethod
-    def resumed(cls, state: Mapping[str, Any], kept: Tensor, batch_size: int, limit: int | None = None) -> Self:
-        """The progress that had this state: bit for bit on as many workers, in total on another number."""
-        progress = cls(kept, batch_size, torch.Generator().set_state(state["drawn_from"]), limit)
-        progress.steps, progress.meta_steps = state["steps"], state["meta_steps"]
-        progress.instances = sum(len(batch) for batch in progress.batches[: progress.steps])
-        progress.seconds, sums = state["seconds"], state["sums"]
-        progress.weighting_seconds = state["weighting_seconds"]
-        if len(sums) == collectives.size():
-            progress.sums = sums[collectives.rank()].clone()
-        elif collectives.rank() == 0:
-            progress.sums = sums.sum(dim=0)
-        return progress
 
 
 @dataclass(frozen=True)
@@ -171,14 +124,6 @@ def training_steps(
         yield agreed
         # What whoever asked did in between (a checkpoint, say) is no training.
         began = time.perf_counter() - progress.seconds
-
-
-def _first(batches: Sequence[Tensor], limit: int | None) -> tuple[Tensor, ...]:
-    """The batches up to the first by which `limit` instances were trained on."""
-    if limit is None:
-        return tuple(batches)
-    ends = itertools.accumulate(len(batch) for batch in batches)
-    return tuple(batch for batch, end in zip(batches, ends, strict=True) if end - len(batch) < limit)
 
 
 def epoch_totals(learner: Learner, progress: EpochProgress) -> EpochTotals:

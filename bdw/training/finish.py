@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from bdw import evaluation
+from bdw.config import RunConfig
+from bdw.data import Problem
 from bdw.diagnostics.diagnosis import diagnosed
 from bdw.runs import export
 from bdw.runs.directory import RunDirectory
 from bdw.storage.atomic_write import write_text
-
-if TYPE_CHECKING:
-    from bdw.training.trainer import Trainer
+from bdw.training.examiner import Examiner
+from bdw.training.run_state import RunState
 
 
 def are_written(run: RunDirectory, instances_seen: int) -> bool:
@@ -24,11 +24,18 @@ def are_written(run: RunDirectory, instances_seen: int) -> bool:
     return all(file.is_file() for file in files) and instances_seen in export.instances_seen(run.results)
 
 
-def write_results(trainer: Trainer) -> None:
+def finish(state: RunState, config: RunConfig, problem: Problem, run: RunDirectory, examiner: Examiner) -> None:
+    """Everything that a finished run leaves behind; on rank 0. Harmless to repeat."""
+    run.write_metrics(state.history)
+    if not are_written(run, state.history[-1].instances_seen):
+        write_results(state, config, problem, run, examiner)
+
+
+def write_results(state: RunState, config: RunConfig, problem: Problem, run: RunDirectory, examiner: Examiner) -> None:
     """encoder.safetensors (the best epoch's), instance_weights.parquet, signal.json if asked for, results.parquet."""
-    config, problem, run, last = trainer.config, trainer.problem, trainer.run, trainer.history[-1]
-    best = trainer.best()
-    best_report = max(trainer.history, key=lambda report: (report.is_best, report.epoch))
+    learner, last = state.learner, state.history[-1]
+    best = state.best.loaded(learner.model)
+    best_report = max(state.history, key=lambda report: (report.is_best, report.epoch))
     export.write_encoder(
         run.encoder,
         config.model.encoder,
@@ -40,20 +47,17 @@ def write_results(trainer: Trainer) -> None:
             "epoch": best_report.epoch,
         },
     )
-    weights = trainer.learner.weighter.table()
-    export.write_table(run.instance_weights, export.weights_table(problem.source, weights, trainer.mask))
-    evidence = trainer.learner.evidence
+    export.write_table(run.instance_weights, export.weights_table(problem.source, learner.weighter.table(), state.mask))
+    evidence = learner.evidence
     if evidence is None:
         run.signal.unlink(missing_ok=True)  # of a shorter run that was diagnosed
     else:
-        found = diagnosed(trainer.learner, evidence, trainer.mask, config, problem, last.meta_every)
+        found = diagnosed(learner, evidence, state.mask, config, problem, last.meta_every)
         write_text(run.signal, found.json())
-    chosen_by = config.evaluation.measure
-    values = [(f"validation_{chosen_by}", trainer.measure.higher_is_better, best_report.validation_score)]
-    for name in dict.fromkeys((chosen_by, *config.evaluation.final_measures)):
-        measure = evaluation.measure(name)
-        score = measure.evaluate(trainer.examination(best, "test"))
-        values.append((name, measure.higher_is_better, score))
+    chosen_by = examiner.measure
+    values = [(f"validation_{chosen_by.name}", chosen_by.higher_is_better, best_report.validation_score)]
+    for name in dict.fromkeys((chosen_by.name, *config.evaluation.final_measures)):
+        values.append((name, evaluation.measure(name).higher_is_better, examiner.score(name, best, "test")))
     values.append(("planted_auroc", True, last.planted_auroc))
     rows = [
         {

@@ -9,22 +9,28 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
 
 from bdw.config import RunConfig
 from bdw.config.budget import Budget
+from bdw.data import Target
 from bdw.parallel import collectives
-from bdw.parallel.watchdog import Watchdog
 from bdw.training import time_budget
-from bdw.training.step_timing import step_seconds
+from bdw.training.epoch import EpochTotals
+from bdw.training.history import History
+from bdw.training.progress import EpochProgress
+from bdw.training.step_timing import StepSeconds
 from bdw.training.time_budget import Choice, Costs, Option
-from bdw.weighting.meta_loss import Augment, MetaLoss
+from bdw.training.wall_clock import WallClock
+from bdw.weighting.keep_mask import KeepMask
+from bdw.weighting.meta_loss import MetaLoss
 from bdw.weighting.weighters.protocol import Learns
 
-if TYPE_CHECKING:
-    from bdw.training.epoch import EpochTotals
-    from bdw.training.trainer import Trainer
+TimeSteps = Callable[[Sequence[MetaLoss], Tensor], list[StepSeconds]]
+"""Times steps with each of the meta-losses on a global batch (indices), and leaves no trace."""
 
 logger = logging.getLogger(__name__)
 
@@ -32,12 +38,25 @@ logger = logging.getLogger(__name__)
 class MetaSchedule:
     """The choice for the epoch that is being trained, and the number of the run's last epoch as it looks now."""
 
-    def __init__(self, config: RunConfig, budget: Budget, meta_losses: Sequence[MetaLoss]):
+    def __init__(
+        self,
+        config: RunConfig,
+        budget: Budget,
+        meta_losses: Sequence[MetaLoss],
+        *,
+        learns: Learns,
+        target: Target,
+        mask: KeepMask,
+        history: History,
+        clock: WallClock,
+    ):
         """`meta_losses`: the configured one and, for a time budget, those of smaller meta-batches; none where nothing
-        is ever learnt."""
+        is ever learnt. The others are the run's own, which it asks how far the run is."""
         self._config = config
         self._budget = budget
         self._meta_losses = meta_losses
+        self._learns, self._target = learns, target
+        self._mask, self._history, self._clock = mask, history, clock
         self._configured = Option(config.weighter.meta_every if meta_losses else 0, 0)
         self.option = self._next = self._said = self._configured
         self.last_epoch = budget.last_epoch(0, 0, budget.pool)
@@ -57,11 +76,11 @@ class MetaSchedule:
         meta_loss = self.meta_loss if self.option.meta_every else None
         return {"meta_every": self.option.meta_every, "meta_batch": meta_loss.images_per_batch if meta_loss else 0}
 
-    def start(self, trainer: Trainer, augment: Augment, watchdog: Watchdog) -> None:
+    def start(self, progress: EpochProgress | None, time_steps: TimeSteps) -> None:
         """Before the first epoch of this process, on all workers: time steps, if there is a budget, and decide, unless
-        an epoch goes on or the run is over."""
-        done, seen = trainer.done
-        wanted = self._budget.last_epoch(done, seen, trainer.mask.count)
+        an epoch goes on, with that progress, or the run is over."""
+        done, seen = self._history.done
+        wanted = self._budget.last_epoch(done, seen, self._mask.count)
         if self._stays_over:
             self._said_missing = max(0, wanted - self.last_epoch)
         else:
@@ -69,26 +88,26 @@ class MetaSchedule:
         if done >= self.last_epoch:
             return
         if self._config.optimiser.time_budget is not None:
-            self._costs = self._piloted(trainer, augment, watchdog)
-            self._seconds_before = 0.0 if trainer.progress is None else trainer.progress.seconds
-            self._decided_at = trainer.wall_seconds()
-        if trainer.progress is None:
-            self._decide(trainer, done, seen)
+            self._costs = self._timed(time_steps)
+            self._seconds_before = 0.0 if progress is None else progress.seconds
+            self._decided_at = self._clock.seconds()
+        if progress is None:
+            self._decide(done, seen)
 
     def begin(self) -> None:
         """A new epoch begins, with what was decided for it."""
         self.option = self._next
 
-    def measured(self, trainer: Trainer, totals: EpochTotals, *, evaluated: bool) -> None:
+    def measured(self, totals: EpochTotals, *, evaluated: bool) -> None:
         """After an epoch that is not yet in the history: learn what it cost, and decide on those that follow."""
-        now = trainer.wall_seconds()
+        now = self._clock.seconds()
         if self._costs is not None:
             steps = totals.seconds - self._seconds_before
             self._between[evaluated] = max(0.0, now - self._decided_at - steps)
-            self._costs = self._updated(self._costs, trainer, totals)
+            self._costs = self._updated(self._costs, totals)
             self._decided_at, self._seconds_before = now, 0.0
-        done, seen = trainer.done
-        self._decide(trainer, done + 1, seen + totals.instances)
+        done, seen = self._history.done
+        self._decide(done + 1, seen + totals.instances)
 
     def state_dict(self) -> dict[str, Any]:
         """What an epoch needs that goes on, and a run that is over."""
@@ -108,10 +127,10 @@ class MetaSchedule:
         """What the run was asked to do at most."""
         return [self._budget.epochs, self._budget.images, self._config.optimiser.time_budget]
 
-    def _decide(self, trainer: Trainer, done: int, seen: int) -> None:
+    def _decide(self, done: int, seen: int) -> None:
         """On the epochs after so many, which saw so many images."""
         config = self._config
-        wanted = self._budget.last_epoch(done, seen, trainer.mask.count)
+        wanted = self._budget.last_epoch(done, seen, self._mask.count)
         budget = config.optimiser.time_budget
         if done >= wanted:
             self.last_epoch = wanted
@@ -121,14 +140,14 @@ class MetaSchedule:
         if budget is None:
             return
         assert self._costs is not None
-        steps = math.ceil(trainer.mask.count / config.optimiser.batch_size)
+        steps = math.ceil(self._mask.count / config.optimiser.batch_size)
         options = [self._next]
         if self._next.meta_every:
-            may_skip = trainer.learner.weighter.learns is Learns.AFTER_UPDATE
+            may_skip = self._learns is Learns.AFTER_UPDATE
             images = [loss.images_per_batch for loss in self._meta_losses]
             options = time_budget.options(config.weighter.meta_every, images, steps, may_skip=may_skip)
-        seconds_left = 60 * budget - trainer.wall_seconds()
-        costs, kept = self._costs, trainer.mask.count
+        seconds_left = 60 * budget - self._clock.seconds()
+        costs, kept = self._costs, self._mask.count
 
         def choose() -> Choice:
             return time_budget.choose(
@@ -140,15 +159,15 @@ class MetaSchedule:
         # One epoch at least, or there is nothing to leave behind.
         self._next, self.last_epoch = choice.option, max(1, done + choice.epochs)
         if collectives.rank() == 0:
-            self._say(choice, (done, seen), wanted, seconds_left, trainer)
+            self._say(choice, (done, seen), wanted, seconds_left)
 
-    def _say(self, choice: Choice, behind: tuple[int, int], wanted: int, seconds_left: float, trainer: Trainer) -> None:
+    def _say(self, choice: Choice, behind: tuple[int, int], wanted: int, seconds_left: float) -> None:
         """What differs from what was said last; `behind` the run: epochs, and the images that they saw."""
         config, done, missing = self._config.optimiser, behind[0], wanted - self.last_epoch
         # Not the number of epochs: with a budget of images it grows as pruning makes them shorter.
         if missing != self._said_missing:
             assert self._costs is not None
-            kept = trainer.mask.count
+            kept = self._mask.count
             each = self._costs.epoch(choice.option, kept, math.ceil(kept / config.batch_size))
             last = (self.last_epoch, behind[1] + (self.last_epoch - done) * kept)
             passes = self._budget.passes_done(*last)
@@ -179,12 +198,11 @@ class MetaSchedule:
             )
         self._said, self._said_missing = choice.option, missing
 
-    def _piloted(self, trainer: Trainer, augment: Augment, watchdog: Watchdog) -> Costs:
+    def _timed(self, time_steps: TimeSteps) -> Costs:
         """From the largest and the smallest meta-batch; in between the cost is a straight line."""
-        batch = trainer.mask.kept.nonzero().flatten()[: self._config.optimiser.batch_size]
+        batch = self._mask.kept.nonzero().flatten()[: self._config.optimiser.batch_size]
         ends = [self._meta_losses[0], self._meta_losses[-1]] if self._meta_losses else []
-        with watchdog:
-            found = step_seconds(trainer.learner, ends, trainer.images, augment, batch, after_step=watchdog.pat)
+        found = time_steps(ends, batch)
         plain = min(step.plain for step in found) / len(batch)
         if not ends:
             return Costs(plain=plain, learning=())
@@ -195,8 +213,8 @@ class MetaSchedule:
         )
         return Costs(plain=plain, learning=learning)
 
-    def _updated(self, costs: Costs, trainer: Trainer, totals: EpochTotals) -> Costs:
-        """With an epoch's own measurements in the place of the pilot's, where it made any."""
+    def _updated(self, costs: Costs, totals: EpochTotals) -> Costs:
+        """With an epoch's own measurements in the place of those before it, where it made any."""
         learning = costs.learning
         if self.option.meta_every and learning[self.option.design] > 0:
             measured = totals.weighting_seconds / math.ceil(totals.steps / self.option.meta_every)
@@ -205,15 +223,14 @@ class MetaSchedule:
         plain = max(0.0, totals.seconds - totals.weighting_seconds) / totals.instances
         # Files alone, and with an evaluation; the one stands for the other until both are known.
         files, evaluation = min(self._between.values()), max(self._between.values())
-        before, instances = trainer.done, totals.instances
+        before, instances = self._history.done, totals.instances
         after = before[0] + 1, before[1] + instances
         passes = self._budget.passes_done(*after) - self._budget.passes_done(*before)
-        target = trainer.problem.target
-        fitted_on = len(target.train) + len(target.validation)
+        fitted_on = len(self._target.train) + len(self._target.validation)
         return dataclasses.replace(
             costs,
             plain=plain,
             learning=learning,
             between=files + (evaluation - files) * passes / self._config.evaluation.evaluate_every,
-            finish=evaluation * (fitted_on + len(target.test)) / fitted_on,
+            finish=evaluation * (fitted_on + len(self._target.test)) / fitted_on,
         )

@@ -4,91 +4,40 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bdw.config import RunConfig
 from bdw.config.budget import Budget, depends_on_length
+from bdw.data import Problem
 from bdw.errors import InputError
 from bdw.parallel import collectives
 from bdw.runs import checkpoint
 from bdw.runs.directory import differences
-from bdw.runs.metrics import EpochReport
 from bdw.storage.retry import persistently
-from bdw.training.epoch import EpochProgress
-
-if TYPE_CHECKING:
-    from bdw.training.trainer import Trainer
+from bdw.training.progress import used_up
+from bdw.training.run_state import RunState
 
 logger = logging.getLogger(__name__)
 
 
-def capture(trainer: Trainer) -> dict[str, Any]:
-    """All state between two steps (tensors, numbers, strings and containers of them); called on every worker."""
+def contents(state: RunState, config: RunConfig, problem: Problem) -> dict[str, Any]:
+    """What a checkpoint of this moment, between two steps, holds; called on every worker."""
     return {
-        "config": trainer.config.flat(),
-        "source": trainer.problem.source.content_key,
-        "target": trainer.problem.target.key,
-        "model": trainer.learner.model.state_dict(),
-        "optimiser": trainer.learner.optimiser.state_dict(),
-        "weighter": trainer.learner.weighter.state_dict(),
-        "direction": trainer.learner.direction.state_dict(),
-        "natural": natural.state_dict() if (natural := trainer.learner.natural) else None,
-        "shared_derivatives": shared.state_dict() if (shared := trainer.learner.shared_derivatives) else None,
-        "verdicts": verdicts.state_dict() if (verdicts := trainer.learner.verdicts) else None,
-        "mask": trainer.mask.state_dict(),
-        "evidence": None if trainer.learner.evidence is None else trainer.learner.evidence.state_dict(),
-        "randomness": collectives.gather_objects(trainer.learner.randomness.state_dict()),
-        "history": [report.row() for report in trainer.history],
-        "progress": None if trainer.progress is None else trainer.progress.state_dict(),
-        "pace": trainer.pace.state_dict(),
-        "wall_seconds": trainer.wall_seconds(),
-        "best_score": trainer.best_score,
-        "best_model": trainer.best_model,
+        "config": config.flat(),
+        "source": problem.source.content_key,
+        "target": problem.target.key,
+        **state.state_dict(),
     }
 
 
-def restore(trainer: Trainer, state: dict[str, Any], name: str) -> None:
-    """Continue from that checkpoint's state: bit for bit on as many workers, correctly on another number.
+def restore(state: RunState, saved: dict[str, Any], name: str, config: RunConfig, problem: Problem) -> None:
+    """Continue from a checkpoint's contents: bit for bit on as many workers, correctly on another number.
 
     Raises `InputError` if it is of another config, source or target; names what differs, and the checkpoint by `name`.
     """
-    _check(state, trainer, name)
-    learner = trainer.learner
-    learner.model.load_state_dict(state["model"], strict=True)
-    learner.optimiser.load_state_dict(state["optimiser"])
-    learner.weighter.load_state_dict(state["weighter"])
-    learner.direction.load_state_dict(state["direction"], trainer.device)
-    if learner.natural is not None:
-        learner.natural.load_state_dict(state["natural"], trainer.device)
-    if learner.shared_derivatives is not None:
-        learner.shared_derivatives.load_state_dict(state["shared_derivatives"])
-    if learner.verdicts is not None:
-        learner.verdicts.load_state_dict(state["verdicts"])
-    trainer.mask.load_state_dict(state["mask"])
-    if learner.evidence is not None and state["evidence"] is not None:  # None where it was not measured so far.
-        learner.evidence.load_state_dict(state["evidence"], trainer.device)
-    if len(state["randomness"]) == collectives.size():
-        learner.randomness.load_state_dict(state["randomness"][collectives.rank()])
-    else:
-        learner.randomness.continue_as_another_worker(state["randomness"][0], name)
-    # Shares of the budget that the run has now, which may be a larger one than when the epochs ended.
-    share = trainer.budget.share
-    trainer.history = [
-        EpochReport.from_row({**row, "budget_share": share(row["epoch"], row["instances_seen"])})
-        for row in state["history"]
-    ]
-    if state["progress"] is not None:
-        kept = trainer.mask.kept.nonzero().flatten()
-        limit = trainer.budget.left(trainer.done[1])
-        batch_size, steps = trainer.config.optimiser.batch_size, state["progress"]["steps"]
-        progress = EpochProgress.resumed(state["progress"], kept, batch_size, limit)
-        if steps > len(progress.batches):
-            whole = EpochProgress.resumed(state["progress"], kept, batch_size)
-            raise _used_up(trainer.budget, trainer.done[1] + whole.instances)
-        trainer.progress = progress
-    trainer.pace.load_state_dict(state["pace"])
-    trainer.best_score = state["best_score"]
-    trainer.best_model = state["best_model"]
+    _check(saved, name, config, problem)
+    _check_length(saved, config, state.budget)
+    state.load_state_dict(saved)
 
 
 def newest(folder: Path, *, patience: float) -> tuple[dict[str, Any], str] | None:
@@ -124,25 +73,22 @@ def _loaded(path: Path, patience: float) -> tuple[dict[str, Any] | None, str]:
     return state, ""
 
 
-def _check(state: dict[str, Any], trainer: Trainer, name: str) -> None:
-    config: RunConfig = trainer.config
-    different = differences(state["config"], config.flat())
+def _check(saved: dict[str, Any], name: str, config: RunConfig, problem: Problem) -> None:
+    different = differences(saved["config"], config.flat())
     if different:
         raise InputError(f"checkpoint {name} is of another run, --resume cannot continue it: {'; '.join(different)}")
-    keys = {"source": trainer.problem.source.content_key, "target": trainer.problem.target.key}
+    keys = {"source": problem.source.content_key, "target": problem.target.key}
     for images, key in keys.items():
-        if state[images] != key:
+        if saved[images] != key:
             raise InputError(
-                f"{images}: checkpoint {name} was trained on other images (content key {state[images]}, now {key}); "
+                f"{images}: checkpoint {name} was trained on other images (content key {saved[images]}, now {key}); "
                 f"allowed: the same {images}"
             )
-    _check_length(state, trainer)
 
 
-def _check_length(state: dict[str, Any], trainer: Trainer) -> None:
+def _check_length(saved: dict[str, Any], config: RunConfig, budget: Budget) -> None:
     """`InputError` for a budget that the run has used up, or that its steps so far were not made for."""
-    config, budget = trainer.config, trainer.budget
-    was = Budget.of(RunConfig.from_earlier(state["config"]).optimiser, budget.pool)
+    was = Budget.of(RunConfig.from_earlier(saved["config"]).optimiser, budget.pool)
     dependent = depends_on_length(config)
     if dependent and (was.passes, was.images is None) != (budget.passes, budget.images is None):
         raise InputError(
@@ -150,17 +96,13 @@ def _check_length(state: dict[str, Any], trainer: Trainer) -> None:
             f"but what was done so far depends on it ({', '.join(dependent)}); allowed: the same budget, or a new run"
         )
     # Weights and model of an epoch that was begun are no longer those of the one before.
-    trained, begun = len(state["history"]), state["progress"] is not None
+    trained, begun = len(saved["history"]), saved["progress"] is not None
     if budget.images is not None:
-        seen = state["history"][-1]["instances_seen"] if trained else 0
+        seen = saved["history"][-1]["instances_seen"] if trained else 0
         if seen >= budget.images + config.optimiser.batch_size:
-            raise _used_up(budget, seen)
+            raise used_up(budget, seen)
     elif trained + begun > config.optimiser.epochs:
         raise InputError(
             f"epochs: {config.optimiser.epochs} is less than the {trained} already trained"
             f"{' and the one already begun' if begun else ''}"
         )
-
-
-def _used_up(budget: Budget, seen: int) -> InputError:
-    return InputError(f"budget_images: {budget.images:,} is less than the {seen:,} images already trained on")

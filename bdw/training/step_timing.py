@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from torch import Tensor
 
 from bdw.data.batches import local_part
 from bdw.data.image_table import ImageTable
 from bdw.parallel import collectives
+from bdw.training.stateful import Stateful, untouched
 from bdw.weighting.gradient.target_gradient import TargetGradient
 from bdw.weighting.meta_loss import Augment, MetaLoss
 from bdw.weighting.step import Learner, SourceBatch, train_step
@@ -34,6 +33,7 @@ class StepSeconds(NamedTuple):
 
 def step_seconds(
     learner: Learner,
+    parts: Mapping[str, Stateful],
     meta_losses: Sequence[MetaLoss],
     images: ImageTable,
     augment: Augment,
@@ -43,8 +43,9 @@ def step_seconds(
 ) -> list[StepSeconds]:
     """Times steps on a global batch (indices) with each of the meta-losses, and puts everything back as it was.
 
-    Of a weighter that never learns there is one kind of step, whatever the meta-losses. `after_step` is called after
-    every step, for a watchdog. Called on all workers; the same on all of them comes back.
+    `parts`: whatever a step changes. Of a weighter that never learns there is one kind of step, whatever the
+    meta-losses. `after_step` is called after every step, for a watchdog. Called on all workers; the same on all of
+    them comes back.
     """
     mine = local_part(batch, collectives.rank(), collectives.size())
 
@@ -70,24 +71,7 @@ def step_seconds(
         return StepSeconds(asking.plain, others.learning + (asking.learning - others.learning) / every)
 
     learner.model.train()
-    with untouched(learner):
+    with untouched(parts):
         found = [timed_with(loss) for loss in meta_losses or (None,)]
+    learner.optimiser.zero_grad()
     return collectives.from_first(found)
-
-
-@contextmanager
-def untouched(learner: Learner) -> Iterator[None]:
-    """Whatever is learnt or drawn in the block is forgotten after it."""
-    on_device = {"device": next(learner.model.parameters()).device}
-    parts: list[tuple[Any, dict[str, Any]]] = [
-        (learner.model, {}), (learner.optimiser, {}), (learner.weighter, {}), (learner.direction, on_device),
-        (learner.randomness, {}), (learner.shared_derivatives, {}), (learner.natural, on_device),
-        (learner.verdicts, {}),
-    ]  # fmt: skip
-    before = [(part, where, copy.deepcopy(part.state_dict())) for part, where in parts if part is not None]
-    try:
-        yield
-    finally:
-        for part, where, state in before:
-            part.load_state_dict(state, **where)
-        learner.optimiser.zero_grad()

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import torch
 
 from bdw.config import RunConfig
 from bdw.config.budget import Budget
+from bdw.data import Problem
 from bdw.parallel import collectives
-
-if TYPE_CHECKING:
-    from bdw.training.trainer import Trainer
+from bdw.training.run_state import RunState
 
 
-def headline(trainer: Trainer) -> str:
+def headline(state: RunState, config: RunConfig, problem: Problem, device: torch.device) -> str:
     """The first lines of a run: data, model and precision, device and why, batches, directory."""
-    config, problem, workers = trainer.config, trainer.problem, collectives.size()
-    source, device = problem.source, trainer.device
+    learner, source, workers = state.learner, problem.source, collectives.size()
     skipped = len(source.header["skipped"]) + len(problem.target.skipped)
-    parameters = sum(parameter.numel() for parameter in trainer.learner.model.parameters())
+    parameters = sum(parameter.numel() for parameter in learner.model.parameters())
     why = "as asked" if config.optimiser.device != "auto" else "no GPU found" if device.type == "cpu" else "found"
     batch = config.optimiser.batch_size
-    target_batch = trainer.learner.meta_loss.images_per_batch if trainer.learner.meta_loss else 0
+    target_batch = learner.meta_loss.images_per_batch if learner.meta_loss else 0
     threads = f", {torch.get_num_threads()} thread(s) each" if device.type == "cpu" else ""
     lines = [
         f"source  {config.data.source}: {len(source):,} images of "
@@ -35,9 +33,10 @@ def headline(trainer: Trainer) -> str:
         f"batch   {batch} source images a step ({batch / workers:g} a worker), "
         f"{target_batch * workers} target images a meta-batch",
         f"weights {config.weighter.weighter}" + ("" if config.weighter.prune else ", without pruning"),
-        *_length(trainer.budget),
+        *_length(state.budget),
         *_budget(config),
-        f"run     {trainer.run.path}" + (f", continued after {trainer.position}" if any(trainer.position) else ""),
+        f"run     {Path(config.output.run_dir).resolve()}"
+        + (f", continued after {state.position}" if any(state.position) else ""),
     ]
     if skipped:
         example = (*source.header["skipped"], *problem.target.skipped)[0]

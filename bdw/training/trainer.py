@@ -2,50 +2,45 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import logging
 import math
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from bdw import evaluation
 from bdw.config import RunConfig
-from bdw.config.budget import Budget
 from bdw.data import Problem
 from bdw.data.augment import random_crop_flip
 from bdw.data.image_table import ImageTable
 from bdw.data.problem import LabelledProgress
 from bdw.errors import RunStopped
-from bdw.evaluation import Examination
-from bdw.evaluation.features import Settings
-from bdw.evaluation.planted_auroc import planted_auroc
 from bdw.parallel import collectives
 from bdw.parallel.consistency import require_same
 from bdw.parallel.stop_requests import NoticeBoard, StopRequests, no_notice
 from bdw.parallel.watchdog import Watchdog
-from bdw.pretext import PretextModel
-from bdw.runs import checkpoint
-from bdw.runs.backup import RunBackup
-from bdw.runs.break_even import NOTHING_YET, BreakEven
 from bdw.runs.checkpoint import Position
-from bdw.runs.directory import RunDirectory
+from bdw.runs.directory import RunDirectory, source_facts
 from bdw.runs.metrics import EpochReport, ProgressListener, Silent
 from bdw.runs.trajectory import Trajectory
-from bdw.storage.retry import persistently
 from bdw.training import resume
 from bdw.training.allocator import keep_freed_memory
-from bdw.training.build import build_learner, build_weighter, load_problem
+from bdw.training.build import build_state, build_weighter, load_problem
 from bdw.training.checks import check, check_batch, usable_device, warn_of_small_budget
-from bdw.training.epoch import EpochProgress, EpochTotals, epoch_totals, require_finite, training_steps
-from bdw.training.finish import are_written, write_results
+from bdw.training.epoch import EpochTotals, epoch_totals, require_finite, training_steps
+from bdw.training.epoch_report import epoch_report
+from bdw.training.examiner import Examiner
+from bdw.training.finish import finish
+from bdw.training.history import History
+from bdw.training.progress import EpochProgress
+from bdw.training.saving import Saving
 from bdw.training.schedules import learning_rate
-from bdw.weighting.keep_mask import KeepMask, min_kept
+from bdw.training.step_timing import StepSeconds, step_seconds
+from bdw.weighting.keep_mask import KeepMask
+from bdw.weighting.meta_loss import MetaLoss
+from bdw.weighting.step import Learner
 from bdw.weighting.weighters.protocol import Learns, TakesVerdicts
 
 logger = logging.getLogger(__name__)
@@ -103,104 +98,100 @@ class Trainer:
         self.device = collectives.on_all(lambda: usable_device(config))
         if self.device.type == "cpu":
             keep_freed_memory()
-        self._copy = collectives.on_all(lambda: RunBackup(self.run, config.output, is_known=storage_is_known))
-        self._interruptions = StopRequests(config.output.checkpoint_minutes, notice_board)
+        self._stop_requests = StopRequests(config.output.checkpoint_minutes, notice_board)
+        self._saving = Saving(self.run, config, self._stop_requests, storage_is_known=storage_is_known)
         self._watchdog = Watchdog(config.output.step_timeout)
         self._trajectory = Trajectory(self.run.trajectory)
-        collectives.on_first(lambda: self._copy.claim(config))
         self.problem = problem or load_problem(config, self.run.path, packing)
-        num_instances = len(self.problem.source)
-        check_batch(config, num_instances)
-        self.budget = Budget.of(config.optimiser, num_instances)
+        check_batch(config, len(self.problem.source))
         weighter = build_weighter(config, self.problem, self.run.path, self.device, packing)
-        self.learner, self.pace = build_learner(config, self.problem, weighter, self.budget, self.device, self._augment)
-        self.mask = KeepMask(num_instances, max(min_kept(config, num_instances), collectives.size()))
+        self.state = build_state(config, self.problem, weighter, self.device, self._augment)
         self.images = ImageTable(self.problem.source.images, self.device)
-        self.history: list[EpochReport] = []
-        self.measure = evaluation.measure(config.evaluation.measure)
-        self.best_score = math.nan
-        self.best_model: dict[str, Tensor] = {}
-        self.progress: EpochProgress | None = None
-        self._wall_seconds, self._began = 0.0, time.perf_counter()
-        found = (
-            resume.newest(self.run.checkpoints, patience=config.output.storage_patience)
-            if config.output.resume
-            else None
-        )
+        self.examiner = Examiner(config, self.problem.target, self.listener)
+        found = self._saving.newest()
         if found is not None:
-            state, name = found
-            resume.restore(self, state, name)
-            self._wall_seconds = state["wall_seconds"]
-        elif self.learner.weighter.learns is Learns.NEVER:
+            resume.restore(self.state, *found, config, self.problem)
+        elif weighter.learns is Learns.NEVER:
             # Fixed weights know before the first epoch what is useless; nothing is to be learnt about it.
             self._prune(epoch=1)
         if collectives.rank() == 0:
-            warn_of_small_budget(self.budget, self.mask.count, self.learner.weighter.learns)
+            warn_of_small_budget(self.state.budget, self.mask.count, weighter.learns)
         recording = config.output.record_trajectory
         collectives.on_first(lambda: self._trajectory.continue_after(len(self.history), recording=recording))
-        self._write(lambda: self.run.write_config(config, self._source_facts()), "config.json")
+        self._saving.write(lambda: self.run.write_config(config, source_facts(self.problem)), "config.json")
 
-    def epochs(self) -> Iterator[EpochReport]:
-        """The epochs that are still to be trained; see `iterate`."""
-        self._began = time.perf_counter()
-        self.pace.start(self, self._augment, self._watchdog)
-        self._wall_seconds, self._began = self.wall_seconds(), time.perf_counter()
-        if self.done[0] >= self.pace.last_epoch:
-            self._score_last()
-            self._write(self._finish, "the run's files")
-            collectives.on_first(lambda: self._copy.push(best_epoch=self._best_epoch(), at_end=True))
-        while len(self.history) < self.pace.last_epoch:
-            yield self._epoch(len(self.history) + 1)
+    @property
+    def learner(self) -> Learner:
+        """What a training step changes."""
+        return self.state.learner
+
+    @property
+    def mask(self) -> KeepMask:
+        """What is still trained on."""
+        return self.state.mask
+
+    @property
+    def history(self) -> History:
+        """The epochs behind the run."""
+        return self.state.history
 
     @property
     def position(self) -> Position:
         """Epochs behind the run, and steps of the next."""
-        return Position(len(self.history), self.progress.steps if self.progress else 0)
+        return self.state.position
 
-    @property
-    def done(self) -> tuple[int, int]:
-        """Whole epochs behind the run, and source images that they trained on."""
-        return len(self.history), self.history[-1].instances_seen if self.history else 0
-
-    def wall_seconds(self) -> float:
-        """Seconds of all training, pruning, evaluation and checkpoints, those before a resume included."""
-        return self._wall_seconds + time.perf_counter() - self._began
+    def epochs(self) -> Iterator[EpochReport]:
+        """The epochs that are still to be trained; see `iterate`."""
+        state = self.state
+        state.clock.go_on()
+        state.schedule.start(state.current.progress, self._time_steps)
+        state.clock.pause()
+        if len(state.history) >= state.schedule.last_epoch:
+            self._score_last()
+            self._write_files(is_last=True)
+        while len(state.history) < state.schedule.last_epoch:
+            yield self._epoch(len(state.history) + 1)
 
     def _epoch(self, epoch: int) -> EpochReport:
-        self._began = time.perf_counter()
+        state, weighter = self.state, self.learner.weighter
+        state.clock.go_on()
         totals = self._train(epoch)
         self._judge(epoch)
-        self.learner.weighter.end_epoch()
+        weighter.end_epoch()
         if self.learner.evidence is not None:
             self.learner.evidence.end_epoch()
         self._record(epoch)
         if epoch > self.config.weighter.burn_in_epochs:
             self._prune(epoch)
-        require_same({"weights": self.learner.weighter.state_dict(), "keep mask": self.mask.state_dict()}, epoch)
-        before, after = self.done, (epoch, self.done[1] + totals.instances)
-        intervals = self.config.evaluation.evaluate_every, self.config.output.checkpoint_every
-        evaluates, saves = (self.budget.is_due(every, before, after) for every in intervals)
-        scores = self._scores(evaluates or epoch == self.pace.last_epoch)
-        self.pace.measured(self, totals, evaluated=not math.isnan(scores[self.measure.name]))
-        last_epoch = epoch == self.pace.last_epoch
-        if last_epoch and math.isnan(scores[self.measure.name]):
-            scores = self._scores()
-        is_best = self._competed(scores)
-        report = collectives.from_first(self._report(epoch, totals, scores, is_best))
-        self.history.append(report)
-        self.progress = None
-        # By the clock, too, so that cheap epochs far apart do not add up to more than is meant to be lost.
-        saves = saves or last_epoch or collectives.from_first(self._interruptions.minutes_are_up())
+        require_same({"weights": weighter.state_dict(), "keep mask": self.mask.state_dict()}, epoch)
+        before, after = self.history.done, (epoch, self.history.done[1] + totals.instances)
+        evaluates = state.budget.is_due(self.config.evaluation.evaluate_every, before, after)
+        scores = self.examiner.scores(self.learner.model, evaluates=evaluates or epoch == state.schedule.last_epoch)
+        is_scored = not math.isnan(scores[self.examiner.measure.name])
+        state.schedule.measured(totals, evaluated=is_scored)
+        is_last = epoch == state.schedule.last_epoch
+        if is_last and not is_scored:
+            scores = self.examiner.scores(self.learner.model)
+        report = epoch_report(
+            state,
+            self.problem.source,
+            self.config.evaluation,
+            totals,
+            scores,
+            is_best=state.best.compete(scores, self.learner.model),
+        )
+        report = collectives.from_first(report)
+        state.history.append(report)
+        state.current.end()
+        saves = is_last or self._saving.is_due(state.budget, before, after)
         if saves:
             self._save()
         # The short epochs of a budget of images would spend more on files than on training.
-        if saves or evaluates or self.budget.images is None:
-            # Rank 0 writes, and no worker goes on before it has.
-            self._write(self._finish if last_epoch else lambda: self.run.write_metrics(self.history), "the run's files")
-            collectives.on_first(lambda: self._copy.push(best_epoch=self._best_epoch(), at_end=last_epoch))
+        if saves or evaluates or state.budget.images is None:
+            self._write_files(is_last=is_last)
         if collectives.rank() == 0:
             self.listener.on_epoch(report)
-        self._wall_seconds, self._began = self.wall_seconds(), time.perf_counter()
+        state.clock.pause()
         return report
 
     def _score_last(self) -> None:
@@ -208,41 +199,32 @@ class Trainer:
         last = self.history[-1]
         if not math.isnan(last.validation_score):
             return
-        scores = self._scores()
+        scores = self.examiner.scores(self.learner.model)
         scored = dataclasses.replace(
             last,
-            validation_score=scores[self.measure.name],
-            is_best=self._competed(scores),
-            wall_seconds=self.wall_seconds(),
+            validation_score=scores[self.examiner.measure.name],
+            is_best=self.state.best.compete(scores, self.learner.model),
+            wall_seconds=self.state.clock.seconds(),
             monitors={name: scores[name] for name in self.config.evaluation.monitors},
         )
         self.history[-1] = collectives.from_first(scored)
         self._save()
 
-    def _competed(self, scores: Mapping[str, float]) -> bool:
-        """Whether these scores, of the model as it is, are the best so far; if so, it is kept."""
-        is_best = self.measure.better(scores[self.measure.name], self.best_score)
-        if is_best:
-            self.best_score = scores[self.measure.name]
-            self.best_model = _snapshot(self.learner.model)
-        return is_best
-
     def _save(self) -> None:
-        """A checkpoint of this moment, and deletion of those that it makes superfluous."""
-        state, position, folder = resume.capture(self), self.position, self.run.checkpoints
-        keep, best_epoch = self.config.output.keep_checkpoints, self._best_epoch()
+        contents = resume.contents(self.state, self.config, self.problem)
+        self._saving.checkpoint(contents, self.position, self.history.best_epoch)
 
-        def save() -> None:
-            checkpoint.save(folder, position, state)
-            checkpoint.delete_superseded(folder, keep=keep, best_epoch=best_epoch)
+    def _write_files(self, *, is_last: bool) -> None:
+        """The metrics or, after the last epoch, everything that the run leaves behind, and their backup."""
 
-        self._write(save, f"the checkpoint after {position}")
-        self._interruptions.saved()
+        def write() -> None:
+            if is_last:
+                finish(self.state, self.config, self.problem, self.run, self.examiner)
+            else:
+                self.run.write_metrics(self.history)
 
-    def _write(self, action: Callable[[], object], what: str) -> None:
-        """Let rank 0 write, patiently, while the others wait."""
-        patience = self.config.output.storage_patience
-        collectives.on_first(lambda: persistently(action, what=f"writing {what}", seconds=patience))
+        self._saving.write(write, "the run's files")
+        self._saving.back_up(best_epoch=self.history.best_epoch, at_end=is_last)
 
     def _judge(self, epoch: int) -> None:
         """Let the weighter learn what the epoch says of the images that it visited, where that is said all at once."""
@@ -260,10 +242,7 @@ class Trainer:
         if not self.config.output.record_trajectory:
             return
         logs = self.learner.weighter.state_dict()["parameters"]
-        self._write(lambda: self._trajectory.record(epoch, logs), f"the trajectory of epoch {epoch}")
-
-    def _best_epoch(self) -> int | None:
-        return max((report.epoch for report in self.history if report.is_best), default=None)
+        self._saving.write(lambda: self._trajectory.record(epoch, logs), f"the trajectory of epoch {epoch}")
 
     def _prune(self, epoch: int) -> None:
         config, weighter = self.config.weighter, self.learner.weighter
@@ -272,28 +251,26 @@ class Trainer:
 
     def _train(self, epoch: int) -> EpochTotals:
         """The epoch's training steps that are still to be made, with checkpoints between them where they are due."""
-        config = self.config.optimiser
-        if self.progress is None:
-            kept = self.mask.kept.nonzero().flatten()
-            self.pace.begin()
+        state, progress = self.state, self.state.current.progress
+        if progress is None:
+            state.schedule.begin()
             self.learner.direction.begin_epoch()
-            limit = self.budget.left(self.done[1])
-            self.progress = EpochProgress(kept, config.batch_size, self.learner.randomness["order"], limit)
-        if self.learner.meta_loss is not self.pace.meta_loss:
-            self.learner = dataclasses.replace(self.learner, meta_loss=self.pace.meta_loss)
+            progress = state.current.begin(self.learner.randomness["order"])
+        if self.learner.meta_loss is not state.schedule.meta_loss:
+            state.learner = dataclasses.replace(self.learner, meta_loss=state.schedule.meta_loss)
         steps = training_steps(
             self.learner,
             self.images,
             self._augment,
-            self.progress,
-            self._interruptions,
-            meta_every=self.pace.option.meta_every,
+            progress,
+            self._stop_requests,
+            meta_every=state.schedule.option.meta_every,
             epoch=epoch,
-            epochs=self.pace.last_epoch,
+            epochs=state.schedule.last_epoch,
             listener=self.listener,
             learning_rate=self._learning_rate,
-            before=self._balance(),
-            budget_share=None if self.budget.images is None else self._budget_share,
+            before=self.history.balance,
+            budget_share=None if state.budget.images is None else self._budget_share,
         )
         with self._watchdog:
             for agreed in steps:
@@ -301,66 +278,29 @@ class Trainer:
                     self._watchdog.rest()
                     self._save_within(epoch)
                 if agreed.stop:
-                    raise RunStopped(_of_any_worker(self._interruptions.reason_to_stop()), str(self.position))
+                    raise RunStopped(_of_any_worker(self._stop_requests.reason_to_stop()), str(self.position))
                 self._watchdog.pat()
-        require_finite(self.learner, self.progress.steps, epoch)
-        return epoch_totals(self.learner, self.progress)
+        require_finite(self.learner, progress.steps, epoch)
+        return epoch_totals(self.learner, progress)
 
     def _save_within(self, epoch: int) -> None:
         """A checkpoint between two steps, after which the epoch goes on as if there had been none."""
-        assert self.progress is not None
-        require_finite(self.learner, self.progress.steps, epoch)
+        require_finite(self.learner, self.state.current.steps, epoch)
         self.learner.weighter.share()
         if self.learner.evidence is not None:
             self.learner.evidence.share()
         self._save()
-        reason = self._interruptions.reason_to_save()
+        reason = self._stop_requests.reason_to_save()
         if reason is not None:
             logger.warning("%s: saved after %s", reason, self.position)
-        collectives.on_first(lambda: self._copy.push(best_epoch=self._best_epoch(), at_end=False))
+        self._saving.back_up(best_epoch=self.history.best_epoch, at_end=False)
 
-    def _report(self, epoch: int, totals: EpochTotals, scores: Mapping[str, float], is_best: bool) -> EpochReport:
-        before = self.history[-1] if self.history else None
-        seen = self.done[1] + totals.instances
-        weights = self.learner.weighter.table().mean
-        trained_fraction = totals.instances / len(self.problem.source)
-        saves = self.budget.images is None
-        balance = self._balance().after(totals.seconds, totals.weighting_seconds, trained_fraction, saves=saves)
-        return EpochReport(
-            epoch=epoch,
-            steps=totals.steps,
-            loss=totals.loss,
-            meta_loss=totals.meta_loss,
-            pretext_accuracy=totals.accuracy,
-            validation_score=scores[self.measure.name],
-            is_best=is_best,
-            kept=self.mask.count,
-            kept_fraction=self.mask.count / len(self.problem.source),
-            mean_weight=float(weights.mean()),
-            planted_auroc=planted_auroc(weights, self.problem.source.planted),
-            instances_seen=seen,
-            budget_share=self.budget.share(epoch, seen),
-            target_instances_seen=totals.target_instances + (before.target_instances_seen if before else 0),
-            learning_rate=self.learner.optimiser.param_groups[0]["lr"],
-            seconds=totals.seconds,
-            wall_seconds=self.wall_seconds(),
-            images_per_second=totals.instances / totals.seconds,
-            weighting_seconds=balance.spent,
-            saved_seconds=balance.saved,
-            **self.pace.columns(),
-            monitors={name: scores[name] for name in self.config.evaluation.monitors},
-        )
-
-    def _balance(self) -> BreakEven:
-        """What weighting has cost and pruning has saved up to the last whole epoch."""
-        last = self.history[-1] if self.history else None
-        return NOTHING_YET if last is None else BreakEven(last.weighting_seconds, last.saved_seconds)
-
-    def _finish(self) -> None:
-        """Everything that a finished run leaves behind; on rank 0. Harmless to repeat."""
-        self.run.write_metrics(self.history)
-        if not are_written(self.run, self.history[-1].instances_seen):
-            write_results(self)
+    def _time_steps(self, meta_losses: Sequence[MetaLoss], batch: Tensor) -> list[StepSeconds]:
+        with self._watchdog:
+            return step_seconds(
+                self.learner, self.state.step_parts, meta_losses, self.images, self._augment, batch,
+                after_step=self._watchdog.pat,
+            )  # fmt: skip
 
     def _augment(self, images: Tensor, generator: torch.Generator) -> Tensor:
         data = self.config.data
@@ -368,70 +308,21 @@ class Trainer:
 
     def _learning_rate(self, progress: EpochProgress, instances: int) -> float:
         """Of the step after that progress of the epoch under way, on so many instances."""
-        done, before = self.done
+        budget, (done, before) = self.state.budget, self.history.done
         seen, steps = before + progress.instances, len(progress.batches)
         return learning_rate(
             self.config.optimiser,
-            passes_done=self.budget.passes_done(done, seen),
-            used=self.budget.share(done, seen, progress.steps / steps),
-            used_after=self.budget.share(done, seen + instances, (progress.steps + 1) / steps),
+            passes_done=budget.passes_done(done, seen),
+            used=budget.share(done, seen, progress.steps / steps),
+            used_after=budget.share(done, seen + instances, (progress.steps + 1) / steps),
         )
 
     def _budget_share(self, progress: EpochProgress) -> float:
         """Of a run counted in images, after that progress of the epoch under way."""
-        done, before = self.done
-        return self.budget.share(done, before + progress.instances)
-
-    def best(self) -> PretextModel:
-        """The model of the best epoch so far, a copy on the training device in evaluation mode."""
-        model = copy.deepcopy(self.learner.model)
-        model.load_state_dict(self.best_model)
-        return model.eval()
-
-    def examination(self, model: PretextModel, split: Literal["validation", "test"]) -> Examination:
-        """That model as measures see it, on a split of the target."""
-        settings = Settings.from_config(self.config)
-        return Examination(
-            encoder=model.encoder,
-            model=model,
-            target=self.problem.target,
-            split=split,
-            settings=settings,
-            progress=self.listener.on_measure,
-        )
-
-    def _scores(self, evaluates: bool = True) -> dict[str, float]:
-        """The measure and all monitors on the validation split, by name; NaN in epochs without evaluation."""
-        names = dict.fromkeys((self.measure.name, *self.config.evaluation.monitors))
-        if not evaluates:
-            return dict.fromkeys(names, math.nan)
-        examination = self.examination(self.learner.model, "validation")
-
-        def evaluate() -> dict[str, float]:
-            return {name: evaluation.measure(name).evaluate(examination) for name in names}
-
-        scores = collectives.from_first(collectives.on_first(evaluate))
-        assert scores is not None
-        return scores
-
-    def _source_facts(self) -> dict[str, Any]:
-        source = self.problem.source
-        return {
-            "count": len(source),
-            "content_key": source.content_key,
-            "path": str(source.path),
-            "skipped": source.header["skipped"],
-            "target_classes": list(self.problem.target.classes),
-            "target_images": {
-                split: len(getattr(self.problem.target, split)) for split in ("train", "validation", "test")
-            },
-        }
+        done, before = self.history.done
+        return self.state.budget.share(done, before + progress.instances)
 
 
 def _of_any_worker(reason: str | None) -> str:
     """The reason of the first worker that has one, so that all say the same."""
     return next(told for told in collectives.gather_objects(reason) if told)
-
-
-def _snapshot(model: PretextModel) -> dict[str, Tensor]:
-    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}

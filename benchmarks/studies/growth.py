@@ -98,7 +98,7 @@ def _widen(trainer: Trainer, width: int) -> None:
         model.parameters(), lr=options.learning_rate, momentum=options.momentum, weight_decay=options.weight_decay
     )
     example = torch.zeros(2, 1, SIDE, SIDE)
-    trainer.learner = dataclasses.replace(
+    trainer.state.learner = dataclasses.replace(
         learner, model=model, replicated=replicated(model, example), optimiser=optimiser
     )
 

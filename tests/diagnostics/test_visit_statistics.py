@@ -86,7 +86,7 @@ def test_state_goes_on_bit_for_bit() -> None:
     one, _, _ = filled()
     one.add_direction({"a": torch.ones(3)})
     other = VisitStatistics(N)
-    other.load_state_dict(one.state_dict(), torch.device("cpu"))
+    other.load_state_dict(one.state_dict())
     for evidence in (one, other):
         evidence.add(torch.arange(4), torch.tensor([0.1, -0.3, 2.0, 0.0]), 4)
         evidence.add_direction({"a": torch.tensor([0.0, 1.0, 0.5])})

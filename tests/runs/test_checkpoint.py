@@ -114,5 +114,7 @@ def test_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     path = checkpoint.save(tmp_path, Position(1), {})
     current = checkpoint.VERSION
     monkeypatch.setattr(checkpoint, "VERSION", 99)
-    with pytest.raises(InputError, match=f"has version {current}; allowed: 99"):
+    with pytest.raises(
+        InputError, match=f"has version {current}; allowed: 99; continue the run with the version of bdw that"
+    ):
         checkpoint.load(path)

@@ -130,13 +130,13 @@ def test_the_copy_has_the_epochs_of_its_checkpoint_and_gives_them_to_another_mac
 
 def test_each_epoch_travels_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[str] = []
-    push = RemoteFolder._push
+    push = RemoteFolder.push
 
     def note(self: RemoteFolder, path: Path, name: str) -> None:
         sent.append(name)
         push(self, path, name)
 
-    monkeypatch.setattr(RemoteFolder, "_push", note)
+    monkeypatch.setattr(RemoteFolder, "push", note)
     run, copy = tmp_path / "run", RemoteFolder.at(str(tmp_path / "storage"))
     for epoch in (1, 2, 3):
         recorded(run).record(epoch, torch.zeros(2, 4))

@@ -33,7 +33,8 @@ from bdw.pretext.rotation import Rotation
 from bdw.runs import checkpoint
 from bdw.runs.metrics import Silent
 from bdw.training.data_parallel import replicated
-from bdw.training.epoch import EpochProgress, epoch_totals, training_steps
+from bdw.training.epoch import epoch_totals, training_steps
+from bdw.training.progress import EpochProgress
 from bdw.training.trainer import Trainer
 from bdw.weighting.gradient.natural_gradient import NaturalDirection
 from bdw.weighting.gradient.smoothing import Smoothing
@@ -316,7 +317,7 @@ def _on_a_budget(config: dict[str, Any], rank_without_time: int) -> list[tuple[i
     """Epochs and intervals of a run in which one worker's clock says that no time is left."""
     trainer = Trainer(RunConfig.from_flat(config))
     if collectives.rank() == rank_without_time:
-        trainer.wall_seconds = lambda: 1e9  # type: ignore[method-assign]
+        trainer.state.clock.seconds = lambda: 1e9  # type: ignore[method-assign]
     return [(report.epoch, report.meta_every) for report in trainer.epochs()]
 
 

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-import bdw.training.trainer
 from bdw.config import RunConfig
 from bdw.errors import InputError, RunStopped
 from bdw.parallel.stop_requests import Notice
+from bdw.pretext import PretextModel
 from bdw.report.table_files import read_table
 from bdw.runs.directory import RunDirectory
 from bdw.training import epoch as epoch_training
-from bdw.training import step_timing
+from bdw.training import finish, step_timing, wall_clock
+from bdw.training.examiner import Examiner
 from bdw.training.trainer import Trainer
 from bdw.weighting.step import Learner, SourceBatch, StepMeasurements, train_step
 from bdw.weighting.timer import WeightingTimer
@@ -55,7 +56,7 @@ class Machine:
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     machine = Machine()
     clock = types.SimpleNamespace(perf_counter=lambda: machine.now)
-    for module in (bdw.training.trainer, epoch_training, step_timing):
+    for module in (wall_clock, epoch_training, step_timing):
         monkeypatch.setattr(module, "time", clock)
     for module in (epoch_training, step_timing):
         monkeypatch.setattr(module, "train_step", machine.step)
@@ -64,22 +65,22 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
         return machine.learning
 
     monkeypatch.setattr(WeightingTimer, "take", take)
-    scores = Trainer._scores
+    scores = Examiner.scores
 
-    def evaluated(trainer: Trainer, evaluates: bool = True) -> dict[str, float]:
-        found = scores(trainer, evaluates)
+    def evaluated(examiner: Examiner, model: PretextModel, *, evaluates: bool = True) -> dict[str, float]:
+        found = scores(examiner, model, evaluates=evaluates)
         if not any(map(math.isnan, found.values())):
             machine.evaluate()
         return found
 
-    monkeypatch.setattr(Trainer, "_scores", evaluated)
-    write = bdw.training.trainer.write_results
+    monkeypatch.setattr(Examiner, "scores", evaluated)
+    write = finish.write_results
 
-    def written(trainer: Trainer) -> None:
-        write(trainer)
+    def written(*run: Any) -> None:
+        write(*run)
         machine.evaluate()
 
-    monkeypatch.setattr(bdw.training.trainer, "write_results", written)
+    monkeypatch.setattr(finish, "write_results", written)
     return machine
 
 
@@ -134,8 +135,8 @@ def test_all_epochs_end_in_time_with_as_much_learning_as_fits(
     budget = pilots + PLAINLY + 2 * EVALUATION + share * (FULL - PLAINLY)
     trainer = _run(_config(tmp_path, time_budget=budget / 60, **options))
     assert len(trainer.history) == 6
-    assert trainer.wall_seconds() <= budget
-    assert trainer.wall_seconds() == pytest.approx(machine.now)
+    assert trainer.state.clock.seconds() <= budget
+    assert trainer.state.clock.seconds() == pytest.approx(machine.now)
     every = _column(trainer, "meta_every")
     least = options.get("meta_every", 1)
     assert all(interval == 0 or interval % least == 0 for interval in every)
@@ -150,7 +151,7 @@ def test_fewer_epochs_if_even_plain_ones_do_not_fit(
     budget = 36.0 + 0.6 * PLAINLY
     trainer = _run(_config(tmp_path, time_budget=budget / 60, lr_milestones=[1, 3, 5], evaluate_every=4))
     assert 2 <= len(trainer.history) <= 4
-    assert trainer.wall_seconds() <= budget
+    assert trainer.state.clock.seconds() <= budget
     assert set(_column(trainer, "meta_every")) == {0}
     assert set(_column(trainer, "meta_batch")) == {0}
     assert not math.isnan(trainer.history[-1].validation_score), "the last epoch is evaluated"
@@ -195,7 +196,7 @@ def test_a_time_budget_ends_a_budget_of_images_early_and_says_so(
     time_budget = 24.0 + 0.5 * PLAINLY
     config = _config(tmp_path, time_budget=time_budget / 60, schedule=schedule, **milestones, **IMAGES)
     trainer = _run(config)
-    assert trainer.wall_seconds() <= time_budget
+    assert trainer.state.clock.seconds() <= time_budget
     last = trainer.history[-1]
     assert 0.25 < last.budget_share < 0.75
     assert last.budget_share == last.instances_seen / (6 * 128)
@@ -298,14 +299,14 @@ def test_a_slower_machine_is_noticed_and_an_epoch_goes_on_as_it_began(tmp_path: 
     every = _column(trainer, "meta_every")
     assert every[:2] == [1, 1]
     assert all(interval != 1 for interval in every[2:4])
-    assert trainer.wall_seconds() <= 1.5 * FULL
+    assert trainer.state.clock.seconds() <= 1.5 * FULL
 
 
 @pytest.mark.parametrize("weighter", ["uniform", "l2rw"])
 def test_weighters_that_cannot_skip_steps(tmp_path: Path, machine: Machine, weighter: str) -> None:
     budget = 24.0 + 0.7 * (PLAINLY if weighter == "uniform" else FULL)
     trainer = _run(_config(tmp_path, weighter=weighter, time_budget=budget / 60))
-    assert trainer.wall_seconds() <= budget
+    assert trainer.state.clock.seconds() <= budget
     if weighter == "uniform":
         assert len(trainer.history) < 6
         assert set(_column(trainer, "meta_every")) == {0}

@@ -31,7 +31,8 @@ def _augment(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 def _piloted(trainer: Trainer) -> list[StepSeconds]:
     losses = [trainer.learner.meta_loss] * 2 if trainer.learner.meta_loss is not None else []
     batch = torch.arange(16)
-    return step_seconds(trainer.learner, losses, trainer.images, _augment, batch, after_step=lambda: None)
+    parts = trainer.state.step_parts
+    return step_seconds(trainer.learner, parts, losses, trainer.images, _augment, batch, after_step=lambda: None)
 
 
 def _state(learner: Learner) -> dict[str, Any]:
@@ -85,8 +86,8 @@ def test_medians_after_a_warm_up_are_told(tmp_path: Path, monkeypatch: pytest.Mo
     trainer = Trainer(_config(tmp_path))
     calls: list[int] = []
     found = step_seconds(
-        trainer.learner, [trainer.learner.meta_loss], trainer.images, _augment, torch.arange(16),
-        after_step=lambda: calls.append(1),
+        trainer.learner, trainer.state.step_parts, [trainer.learner.meta_loss], trainer.images, _augment,
+        torch.arange(16), after_step=lambda: calls.append(1),
     )  # fmt: skip
     assert found == [pytest.approx((2.0, 0.5))]
     assert len(calls) == 4

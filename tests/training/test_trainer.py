@@ -30,7 +30,7 @@ from bdw.errors import InputError, NonFiniteError, RunStopped
 from bdw.evaluation import linear_probe
 from bdw.parallel.randomness import Randomness, drawn_from
 from bdw.parallel.stop_requests import Notice
-from bdw.runs import checkpoint
+from bdw.runs import backup, checkpoint
 from bdw.runs.backup_files import checkpoints
 from bdw.runs.directory import RunDirectory
 from bdw.runs.metrics import TIMED, EpochReport, Silent, StepReport
@@ -219,7 +219,7 @@ class _EveryLearningStepTakesTwoSeconds(WeightingTimer):
 def test_seconds_spent_on_weighting_are_counted_through_stops_in_the_middle_of_epochs(
     config: RunConfig, problem: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bdw.training.trainer, "WeightingTimer", _EveryLearningStepTakesTwoSeconds)
+    monkeypatch.setattr(bdw.training.build, "WeightingTimer", _EveryLearningStepTakesTwoSeconds)
     config = config.replace(meta_every=3, prune=False, resume=True)
     finished = False
     while not finished:
@@ -339,15 +339,14 @@ def test_storage_that_worked_when_the_run_began_is_waited_for(
     monkeypatch.setattr(retry, "FIRST_PAUSE", 0.001)
     storage = tmp_path / "storage"
     storage.touch()  # A file where a folder should be.
-    checkpoints = RemoteFolder.checkpoints
 
-    def comes_back(mirror: RemoteFolder) -> list[checkpoint.Position]:
+    def comes_back(remote: RemoteFolder) -> list[checkpoint.Position]:
         if storage.is_file():
             storage.unlink()
             raise OSError("no route to host")
-        return checkpoints(mirror)
+        return checkpoints(remote)
 
-    monkeypatch.setattr(RemoteFolder, "checkpoints", comes_back)
+    monkeypatch.setattr(backup, "checkpoints", comes_back)
     trainer = Trainer(config.replace(storage_path=str(storage)), problem=problem, storage_is_known=True)
     assert len(list(trainer.epochs())) == 3
     assert "failed (no route to host); trying again" in caplog.text
@@ -680,12 +679,12 @@ def test_a_damaged_config_is_named(config: RunConfig, problem: Problem) -> None:
 def test_resuming_writes_what_a_crash_at_the_end_left_out(
     config: RunConfig, problem: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def crash(trainer: Trainer) -> None:
+    def crash(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
     config = config.replace(storage_patience=0)  # A full disk is tried again for a minute otherwise.
     with monkeypatch.context() as patch:
-        patch.setattr("bdw.training.trainer.write_results", crash)
+        patch.setattr("bdw.training.finish.write_results", crash)
         with pytest.raises(OSError, match="No space left"):
             list(iterate(config, problem=problem))
     run = Path(config.output.run_dir)

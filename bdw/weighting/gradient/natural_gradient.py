@@ -30,7 +30,9 @@ DAMPING = 0.1
 class NaturalDirection:
     """The running Fisher matrix of a head of p parameters, p x p numbers; alike on every worker."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device | None = None) -> None:
+        """`device`: where a state is loaded to; where it lies if None."""
+        self._device = device
         self._squares = torch.empty(0, 0)
         """Sum of g g^T over visits, older ones counting less; F but for a factor, which nothing here depends on."""
 
@@ -63,9 +65,9 @@ class NaturalDirection:
         """Tensors that `load_state_dict` continues from, bit for bit."""
         return {"squares": self._squares}
 
-    def load_state_dict(self, state: Mapping[str, Tensor], device: torch.device) -> None:
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Continue from `state_dict()`."""
-        self._squares = state["squares"].to(device).clone()
+        self._squares = state["squares"].to(self._device).clone()
 
 
 def head_gradients(

@@ -17,9 +17,11 @@ class TargetGradient:
     moves in one, and costs a meta pass each time.
     """
 
-    def __init__(self, momentum: float = 0.0, every: int = 1):
+    def __init__(self, momentum: float = 0.0, every: int = 1, device: torch.device | None = None):
+        """`device`: where a state is loaded to; where it lies if None."""
         self.momentum = momentum
         self.every = every
+        self._device = device
         self._mean: dict[str, Tensor] = {}
         self._steps = 0  # of learning since one asked, with that one; 0 where the next one has to
 
@@ -50,7 +52,7 @@ class TargetGradient:
         """What `load_state_dict` continues from, bit for bit."""
         return {"mean": dict(self._mean), "steps": self._steps}
 
-    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from `state_dict()`."""
-        self._mean = {name: value.to(device) for name, value in state["mean"].items()}
+        self._mean = {name: value.to(self._device) for name, value in state["mean"].items()}
         self._steps = state["steps"]

@@ -64,7 +64,7 @@ def test_it_goes_on_bit_for_bit(momentum: float, every: int) -> None:
     whole, first, second = (TargetGradient(momentum, every) for _ in range(3))
     expected = _followed(whole, seen)
     found = _followed(first, seen[:4])
-    second.load_state_dict(first.state_dict(), torch.device("cpu"))
+    second.load_state_dict(first.state_dict())
     found += _followed(second, seen[4:])
     for one, other in zip(expected, found, strict=True):
         assert all(torch.equal(one[name], other[name]) for name in ("a", "b"))
