@@ -151,6 +151,13 @@ def test_rooms_import_only_downwards(path: Path) -> None:
             assert is_allowed(path, imported), f"{relative(path)} imports {name}, which is not below it"
 
 
+def test_the_trainer_is_known_to_those_who_start_a_run() -> None:
+    """What others need of a run is its state, or plain values."""
+    trainer = ROOT / "bdw" / "training" / "trainer.py"
+    users = {relative(path) for path in BDW_MODULES if trainer in imported_files(path)}
+    assert {user for user in users if not user.startswith(("bdw/ray/", "bdw/commands/"))} == {"bdw/training/fit.py"}
+
+
 def circles(graph: Mapping[Path, set[Path]]) -> list[set[Path]]:
     """The strongly connected components of more than one file (Tarjan, SIAM Journal on Computing 1972)."""
     number: dict[Path, int] = {}

@@ -1,0 +1,56 @@
+"""What cannot work is refused in one line before any compute."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bdw.config import RunConfig
+from bdw.data import Problem
+from bdw.errors import InputError
+from bdw.training.trainer import Trainer
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 51}, "batch_size: 51 is larger than the source of 50 images"),
+        ({"ways": 4}, r"ways \(K\): 4 classes needed but the target has 3"),
+        ({"shots": 7}, r"class 'a' has 8"),
+        ({"encoder": "resnet9"}, "encoder: 'resnet9' is not known"),
+        ({"pretext": "jigsaw"}, "pretext: 'jigsaw' is not known"),
+        ({"weighter": "alpha"}, "weighter: 'alpha' is not known"),
+        ({"cdf_threshold": 0.6}, r"cdf_threshold \(lambda\): 0.6 is above density_threshold \(rho\) 0.5"),
+        ({"meta_loss": "proto"}, "meta_loss: 'proto' is not known"),
+    ],
+)
+def test_what_cannot_work_stops_before_any_compute(
+    config: RunConfig, problem: Problem, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        Trainer(config.replace(**changes), problem=problem)
+    assert not Path(config.output.run_dir).exists(), "a run that never began must leave nothing behind"
+
+
+def test_batches_that_do_not_fit_are_refused_before_anything_is_packed(tmp_path: Path) -> None:
+    config = RunConfig.from_flat({"run_dir": str(tmp_path / "run"), "max_source": 40, "batch_size": 64})
+    with pytest.raises(InputError, match="batch_size: 64 is larger than the source of 40 images"):
+        Trainer(config)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"measure": "acuracy"}, "measure: 'acuracy' is not known"),
+        ({"monitors": ["rankyou"]}, "monitors: 'rankyou' is not known"),
+        ({"final_measures": ["loss"]}, "final_measures: 'loss' is not known"),
+        ({"layer": "layer9"}, r"layer: 'layer9' is not known .*layers"),
+    ],
+)
+def test_measures_are_checked_before_anything_loads(config: RunConfig, fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Trainer(config.replace(source="nowhere", **fields))
+    assert not Path(config.output.run_dir).exists()
