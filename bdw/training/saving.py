@@ -21,7 +21,10 @@ class Saving:
     """The run's files; every method is called on all workers."""
 
     def __init__(self, run: RunDirectory, config: RunConfig, requests: StopRequests, *, storage_is_known: bool):
-        """`requests`: hear of every checkpoint. `storage_is_known`: see `Trainer`."""
+        """Claim the run directory and its storage, or raise `InputError` (`RunBackup.claim`).
+
+        `requests`: hear of every checkpoint. `storage_is_known`: see `Trainer`.
+        """
         self._run = run
         self._config = config.output
         self._requests = requests

@@ -77,7 +77,7 @@ def iterate(
 
 
 class Trainer:
-    """The live state of a run between epochs."""
+    """Trains a run from one epoch to the next; `state` is all that it has come to."""
 
     def __init__(
         self,
@@ -153,17 +153,10 @@ class Trainer:
             yield self._epoch(len(state.history) + 1)
 
     def _epoch(self, epoch: int) -> EpochReport:
-        state, weighter = self.state, self.learner.weighter
+        state = self.state
         state.clock.go_on()
         totals = self._train(epoch)
-        self._judge(epoch)
-        weighter.end_epoch()
-        if self.learner.evidence is not None:
-            self.learner.evidence.end_epoch()
-        self._record(epoch)
-        if epoch > self.config.weighter.burn_in_epochs:
-            self._prune(epoch)
-        require_same({"weights": weighter.state_dict(), "keep mask": self.mask.state_dict()}, epoch)
+        self._conclude(epoch)
         before, after = self.history.done, (epoch, self.history.done[1] + totals.instances)
         evaluates = state.budget.is_due(self.config.evaluation.evaluate_every, before, after)
         scores = self.examiner.scores(self.learner.model, evaluates=evaluates or epoch == state.schedule.last_epoch)
@@ -172,15 +165,9 @@ class Trainer:
         is_last = epoch == state.schedule.last_epoch
         if is_last and not is_scored:
             scores = self.examiner.scores(self.learner.model)
-        report = epoch_report(
-            state,
-            self.problem.source,
-            self.config.evaluation,
-            totals,
-            scores,
-            is_best=state.best.compete(scores, self.learner.model),
-        )
-        report = collectives.from_first(report)
+        is_best = state.best.compete(scores, self.learner.model)
+        own = epoch_report(state, self.problem.source, self.config.evaluation, totals, scores, is_best=is_best)
+        report = collectives.from_first(own)
         state.history.append(report)
         state.current.end()
         saves = is_last or self._saving.is_due(state.budget, before, after)
@@ -226,23 +213,25 @@ class Trainer:
         self._saving.write(write, "the run's files")
         self._saving.back_up(best_epoch=self.history.best_epoch, at_end=is_last)
 
-    def _judge(self, epoch: int) -> None:
-        """Let the weighter learn what the epoch says of the images that it visited, where that is said all at once."""
+    def _conclude(self, epoch: int) -> None:
+        """After the epoch's steps: what is learnt all at once, and who is pruned; the same on all workers after it."""
+        weighter, evidence = self.learner.weighter, self.learner.evidence
+        learns_and_prunes = epoch > self.config.weighter.burn_in_epochs
         if self.learner.verdicts is not None:
             indices, helps = self.learner.verdicts.judge()
-            if epoch > self.config.weighter.burn_in_epochs:
-                assert isinstance(self.learner.weighter, TakesVerdicts), "checked with the config"
-                self.learner.weighter.judge(indices, helps)
-
-    def _record(self, epoch: int) -> None:
-        """The weights that the epoch's verdicts rest on, if they are to be kept.
-
-        Before the checkpoint, so that none is missing from a run that dies in between and continues.
-        """
-        if not self.config.output.record_trajectory:
-            return
-        logs = self.learner.weighter.state_dict()["parameters"]
-        self._saving.write(lambda: self._trajectory.record(epoch, logs), f"the trajectory of epoch {epoch}")
+            if learns_and_prunes:
+                assert isinstance(weighter, TakesVerdicts), "checked with the config"
+                weighter.judge(indices, helps)
+        weighter.end_epoch()
+        if evidence is not None:
+            evidence.end_epoch()
+        # Before the checkpoint, so that no epoch is missing from a run that dies in between and continues.
+        if self.config.output.record_trajectory:
+            logs = weighter.state_dict()["parameters"]
+            self._saving.write(lambda: self._trajectory.record(epoch, logs), f"the trajectory of epoch {epoch}")
+        if learns_and_prunes:
+            self._prune(epoch)
+        require_same({"weights": weighter.state_dict(), "keep mask": self.mask.state_dict()}, epoch)
 
     def _prune(self, epoch: int) -> None:
         config, weighter = self.config.weighter, self.learner.weighter
