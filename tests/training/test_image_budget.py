@@ -10,45 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from bdw.config import RunConfig, presets
 from bdw.data import Problem, load
 from bdw.errors import InputError, RunStopped
 from bdw.parallel.stop_requests import Notice
-from bdw.runs.metrics import TIMED, EpochReport, Silent, StepReport
+from bdw.runs.metrics import EpochReport, Silent, StepReport
 from bdw.training.trainer import Trainer, iterate
+from tests.training.comparison import assert_same_end, run_to_end
 
 NUM_SOURCE, BATCH = 50, 16
 """Of the source that `config` trains on, every other image of which is useful."""
-
-
-def _run(config: RunConfig, problem: Problem) -> Trainer:
-    trainer = Trainer(config, problem=problem)
-    list(trainer.epochs())
-    return trainer
 
 
 def _lengths(trainer: Trainer) -> list[int]:
     """Images that each epoch trained on."""
     seen = [0, *(report.instances_seen for report in trainer.history)]
     return [after - before for before, after in itertools.pairwise(seen)]
-
-
-def _assert_same_end(one: Trainer, other: Trainer) -> None:
-    for state in (
-        lambda trainer: trainer.learner.model.state_dict(),
-        lambda trainer: trainer.learner.weighter.state_dict(),
-        lambda trainer: {} if trainer.learner.verdicts is None else trainer.learner.verdicts.state_dict(),
-        lambda trainer: trainer.mask.state_dict(),
-        lambda trainer: trainer.learner.randomness.state_dict(),
-    ):
-        first, second = state(one), state(other)
-        assert first.keys() == second.keys()
-        assert all(torch.equal(first[name], second[name]) for name in first)
-    for rows in zip(one.history, other.history, strict=True):
-        untimed = [{name: value for name, value in report.row().items() if name not in TIMED} for report in rows]
-        assert untimed[0] == pytest.approx(untimed[1], rel=0, abs=0, nan_ok=True)
 
 
 class _Steps(Silent):
@@ -77,7 +55,7 @@ def _listened(config: RunConfig, problem: Problem) -> tuple[Trainer, list[tuple[
 def test_the_budget_is_used_up_to_a_batch(
     config: RunConfig, problem: Problem, budget: int, options: dict[str, Any]
 ) -> None:
-    trainer = _run(config.replace(budget_images=budget, **options), problem)
+    trainer = run_to_end(config.replace(budget_images=budget, **options), problem)
     seen = trainer.history[-1].instances_seen
     assert budget <= seen < budget + BATCH
     assert [report.budget_share == 1 for report in trainer.history] == [*[False] * (len(trainer.history) - 1), True]
@@ -93,8 +71,8 @@ def test_the_budget_is_used_up_to_a_batch(
 def test_what_pruning_saves_is_spent_on_what_is_kept(config: RunConfig, problem: Problem) -> None:
     """The oracle keeps a half: twice as many epochs, each of half as many images."""
     images = config.replace(budget_unit="images", epochs=4)
-    plain = _run(images.replace(weighter="uniform"), problem)
-    pruned = _run(images.replace(weighter="oracle", run_dir=config.output.run_dir + "-pruned"), problem)
+    plain = run_to_end(images.replace(weighter="uniform"), problem)
+    pruned = run_to_end(images.replace(weighter="oracle", run_dir=config.output.run_dir + "-pruned"), problem)
     assert _lengths(plain) == [NUM_SOURCE] * 4
     assert _lengths(pruned) == [NUM_SOURCE // 2] * 8
     # And evaluated as often, after as many images.
@@ -102,7 +80,7 @@ def test_what_pruning_saves_is_spent_on_what_is_kept(config: RunConfig, problem:
         evaluated = [
             [report.instances_seen for report in trainer.history if not math.isnan(report.validation_score)]
             for trainer in (
-                _run(
+                run_to_end(
                     images.replace(
                         weighter=weighter,
                         evaluate_every=every,
@@ -117,7 +95,7 @@ def test_what_pruning_saves_is_spent_on_what_is_kept(config: RunConfig, problem:
 
 
 def test_a_budget_in_epochs_ends_early_instead(config: RunConfig, problem: Problem) -> None:
-    pruned = _run(config.replace(weighter="oracle", epochs=4), problem)
+    pruned = run_to_end(config.replace(weighter="oracle", epochs=4), problem)
     assert _lengths(pruned) == [NUM_SOURCE // 2] * 4
     assert [report.budget_share for report in pruned.history] == [0.25, 0.5, 0.75, 1.0]
 
@@ -139,14 +117,16 @@ def test_every_method_walks_the_whole_cosine(config: RunConfig, problem: Problem
 def test_milestones_are_passed_after_as_many_images(config: RunConfig, problem: Problem) -> None:
     settings = config.replace(budget_unit="images", epochs=3, lr_milestones=[1, 2])
     for weighter in ("uniform", "oracle"):
-        trainer = _run(settings.replace(weighter=weighter, run_dir=f"{config.output.run_dir}-{weighter}"), problem)
+        trainer = run_to_end(
+            settings.replace(weighter=weighter, run_dir=f"{config.output.run_dir}-{weighter}"), problem
+        )
         for report, length in zip(trainer.history, _lengths(trainer), strict=True):
             passes = (report.instances_seen - length) // NUM_SOURCE
             assert report.learning_rate == pytest.approx(0.1 * 0.1**passes)
 
 
 def test_weights_are_learnt_in_their_share_of_the_budget(config: RunConfig, problem: Problem) -> None:
-    trainer = _run(config.replace(cdf_threshold=0.4, budget_unit="images", epochs=4, learn_share=0.5), problem)
+    trainer = run_to_end(config.replace(cdf_threshold=0.4, budget_unit="images", epochs=4, learn_share=0.5), problem)
     begun = [0.0, *(report.budget_share for report in trainer.history)]
     assert [report.meta_every for report in trainer.history] == [int(share < 0.5) for share in begun[:-1]]
     late = [report for report in trainer.history if not report.meta_every]
@@ -218,24 +198,24 @@ def test_a_run_stopped_after_every_other_step_ends_where_an_undisturbed_one_does
         notices = iter([None, Notice("gone", stop=True)])
         return lambda: next(notices, None)
 
-    whole = _run(config, glyphs)
+    whole = run_to_end(config, glyphs)
     resumed, stops = _in_parts(config, glyphs, every_other)
     last = len(whole.history)
     assert whole.history[-1].instances_seen < whole.history[-2].instances_seen + whole.history[-2].kept, "cut off"
     assert any(stop.startswith(f"epoch {last - 1} and") for stop in stops), "it was not stopped within the last epoch"
     assert len({report.kept for report in whole.history}) > 2, "hardly anything was pruned"
     assert {report.meta_every for report in whole.history} == {0, 1}
-    _assert_same_end(resumed, whole)
+    assert_same_end(resumed, whole)
 
 
 def test_a_run_resumed_after_every_epoch_ends_where_an_undisturbed_one_does(recipe: RunConfig, glyphs: Problem) -> None:
-    whole = _run(recipe, glyphs)
+    whole = run_to_end(recipe, glyphs)
     # Short epochs are not saved one by one, as checkpoint_every counts passes, but the clock asks for it.
     parts = recipe.replace(run_dir=recipe.output.run_dir + "-parts", resume=True, checkpoint_minutes=1e-9)
     for _ in whole.history:
         next(iterate(parts, problem=glyphs))
     assert list(iterate(parts, problem=glyphs)) == []
-    _assert_same_end(Trainer(parts, problem=glyphs), whole)
+    assert_same_end(Trainer(parts, problem=glyphs), whole)
 
 
 def _first(config: RunConfig, problem: Problem) -> EpochReport:
@@ -264,7 +244,7 @@ def test_another_budget_is_refused_where_the_steps_so_far_depend_on_it(
         assert f"({named}); allowed: the same budget, or a new run" in str(refused.value)
         assert "\n" not in str(refused.value)
     # The same in other words.
-    assert len(_run(settings.replace(budget_images=None, epochs=3), problem).history) >= 3
+    assert len(run_to_end(settings.replace(budget_images=None, epochs=3), problem).history) >= 3
 
 
 @pytest.mark.parametrize("options", [{"schedule": "constant"}, {"lr_milestones": [1, 3]}], ids=str)
@@ -273,7 +253,7 @@ def test_a_larger_budget_continues_where_nothing_depends_on_it(
     config: RunConfig, problem: Problem, options: dict[str, Any], steps: int
 ) -> None:
     settings = config.replace(budget_images=200, cdf_threshold=0.4, **options)
-    whole = _run(settings, problem)
+    whole = run_to_end(settings, problem)
     assert whole.mask.count < NUM_SOURCE, "nothing was pruned, so pruning was not tested"
     parts = settings.replace(run_dir=config.output.run_dir + "-parts", resume=True)
     # 40 images end within the first epoch after its fourth step begins, 50 with it.
@@ -287,7 +267,7 @@ def test_a_larger_budget_continues_where_nothing_depends_on_it(
     else:
         assert len(list(begun.epochs())) == 1
         assert list(iterate(parts.replace(budget_images=50), problem=problem)) == []
-    _assert_same_end(_run(parts, problem), whole)
+    assert_same_end(run_to_end(parts, problem), whole)
 
 
 def test_images_that_were_trained_on_cannot_be_taken_back(config: RunConfig, problem: Problem) -> None:
@@ -298,10 +278,10 @@ def test_images_that_were_trained_on_cannot_be_taken_back(config: RunConfig, pro
     # Steps of 13, 13 and 12: a budget that the third was needed for has been used up by it, a smaller one before.
     with pytest.raises(InputError, match="budget_images: 26 is less than the 38 images already trained on"):
         Trainer(settings.replace(budget_images=26), problem=problem)
-    ended = _run(settings.replace(budget_images=27), problem)
+    ended = run_to_end(settings.replace(budget_images=27), problem)
     assert (ended.history[-1].instances_seen, ended.history[-1].steps) == (38, 3)
     # A whole epoch of 50, and one of 13 of the next.
-    assert _lengths(_run(settings.replace(budget_images=100), problem)) == [38, 50, 13]
+    assert _lengths(run_to_end(settings.replace(budget_images=100), problem)) == [38, 50, 13]
     with pytest.raises(InputError, match="budget_images: 80 is less than the 101 images already trained on"):
         Trainer(settings.replace(budget_images=80), problem=problem)
 
@@ -309,6 +289,6 @@ def test_images_that_were_trained_on_cannot_be_taken_back(config: RunConfig, pro
 def test_a_finished_run_yields_nothing(config: RunConfig, problem: Problem, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     settings = config.replace(budget_images=130, cdf_threshold=0.4, resume=True)
-    whole = _run(settings, problem)
+    whole = run_to_end(settings, problem)
     assert list(iterate(settings, problem=problem)) == []
-    _assert_same_end(Trainer(settings, problem=problem), whole)
+    assert_same_end(Trainer(settings, problem=problem), whole)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
 
 from bdw.config import RunConfig
 from bdw.data import Problem
+from bdw.diagnostics.visit_statistics import VisitStatistics
 from bdw.runs import checkpoint
 from bdw.training.stateful import restore, state_of, untouched
 from bdw.training.trainer import Trainer
+from bdw.weighting.gradient.natural_gradient import NaturalDirection
+from bdw.weighting.gradient.target_gradient import TargetGradient
 
 OF_EVERY_RUN = {
     "keep_mask", "history", "progress", "meta_schedule", "best", "wall_seconds", "model", "optimiser", "weighter",
@@ -57,3 +65,22 @@ def test_a_checkpoint_holds_every_part_of_the_run(config: RunConfig, problem: Pr
         assert path is not None
         found = checkpoint.load(path).keys() - {"version", "config", "source", "target"}
         assert found == trainer.state.parts.keys() == OF_EVERY_RUN | ({name} if option else set())
+
+
+@pytest.mark.parametrize(
+    ("build", "tell", "moved"),
+    [
+        (lambda d: TargetGradient(0.9, device=d), lambda part, v: part.follow({"v": v}), "_mean"),
+        (lambda d: NaturalDirection(d), lambda part, v: part.derivatives(v.unsqueeze(0), v), "_squares"),
+        (lambda d: VisitStatistics(3, d), lambda part, v: part.add_direction({"v": v}), "_direction"),
+    ],
+    ids=["target gradient", "natural gradient", "visit statistics"],
+)
+def test_a_state_from_the_disk_lands_where_the_run_computes(
+    build: Callable[[torch.device | None], Any], tell: Callable[[Any, torch.Tensor], object], moved: str
+) -> None:
+    told, resumed = build(None), build(torch.device("meta"))
+    tell(told, torch.ones(4))
+    resumed.load_state_dict(told.state_dict())
+    found = getattr(resumed, moved)
+    assert (found["v"] if isinstance(found, dict) else found).device.type == "meta"
