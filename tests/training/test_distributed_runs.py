@@ -192,7 +192,7 @@ def test_three_workers_in_new_processes_end_where_undisturbed_ones_do(
     stoppable: tuple[RunConfig, RunConfig], tmp_path: Path
 ) -> None:
     """Three gradients add up differently in another order, and a process must not find its order in its first step."""
-    config, parts = (settings.replace(encoder="resnet18") for settings in stoppable)
+    config, parts = (settings.replace(encoder="small_resnet") for settings in stoppable)
     (whole, *_) = on_workers(3, tmp_path / "whole", _part, config.replace(epochs=1).flat(), None)
     (stopped, *_) = on_workers(3, tmp_path / "stopped", _part, parts.replace(epochs=1).flat(), 2)
     assert stopped["position"].tolist() == [0, 2]
