@@ -39,9 +39,10 @@ from bdw.data import load
 from bdw.data.augment import random_crop_flip
 from bdw.errors import InputError
 from bdw.training.trainer import Trainer
+from bdw.weighting.gradient.estimators import ForwardMode
 from bdw.weighting.gradient.forward_mode import weight_gradient
-from bdw.weighting.gradient.target_gradient import TargetGradient
-from bdw.weighting.step import Learner, SourceBatch, meta_direction, train_step, view_derivatives, weighted_update
+from bdw.weighting.gradient.target_gradient import Direction, TargetGradient
+from bdw.weighting.step import Learner, SourceBatch, train_step, weighted_update
 from benchmarks.harness import interleaved_seconds, provenance, ratio, write_result
 from benchmarks.peers import Given, difference
 
@@ -140,7 +141,9 @@ def main(arguments: Arguments) -> None:
 
         for meta_loss, own in OPTIONS.items():
             options = {**FOR_ALL, **own}
-            learners = {name: trainer(meta_loss=meta_loss, **fields).learner for name, fields in options.items()}
+            learners = {
+                name: on_crops(trainer(meta_loss=meta_loss, **fields).learner) for name, fields in options.items()
+            }
             every = {name: fields.get("meta_every", 1) for name, fields in options.items()}
             in_turn = {name: every[name] * fields.get("direction_every", 1) for name, fields in options.items()}
             times: dict[str, float] = {}
@@ -154,7 +157,7 @@ def main(arguments: Arguments) -> None:
                 print(f"{'option':36} {'bias':>6} {'resolved':>8} {'deviation':>9} {'cosine':>7} {'time':>5}")
                 # These beside the mean direction, too: the noise of target batches hides what they alone do.
                 alone = {
-                    name + ALONE: dataclasses.replace(learner, direction=direction)
+                    name + ALONE: compared_with(learner, direction)
                     for name, learner in learners.items()
                     if name.startswith(("tangent_views", "precision"))
                 }
@@ -183,9 +186,20 @@ def _moments(trainer: Trainer, epochs: tuple[int, ...], walker: Trainer) -> Iter
         yield epoch, moment_after(trainer, walker)
 
 
+def on_crops(learner: Learner) -> Learner:
+    """The learner for batches that hold crops already, so that all options see the same."""
+    return dataclasses.replace(learner, augment=lambda images, _: images)
+
+
+def compared_with(learner: Learner, direction: TargetGradient) -> Learner:
+    """The learner with that target gradient."""
+    assert learner.alignment is not None
+    return dataclasses.replace(learner, alignment=dataclasses.replace(learner.alignment, target_gradient=direction))
+
+
 def moment_after(trainer: Trainer, walker: Trainer) -> Moment:
     """The moment some plain steps after where the trainer stands; the walker makes them, and the trainer stays."""
-    learner, weighter = walker.learner, trainer.learner.weighter
+    learner, weighter = on_crops(walker.learner), trainer.learner.weighter
     learner.model.load_state_dict(trainer.learner.model.state_dict())
     learner.optimiser.load_state_dict(copy.deepcopy(trainer.learner.optimiser.state_dict()))
     learner.model.train()
@@ -214,11 +228,11 @@ def moment_after(trainer: Trainer, walker: Trainer) -> Moment:
 class GivenDirection(TargetGradient):
     """Compares instances' gradients with this direction, whatever the step's target batch says."""
 
-    def __init__(self, given: dict[str, Tensor]):
+    def __init__(self, given: Direction):
         super().__init__()
         self._given = given
 
-    def follow(self, direction: dict[str, Tensor]) -> dict[str, Tensor]:
+    def follow(self, direction: Direction) -> Direction:
         """The given one."""
         return self._given
 
@@ -227,15 +241,17 @@ def expected(learner: Learner, moment: Moment, target_batches: int) -> tuple[Ten
     """dL_meta/dw (k,) with the mean direction over so many target batches, by the exact pass; and that direction."""
     moment.restore(learner)
     batch, model = moment.batch, learner.model
-    views = model.task.views(batch.images, learner.randomness["views"])
-    before = {name: value.detach().clone() for name, value in learner.parameters.items()}
+    assert learner.alignment is not None
+    views = model.task.views(batch.images, learner.crop, learner.randomness["views"])
+    before = {name: value.detach().clone() for name, value in model.named_parameters()}
     weighted_update(learner, views, moment.weights[batch.indices], batch.instances)
     mean: dict[str, Tensor] = {}
     for _ in range(target_batches):
-        direction, _ = meta_direction(learner)
+        direction, _ = learner.alignment.ask_target(learner.randomness)
         for name, value in direction.items():
             mean[name] = mean[name] + value / target_batches if name in mean else value / target_batches
-    derivatives = view_derivatives(model, views, before, mean)
+    weights = moment.weights[batch.indices]
+    derivatives = ForwardMode(model).derivatives(views, weights, batch.instances, before, mean)
     gradient = weight_gradient(derivatives, learner.optimiser.param_groups[0]["lr"], batch.instances)
     return gradient, GivenDirection(mean)
 
@@ -249,14 +265,15 @@ def drawn_gradients(learner: Learner, moment: Moment, draws: int, every: int) ->
         if number % every:  # a step without learning
             told.append(torch.zeros(len(moment.batch.indices)))
             continue
-        direction = learner.direction
+        assert learner.alignment is not None
+        direction = learner.alignment.target_gradient
         if direction.momentum or direction.every > 1:
             direction.load_state_dict(TargetGradient().state_dict())
             # As many steps since the target was asked as there can be, in turns.
             begin = len(moment.earlier) - REMEMBERED * direction.every
             for parameters in moment.earlier[begin + number // every % direction.every :]:
                 learner.model.load_state_dict(parameters)
-                meta_direction(learner)
+                learner.alignment.ask_target(learner.randomness)
         moment.restore(learner)
         train_step(learner, moment.batch)
         assert weighter.gradient is not None

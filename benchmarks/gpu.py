@@ -22,12 +22,11 @@ import dataclasses
 import functools
 import statistics
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-from unittest import mock
 
 import numpy as np
 import torch
@@ -43,15 +42,16 @@ from bdw.encoders import precision, untouched_statistics
 from bdw.encoders.compilation import compile_encoder, require_compiler
 from bdw.errors import InputError
 from bdw.parallel import device
-from bdw.pretext import PretextModel
+from bdw.pretext import PretextModel, Views
 from bdw.training.trainer import Trainer
-from bdw.weighting import step as train_step_module
+from bdw.weighting.gradient.estimators import ForwardMode, choose
+from bdw.weighting.gradient.target_gradient import Direction
 from bdw.weighting.selection.uniform import UniformWeighter
-from bdw.weighting.step import Learner, SourceBatch, train_step, view_derivatives
+from bdw.weighting.step import Learner, SourceBatch, train_step
 from benchmarks.harness import interleaved_seconds, provenance, ratio, write_result
 from benchmarks.peers import difference
 from benchmarks.random_problem import random_problem
-from benchmarks.step import CHEAP_EVERY, LEARNING_RATE
+from benchmarks.step import CHEAP_EVERY, LEARNING_RATE, on_some_views
 
 RANDOM_IMAGES = 2000
 STEPS = ("plain", "BDW", "cheap BDW")
@@ -173,9 +173,12 @@ class Subject:
         self.trainer, self.kind = trainer, kind
         if kind.compiled:
             compile_encoder(trainer.learner.model.encoder, cuda_graphs=kind.cuda_graphs)
-        bdw = trainer.learner
-        plain = dataclasses.replace(bdw, weighter=UniformWeighter(np.ones(len(trainer.images))), meta_loss=None)
-        self._learners = {"plain": plain, "BDW": bdw, "cheap BDW": dataclasses.replace(bdw, tangent_views=1)}
+        bdw = dataclasses.replace(trainer.learner, augment=lambda images, _: images)
+        assert bdw.alignment is not None
+        estimator = CompiledForwardMode(bdw.model) if kind.compiled_tangents else choose(bdw.model)
+        bdw = dataclasses.replace(bdw, alignment=dataclasses.replace(bdw.alignment, estimator=estimator))
+        plain = dataclasses.replace(bdw, weighter=UniformWeighter(np.ones(len(trainer.images))), alignment=None)
+        self._learners = {"plain": plain, "BDW": bdw, "cheap BDW": on_some_views(bdw)}
 
     def run(self, step: str, batch: SourceBatch, steps: int) -> None:
         """So many steps of that sort."""
@@ -187,9 +190,7 @@ class Subject:
     def _arithmetic(self) -> Iterator[None]:
         """Within, steps are of this kind; some of it is the whole process's, in which the kinds take turns."""
         precision.compute_in(self.kind.precision, self.trainer.learner.model.encoder)
-        tangents = compiled_derivatives if self.kind.compiled_tangents else view_derivatives
-        with mock.patch.object(train_step_module, "view_derivatives", tangents):
-            yield
+        yield
 
     def stand_where(self, other: Learner) -> None:
         """Take over another run's model, optimiser and random state."""
@@ -201,39 +202,42 @@ class Subject:
     def derivatives(self, batch: SourceBatch) -> Tensor:
         """<v, grad L_i> (k,) of one BDW step, -k/alpha times dL_meta/dw."""
         with self._arithmetic():
-            found = train_step(self.trainer.learner, batch).derivatives
+            found = train_step(self._learners["BDW"], batch).derivatives
         assert found is not None
         return found
 
 
-def compiled_derivatives(
-    model: PretextModel,
-    views: tuple[Tensor, ...],
-    before: dict[str, Tensor],
-    direction: dict[str, Tensor],
-    kept: Iterable[Tensor | None] = (),
-) -> Tensor:
-    """As `train_step.view_derivatives`, by compiled code, which makes all convolutions itself; another batch size is
-    compiled anew."""
-    del kept
-    moving = {name: before[name] for name in direction}
-    held = {name: value for name, value in before.items() if name not in direction}
-    with untouched_statistics(model), torch.no_grad():
-        return _compiled_tangents()(model, views, moving, held, dict(direction))
+class CompiledForwardMode(ForwardMode):
+    """Forward mode by compiled code, which makes all convolutions itself; another batch size is compiled anew."""
+
+    def derivatives(
+        self,
+        views: Views,
+        weights: Tensor,
+        instances: int,
+        theta: Mapping[str, Tensor],
+        direction: Direction,
+        kept: Iterable[Tensor | None] = (),
+    ) -> Tensor:
+        """As of its base class."""
+        del weights, instances, kept
+        moving = {name: theta[name] for name in direction}
+        held = {name: value for name, value in theta.items() if name not in direction}
+        with untouched_statistics(self.model), torch.no_grad():
+            return _compiled_tangents()(self.model, views, moving, held, dict(direction))
 
 
 @functools.cache
 def _compiled_tangents() -> Callable[..., Tensor]:
     def tangents(
         model: PretextModel,
-        views: tuple[Tensor, ...],
+        views: Views,
         moving: dict[str, Tensor],
         held: dict[str, Tensor],
         direction: dict[str, Tensor],
     ) -> Tensor:
         def losses(params: dict[str, Tensor]) -> Tensor:
-            found: Tensor = functional_call(model, {**held, **params}, (views,)).losses
-            return found
+            return model.task.losses(functional_call(model, {**held, **params}, (views,)))
 
         pushed: Tensor = torch.func.jvp(losses, (moving,), (direction,))[1]
         return pushed

@@ -30,6 +30,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from bdw import encoders
 from bdw.data.augment import random_crop_flip
 from bdw.data.batches import epoch_order, global_batches
 from bdw.data.image_table import ImageTable
@@ -142,11 +143,15 @@ class OneAtATime(Dataset[Tensor]):
 
 def our_batches(setting: Setting, table: ImageTable, generator: torch.Generator) -> Iterator[Tensor]:
     """The views (4k, 3, s, s) of an epoch's batches, made as in training."""
-    task = Rotation()
+    with torch.device("meta"):
+        task = Rotation(encoders.build("small_cnn", 3, setting.crop))
+
+    def crop(images: Tensor) -> Tensor:
+        return random_crop_flip(images, setting.crop, setting.padding, True, generator)
+
     indices = global_batches(epoch_order(torch.arange(len(table)), generator), setting.batch)
     for images in table.batches(indices):
-        batch = random_crop_flip(images, setting.crop, setting.padding, True, generator)
-        yield task.views(batch, generator)[0]
+        yield task.views(images, crop, generator).inputs[0]
 
 
 def passes(

@@ -26,13 +26,14 @@ installers refuse to read, hence `--no-deps`.)
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
 import importlib.metadata
 import logging
 import statistics
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -40,9 +41,10 @@ import torch
 import tyro
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.utils._pytree import tree_map
 
 from bdw.parallel.randomness import Randomness
-from bdw.pretext import PretextModel
+from bdw.pretext import PretextModel, Views
 from bdw.weighting.gradient.forward_mode import reference_weight_gradient
 from bdw.weighting.meta_loss import MetaLoss, TargetBatch
 from bdw.weighting.selection.uniform import UniformWeighter
@@ -82,12 +84,11 @@ class Losses(nn.Module):
         self.model = model
         self._meta_loss, self._target = meta_loss, target
 
-    def forward(self, views: tuple[Tensor, ...] | None) -> Tensor:
+    def forward(self, views: Views | None) -> Tensor:
         """The instances' losses (k,) on their views, or without views the target's loss, a scalar."""
         if views is None:
             return self._meta_loss(self.model, self._target)
-        losses: Tensor = self.model(views).losses
-        return losses
+        return self.model.losses(views)
 
 
 class Given(UniformWeighter):
@@ -131,7 +132,7 @@ class Problem:
 
     learner: Learner
     batch: SourceBatch
-    views: tuple[Tensor, ...]
+    views: Views
     weights: Tensor
     losses: Losses
 
@@ -164,8 +165,8 @@ def problem(setting_name: str, meta_loss: str, seed: int, dtype: torch.dtype = t
         if isinstance(module, torch.nn.modules.batchnorm._NormBase):
             module.track_running_stats = False
     assert learner.meta_loss is not None
-    target = tuple(t.to(dtype) if t.is_floating_point() else t for t in learner.meta_loss.draw(learner.randomness))
-    views = model.task.views(batch.images, learner.randomness["views"])
+    target = tree_map(lambda t: t.to(dtype) if t.is_floating_point() else t, learner.meta_loss.draw(learner.randomness))
+    views = model.task.views(batch.images, learner.crop, learner.randomness["views"])
     weights = torch.rand(setting.batch, device=device).to(dtype)
     weighted_update(learner, views, weights, batch.instances)
     return Problem(learner, batch, views, weights, Losses(model, learner.meta_loss, target))
@@ -173,9 +174,8 @@ def problem(setting_name: str, meta_loss: str, seed: int, dtype: torch.dtype = t
 
 def _ours(start: Problem) -> Callable[[], Tensor]:
     weighter = Given(start.weights)
-    given = start.learner
-    meta_loss = FixedTarget(start.losses._meta_loss, start.losses._target)
-    learner = Learner(given.model, given.model, given.optimiser, weighter, meta_loss, given.randomness)
+    learner = dataclasses.replace(start.learner, weighter=weighter)
+    learner = learner.asking(FixedTarget(start.losses._meta_loss, start.losses._target))
 
     def run() -> Tensor:
         train_step(learner, start.batch)
@@ -287,7 +287,8 @@ def _betty(start: Problem, *, unrolled: bool) -> Callable[[], Tensor]:
                         value.copy_(at)
                         self.optimizer.state[value]["momentum_buffer"].copy_(buffer)
 
-        def losses(self, views: tuple[Tensor, ...] | None) -> Tensor:
+        def losses(self, views: Sequence[Any] | None) -> Tensor:
+            views = None if views is None else Views(*views)
             result: Tensor = self.fmodule(self.params, self.buffers, views) if unrolled else self.module(views)
             return result
 

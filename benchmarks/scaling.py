@@ -129,7 +129,8 @@ def gradient_bytes(encoder: str) -> dict[str, int]:
     The meta-loss by prototypes does not see the head.
     """
     with torch.device("meta"):
-        model = PretextModel(encoders.build(encoder, 3, 84), pretext.build("rotation"))
+        built = encoders.build(encoder, 3, 84)
+        model = PretextModel(built, pretext.build("rotation", built))
     return {
         "training_gradient": sum(4 * p.numel() for p in model.parameters()),
         "meta_gradient": sum(4 * p.numel() for p in model.encoder.parameters()),

@@ -29,12 +29,14 @@ from bdw.config import MetaConfig, WeighterConfig
 from bdw.data.image_table import ImageTable
 from bdw.encoders import untouched_statistics
 from bdw.parallel.randomness import Randomness
-from bdw.pretext import PretextModel, PretextOutput
+from bdw.pretext import Outputs, PretextModel, Views
 from bdw.weighting import meta_loss
+from bdw.weighting.gradient.alignment import Alignment
+from bdw.weighting.gradient.estimators import ForwardMode, choose
 from bdw.weighting.gradient.forward_mode import reference_weight_gradient
 from bdw.weighting.gradient.target_gradient import TargetGradient
 from bdw.weighting.selection.uniform import UniformWeighter
-from bdw.weighting.step import Learner, SourceBatch, meta_direction, train_step, view_derivatives
+from bdw.weighting.step import Learner, SourceBatch, train_step
 from bdw.weighting.weighters.beta import BetaWeighter
 from benchmarks.harness import interleaved_seconds, peak_megabytes, provenance, ratio, write_result
 
@@ -99,34 +101,44 @@ def prepare(name: str, part: str, threads: int, seed: int) -> Callable[[], Any]:
     if part in ("plain", "BDW step"):
         return functools.partial(train_step, learner, batch)
     if part in CHEAP_STEPS:
-        learner = dataclasses.replace(learner, tangent_views=1, direction=TargetGradient(every=CHEAP_STEPS[part]))
-        return functools.partial(_cheap_steps, learner, batch)
-    assert learner.meta_loss is not None
+        learner = on_some_views(learner, asks_every=CHEAP_STEPS[part])
+        return functools.partial(_cheap_steps, learner, batch, CHEAP_STEPS[part])
+    assert learner.alignment is not None
     if part == "meta pass":
-        return functools.partial(meta_direction, learner)
-    views = learner.model.task.views(batch.images, learner.randomness["views"])
+        return functools.partial(learner.alignment.ask_target, learner.randomness)
+    views = learner.model.task.views(batch.images, learner.crop, learner.randomness["views"])
     before = {name: value.detach().clone() for name, value in learner.model.named_parameters()}
     if part == "tangents":
-        direction, _ = meta_direction(learner)
-        return functools.partial(view_derivatives, learner.model, views, before, direction)
+        direction, _ = learner.alignment.ask_target(learner.randomness)
+        tangents, weights = ForwardMode(learner.model).derivatives, torch.ones(setting.batch)
+        return functools.partial(tangents, views, weights, setting.batch, before, direction)
     return functools.partial(_double_backward, learner, views, before, setting.batch)
 
 
-def _cheap_steps(learner: Learner, batch: SourceBatch) -> None:
-    for number in range(CHEAP_EVERY * learner.direction.every):
+def on_some_views(learner: Learner, *, asks_every: int = 1, tangent_views: int = 1) -> Learner:
+    """The learner with a tangent pass on so many views, and a meta pass in one of so many steps that learn."""
+    assert learner.alignment is not None
+    chosen = choose(learner.model, tangent_views=tangent_views, generator=learner.randomness["tangent_views"])
+    gradient = TargetGradient(every=asks_every)
+    alignment = dataclasses.replace(learner.alignment, estimator=chosen, target_gradient=gradient)
+    return dataclasses.replace(learner, alignment=alignment)
+
+
+def _cheap_steps(learner: Learner, batch: SourceBatch, asks_every: int) -> None:
+    for number in range(CHEAP_EVERY * asks_every):
         train_step(learner, batch, learn=number % CHEAP_EVERY == 0)
 
 
 def source_batch(setting: Setting, device: torch.device) -> SourceBatch:
-    """Random images in [-1, 1], drawn from torch's global generator."""
+    """Random crops in [-1, 1] in the place of stored images, drawn from torch's global generator."""
     images = torch.rand(setting.batch, setting.channels, setting.side, setting.side, device=device) * 2 - 1
     return SourceBatch(torch.arange(setting.batch), images, setting.batch)
 
 
 def prepare_learner(setting: Setting, *, learns: bool, device: torch.device) -> Learner:
     """What a step of that setting changes, with random target images; without `learns` all weights are 1."""
-    task = pretext.build(setting.pretext)
-    model = PretextModel(encoders.build(setting.encoder, setting.channels, setting.side), task).to(device).train()
+    encoder = encoders.build(setting.encoder, setting.channels, setting.side)
+    model = PretextModel(encoder, pretext.build(setting.pretext, encoder)).to(device).train()
     per_class = 2 * (setting.shots + setting.queries)
     labels = torch.arange(10).repeat(per_class)
     pixels = np.random.default_rng(0).integers(
@@ -153,12 +165,13 @@ def prepare_learner(setting: Setting, *, learns: bool, device: torch.device) -> 
             if learns
             else UniformWeighter(np.ones(setting.batch))
         ),
-        meta_loss=meta_loss.build(design, target, task) if learns else None,
+        alignment=Alignment(meta_loss.build(design, target, model.task), choose(model)) if learns else None,
         randomness=Randomness(0),
+        augment=lambda images, _: images,
     )
 
 
-def _double_backward(learner: Learner, views: tuple[Tensor, ...], before: dict[str, Tensor], instances: int) -> Tensor:
+def _double_backward(learner: Learner, views: Views, before: dict[str, Tensor], instances: int) -> Tensor:
     """The reference on the same model, views and meta-loss."""
     assert learner.meta_loss is not None
     model, loss = learner.model, learner.meta_loss
@@ -171,18 +184,19 @@ def _double_backward(learner: Learner, views: tuple[Tensor, ...], before: dict[s
             prefix = "encoder."
             inner = {name.removeprefix(prefix): v for name, v in params.items() if name.startswith(prefix)}
             self.encoder = lambda images: functional_call(model.encoder, inner, (images,))
+            self.task = model.task
             self._params = params
 
-        def __call__(self, views: tuple[Tensor, ...]) -> PretextOutput:
-            output: PretextOutput = functional_call(model, self._params, (views,))
-            return output
+        def __call__(self, views: Views) -> Outputs:
+            outputs: Outputs = functional_call(model, self._params, (views,))
+            return outputs
 
     with untouched_statistics(model):
         return reference_weight_gradient(
-            lambda params: functional_call(model, params, (views,)).losses,
+            lambda params: model.task.losses(functional_call(model, params, (views,))),
             lambda params: loss(_At(params), batch),  # type: ignore[arg-type]
             before,
-            torch.rand(instances, device=views[0].device),
+            torch.rand(instances, device=views.images.device),
             learning_rate=LEARNING_RATE,
             momentum=0.9,
             weight_decay=1e-4,

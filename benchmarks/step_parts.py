@@ -23,7 +23,6 @@ from bdw.training.epoch import training_steps
 from bdw.training.progress import EpochProgress
 from bdw.training.trainer import Trainer
 from bdw.weighting import step as train_step
-from bdw.weighting.gradient.from_training_pass import LayerTangents
 from bdw.weighting.meta_loss import MetaLoss
 from bdw.weighting.step import Learner
 
@@ -121,10 +120,10 @@ def run_steps(trainer: Trainer, steps: int, clock: PartClock | None = None) -> f
 
     The loop is that of a real run, from the permutation on, without what lies between two epochs.
     """
-    learner, images, augment = trainer.learner, trainer.images, trainer._augment
+    learner, images = trainer.learner, trainer.images
     with ExitStack() as stack:
         if clock is not None:
-            learner, images, augment = _timed(trainer, clock, stack)
+            learner, images = _timed(trainer, clock, stack)
         done, seconds = 0, 0.0
         while done < steps:
             kept = trainer.mask.kept.nonzero().flatten()
@@ -132,7 +131,6 @@ def run_steps(trainer: Trainer, steps: int, clock: PartClock | None = None) -> f
             loop = training_steps(
                 learner,
                 images,
-                augment,
                 progress,
                 StopRequests(minutes=60),
                 meta_every=trainer.config.weighter.meta_every,
@@ -167,8 +165,8 @@ def _wait_for(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _timed(trainer: Trainer, clock: PartClock, stack: ExitStack) -> tuple[Learner, Any, Any]:
-    """The trainer's learner, images and augmentation with a clock around every part, until the stack is closed."""
+def _timed(trainer: Trainer, clock: PartClock, stack: ExitStack) -> tuple[Learner, Any]:
+    """The trainer's learner and images with a clock around every part, until the stack is closed."""
     learner = trainer.learner
     for owner, attribute, name in (
         (learner.model.task, "views", "views"),
@@ -176,24 +174,15 @@ def _timed(trainer: Trainer, clock: PartClock, stack: ExitStack) -> tuple[Learne
         (learner.optimiser, "step", "optimiser"),
         (learner.optimiser, "zero_grad", "optimiser"),
         (train_step, "weighted_update", "backward"),
-        (train_step, "meta_direction", "meta pass: backward"),
-        (train_step, "view_derivatives", "tangents"),
-        (train_step, "head_derivatives", "tangents"),
-        (train_step, "_compared", "weights: update"),
-        (train_step, "update_weights", "weights: update"),
+        (train_step, "target_gradient", "meta pass: backward"),
+        (train_step, "instance_derivatives", "tangents"),
+        (train_step, "learn_weights", "weights: update"),
         (epoch_training, "_checked", "checks"),
     ):
         stack.enter_context(mock.patch.object(owner, attribute, clock.around(name, getattr(owner, attribute))))
-    derivatives = LayerTangents.derivatives
-
-    def layer_derivatives(self: LayerTangents, *args: Any) -> Tensor:
-        with clock.part("tangents"):
-            return derivatives(self, *args)
-
-    stack.enter_context(mock.patch.object(LayerTangents, "derivatives", layer_derivatives))
     timed = dataclasses.replace(
         learner,
         replicated=cast(nn.Module, clock.around("forward", learner.replicated)),
-        meta_loss=None if learner.meta_loss is None else cast(MetaLoss, _MetaLoss(learner.meta_loss, clock)),
-    )
-    return timed, _Images(trainer.images, clock), clock.around("augment", trainer._augment)
+        augment=clock.around("augment", learner.augment),
+    ).asking(None if learner.meta_loss is None else cast(MetaLoss, _MetaLoss(learner.meta_loss, clock)))
+    return timed, _Images(trainer.images, clock)

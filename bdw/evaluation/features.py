@@ -80,9 +80,13 @@ def extract_features(encoder: Encoder, images: NDArray[np.uint8], settings: Sett
 
 def centre_crops(images: NDArray[np.uint8], settings: Settings, device: torch.device) -> Iterator[Tensor]:
     """Batches (B, c, s, s) of centre crops in [-1, 1], in order, every image once."""
+    return (centre_crop(batch, settings.crop_size) for batch in stored_batches(images, settings, device))
+
+
+def stored_batches(images: NDArray[np.uint8], settings: Settings, device: torch.device) -> Iterator[Tensor]:
+    """Batches (B, c, h, w) of the images as they are, uint8, in order, every image once."""
     for start in range(0, len(images), settings.batch_size):
-        batch = torch.from_numpy(np.ascontiguousarray(images[start : start + settings.batch_size]))
-        yield centre_crop(batch.to(device), settings.crop_size)
+        yield torch.from_numpy(np.ascontiguousarray(images[start : start + settings.batch_size])).to(device)
 
 
 def device_of(module: nn.Module) -> torch.device:

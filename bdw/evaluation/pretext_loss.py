@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bdw.evaluation.features import Settings, centre_crops, device_of, evaluating
+from bdw.data.augment import centre_crop
+from bdw.evaluation.features import Settings, device_of, evaluating, stored_batches
 from bdw.pretext import PretextModel
 
 NOISE_SEED = 0
@@ -19,8 +22,9 @@ def evaluate(model: PretextModel, images: NDArray[np.uint8], settings: Settings)
     Its unit is the pretext task's.
     """
     generator = torch.Generator().manual_seed(NOISE_SEED)
+    crop = functools.partial(centre_crop, crop_size=settings.crop_size)
     total = 0.0
     with evaluating(model), torch.inference_mode():
-        for batch in centre_crops(images, settings, device_of(model)):
-            total += float(model(model.task.views(batch, generator)).losses.double().sum())
+        for batch in stored_batches(images, settings, device_of(model)):
+            total += float(model.losses(model.task.views(batch, crop, generator)).double().sum())
     return total / len(images)

@@ -1,16 +1,28 @@
-"""Pretext tasks: what an unlabelled image teaches. One file and one line in `_TASKS` each."""
+"""Pretext tasks: what an unlabelled image teaches. One file and one line in `_tasks` each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
+from bdw.encoders import Encoder
 from bdw.errors import unknown_option
-from bdw.pretext.base import PretextModel, PretextOutput, PretextTask
+from bdw.pretext.base import BatchLoss, Crop, NoOptions, Outputs, PretextModel, PretextTask, Views
 
-__all__ = ["PretextModel", "PretextOutput", "PretextTask", "available", "build"]
+__all__ = [
+    "BatchLoss",
+    "Crop",
+    "NoOptions",
+    "Outputs",
+    "PretextModel",
+    "PretextTask",
+    "Views",
+    "available",
+    "build",
+    "task_class",
+]
 
 
-def _tasks() -> dict[str, Callable[[], PretextTask]]:
+def _tasks() -> dict[str, type[PretextTask]]:
     from bdw.pretext.rotation import Rotation
     from bdw.pretext.vae import VariationalAutoEncoder
 
@@ -22,9 +34,17 @@ def available() -> tuple[str, ...]:
     return tuple(sorted(_tasks()))
 
 
-def build(name: str) -> PretextTask:
-    """The pretext task of that name."""
+def task_class(name: str) -> type[PretextTask]:
+    """The class of that name: its `Options`, and what holds for its views and its loss."""
     tasks = _tasks()
     if name not in tasks:
         raise unknown_option("pretext", name, tasks)
-    return tasks[name]()
+    return tasks[name]
+
+
+def build(name: str, encoder: Encoder, options: Any = None) -> PretextTask:
+    """The task of that name with a fresh head for this encoder, drawn from torch's global generator.
+
+    `options`: an instance of the class's `Options`; by default its defaults.
+    """
+    return task_class(name)(encoder, options)

@@ -1,62 +1,138 @@
-"""What a pretext task is, and the model that encoder and head are."""
+"""What a pretext task is, and the model that encoder and task are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from bdw.encoders import Encoder
+from bdw.errors import InputError
+from bdw.parallel import collectives
+
+Crop = Callable[[Tensor], Tensor]
+"""Stored images (k, c, h, w), uint8 -> crops (k, c, s, s), float in [-1, 1]. Each call may draw other crops."""
 
 
-class PretextOutput(NamedTuple):
-    """What a batch of k instances costs and how well it is solved."""
+class Views(NamedTuple):
+    """What a task sees of a batch of k instances."""
 
-    losses: Tensor
-    """(k,) loss of every instance, averaged over its views."""
+    images: Tensor
+    """(k, c, s, s) one crop of each instance, by whose colours it is described."""
+    inputs: tuple[Tensor, ...]
+    """What `PretextTask.forward` takes. The views of an instance are consecutive rows."""
+
+
+class Outputs(NamedTuple):
+    """What the model makes of the views of k instances."""
+
+    z: tuple[Tensor, ...]
+    """Z: all that the loss takes from the parameters."""
+    given: tuple[Tensor, ...]
+    """Constants that the loss needs beside Z (labels, pixels)."""
+    features: Tensor
+    """(k * views, d) the encoder's features of the views, without gradient; an instance's views are consecutive."""
     hits: Tensor | None
     """(k,) share of its views solved, without gradient; none where a task knows no right and wrong."""
-    features: Tensor
-    """(k * views, d) what the encoder made of the views, without gradient; an instance's views follow one another."""
 
 
-class PretextTask(Protocol):
-    """Makes views of images and says what each instance's views cost. Holds no parameters itself."""
+class BatchLoss(NamedTuple):
+    """The loss of a batch."""
 
-    num_views: int
+    total: Tensor
+    """L(Z, w), a scalar. Across workers: the mean of their totals is L."""
+    losses: Tensor
+    """(k,) `PretextTask.losses`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoOptions:
+    """Of a task that has none."""
+
+
+class PretextTask(nn.Module):
+    """Makes views of images, and says what the batch costs.
+
+    A task owns its head; a teacher, a queue or a centre are its submodules and buffers too, so that checkpoints hold
+    them. They stay constant within a step: the training pass and the tangent pass see the same ones.
+    """
+
+    Options: ClassVar[type[Any]] = NoOptions
+    """Frozen dataclass of what a user may set."""
+    num_views: ClassVar[int]
     """Views of an instance."""
+    instances_interact: ClassVar[bool] = False
+    """Whether the loss of one instance may depend on another instance, apart from batch norm."""
+    loss_is_mean: ClassVar[bool] = True
+    """Whether L = (1/k) sum_i w_i l_i(Z), where l_i may depend on all of Z but not on w."""
+    views_are_separate: ClassVar[bool] = False
+    """Whether the expected loss of an instance stays the same on some of its views (`some_views`)."""
 
-    def head(self, feature_dim: int, image_shape: tuple[int, int, int]) -> nn.Module:
-        """The trainable part between features and loss, for images (c, s, s)."""
+    def __init__(self, encoder: Encoder, options: Any = None):
+        """Parameters are drawn from torch's global generator, for this encoder's features and images."""
+        super().__init__()
+        self.options = self.Options() if options is None else options
 
-    def views(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """All that the loss needs of images (k, c, h, w). Everything random is drawn here, once: the training pass
-        and the tangent pass must see the same views and the same noise."""
+    def views(self, images: Tensor, crop: Crop, generator: torch.Generator) -> Views:
+        """Views of stored images (k, c, h, w), uint8.
 
-    def some_views(self, views: tuple[Tensor, ...], count: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """`count` of the views of every instance (1 to num_views), each instance drawing its own without replacement.
+        Everything random is drawn here, once, by `crop` and from the CPU `generator`: the training pass and the tangent
+        pass see the same views and the same noise.
+        """
+        raise NotImplementedError
 
-        `solve` takes them like all views: the expected loss of an instance is the same if no loss depends on another
-        view, so without batch norm.
+    def some_views(self, views: Views, count: int, generator: torch.Generator) -> Views:
+        """`count` of the views of every instance (1 to num_views); each instance draws its own without replacement."""
+        del generator
+        if count != self.num_views:
+            raise InputError(f"tangent_views: {count} cannot work; allowed: {self.num_views}, or none for all")
+        return views
+
+    def forward(self, encoder: Callable[[Tensor], Tensor], views: Views) -> Outputs:
+        """Z and what belongs to it."""
+        raise NotImplementedError
+
+    def losses(self, outputs: Outputs) -> Tensor:
+        """(m,) unweighted loss of every instance, averaged over its views: a function of Z alone."""
+        raise NotImplementedError
+
+    def loss(self, outputs: Outputs, weights: Tensor, instances: int) -> BatchLoss:
+        """L(Z, w) from this worker's Z and weights (m,); `instances` is k, of the step over all workers.
+
+        The weighted mean of `losses`, (1/k) sum_i w_i l_i. A task with another loss says so in `loss_is_mean`.
+        """
+        losses = self.losses(outputs)
+        weighted = (weights.to(losses) * losses).sum()
+        workers = collectives.size()
+        # Workers' gradients are averaged, the equation sums over the workers: hence the factor.
+        return BatchLoss(weighted / instances if workers == 1 else weighted * (workers / instances), losses)
+
+    def after_step(self, outputs: Outputs, progress: float) -> None:
+        """Move what is constant within a step (teacher, queue, centre), at its end.
+
+        `outputs` are those of the training pass. `progress`: share of the run's budget that is used, 0 to 1.
         """
 
-    def solve(
-        self, encoder: Callable[[Tensor], Tensor], head: Callable[..., Any], views: tuple[Tensor, ...]
-    ) -> PretextOutput:
-        """Losses, hits and features; the losses may depend on each other through batch norm."""
+    def begin_epoch(self, encoder: Encoder, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Prepare an epoch from all kept instances: batches of indices (k,) and stored images (k, c, h, w)."""
 
 
 class PretextModel(nn.Module):
-    """Encoder and head as one module, so that DistributedDataParallel and `functional_call` see one forward pass."""
+    """Encoder and task as one module, so that DistributedDataParallel and `functional_call` see one forward pass."""
 
     def __init__(self, encoder: Encoder, task: PretextTask):
         super().__init__()
-        self.task = task
         self.encoder = encoder
-        self.head = task.head(encoder.feature_dim, encoder.image_shape)
+        self.task = task
 
-    def forward(self, views: tuple[Tensor, ...]) -> PretextOutput:
-        """Losses and hits (k,) of the instances behind these views, and their features."""
-        return self.task.solve(self.encoder, self.head, views)
+    def forward(self, views: Views) -> Outputs:
+        """Z of these views, and what belongs to it."""
+        outputs: Outputs = self.task(self.encoder, views)
+        return outputs
+
+    def losses(self, views: Views) -> Tensor:
+        """(k,) unweighted losses of the instances behind these views, with graph."""
+        return self.task.losses(self(views))

@@ -11,48 +11,55 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bdw.pretext.base import PretextOutput
+from bdw.encoders import Encoder
+from bdw.pretext.base import Crop, Outputs, PretextTask, Views
 
 ANGLES = 4
 
 
-class Rotation:
-    """Four views per instance, turned by 0, 90, 180 and 270 degrees; cross-entropy averaged over the views."""
+class Rotation(PretextTask):
+    """Four views per instance, turned by 0, 90, 180 and 270 degrees; cross-entropy averaged over the views.
+
+    The head is a linear layer to four logits; Z are these.
+    """
 
     num_views = ANGLES
+    views_are_separate = True
 
-    def head(self, feature_dim: int, image_shape: tuple[int, int, int]) -> nn.Module:
-        """A linear layer to four logits."""
-        del image_shape
-        return nn.Linear(feature_dim, ANGLES)
+    def __init__(self, encoder: Encoder, options: Any = None):
+        super().__init__(encoder, options)
+        self.head = nn.Linear(encoder.feature_dim, ANGLES)
 
-    def views(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """Images (4k, c, s, s), instance i's views being rows 4i to 4i + 3, and their angles (k, 4) in right angles.
+    def views(self, images: Tensor, crop: Crop, generator: torch.Generator) -> Views:
+        """Turned crops (4k, c, s, s), rows 4i to 4i + 3 being instance i's, and their angles (k, 4) in right angles.
 
-        Nothing is drawn.
+        Nothing is drawn but the crops.
         """
         del generator
-        angles = torch.arange(ANGLES, device=images.device).expand(len(images), ANGLES)
-        return _turned(images).flatten(0, 1), angles
+        crops = crop(images)
+        angles = torch.arange(ANGLES, device=crops.device).expand(len(crops), ANGLES)
+        return Views(crops, (_turned(crops).flatten(0, 1), angles))
 
-    def some_views(self, views: tuple[Tensor, ...], count: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """Images (count * k, c, s, s) and angles (k, count)."""
-        images, angles = views
+    def some_views(self, views: Views, count: int, generator: torch.Generator) -> Views:
+        """Turned crops (count * k, c, s, s) and angles (k, count)."""
+        images, angles = views.inputs
         drawn = torch.rand(angles.shape, generator=generator).argsort(dim=1)[:, :count].sort(dim=1).values
         drawn = drawn.to(angles.device)
         rows = torch.arange(len(angles), device=angles.device).unsqueeze(1) * angles.shape[1] + drawn
-        return images[rows.flatten()], angles.gather(1, drawn)
+        return Views(views.images, (images[rows.flatten()], angles.gather(1, drawn)))
 
-    def solve(
-        self, encoder: Callable[[Tensor], Tensor], head: Callable[..., Any], views: tuple[Tensor, ...]
-    ) -> PretextOutput:
-        """Losses (k,): mean cross-entropy of an instance's views; hits (k,): share of angles recognised."""
-        images, angles = views
+    def forward(self, encoder: Callable[[Tensor], Tensor], views: Views) -> Outputs:
+        """Z: logits (4k, 4). Hits (k,): share of angles recognised."""
+        images, angles = views.inputs
         features = encoder(images)
-        logits = head(features)
-        losses = functional.cross_entropy(logits, angles.flatten(), reduction="none").view(angles.shape).mean(dim=1)
+        logits = self.head(features)
         hits = (logits.detach().argmax(dim=1).view(angles.shape) == angles).to(logits.dtype).mean(dim=1)
-        return PretextOutput(losses, hits, features.detach())
+        return Outputs((logits,), (angles,), features.detach(), hits)
+
+    def losses(self, outputs: Outputs) -> Tensor:
+        """(k,) mean cross-entropy of an instance's views."""
+        (logits,), (angles,) = outputs.z, outputs.given
+        return functional.cross_entropy(logits, angles.flatten(), reduction="none").view(angles.shape).mean(dim=1)
 
 
 def _turned(images: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ import torch
 from bdw.errors import InputError
 from bdw.storage.atomic_write import replacing
 
-VERSION = 6
+VERSION = 7
 logger = logging.getLogger(__name__)
 
 

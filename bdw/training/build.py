@@ -26,7 +26,7 @@ from bdw.parallel.randomness import Randomness, drawn_from
 from bdw.pretext import PretextModel
 from bdw.training import time_budget
 from bdw.training.best_model import BestModel
-from bdw.training.checks import check_batch, chosen_measures, learns_from_verdicts, require_same_data
+from bdw.training.checks import check_batch, chosen_measures, require_same_data
 from bdw.training.data_parallel import replicated
 from bdw.training.history import History
 from bdw.training.meta_schedule import MetaSchedule
@@ -35,10 +35,13 @@ from bdw.training.run_state import RunState
 from bdw.training.wall_clock import WallClock
 from bdw.weighting import meta_loss
 from bdw.weighting import registry as weighters
-from bdw.weighting.gradient.natural_gradient import NaturalDirection
+from bdw.weighting.gradient import estimators
+from bdw.weighting.gradient.alignment import Alignment
 from bdw.weighting.gradient.smoothing import Smoothing
 from bdw.weighting.gradient.target_gradient import TargetGradient
+from bdw.weighting.gradient.transforms import Centring, LogLoss, Observer, Transform
 from bdw.weighting.keep_mask import KeepMask, min_kept
+from bdw.weighting.learning import LearnsByVerdict, LearnsByVisit, Receiver
 from bdw.weighting.step import Learner
 from bdw.weighting.timer import WeightingTimer
 from bdw.weighting.verdicts import Verdicts
@@ -112,10 +115,9 @@ def build_learner(
 ) -> tuple[Learner, list[meta_loss.MetaLoss]]:
     """What a step changes, drawn from the run's seed, and the meta-losses that it may learn from (`_meta_losses`)."""
     randomness = Randomness(config.optimiser.seed, collectives.rank())
-    task = pretext.build(config.model.pretext)
     with drawn_from(randomness["model"]):
         encoder = encoders.build(config.model.encoder, problem.source.channels, config.data.crop_size)
-        model = PretextModel(encoder, task)
+        model = PretextModel(encoder, pretext.build(config.model.pretext, encoder))
     model = model.to(device)
     target = meta_loss.TargetImages(
         ImageTable(problem.target.train.images, device),
@@ -123,9 +125,9 @@ def build_learner(
         problem.target.classes,
         augment,
     )
-    meta_losses = _meta_losses(config, target, task) if weighter.learns is not Learns.NEVER else []
+    meta_losses = _meta_losses(config, target, model.task) if weighter.learns is not Learns.NEVER else []
     optimiser = torch.optim.SGD(
-        model.parameters(),
+        [parameter for parameter in model.parameters() if parameter.requires_grad],
         lr=config.optimiser.learning_rate,
         momentum=config.optimiser.momentum,
         weight_decay=config.optimiser.weight_decay,
@@ -139,19 +141,13 @@ def build_learner(
         replicated=wrapped,
         optimiser=optimiser,
         weighter=weighter,
-        meta_loss=meta_losses[0] if meta_losses else None,
+        alignment=(
+            _alignment(config, model, weighter.learns, meta_losses[0], target, randomness, len(problem.source))
+            if meta_losses
+            else None
+        ),
         randomness=randomness,
-        target=target,
-        uses_source_statistics=config.meta.target_statistics == "source",
-        direction=TargetGradient(config.meta.direction_momentum, config.meta.direction_every, device),
-        head_alone=config.meta.direction_parameters == "head",
-        natural=NaturalDirection(device) if config.meta.natural_direction else None,
-        relative_derivatives=config.meta.relative_derivatives,
-        centred_derivatives=config.meta.centred_derivatives,
-        shared_derivatives=Smoothing(len(problem.source)) if config.meta.shared_derivatives else None,
-        verdicts=_verdicts(config, len(problem.source)),
-        tangent_views=config.weighter.tangent_views,
-        evidence=VisitStatistics(len(problem.source), device) if config.output.diagnose_signal else None,
+        augment=augment,
         clock=WeightingTimer(device),
     )
     return learner, meta_losses
@@ -167,6 +163,44 @@ def _meta_losses(
     return [losses[0], *smaller]
 
 
-def _verdicts(config: RunConfig, num_instances: int) -> Verdicts | None:
-    margin = config.meta.target_margin
-    return Verdicts(num_instances, margin) if margin is not None and learns_from_verdicts(config) else None
+def _alignment(
+    config: RunConfig,
+    model: PretextModel,
+    learns: Learns,
+    loss: meta_loss.MetaLoss,
+    target: meta_loss.TargetImages,
+    randomness: Randomness,
+    num_instances: int,
+) -> Alignment:
+    meta, device = config.meta, next(model.parameters()).device
+    head: estimators.Name = "natural_head" if meta.natural_direction else "head"
+    estimator = estimators.choose(
+        model,
+        head if meta.direction_parameters == "head" else "cheapest",
+        has_training_pass=learns is Learns.AFTER_UPDATE,
+        tangent_views=config.weighter.tangent_views,
+        generator=randomness["tangent_views"],
+        device=device,
+    )
+    transforms: list[Transform] = []
+    if meta.relative_derivatives:
+        transforms.append(LogLoss())
+    if meta.centred_derivatives:
+        transforms.append(Centring())
+    if config.output.diagnose_signal:
+        transforms.append(Observer(VisitStatistics(num_instances, device)))
+    if meta.shared_derivatives:
+        transforms.append(Smoothing(num_instances))
+    receiver: Receiver = LearnsByVisit()
+    uses_source_statistics = meta.target_statistics == "source"
+    if meta.target_margin is not None:
+        verdicts = Verdicts(num_instances, meta.target_margin)
+        receiver = LearnsByVerdict(verdicts, target, uses_source_statistics)
+    return Alignment(
+        loss,
+        estimator,
+        TargetGradient(meta.direction_momentum, meta.direction_every, device),
+        transforms,
+        receiver,
+        uses_source_statistics,
+    )

@@ -16,11 +16,10 @@ from bdw.errors import InputError, unknown_option
 from bdw.evaluation import Measure
 from bdw.evaluation.features import check_layer
 from bdw.parallel import collectives, device
-from bdw.pretext import PretextModel
 from bdw.runs import trajectory
 from bdw.weighting import meta_loss
 from bdw.weighting import registry as weighters
-from bdw.weighting.gradient.natural_gradient import is_linear
+from bdw.weighting.gradient.natural_gradient import has_linear_head
 from bdw.weighting.weighters.protocol import Learns
 
 logger = logging.getLogger(__name__)
@@ -68,11 +67,12 @@ def check(config: RunConfig) -> None:
             f"target_margin: cannot work with weighter {config.weighter.weighter!r}, which learns from visits; "
             "allowed: weighter 'counts', or none"
         )
-    num_views = pretext.build(config.model.pretext).num_views
-    if (config.weighter.tangent_views or 1) > num_views:
+    task = pretext.task_class(config.model.pretext)
+    fewest = 1 if task.views_are_separate else task.num_views
+    if not fewest <= (config.weighter.tangent_views or fewest) <= task.num_views:
         raise InputError(
-            f"tangent_views: {config.weighter.tangent_views} cannot work, an image has {num_views} view(s) in "
-            f"{config.model.pretext!r}; allowed: 1 to {num_views}, or none for all"
+            f"tangent_views: {config.weighter.tangent_views} cannot work, an image has {task.num_views} view(s) in "
+            f"{config.model.pretext!r}; allowed: {fewest} to {task.num_views}, or none for all"
         )
     names = meta_loss.names(config.meta.meta_loss)
     if config.meta.direction_parameters == "head" and names != {"pretext"}:
@@ -84,8 +84,7 @@ def check(config: RunConfig) -> None:
     with torch.device("meta"):
         encoder = encoders.build(config.model.encoder, 3, config.data.crop_size)
         check_layer(encoder, config.evaluation.layer)
-        model = PretextModel(encoder, pretext.build(config.model.pretext))
-        if config.meta.natural_direction and not is_linear(model.head):
+        if config.meta.natural_direction and not has_linear_head(pretext.build(config.model.pretext, encoder)):
             raise InputError(
                 f"natural_direction: cannot work with pretext {config.model.pretext!r}, whose head is not linear; "
                 "allowed: false"

@@ -22,8 +22,8 @@ def replicated(model: PretextModel, images: Tensor) -> nn.Module:
     if collectives.size() == 1:
         return model
     wrapped = DistributedDataParallel(model)
-    views = model.task.views(images, torch.Generator().manual_seed(0))
+    views = model.task.views(images, lambda crops: crops, torch.Generator().manual_seed(0))
     with untouched_statistics(model):
-        wrapped(views).losses.sum().backward()
+        model.task.loss(wrapped(views), torch.ones(len(images)), len(images) * collectives.size()).total.backward()
     model.zero_grad(set_to_none=True)
     return wrapped

@@ -17,7 +17,6 @@ from bdw.parallel.stop_requests import StopRequests
 from bdw.runs.break_even import NOTHING_YET, BreakEven
 from bdw.runs.metrics import ProgressListener, StepReport
 from bdw.training.progress import EpochProgress
-from bdw.weighting.meta_loss import Augment
 from bdw.weighting.step import Learner, SourceBatch, StepMeasurements, train_step
 
 
@@ -50,7 +49,6 @@ class AfterStep:
 def training_steps(
     learner: Learner,
     images: ImageTable,
-    augment: Augment,
     progress: EpochProgress,
     interruptions: StopRequests,
     *,
@@ -59,6 +57,7 @@ def training_steps(
     epochs: int,
     listener: ProgressListener,
     learning_rate: Callable[[EpochProgress, int], float] | None = None,
+    used_after: Callable[[EpochProgress, int], float] | None = None,
     before: BreakEven = NOTHING_YET,
     budget_share: Callable[[EpochProgress], float] | None = None,
 ) -> Iterator[AfterStep]:
@@ -66,7 +65,8 @@ def training_steps(
 
     Every instance is trained on by one worker. The first of every `meta_every` steps learns weights (none with 0), if
     they are ever learnt; the others use them as they are. `learning_rate` says alpha of the next step, from the
-    progress before it and the instances in it; by default it stays what it is. `before`: the balance of the epochs
+    progress before it and the instances in it; by default it stays what it is. `used_after`: likewise, the share of the
+    budget that is used when that step ends. `before`: the balance of the epochs
     behind this one. `budget_share`: the share of the run's budget that is used, where that is counted in images; then
     pruning saves nothing, as `BreakEven.after` has it. Raises `NonFiniteError`, on every worker, if a loss or a
     derivative is not finite.
@@ -79,12 +79,12 @@ def training_steps(
     fetched = images.batches(local_part(indices, collectives.rank(), collectives.size()) for indices in remaining)
     for step, (indices, raw) in enumerate(zip(remaining, fetched, strict=True), start=progress.steps + 1):
         mine = local_part(indices, collectives.rank(), collectives.size())
-        batch = augment(raw, learner.randomness["augmentation"])
         learn = meta_every > 0 and (step - 1) % meta_every == 0
         if learning_rate is not None:
             for group in learner.optimiser.param_groups:
                 group["lr"] = learning_rate(progress, len(indices))
-        measured = train_step(learner, SourceBatch(mine, batch, len(indices)), learn=learn)
+        used = 0.0 if used_after is None else used_after(progress, len(indices))
+        measured = train_step(learner, SourceBatch(mine, raw, len(indices), used), learn=learn)
         loss, meta_loss, agreed = _checked(measured, step, epoch, interruptions)
         progress.weighting_seconds += learner.clock.take()
         if meta_loss is not None:

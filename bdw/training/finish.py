@@ -48,7 +48,7 @@ def write_results(state: RunState, config: RunConfig, problem: Problem, run: Run
         },
     )
     export.write_table(run.instance_weights, export.weights_table(problem.source, learner.weighter.table(), state.mask))
-    evidence = learner.evidence
+    evidence = learner.visit_statistics
     if evidence is None:
         run.signal.unlink(missing_ok=True)  # of a shorter run that was diagnosed
     else:

@@ -57,18 +57,13 @@ class RunState:
     def step_parts(self) -> dict[str, Stateful]:
         """Those that a training step changes; what this run does without is left out."""
         learner = self.learner
-        parts: dict[str, Stateful | None] = {
+        return {
             "model": learner.model,
             "optimiser": learner.optimiser,
             "weighter": learner.weighter,
-            "target_gradient": learner.direction,
-            "natural_gradient": learner.natural,
-            "smoothing": learner.shared_derivatives,
-            "verdicts": learner.verdicts,
-            "visit_statistics": learner.evidence,
+            **learner.parts(),
             "randomness": _OfEveryWorker(learner.randomness, lambda: self.position),
         }
-        return {name: part for name, part in parts.items() if part is not None}
 
     def state_dict(self) -> dict[str, Any]:
         """Name -> state of every part, the same on all workers; called on all of them."""

@@ -15,7 +15,7 @@ from bdw.data.image_table import ImageTable
 from bdw.parallel import collectives
 from bdw.training.stateful import Stateful, untouched
 from bdw.weighting.gradient.target_gradient import TargetGradient
-from bdw.weighting.meta_loss import Augment, MetaLoss
+from bdw.weighting.meta_loss import MetaLoss
 from bdw.weighting.step import Learner, SourceBatch, train_step
 
 WARM_UP, TIMED = 1, 3
@@ -36,7 +36,6 @@ def step_seconds(
     parts: Mapping[str, Stateful],
     meta_losses: Sequence[MetaLoss],
     images: ImageTable,
-    augment: Augment,
     batch: Tensor,
     *,
     after_step: Callable[[], None],
@@ -50,12 +49,14 @@ def step_seconds(
     mine = local_part(batch, collectives.rank(), collectives.size())
 
     def timed(learner: Learner, every: int) -> StepSeconds:
-        learner = dataclasses.replace(learner, direction=TargetGradient(learner.direction.momentum, every))
+        if learner.alignment is not None:
+            gradient = TargetGradient(learner.alignment.target_gradient.momentum, every)
+            alignment = dataclasses.replace(learner.alignment, target_gradient=gradient)
+            learner = dataclasses.replace(learner, alignment=alignment)
         plain, learning = [], []
         for _ in range(WARM_UP + TIMED):
             began = time.perf_counter()
-            augmented = augment(images[mine], learner.randomness["augmentation"])
-            measured = train_step(learner, SourceBatch(mine, augmented, len(batch)))
+            measured = train_step(learner, SourceBatch(mine, images[mine], len(batch)))
             float(measured.losses.mean())  # The host waits for the device.
             learning.append(learner.clock.take())
             plain.append(time.perf_counter() - began - learning[-1])
@@ -63,9 +64,11 @@ def step_seconds(
         return StepSeconds(statistics.median(plain[WARM_UP:]), statistics.median(learning[WARM_UP:]))
 
     def timed_with(meta_loss: MetaLoss | None) -> StepSeconds:
-        trial = dataclasses.replace(learner, evidence=None, meta_loss=meta_loss)
-        asking, every = timed(trial, 1), learner.direction.every
-        if meta_loss is None or every == 1:
+        if learner.alignment is None or meta_loss is None:
+            return timed(learner, 1)
+        trial = dataclasses.replace(learner, alignment=learner.alignment.unobserved()).asking(meta_loss)
+        asking, every = timed(trial, 1), learner.alignment.target_gradient.every
+        if every == 1:
             return asking
         others = timed(trial, WARM_UP + TIMED)  # The warm-up asks.
         return StepSeconds(asking.plain, others.learning + (asking.learning - others.learning) / every)

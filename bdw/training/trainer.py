@@ -215,7 +215,7 @@ class Trainer:
 
     def _conclude(self, epoch: int) -> None:
         """After the epoch's steps: what is learnt all at once, and who is pruned; the same on all workers after it."""
-        weighter, evidence = self.learner.weighter, self.learner.evidence
+        weighter, evidence = self.learner.weighter, self.learner.visit_statistics
         learns_and_prunes = epoch > self.config.weighter.burn_in_epochs
         if self.learner.verdicts is not None:
             indices, helps = self.learner.verdicts.judge()
@@ -243,14 +243,13 @@ class Trainer:
         state, progress = self.state, self.state.current.progress
         if progress is None:
             state.schedule.begin()
-            self.learner.direction.begin_epoch()
             progress = state.current.begin(self.learner.randomness["order"])
+            self._begin_epoch()
         if self.learner.meta_loss is not state.schedule.meta_loss:
-            state.learner = dataclasses.replace(self.learner, meta_loss=state.schedule.meta_loss)
+            state.learner = self.learner.asking(state.schedule.meta_loss)
         steps = training_steps(
             self.learner,
             self.images,
-            self._augment,
             progress,
             self._stop_requests,
             meta_every=state.schedule.option.meta_every,
@@ -258,6 +257,7 @@ class Trainer:
             epochs=state.schedule.last_epoch,
             listener=self.listener,
             learning_rate=self._learning_rate,
+            used_after=self._used_after,
             before=self.history.balance,
             budget_share=None if state.budget.images is None else self._budget_share,
         )
@@ -272,12 +272,19 @@ class Trainer:
         require_finite(self.learner, progress.steps, epoch)
         return epoch_totals(self.learner, progress)
 
+    def _begin_epoch(self) -> None:
+        """Tell those whom it concerns; a pretext task may look at all kept images."""
+        if self.learner.alignment is not None:
+            self.learner.alignment.target_gradient.begin_epoch()
+        model, kept = self.learner.model, self.mask.kept.nonzero().flatten().split(self.config.optimiser.batch_size)
+        model.task.begin_epoch(model.encoder, zip(kept, self.images.batches(kept), strict=True))
+
     def _save_within(self, epoch: int) -> None:
         """A checkpoint between two steps, after which the epoch goes on as if there had been none."""
         require_finite(self.learner, self.state.current.steps, epoch)
         self.learner.weighter.share()
-        if self.learner.evidence is not None:
-            self.learner.evidence.share()
+        if self.learner.visit_statistics is not None:
+            self.learner.visit_statistics.share()
         self._save()
         reason = self._stop_requests.reason_to_save()
         if reason is not None:
@@ -287,7 +294,7 @@ class Trainer:
     def _time_steps(self, meta_losses: Sequence[MetaLoss], batch: Tensor) -> list[StepSeconds]:
         with self._watchdog:
             return step_seconds(
-                self.learner, self.state.step_parts, meta_losses, self.images, self._augment, batch,
+                self.learner, self.state.step_parts, meta_losses, self.images, batch,
                 after_step=self._watchdog.pat,
             )  # fmt: skip
 
@@ -298,13 +305,19 @@ class Trainer:
     def _learning_rate(self, progress: EpochProgress, instances: int) -> float:
         """Of the step after that progress of the epoch under way, on so many instances."""
         budget, (done, before) = self.state.budget, self.history.done
-        seen, steps = before + progress.instances, len(progress.batches)
+        seen = before + progress.instances
         return learning_rate(
             self.config.optimiser,
             passes_done=budget.passes_done(done, seen),
-            used=budget.share(done, seen, progress.steps / steps),
-            used_after=budget.share(done, seen + instances, (progress.steps + 1) / steps),
+            used=budget.share(done, seen, progress.steps / len(progress.batches)),
+            used_after=self._used_after(progress, instances),
         )
+
+    def _used_after(self, progress: EpochProgress, instances: int) -> float:
+        """Share of the budget at the end of that step."""
+        done, before = self.history.done
+        share_of_epoch = (progress.steps + 1) / len(progress.batches)
+        return self.state.budget.share(done, before + progress.instances + instances, share_of_epoch)
 
     def _budget_share(self, progress: EpochProgress) -> float:
         """Of a run counted in images, after that progress of the epoch under way."""

@@ -7,9 +7,10 @@ gradient is far less noisy, but it measures likeness of the pretext problem, not
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -19,18 +20,21 @@ from bdw.config import MetaConfig
 from bdw.data.batches import EpisodeSampler, distinct
 from bdw.data.image_table import ImageTable
 from bdw.errors import InputError, unknown_option
+from bdw.parallel import collectives
 from bdw.parallel.randomness import Randomness
-from bdw.pretext import PretextModel, PretextTask
+from bdw.pretext import Crop, PretextModel, PretextTask, Views
 
-TargetBatch = tuple[Tensor, ...]
+TargetBatch = Any
+"""What a meta-loss draws, and takes again."""
 Augment = Callable[[Tensor, torch.Generator], Tensor]
+"""Stored images (k, c, h, w), uint8 -> augmented crops (k, c, s, s), drawn from the generator."""
 
 
 class MetaLoss(Protocol):
     """A scalar loss of the model on batches that it draws from the target's training split."""
 
     images_per_batch: int
-    """TargetImages images that one evaluation passes through the encoder."""
+    """Target images that one evaluation passes through the encoder."""
 
     def draw(self, randomness: Randomness) -> TargetBatch:
         """A target batch on the training device, everything random in it drawn."""
@@ -51,14 +55,16 @@ class TargetImages:
     augment: Augment
 
     def draw(self, count: int, randomness: Randomness, *, half: int | None = None) -> Tensor:
-        """So many different images (count, c, s, s), augmented; of every second image, from the first (`half` 0) or the
-        second (1) on, as many as there are."""
+        """So many different images (count, c, h, w), uint8 as stored; of every second image, from the first (`half` 0)
+        or the second (1) on, as many as there are."""
         if half is None:
-            chosen = distinct(len(self.images), count, randomness["target"])
-        else:
-            available = (len(self.images) - half + 1) // 2
-            chosen = 2 * distinct(available, min(count, available), randomness["target"]) + half
-        return self.augment(self.images[chosen], randomness["target_augmentation"])
+            return self.images[distinct(len(self.images), count, randomness["target"])]
+        available = (len(self.images) - half + 1) // 2
+        return self.images[2 * distinct(available, min(count, available), randomness["target"]) + half]
+
+    def crop(self, randomness: Randomness) -> Crop:
+        """Makes augmented crops of stored images."""
+        return lambda images: self.augment(images, randomness["target_augmentation"])
 
 
 class PrototypeLoss:
@@ -118,7 +124,7 @@ class PretextLoss:
     def draw(self, randomness: Randomness) -> TargetBatch:
         """The pretext task's views of `target_batch` images, drawn without replacement."""
         images = self._target.draw(self.images_per_batch, randomness)
-        return self._task.views(images, randomness["target_views"])
+        return self._task.views(images, self._target.crop(randomness), randomness["target_views"])
 
     @staticmethod
     def check(config: MetaConfig, labels: Tensor, classes: tuple[str, ...]) -> None:
@@ -129,9 +135,10 @@ class PretextLoss:
             )
 
     def __call__(self, model: PretextModel, batch: TargetBatch) -> Tensor:
-        """Mean pretext loss of the batch."""
-        losses: Tensor = model(batch).losses
-        return losses.mean()
+        """Pretext loss of the batch with all weights 1."""
+        views: Views = batch
+        count = len(views.images)
+        return model.task.loss(model(views), torch.ones(count), count * collectives.size()).total
 
 
 class WeightedSum:
@@ -142,21 +149,13 @@ class WeightedSum:
         self.images_per_batch = sum(loss.images_per_batch for _, loss in terms)
 
     def draw(self, randomness: Randomness) -> TargetBatch:
-        """The terms' batches one after the other, with their lengths in front."""
-        batches = [loss.draw(randomness) for _, loss in self._terms]
-        lengths = torch.tensor([len(batch) for batch in batches])
-        return (lengths, *(tensor for batch in batches for tensor in batch))
+        """The terms' batches."""
+        return [loss.draw(randomness) for _, loss in self._terms]
 
     def __call__(self, model: PretextModel, batch: TargetBatch) -> Tensor:
         """The weighted sum of the terms."""
-        lengths, *rest = batch
-        total: Tensor | None = None
-        for (coefficient, loss), length in zip(self._terms, lengths.tolist(), strict=True):
-            value = coefficient * loss(model, tuple(rest[:length]))
-            total = value if total is None else total + value
-            rest = rest[length:]
-        assert total is not None
-        return total
+        values = [coefficient * loss(model, part) for (coefficient, loss), part in zip(self._terms, batch, strict=True)]
+        return functools.reduce(torch.add, values)
 
 
 _LOSSES: dict[str, type[PretextLoss | PrototypeLoss]] = {"pretext": PretextLoss, "prototype": PrototypeLoss}

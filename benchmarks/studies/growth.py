@@ -36,6 +36,7 @@ from bdw.pretext import PretextModel
 from bdw.training.data_parallel import replicated
 from bdw.training.epoch import EpochTotals
 from bdw.training.trainer import Trainer
+from bdw.weighting.gradient.estimators import choose
 from bdw.weighting.keep_mask import KeepMask
 from benchmarks.harness import provenance, release_freed_memory, resident_kib, write_result
 from benchmarks.random_problem import random_problem
@@ -92,14 +93,17 @@ def trainer_of(folder: Path, instances: int, *, per_class: int = 5, width: int |
 def _widen(trainer: Trainer, width: int) -> None:
     learner = trainer.learner
     with drawn_from(learner.randomness["model"]):
-        model = PretextModel(Encoder(SmallCNN(1, width), 1, 4 * width, (1, SIDE, SIDE)), learner.model.task)
+        encoder = Encoder(SmallCNN(1, width), 1, 4 * width, (1, SIDE, SIDE))
+        model = PretextModel(encoder, type(learner.model.task)(encoder))
     options = trainer.config.optimiser
     optimiser = torch.optim.SGD(
         model.parameters(), lr=options.learning_rate, momentum=options.momentum, weight_decay=options.weight_decay
     )
     example = torch.zeros(2, 1, SIDE, SIDE)
+    assert learner.alignment is not None
+    alignment = dataclasses.replace(learner.alignment, estimator=choose(model))
     trainer.state.learner = dataclasses.replace(
-        learner, model=model, replicated=replicated(model, example), optimiser=optimiser
+        learner, model=model, replicated=replicated(model, example), optimiser=optimiser, alignment=alignment
     )
 
 

@@ -36,8 +36,8 @@ def signal_file(trainer: Trainer) -> Diagnosis:
 
 
 def evidence_state(trainer: Trainer) -> dict[str, Any]:
-    assert trainer.learner.evidence is not None
-    return trainer.learner.evidence.state_dict()
+    assert trainer.learner.visit_statistics is not None
+    return trainer.learner.visit_statistics.state_dict()
 
 
 def test_a_run_is_the_same_with_and_without(config: RunConfig, problem: Problem) -> None:
@@ -47,7 +47,7 @@ def test_a_run_is_the_same_with_and_without(config: RunConfig, problem: Problem)
         mine, others = (getattr(trainer.learner, part).state_dict() for trainer in (with_it, without))
         assert all(torch.equal(value, others[name]) for name, value in mine.items())
     assert torch.equal(with_it.mask.kept, without.mask.kept)
-    assert without.learner.evidence is None
+    assert without.learner.visit_statistics is None
     assert not without.run.signal.exists()
     columns = [trainer.run.metrics.read_text().splitlines()[0] for trainer in (with_it, without)]
     assert columns[0] == columns[1]
@@ -75,9 +75,9 @@ def test_visits_are_those_to_the_kept(config: RunConfig, problem: Problem) -> No
     """The pruned keep their numbers: visited once an epoch until they went."""
     trainer = run(config, problem)
     assert 0 < trainer.mask.count < NUM_SOURCE
-    assert trainer.learner.evidence is not None
+    assert trainer.learner.visit_statistics is not None
     went = trainer.mask.pruned_at_epoch.numpy()
-    assert trainer.learner.evidence.visits().counts.tolist() == np.where(went == 0, 3, went).tolist()
+    assert trainer.learner.visit_statistics.visits().counts.tolist() == np.where(went == 0, 3, went).tolist()
 
 
 def test_the_file_holds_what_was_found(config: RunConfig, problem: Problem) -> None:
@@ -130,7 +130,7 @@ def test_epochs_are_at_the_pace_of_the_last(config: RunConfig, problem: Problem)
     """A time budget may have it learn in fewer steps than the config says, and the end of `learn_share` in none."""
     trainer = run(config.replace(prune=False), problem)
     assert signal_file(trainer).epochs_per_visit == 1
-    evidence, settings = trainer.learner.evidence, trainer.config
+    evidence, settings = trainer.learner.visit_statistics, trainer.config
     assert evidence is not None
     found = diagnosed(trainer.learner, evidence, trainer.mask, settings, problem, meta_every=2)
     assert found.epochs_per_visit == 2, "two of four steps"

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
-from bdw import encoders, pretext
+from bdw import encoders
 from bdw.config import Precision, RunConfig
 from bdw.data import LabelledImages, Problem, load
 from bdw.encoders import Encoder, precision
@@ -22,9 +21,11 @@ from bdw.evaluation.features import Settings, extract_features
 from bdw.pretext import PretextModel
 from bdw.training.trainer import Trainer
 from bdw.weighting.gradient.conv_cache import ConvCache
+from bdw.weighting.gradient.estimators import ForwardMode
 from bdw.weighting.gradient.forward_mode import instance_directional_derivatives
 from bdw.weighting.gradient.from_training_pass import LayerTangents, layers_of
-from bdw.weighting.step import SourceBatch, train_step, view_derivatives
+from bdw.weighting.step import SourceBatch, train_step
+from tests.pretext.models import losses_of, model_of, views_of
 
 WARM_UP = 30
 """Steps before the one that is compared: the gradients of an untrained net are not what a run learns from."""
@@ -69,8 +70,7 @@ def test_derivatives_in_bfloat16_point_where_those_in_float32_do(
 
     def batch() -> SourceBatch:
         indices = torch.randint(len(digits.source), (64,))
-        images = float32._augment(float32.images[indices], float32.learner.randomness["augmentation"])
-        return SourceBatch(indices, images, len(indices))
+        return SourceBatch(indices, float32.images[indices], len(indices))
 
     torch.manual_seed(0)
     for _ in range(WARM_UP):
@@ -87,7 +87,7 @@ def test_derivatives_in_bfloat16_point_where_those_in_float32_do(
     torch.testing.assert_close(rounded.losses, exact.losses, rtol=0.05, atol=0.05)
     assert _cosine(rounded.derivatives, exact.derivatives) >= 0.99
     state = [value for entry in bfloat16.learner.optimiser.state.values() for value in entry.values()]
-    for tensor in (*bfloat16.learner.parameters.values(), *(value for value in state if isinstance(value, Tensor))):
+    for tensor in (*bfloat16.learner.model.parameters(), *(value for value in state if isinstance(value, Tensor))):
         assert tensor.dtype == torch.float32
 
 
@@ -96,22 +96,22 @@ def _convolutions() -> PretextModel:
         nn.Conv2d(1, 4, 3, padding=1), nn.GroupNorm(2, 4), nn.ReLU(inplace=True), nn.Conv2d(4, 8, 3, stride=2),
         nn.Flatten(), nn.Linear(72, 16), nn.ReLU(), nn.Linear(16, 5),
     )  # fmt: skip
-    return PretextModel(Encoder(backbone, 1, 5, (1, 8, 8)), pretext.build("rotation"))
+    return model_of(Encoder(backbone, 1, 5, (1, 8, 8)))
 
 
 def test_layer_tangents_sum_up_in_float32_what_the_training_pass_left_in_bfloat16() -> None:
     """Layers behind the first have bfloat16 inputs; against forward mode in float32, a thousandth off at most."""
     torch.manual_seed(0)
     model, weights = _convolutions(), torch.rand(6) + 0.1
-    views = model.task.views(torch.randn(6, 1, 8, 8), torch.Generator())
+    views = views_of(model, torch.randn(6, 1, 8, 8))
     params = {name: value.detach().clone() for name, value in model.named_parameters()}
     direction = {name: torch.randn_like(value) for name, value in params.items()}
-    exact = instance_directional_derivatives(lambda p: functional_call(model, p, (views,)).losses, params, direction)
+    exact = instance_directional_derivatives(losses_of(model, views), params, direction)
     precision.compute_in("bfloat16", model.encoder)
     layers = layers_of(model)
     assert layers is not None
     with LayerTangents(layers) as tangents:
-        (weights * model(views).losses).sum().backward()
+        (weights * model.losses(views)).sum().backward()
     found = tangents.derivatives(direction, weights)
     assert found.dtype == torch.float32
     assert _cosine(found, exact) >= 0.999
@@ -124,17 +124,18 @@ def test_convolutions_kept_from_a_rounded_training_pass_serve_the_rounded_tangen
         nn.Conv2d(1, 224, 3, stride=2), nn.BatchNorm2d(224), nn.ReLU(inplace=True),
         nn.Conv2d(224, 4, 3, bias=False), nn.BatchNorm2d(4), nn.Flatten(),
     )  # fmt: skip
-    model = PretextModel(Encoder(backbone, 1, 4, (1, 8, 8)), pretext.build("rotation"))
+    model = model_of(Encoder(backbone, 1, 4, (1, 8, 8)))
     precision.compute_in("bfloat16", model.encoder)
-    views = model.task.views(torch.randn(6, 1, 8, 8), torch.Generator())
+    views = views_of(model, torch.randn(6, 1, 8, 8))
     with ConvCache() as kept, encoders.untouched_statistics(model):
         model(views)
     values = list(kept)
     assert [value is None or value.dtype for value in values] == [True, torch.bfloat16]
     params = {name: value.detach() for name, value in model.named_parameters()}
     direction = {name: torch.randn_like(value) for name, value in params.items()}
-    alone = view_derivatives(model, views, params, direction)
-    torch.testing.assert_close(view_derivatives(model, views, params, direction, values), alone, rtol=1e-5, atol=1e-6)
+    tangents, weights = ForwardMode(model).derivatives, torch.ones(6)
+    alone = tangents(views, weights, 6, params, direction)
+    torch.testing.assert_close(tangents(views, weights, 6, params, direction, values), alone, rtol=1e-5, atol=1e-6)
 
 
 def _dtypes_of_convolutions(encoder: Encoder, run: Any) -> set[torch.dtype]:

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from bdw import encoders, evaluation, pretext
+from bdw import encoders, evaluation
 from bdw.data import LabelledImages
 from bdw.data.problem import Target
 from bdw.errors import InputError
 from bdw.evaluation import Examination
 from bdw.evaluation.features import Settings
 from bdw.pretext import PretextModel
+from tests.pretext.models import model_of, views_of
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def target() -> Target:
 @pytest.fixture
 def model() -> PretextModel:
     torch.manual_seed(0)
-    return PretextModel(encoders.build("mlp", 1, 16), pretext.build("vae"))
+    return model_of(encoders.build("mlp", 1, 16), "vae")
 
 
 def test_better() -> None:
@@ -68,8 +69,8 @@ def test_the_pretext_loss_is_a_mean_over_instances_with_the_same_noise(model: Pr
     scores = [score(batch_size) for batch_size in (10, 10, 1)]
     assert scores[0] == scores[1]
     images = torch.from_numpy(target.test.images).float() / 127.5 - 1
-    views = model.task.views(images, torch.Generator().manual_seed(0))
-    assert scores[0] == pytest.approx(float(model(views).losses.detach().mean()), rel=1e-6)
+    views = views_of(model, images)
+    assert scores[0] == pytest.approx(float(model.losses(views).detach().mean()), rel=1e-6)
     # One image at a time draws the same numbers in the same order.
     assert scores[2] == pytest.approx(scores[0], rel=1e-5)
 

@@ -8,13 +8,21 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from bdw import pretext
+from bdw.encoders import Encoder
+from bdw.pretext import PretextModel, Views
+from tests.pretext.models import model_of, views_of
+
+
+def _model(*layers: nn.Module) -> PretextModel:
+    backbone = nn.Sequential(nn.Flatten(), nn.Linear(50, 7), *layers)
+    return model_of(Encoder(backbone, 2, 7, (2, 5, 5)))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_views_are_the_image_turned_by_right_angles_in_instance_order(dtype: torch.dtype) -> None:
     images = torch.randn(3, 2, 5, 5, dtype=dtype)
-    views, angles = pretext.build("rotation").views(images, torch.Generator())
+    crops, (views, angles) = views_of(_model(), images)
+    assert torch.equal(crops, images)
     assert angles.tolist() == [[0, 1, 2, 3]] * 3
     for instance in range(3):
         for quarter in range(4):
@@ -24,25 +32,24 @@ def test_views_are_the_image_turned_by_right_angles_in_instance_order(dtype: tor
 
 def test_losses_and_hits_are_means_over_an_instances_views() -> None:
     torch.manual_seed(0)
-    task = pretext.build("rotation")
-    encoder, head = nn.Sequential(nn.Flatten(), nn.Linear(50, 7)), task.head(7, (2, 5, 5))
-    images = torch.randn(3, 2, 5, 5)
-    output = task.solve(encoder, head, task.views(images, torch.Generator()))
+    model, images = _model(), torch.randn(3, 2, 5, 5)
+    output = model(views_of(model, images))
+    found = model.task.losses(output)
     for instance in range(3):
         turned = [torch.rot90(images[instance : instance + 1], q, (2, 3)) for q in range(4)]
-        logits = [head(encoder(view)) for view in turned]
+        logits = [model.task.head(model.encoder(view)) for view in turned]
         losses = [functional.cross_entropy(logit, torch.tensor([q])) for q, logit in enumerate(logits)]
         hits = [float(logit.argmax() == q) for q, logit in enumerate(logits)]
-        torch.testing.assert_close(output.losses[instance], torch.stack(losses).mean())
+        torch.testing.assert_close(found[instance], torch.stack(losses).mean())
         assert float(output.hits[instance]) == np.mean(hits)
     assert not output.hits.requires_grad
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_some_views_carry_their_angles(count: int) -> None:
-    task = pretext.build("rotation")
-    images = torch.randn(50, 2, 5, 5)
-    views, angles = task.some_views(task.views(images, torch.Generator()), count, torch.Generator().manual_seed(0))
+    model, images = _model(), torch.randn(50, 2, 5, 5)
+    some = model.task.some_views(views_of(model, images), count, torch.Generator().manual_seed(0))
+    views, angles = some.inputs
     assert views.shape == (50 * count, 2, 5, 5)
     assert angles.shape == (50, count)
     for instance in range(50):
@@ -57,13 +64,12 @@ def test_some_views_carry_their_angles(count: int) -> None:
 
 def test_a_single_view_is_right_on_average_without_batch_norm() -> None:
     torch.manual_seed(0)
-    task = pretext.build("rotation")
-    encoder = nn.Sequential(nn.Flatten(), nn.Linear(50, 7), nn.GroupNorm(1, 7), nn.Tanh()).double()
-    head = task.head(7, (2, 5, 5)).double()
-    images, angles = task.views(torch.randn(3, 2, 5, 5, dtype=torch.float64), torch.Generator())
-    whole = task.solve(encoder, head, (images, angles)).losses
+    model = _model(nn.GroupNorm(1, 7), nn.Tanh()).double()
+    views = views_of(model, torch.randn(3, 2, 5, 5, dtype=torch.float64))
+    images, angles = views.inputs
+    whole = model.losses(views)
     single = [
-        task.solve(encoder, head, (images.unflatten(0, (3, 4))[:, quarter], angles[:, quarter : quarter + 1])).losses
+        model.losses(Views(views.images, (images.unflatten(0, (3, 4))[:, quarter], angles[:, quarter : quarter + 1])))
         for quarter in range(4)
     ]
     torch.testing.assert_close(torch.stack(single).mean(dim=0), whole, rtol=1e-12, atol=1e-12)

@@ -20,11 +20,12 @@ from bdw.parallel import collectives
 from bdw.parallel.randomness import Randomness
 from bdw.parallel.stop_requests import StopRequests
 from bdw.pretext import PretextModel
-from bdw.pretext.rotation import Rotation
 from bdw.runs.metrics import Silent
 from bdw.training.data_parallel import replicated
 from bdw.training.epoch import epoch_totals, training_steps
 from bdw.training.progress import EpochProgress
+from bdw.weighting.gradient.alignment import Alignment
+from bdw.weighting.gradient.estimators import choose
 from bdw.weighting.keep_mask import KeepMask
 from bdw.weighting.step import Learner, SourceBatch, train_step
 from bdw.weighting.weighters.beta import BetaWeighter
@@ -32,6 +33,7 @@ from bdw.weighting.weighters.l2rw import L2RWWeighter
 from bdw.weighting.weighters.point import PointWeighter
 from bdw.weighting.weighters.protocol import Weighter, WeightSample
 from bdw.weighting.weighters.self_normalised import SelfNormalised
+from tests.pretext.models import model_of, not_augmented
 from tests.workers import on_workers
 
 K, N = 8, 20
@@ -90,7 +92,7 @@ def _three_steps(kind: str, workers: int) -> dict[str, Tensor]:
     """Three steps of batch K dealt out to the workers, in float64, without batch statistics."""
     torch.manual_seed(0)
     backbone = nn.Sequential(nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.Tanh(), nn.Flatten(), nn.Linear(64, 5))
-    model = PretextModel(Encoder(backbone, 1, 5, (1, 8, 8)), Rotation()).double()
+    model = model_of(Encoder(backbone, 1, 5, (1, 8, 8))).double()
     images = torch.randn(N, 1, 6, 6, dtype=torch.float64)
     weighter = WEIGHTERS[kind]()
     learner = Learner(
@@ -98,8 +100,9 @@ def _three_steps(kind: str, workers: int) -> dict[str, Tensor]:
         replicated=replicated(model, images[:2]),
         optimiser=torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3),
         weighter=weighter,
-        meta_loss=_Distance(workers),
+        alignment=Alignment(_Distance(workers), choose(model, has_training_pass=kind != "l2rw")),
         randomness=Randomness(0, collectives.rank()),
+        augment=not_augmented,
     )
     for indices in torch.randperm(N, generator=torch.Generator().manual_seed(1)).split([K, K - 1, 5]):
         mine = local_part(indices, collectives.rank(), collectives.size())
@@ -126,7 +129,7 @@ def _three_epochs(workers: int) -> dict[str, Any]:
     """Three epochs of batches of 64 with pruning after each, in float64, without batch statistics or augmentation."""
     torch.manual_seed(0)
     backbone = nn.Sequential(nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.Tanh(), nn.Flatten(), nn.Linear(64, 5))
-    model = PretextModel(Encoder(backbone, 1, 5, (1, 8, 8)), Rotation()).double()
+    model = model_of(Encoder(backbone, 1, 5, (1, 8, 8))).double()
     images = torch.randint(256, (300, 1, 6, 6), dtype=torch.uint8)
     weighter = _QuarterWeights(
         300, learning_rate=50.0, momentum=0.9, log_bound=7.0, cdf_threshold=0.3, density_threshold=0.308,
@@ -138,14 +141,15 @@ def _three_epochs(workers: int) -> dict[str, Any]:
         replicated=replicated(model, images[:2].double()),
         optimiser=torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3),
         weighter=weighter,
-        meta_loss=_Distance(workers),
+        alignment=Alignment(_Distance(workers), choose(model)),
         randomness=randomness,
+        augment=lambda batch, _: batch.double() / 255,
     )
     mask, kept, losses = KeepMask(300, 64), [], []
     for epoch in (1, 2, 3):
         progress = EpochProgress(mask.kept.nonzero().flatten(), 64, randomness["order"])
         for _ in training_steps(
-            learner, ImageTable(images.numpy(), torch.device("cpu")), lambda batch, _: batch.double() / 255, progress,
+            learner, ImageTable(images.numpy(), torch.device("cpu")), progress,
             StopRequests(minutes=60), meta_every=1, epoch=epoch, epochs=3, listener=Silent(),
         ):  # fmt: skip
             pass
@@ -172,7 +176,7 @@ def _traffic(num_instances: int) -> dict[str, int]:
     """Bytes that a worker hands to all-reduces in one step of BDW, by who asks for them."""
     torch.manual_seed(0)
     backbone = nn.Sequential(nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.Tanh(), nn.Flatten(), nn.Linear(64, 5))
-    model = PretextModel(Encoder(backbone, 1, 5, (1, 8, 8)), Rotation())
+    model = model_of(Encoder(backbone, 1, 5, (1, 8, 8)))
     replicated = DistributedDataParallel(model)
     counted = {"gradient": 0, "direct": 0, "parameters": sum(4 * p.numel() for p in model.parameters())}
 
@@ -195,8 +199,9 @@ def _traffic(num_instances: int) -> dict[str, int]:
         weighter=BetaWeighter(
             num_instances, learning_rate=1.0, momentum=0.9, log_bound=7.0, cdf_threshold=0.1, density_threshold=0.5
         ),
-        meta_loss=_Distance32(2),
+        alignment=Alignment(_Distance32(2), choose(model)),
         randomness=Randomness(0, collectives.rank()),
+        augment=not_augmented,
     )
     mine = local_part(torch.arange(K), collectives.rank(), collectives.size())
     dist.all_reduce = count_direct

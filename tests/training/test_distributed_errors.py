@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,8 +80,10 @@ def test_a_machine_that_lacks_the_data_stops_all_before_any_waits(what: str, say
 def _poisoned(config: dict[str, Any]) -> dict[str, Any]:
     trainer = Trainer(RunConfig.from_flat(config))
     if collectives.rank() == 1:
-        augment = trainer._augment
-        trainer._augment = lambda images, generator: augment(images, generator) * float("nan")  # type: ignore[method-assign]
+        augment = trainer.learner.augment
+        trainer.state.learner = dataclasses.replace(
+            trainer.learner, augment=lambda images, generator: augment(images, generator) * float("nan")
+        )
     return _error_of(lambda: list(trainer.epochs()))
 
 

@@ -127,7 +127,7 @@ class _StopsAfter:
 def _state(trainer: Trainer) -> dict[str, Any]:
     weighter = trainer.learner.weighter.state_dict()
     model = {name: p.detach() for name, p in trainer.learner.model.named_parameters()}
-    evidence = trainer.learner.evidence
+    evidence = trainer.learner.visit_statistics
     table = {} if evidence is None else {"evidence": torch.from_numpy(evidence.deviations().means)}
     return {**weighter, **model, **table, "kept": trainer.mask.kept, "position": torch.tensor(trainer.position)}
 

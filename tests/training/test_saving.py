@@ -204,7 +204,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_checkpoint(
     reports = trainer.epochs()
     next(reports)
     with torch.no_grad():
-        trainer.learner.model.head.weight[0, 0] = math.nan  # type: ignore[index]
+        trainer.learner.model.task.head.weight[0, 0] = math.nan  # type: ignore[index, union-attr]
     with pytest.raises(NonFiniteError, match=r"loss is not finite at step 1 of epoch 2"):
         next(reports)
     path = checkpoint.last(Path(config.output.run_dir) / "checkpoints")

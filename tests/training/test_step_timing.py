@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from bdw.config import RunConfig
-from bdw.data.augment import random_crop_flip
 from bdw.training import step_timing
 from bdw.training.step_timing import StepSeconds, step_seconds
 from bdw.training.trainer import Trainer
@@ -24,21 +23,17 @@ def _config(tmp_path: Path, **options: Any) -> RunConfig:
     return RunConfig.from_flat({**flat, "shots": 2, "queries": 2, **options})
 
 
-def _augment(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    return random_crop_flip(images, 16, 2, False, generator)
-
-
 def _piloted(trainer: Trainer) -> list[StepSeconds]:
     losses = [trainer.learner.meta_loss] * 2 if trainer.learner.meta_loss is not None else []
     batch = torch.arange(16)
     parts = trainer.state.step_parts
-    return step_seconds(trainer.learner, parts, losses, trainer.images, _augment, batch, after_step=lambda: None)
+    return step_seconds(trainer.learner, parts, losses, trainer.images, batch, after_step=lambda: None)
 
 
 def _state(learner: Learner) -> dict[str, Any]:
-    names = ["model", "optimiser", "weighter", "direction", "randomness"]
-    names += [name for name in ("shared_derivatives", "natural", "verdicts") if getattr(learner, name)]
-    return copy.deepcopy({name: getattr(learner, name).state_dict() for name in names})
+    names = ["model", "optimiser", "weighter", "randomness"]
+    parts = {**{name: getattr(learner, name) for name in names}, **learner.parts()}
+    return copy.deepcopy({name: part.state_dict() for name, part in parts.items()})
 
 
 @pytest.mark.parametrize(
@@ -86,7 +81,7 @@ def test_medians_after_a_warm_up_are_told(tmp_path: Path, monkeypatch: pytest.Mo
     trainer = Trainer(_config(tmp_path))
     calls: list[int] = []
     found = step_seconds(
-        trainer.learner, trainer.state.step_parts, [trainer.learner.meta_loss], trainer.images, _augment,
+        trainer.learner, trainer.state.step_parts, [trainer.learner.meta_loss], trainer.images,
         torch.arange(16), after_step=lambda: calls.append(1),
     )  # fmt: skip
     assert found == [pytest.approx((2.0, 0.5))]
@@ -97,9 +92,11 @@ def test_learning_costs_what_it_does_in_the_mean_where_not_every_step_asks_the_t
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def step(learner: Learner, batch: SourceBatch) -> StepMeasurements:
-        asked.append(learner.direction.asks)
+        assert learner.alignment is not None
+        gradient = learner.alignment.target_gradient
+        asked.append(gradient.asks)
         something = {"v": torch.ones(1)}
-        learner.direction.follow(something) if asked[-1] else learner.direction.again()
+        gradient.follow(something) if asked[-1] else gradient.again()
         return StepMeasurements(torch.ones(len(batch.indices)), None, None, None)
 
     asked: list[bool] = []

@@ -38,7 +38,7 @@ def _plain_training(config: RunConfig, problem: Problem) -> dict[str, Tensor]:
     with drawn_from(randomness["model"]):
         encoder = encoders.build(config.model.encoder, 1, 16)
         head = nn.Linear(encoder.feature_dim, 4)
-    model = nn.ModuleDict({"encoder": encoder, "head": head}).train()
+    model = nn.ModuleDict({"encoder": encoder, "task": nn.ModuleDict({"head": head})}).train()
     sgd = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     for _ in range(config.optimiser.epochs):
         order = epoch_order(torch.arange(NUM_SOURCE), randomness["order"])

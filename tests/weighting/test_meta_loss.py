@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bdw import encoders, pretext
+from bdw import encoders
 from bdw.config import MetaConfig
 from bdw.data.image_table import ImageTable
 from bdw.errors import InputError
@@ -16,6 +16,7 @@ from bdw.parallel.randomness import Randomness
 from bdw.pretext import PretextModel
 from bdw.weighting import meta_loss
 from bdw.weighting.meta_loss import MetaLoss, TargetImages, prototype_cross_entropy
+from tests.pretext.models import model_of
 
 CLASSES, PER_CLASS = 4, 6
 
@@ -34,13 +35,13 @@ def target() -> TargetImages:
 @pytest.fixture
 def model() -> PretextModel:
     torch.manual_seed(0)
-    return PretextModel(encoders.build("small_resnet", 1, 16), pretext.build("rotation"))
+    return model_of(encoders.build("small_resnet", 1, 16))
 
 
 def _build(target: TargetImages, **settings: object) -> MetaLoss:
     design: dict[str, object] = {"ways": 3, "shots": 2, "queries": 3, "target_batch": 5}
     config = MetaConfig(**(design | settings))  # type: ignore[arg-type]
-    return meta_loss.build(config, target, pretext.build("rotation"))
+    return meta_loss.build(config, target, model_of(encoders.build("mlp", 1, 16)).task)
 
 
 def test_prototype_cross_entropy_equals_distances_written_out() -> None:
@@ -56,11 +57,11 @@ def test_prototype_cross_entropy_equals_distances_written_out() -> None:
 
 @pytest.mark.parametrize("count", [1, 7, CLASSES * PER_CLASS])
 def test_target_images_are_drawn_without_their_labels_and_none_twice(target: TargetImages, count: int) -> None:
-    everything = _plain(target.images[torch.arange(CLASSES * PER_CLASS)], torch.Generator())
+    everything = target.images[torch.arange(CLASSES * PER_CLASS)]
     randomness = Randomness(0)
     draws = [target.draw(count, randomness) for _ in range(40)]
     chosen = [(images[:, None] == everything).flatten(2).all(dim=2).nonzero() for images in draws]
-    assert all(rows[:, 0].tolist() == list(range(count)) for rows in chosen), "augmented images of the target"
+    assert all(rows[:, 0].tolist() == list(range(count)) for rows in chosen), "stored images of the target"
     assert all(len(rows[:, 1].unique()) == count for rows in chosen)
     assert torch.cat([rows[:, 1] for rows in chosen]).bincount().count_nonzero() > 15, "any of them"
     again = Randomness(0)
@@ -85,7 +86,7 @@ def test_an_episode_holds_shots_and_queries_of_different_images(target: TargetIm
 def test_the_prototype_loss_does_not_touch_the_head(target: TargetImages, model: PretextModel) -> None:
     loss = _build(target)
     loss(model, loss.draw(Randomness(0))).backward()
-    assert all(parameter.grad is None for parameter in model.head.parameters())
+    assert all(parameter.grad is None for parameter in model.task.parameters())
     assert all(parameter.grad is not None for parameter in model.encoder.parameters())
 
 
@@ -93,7 +94,7 @@ def test_the_pretext_loss_is_the_tasks_mean_loss(target: TargetImages, model: Pr
     loss = _build(target, meta_loss="pretext")
     batch = loss.draw(Randomness(0))
     assert loss.images_per_batch == 5
-    torch.testing.assert_close(loss(model.eval(), batch), model(batch).losses.mean())
+    torch.testing.assert_close(loss(model.eval(), batch), model.losses(batch).mean())
 
 
 def test_a_weighted_sum_is_the_sum_of_its_terms(target: TargetImages, model: PretextModel) -> None:

@@ -7,6 +7,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,23 +16,25 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-import bdw.weighting.step
 from bdw.diagnostics.variance_components import analysed
 from bdw.diagnostics.visit_statistics import VisitStatistics
 from bdw.encoders import Encoder, untouched_statistics
 from bdw.parallel.randomness import Randomness
-from bdw.pretext import PretextModel, PretextOutput
-from bdw.pretext.rotation import Rotation
+from bdw.pretext import PretextModel, Views
 from bdw.pretext.vae import VariationalAutoEncoder
-from bdw.weighting.gradient import conv_cache, forward_mode_rules
+from bdw.weighting.gradient import conv_cache, estimators, forward_mode_rules
+from bdw.weighting.gradient.alignment import Alignment
+from bdw.weighting.gradient.estimators import ForwardMode, TrainingPass, choose
 from bdw.weighting.gradient.forward_mode import reference_weight_gradient
-from bdw.weighting.gradient.natural_gradient import DAMPING, NaturalDirection
+from bdw.weighting.gradient.natural_gradient import DAMPING
 from bdw.weighting.gradient.smoothing import Smoothing, colours
 from bdw.weighting.gradient.target_gradient import TargetGradient
+from bdw.weighting.gradient.transforms import Centring, LogLoss, Observer, Transform, Visit
 from bdw.weighting.meta_loss import prototype_cross_entropy
 from bdw.weighting.selection.uniform import UniformWeighter
-from bdw.weighting.step import Learner, SourceBatch, _compared, train_step, view_derivatives
+from bdw.weighting.step import Learner, SourceBatch, train_step
 from bdw.weighting.weighters.protocol import Learns, WeightSample
+from tests.pretext.models import model_of, not_augmented, views_of
 
 K, LEARNING_RATE = 5, 0.05
 
@@ -69,8 +72,7 @@ class _Prototypes:
 
 class _Pretext(_Prototypes):
     def __call__(self, model: PretextModel, batch: tuple[Tensor, ...]) -> Tensor:
-        losses: Tensor = model(model.task.views(batch[0], torch.Generator())).losses
-        return losses.mean()
+        return model.losses(views_of(model, batch[0])).mean()
 
 
 def _learner(
@@ -84,14 +86,24 @@ def _learner(
         nn.Conv2d(1, 4, 3), norm(), nn.Tanh(),
         nn.Conv2d(4, 4, 3), norm(), nn.Flatten(), nn.Linear(16, 5),
     )  # fmt: skip
-    model = PretextModel(Encoder(backbone, 1, 5, (1, 8, 8)), Rotation()).double().train()
+    model = model_of(Encoder(backbone, 1, 5, (1, 8, 8))).double().train()
     optimiser = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=0.9, weight_decay=1e-2)
     for _ in range(2):
         optimiser.zero_grad()
-        model(model.task.views(torch.randn(3, 1, 6, 6).double(), torch.Generator())).losses.mean().backward()
+        model.losses(views_of(model, torch.randn(3, 1, 6, 6).double())).mean().backward()
         optimiser.step()
     weighter = _Recorder(torch.rand(K, dtype=torch.float64)) if meta_loss else UniformWeighter(np.ones(K))
-    return Learner(model, model, optimiser, weighter, meta_loss, Randomness(0))
+    alignment = Alignment(meta_loss, choose(model)) if meta_loss else None
+    return Learner(model, model, optimiser, weighter, alignment, Randomness(0), not_augmented)
+
+
+def _with(learner: Learner, **fields: Any) -> Learner:
+    """The learner with another alignment; `wanted` and `tangent_views` are for its estimator."""
+    assert learner.alignment is not None
+    chosen = {name: fields.pop(name) for name in ("wanted", "tangent_views") if name in fields}
+    if chosen:
+        fields["estimator"] = choose(learner.model, **chosen, generator=learner.randomness["tangent_views"])
+    return dataclasses.replace(learner, alignment=dataclasses.replace(learner.alignment, **fields))
 
 
 def _batch() -> SourceBatch:
@@ -129,7 +141,7 @@ def test_the_weighter_learns_from_the_exact_meta_gradient(
     recorder = learner.weighter
     assert isinstance(recorder, _Recorder)
     assert recorder.gradient is not None
-    views = twin.task.views(batch.images, torch.Generator())
+    views = views_of(twin, batch.images)
 
     class At:
         """The twin with other parameters, for the meta-loss."""
@@ -141,12 +153,12 @@ def test_the_weighter_learns_from_the_exact_meta_gradient(
             self.encoder = lambda images: functional_call(twin.encoder, encoder, (images,))
             self.params = params
 
-        def __call__(self, views: tuple[Tensor, ...]) -> object:
-            return functional_call(twin, self.params, (views,))
+        def losses(self, views: Views) -> Tensor:
+            return twin.task.losses(functional_call(twin, self.params, (views,)))
 
     with untouched_statistics(twin):
         expected = reference_weight_gradient(
-            lambda params: functional_call(twin, params, (views,)).losses,
+            lambda params: At(params).losses(views),
             lambda params: meta_loss(At(params), (meta_loss.images,)),  # type: ignore[arg-type]
             dict(twin.named_parameters()),
             recorder.weights[batch.indices],
@@ -158,11 +170,10 @@ def test_the_weighter_learns_from_the_exact_meta_gradient(
     assert float((recorder.gradient - expected).norm() / expected.norm()) <= 1e-10
 
 
-def _told(**options: bool) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """What a step with these options tells the weighter, the batch's losses, and the model after it."""
+def _told(*transforms: Transform) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """What a step with these transforms tells the weighter, the batch's losses, and the model after it."""
     torch.manual_seed(1)
-    learner = _learner(_Prototypes(torch.randn(12, 1, 6, 6, dtype=torch.float64)))
-    learner = dataclasses.replace(learner, **options)
+    learner = _with(_learner(_Prototypes(torch.randn(12, 1, 6, 6, dtype=torch.float64))), transforms=transforms)
     measured = train_step(learner, _batch())
     assert isinstance(learner.weighter, _Recorder)
     assert learner.weighter.gradient is not None
@@ -171,9 +182,9 @@ def _told(**options: bool) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
 
 def test_relative_and_centred_derivatives_change_what_weights_learn_and_nothing_else() -> None:
     gradient, losses, model = _told()
-    relative, _, relative_model = _told(relative_derivatives=True)
-    centred, _, _ = _told(centred_derivatives=True)
-    both, _, both_model = _told(relative_derivatives=True, centred_derivatives=True)
+    relative, _, relative_model = _told(LogLoss())
+    centred, _, _ = _told(Centring())
+    both, _, both_model = _told(LogLoss(), Centring())
     torch.testing.assert_close(relative, gradient / losses, rtol=1e-12, atol=0)
     torch.testing.assert_close(centred, gradient - gradient.mean(), rtol=1e-10, atol=1e-14)
     torch.testing.assert_close(both, relative - relative.mean(), rtol=1e-10, atol=1e-14)
@@ -186,8 +197,7 @@ def test_evidence_is_of_single_visits_before_they_are_shared() -> None:
     torch.manual_seed(1)
     learner, batch = _learner(_Prototypes(torch.randn(12, 1, 6, 6, dtype=torch.float64))), _batch()
     evidence = VisitStatistics(K)
-    options = {"evidence": evidence, "relative_derivatives": True, "centred_derivatives": True}
-    learner = dataclasses.replace(learner, shared_derivatives=Smoothing(math.inf), **options)
+    learner = _with(learner, transforms=[LogLoss(), Centring(), Observer(evidence), Smoothing(math.inf)])
     measured = train_step(learner, batch)
     assert isinstance(learner.weighter, _Recorder)
     assert learner.weighter.gradient is not None
@@ -208,8 +218,8 @@ def test_evidence_is_shared_by_features_and_colours_of_the_batch() -> None:
             return super().follow(descriptions, derivatives)
 
     learner, batch = _learner(_Prototypes(torch.randn(12, 1, 6, 6, dtype=torch.float64))), _batch()
-    expected = learner.model(learner.model.task.views(batch.images, torch.Generator())).features
-    train_step(dataclasses.replace(learner, shared_derivatives=Told(math.inf)), batch)
+    expected = learner.model(views_of(learner.model, batch.images)).features
+    train_step(_with(learner, transforms=[Told(math.inf)]), batch)
     ((features, seen),) = told
     torch.testing.assert_close(features, expected.unflatten(0, (K, 4)).mean(dim=1))
     assert torch.equal(seen, colours(batch.images))
@@ -221,15 +231,13 @@ def test_shared_noise_is_not_taken_for_signal() -> None:
     number, k = 400, 100
     features = torch.randn(number, 16, generator=generator)
     evidence = VisitStatistics(number)
-    learner = dataclasses.replace(
-        _learner(_Prototypes(torch.zeros(1))), evidence=evidence, shared_derivatives=Smoothing(number)
-    )
+    learner = _with(_learner(_Prototypes(torch.zeros(1))), transforms=[Observer(evidence), Smoothing(number)])
+    assert learner.alignment is not None
     for _ in range(4):
         for rows in torch.randperm(number, generator=generator).split(k):
             noise = torch.randn(k, generator=generator)
-            output = PretextOutput(torch.ones(k), None, features[rows])
             images = torch.randn(k, 3, 4, 4, generator=generator)
-            _compared(learner, SourceBatch(rows, images, k), noise, output)
+            learner.alignment.transformed(noise, Visit(rows, images, k, torch.ones(k), features[rows]))
     assert not analysed(evidence.deviations()).is_certain
 
 
@@ -242,20 +250,20 @@ def test_the_heads_gradients_alone_are_compared(
     forward mode."""
     torch.manual_seed(1)
     meta_loss = _Pretext(torch.randn(12, 1, 6, 6, dtype=torch.float64))
-    learner, batch = dataclasses.replace(_learner(meta_loss, norm=norm), head_alone=True), _batch()
+    learner, batch = _with(_learner(meta_loss, norm=norm), wanted="head"), _batch()
     if has_zero_weight:
         assert isinstance(learner.weighter, _Recorder)
         learner.weighter.weights[1] = 0
     else:
-        monkeypatch.setattr(bdw.weighting.step, "instance_directional_derivatives", None)
+        monkeypatch.setattr(estimators, "instance_directional_derivatives", None)
     before = copy.deepcopy(learner.model)
     measured = train_step(learner, batch)
     after = learner.model
     with untouched_statistics(after), untouched_statistics(before):
-        direction = torch.autograd.grad(meta_loss(after, (meta_loss.images,)), list(after.head.parameters()))
-        losses = before(before.task.views(batch.images, torch.Generator())).losses
+        direction = torch.autograd.grad(meta_loss(after, (meta_loss.images,)), list(after.task.parameters()))
+        losses = before.losses(views_of(before, batch.images))
         for loss, found in zip(losses, measured.derivatives, strict=True):
-            gradient = torch.autograd.grad(loss, list(before.head.parameters()), retain_graph=True)
+            gradient = torch.autograd.grad(loss, list(before.task.parameters()), retain_graph=True)
             expected = sum(float((v * g).sum()) for v, g in zip(direction, gradient, strict=True))
             assert float(found) == pytest.approx(expected, rel=1e-9, abs=1e-13)
 
@@ -265,15 +273,15 @@ def test_the_heads_gradients_are_compared_in_their_own_metric(norm: Callable[[],
     """Against backward passes, one for the target and one for every instance, and an inverse."""
     torch.manual_seed(1)
     meta_loss = _Pretext(torch.randn(12, 1, 6, 6, dtype=torch.float64))
-    learner = dataclasses.replace(_learner(meta_loss, norm=norm), head_alone=True, natural=NaturalDirection())
+    learner = _with(_learner(meta_loss, norm=norm), wanted="natural_head")
     batch, before = _batch(), copy.deepcopy(learner.model)
     measured = train_step(learner, batch)
     after = learner.model
     with untouched_statistics(after), untouched_statistics(before):
-        found = torch.autograd.grad(meta_loss(after, (meta_loss.images,)), list(after.head.parameters()))
+        found = torch.autograd.grad(meta_loss(after, (meta_loss.images,)), list(after.task.parameters()))
         v = torch.cat([part.flatten() for part in found])
-        losses = before(before.task.views(batch.images, torch.Generator())).losses
-        of_each = [torch.autograd.grad(loss, list(before.head.parameters()), retain_graph=True) for loss in losses]
+        losses = before.losses(views_of(before, batch.images))
+        of_each = [torch.autograd.grad(loss, list(before.task.parameters()), retain_graph=True) for loss in losses]
     g = torch.stack([torch.cat([part.flatten() for part in parts]) for parts in of_each])
     fisher = g.T @ g / K
     natural = torch.linalg.inv(fisher + DAMPING * fisher.trace() / len(v) * torch.eye(len(v), dtype=v.dtype)) @ v
@@ -286,16 +294,16 @@ def test_steps_that_do_not_ask_the_target_compare_with_the_direction_of_the_last
     """The target draws nothing in them; what their instances are compared with is an earlier model's gradient."""
     torch.manual_seed(1)
     meta_loss = _Pretext(torch.randn(12, 1, 6, 6, dtype=torch.float64))
-    learner = dataclasses.replace(_learner(meta_loss), head_alone=True, direction=TargetGradient(every=3))
+    learner = _with(_learner(meta_loss), wanted="head", target_gradient=TargetGradient(every=3))
     directions, asked = [], []
     for _ in range(5):
         batch, before = _batch(), copy.deepcopy(learner.model)
         measured = train_step(learner, batch)
         asked.append(measured.meta_loss is not None)
-        after, parameters = learner.model, list(before.head.parameters())
+        after, parameters = learner.model, list(before.task.parameters())
         with untouched_statistics(after), untouched_statistics(before):
-            directions.append(torch.autograd.grad(meta_loss(after, (meta_loss.images,)), list(after.head.parameters())))
-            losses = before(before.task.views(batch.images, torch.Generator())).losses
+            directions.append(torch.autograd.grad(meta_loss(after, (meta_loss.images,)), list(after.task.parameters())))
+            losses = before.losses(views_of(before, batch.images))
         last = directions[max(i for i, did in enumerate(asked) if did)]
         for loss, found in zip(losses, measured.derivatives, strict=True):
             gradient = torch.autograd.grad(loss, parameters, retain_graph=True)
@@ -330,7 +338,7 @@ def test_convolutions_of_the_training_pass_serve_a_tangent_pass_on_the_same_view
         calls: list[int] = []
         with monkeypatch.context() as patched:
             patched.setattr(forward_mode_rules, "_convolved", _counted(forward_mode_rules._convolved, calls))
-            train_step(dataclasses.replace(learner, tangent_views=tangent_views), _batch())
+            train_step(_with(learner, tangent_views=tangent_views), _batch())
         counts.append(len(calls))
     assert counts[0] - counts[1] == saved
 
@@ -348,7 +356,8 @@ def test_derivatives_on_some_views_are_those_of_all_views_on_average(count: int)
     """Over all subsets of every instance; no two instances see the same one at once."""
     torch.manual_seed(3)
     model = _learner(None, norm=lambda: nn.GroupNorm(2, 4)).model
-    images, angles = model.task.views(torch.randn(K, 1, 6, 6, dtype=torch.float64), torch.Generator())
+    views = views_of(model, torch.randn(K, 1, 6, 6, dtype=torch.float64))
+    images, angles = views.inputs
     theta = {name: value.detach() for name, value in model.named_parameters()}
     direction = {name: torch.randn_like(value) for name, value in theta.items()}
     subsets = torch.tensor(list(itertools.combinations(range(4), count)))
@@ -357,22 +366,22 @@ def test_derivatives_on_some_views_are_those_of_all_views_on_average(count: int)
     for shift in range(len(subsets)):
         chosen = subsets[(torch.arange(K) + shift) % len(subsets)]
         some = (images.unflatten(0, (K, 4))[instances, chosen].flatten(0, 1), angles[instances, chosen])
-        total += view_derivatives(model, some, theta, direction)
+        total += ForwardMode(model).derivatives(Views(views.images, some), torch.ones(K), K, theta, direction)
     for i in range(K):
-        by_instance = torch.autograd.grad(model((images, angles)).losses[i], list(model.parameters()))
+        by_instance = torch.autograd.grad(model.losses(views)[i], list(model.parameters()))
         expected = sum((g * direction[name]).sum() for g, name in zip(by_instance, theta, strict=True))
         torch.testing.assert_close(total[i] / len(subsets), expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_all_subsets_of_views_are_equally_likely(count: int) -> None:
-    task, generator = Rotation(), torch.Generator().manual_seed(0)
-    views = task.views(torch.zeros(3000, 1, 4, 4), torch.Generator())
-    _, angles = task.some_views(views, count, generator)
+    model, generator = model_of(Encoder(nn.Flatten(), 1, 16, (1, 4, 4))), torch.Generator().manual_seed(0)
+    views = views_of(model, torch.zeros(3000, 1, 4, 4))
+    _, angles = model.task.some_views(views, count, generator).inputs
     drawn, frequencies = angles.sort(dim=1).values.unique(dim=0, return_counts=True)
     assert len(drawn) == math.comb(4, count)
     assert scipy.stats.chisquare(frequencies).pvalue > 0.01
-    _, again = task.some_views(views, count, generator)
+    _, again = model.task.some_views(views, count, generator).inputs
     assert not torch.equal(again, angles), "every step draws anew"
 
 
@@ -381,7 +390,7 @@ def test_as_many_views_as_there_are_draw_nothing() -> None:
     batch, target = _batch(), torch.randn(12, 1, 6, 6, dtype=torch.float64)
     gradients = {}
     for count in (None, 4, 1):
-        learner = dataclasses.replace(_learner(_Prototypes(target)), tangent_views=count)
+        learner = _with(_learner(_Prototypes(target)), tangent_views=count)
         train_step(learner, batch)
         assert isinstance(learner.weighter, _Recorder)
         assert learner.weighter.gradient is not None
@@ -395,9 +404,5 @@ def test_as_many_views_as_there_are_draw_nothing() -> None:
 def test_the_only_view_costs_no_forward_mode() -> None:
     """An auto-encoder's images have one view: asking for one must not cost it the tangents of the training pass."""
     backbone = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
-    model = PretextModel(Encoder(backbone, 1, 3, (1, 4, 4)), VariationalAutoEncoder())
-    learner = Learner(
-        model, model, torch.optim.SGD(model.parameters(), lr=0.1), UniformWeighter(np.ones(K)), None, Randomness(0),
-        tangent_views=1,
-    )  # fmt: skip
-    assert learner.layers is not None
+    model = model_of(Encoder(backbone, 1, 3, (1, 4, 4)), VariationalAutoEncoder)
+    assert isinstance(choose(model, tangent_views=1), TrainingPass)

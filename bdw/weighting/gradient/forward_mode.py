@@ -5,14 +5,18 @@ With theta' = theta - alpha * (momentum and weight decay terms + (1/k) sum_i w_i
     dL_meta/dw_i = -(alpha / k) <v, grad L_i(theta)>,   v = grad L_meta(theta'),
 
 and all k inner products are the tangent of the vector (L_1, ..., L_k) along v: one forward-mode pass, no graph of the
-update, no second derivatives.
+update, no second derivatives. For any other loss L(Z, w) of the model's outputs Z, dZ being their tangent along v,
+
+    dL_meta/dw = -alpha d/dw <grad_Z L(Z, w), dZ>,
+
+which needs a graph of the loss on Z alone.
 """
 
 from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -47,6 +51,22 @@ def instance_directional_derivatives(
     Returns:
         (k,) derivatives without graph; zeros if the losses do not depend on any parameter in `direction`.
     """
+    ((losses, tangents),) = tangents_along(direction, lambda at: (instance_losses(at),), params, kept)
+    if losses.dim() != 1:
+        raise ValueError(f"instance_losses must return a vector (k,), not a tensor of shape {tuple(losses.shape)}")
+    return torch.zeros_like(losses) if tangents is None else tangents.clone()
+
+
+def tangents_along(
+    direction: Parameters,
+    outputs: Callable[[dict[str, Tensor]], Sequence[Tensor]],
+    params: Parameters,
+    kept: Iterable[Tensor | None] = (),
+) -> list[tuple[Tensor, Tensor | None]]:
+    """Every output at `params` and its tangent along `direction`, without graph; None for an output that stays.
+
+    One forward-mode pass; the arguments are those of `instance_directional_derivatives`.
+    """
     unknown = set(direction) - set(params)
     if unknown:
         raise KeyError(f"direction names parameters that are not in params: {sorted(unknown)}")
@@ -56,10 +76,25 @@ def instance_directional_derivatives(
             name: forward_ad.make_dual(value.detach(), direction[name]) if name in direction else value.detach()
             for name, value in params.items()
         }
-        losses, tangents = forward_ad.unpack_dual(instance_losses(duals))
-    if losses.dim() != 1:
-        raise ValueError(f"instance_losses must return a vector (k,), not a tensor of shape {tuple(losses.shape)}")
-    return torch.zeros_like(losses) if tangents is None else tangents.detach().clone()
+        pairs = [forward_ad.unpack_dual(output) for output in outputs(duals)]
+        return [(value.detach(), None if tangent is None else tangent.detach()) for value, tangent in pairs]
+
+
+def weight_derivatives(
+    loss: Callable[[list[Tensor], Tensor], Tensor], pairs: Sequence[tuple[Tensor, Tensor | None]], weights: Tensor
+) -> Tensor:
+    """d/dw <grad_Z L(Z, w), dZ> (k,) of any loss L of Z and weights (k,), given Z and dZ as `tangents_along` has them.
+
+    A tensor without a tangent stays constant.
+    """
+    weights = weights.detach().requires_grad_()
+    with forward_ad.dual_level():
+        z = [value if tangent is None else forward_ad.make_dual(value, tangent) for value, tangent in pairs]
+        moved = forward_ad.unpack_dual(loss(z, weights)).tangent
+        if moved is None or not moved.requires_grad:
+            return torch.zeros_like(weights)
+        (result,) = torch.autograd.grad(moved, weights, materialize_grads=True)
+    return result
 
 
 def weight_gradient(derivatives: Tensor, learning_rate: float, instances: int) -> Tensor:
@@ -80,8 +115,12 @@ def reference_weight_gradient(
     momentum: float = 0.0,
     weight_decay: float = 0.0,
     momentum_buffers: Parameters | None = None,
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> Tensor:
     """The same dL_meta/dw (k,) by double backward through the update: the slow reference of tests and benchmarks.
+
+    `loss`: L as a function of what `instance_losses` returns (then any tensor) and of the weights; by default the
+    weighted mean (1/k) sum_i w_i L_i.
 
     The update is torch.optim.SGD's: d = g + weight_decay * theta; buf = momentum * buf + d (buf = d in the first step,
     when `momentum_buffers` is none); theta' = theta - learning_rate * buf.
@@ -89,8 +128,8 @@ def reference_weight_gradient(
     leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
     weights = weights.detach().requires_grad_()
     losses = instance_losses(leaves)
-    loss = (weights * losses).sum() / len(losses)
-    gradients = torch.autograd.grad(loss, list(leaves.values()), create_graph=True, materialize_grads=True)
+    total = (weights * losses).sum() / len(losses) if loss is None else loss(losses, weights)
+    gradients = torch.autograd.grad(total, list(leaves.values()), create_graph=True, materialize_grads=True)
     stepped = {}
     for (name, value), gradient in zip(leaves.items(), gradients, strict=True):
         step = gradient + weight_decay * value

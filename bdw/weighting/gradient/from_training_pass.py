@@ -90,13 +90,18 @@ class LayerTangents:
 
 
 def layers_of(model: nn.Module, name: str = "") -> dict[str, nn.Module] | None:
-    """The layers that own the model's parameters, by name, where the model is a part of that name in a larger one.
+    """The layers that own trained parameters, by name, where the model is a part of that name in a larger one.
 
     None if there are others than `LayerTangents` knows, or if batch norm, with parameters or without, lets instances
     depend on each other.
     """
-    if any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in model.modules()):
+    if has_batch_norm(model):
         return None
     modules = model.named_modules(prefix=name)
-    owners = {path: module for path, module in modules if any(True for _ in module.parameters(False))}
+    owners = {path: module for path, module in modules if any(p.requires_grad for p in module.parameters(False))}
     return owners if all(type(module) in _LAYERS for module in owners.values()) else None
+
+
+def has_batch_norm(model: nn.Module) -> bool:
+    """Whether a layer lets the instances of a batch depend on each other."""
+    return any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in model.modules())

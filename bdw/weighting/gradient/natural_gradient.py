@@ -16,15 +16,18 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional
 
 from bdw.parallel import collectives
-from bdw.pretext import PretextModel
+from bdw.pretext import PretextTask, Views
 
 MEMORY = 1000.0
 """Instances after which a visit counts 1/e in the Fisher matrix."""
 DAMPING = 0.1
 """What is added to the Fisher matrix's diagonal, in means of it: 0.01 does as well on mixtures, 1 worse."""
+
+_WEIGHT, _BIAS = "head.weight", "head.bias"
 
 
 class NaturalDirection:
@@ -70,27 +73,28 @@ class NaturalDirection:
         self._squares = state["squares"].to(self._device).clone()
 
 
-def head_gradients(
-    model: PretextModel, features: Tensor, views: tuple[Tensor, ...], head: Mapping[str, Tensor]
-) -> Tensor:
-    """grad L_i (m, p) of a linear head's parameters (weight, bias), which it had when it saw features (m * views, d).
+def head_gradients(task: PretextTask, features: Tensor, views: Views, head: Mapping[str, Tensor]) -> Tensor:
+    """grad L_i (m, p) of the parameters of a task that `has_linear_head`, which it had when it saw features
+    (m * views, d).
 
     Rows are laid out as `flat` does it.
     """
-    outputs = functional.linear(features, head["weight"], head.get("bias")).requires_grad_()
-    losses = model.task.solve(lambda _: features, lambda _: outputs, views).losses
-    (errors,) = torch.autograd.grad(losses.sum(), outputs)
-    inputs = functional.pad(features, (0, 1), value=1.0) if "bias" in head else features
-    errors, inputs = errors.unflatten(0, (len(losses), -1)), inputs.unflatten(0, (len(losses), -1))
+    outputs = functional_call(task, dict(head), (lambda _: features, views))
+    answers = outputs.z[0].detach().requires_grad_()
+    (errors,) = torch.autograd.grad(task.losses(outputs._replace(z=(answers,))).sum(), answers)
+    inputs = functional.pad(features, (0, 1), value=1.0) if _BIAS in head else features
+    shape = (len(views.images), -1)
+    errors, inputs = errors.unflatten(0, shape), inputs.unflatten(0, shape)
     return torch.einsum("ivo,ivd->iod", errors, inputs).flatten(1)
 
 
 def flat(head: Mapping[str, Tensor]) -> Tensor:
     """Values (p,) of a linear head's parameters, the bias as the weight's last column."""
-    columns = [head["weight"], *([head["bias"].unsqueeze(1)] if "bias" in head else [])]
+    columns = [head[_WEIGHT], *([head[_BIAS].unsqueeze(1)] if _BIAS in head else [])]
     return torch.cat(columns, dim=1).flatten()
 
 
-def is_linear(head: nn.Module) -> bool:
-    """Whether the head is what this is for."""
-    return isinstance(head, nn.Linear)
+def has_linear_head(task: PretextTask) -> bool:
+    """Whether all that a task trains is a linear layer of the name `head`, whose outputs are Z."""
+    trained = {name for name, value in task.named_parameters() if value.requires_grad}
+    return isinstance(getattr(task, "head", None), nn.Linear) and trained <= {_WEIGHT, _BIAS}

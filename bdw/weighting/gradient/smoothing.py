@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from bdw.parallel import collectives
+from bdw.weighting.gradient.transforms import Visit
 from bdw.weighting.random_functions import RandomFunctions
 
 NUM_FUNCTIONS = 256
@@ -84,6 +85,12 @@ class Smoothing:
         self._features = torch.empty(2, 0, dtype=torch.float64)
         self._gram = torch.zeros(NUM_FUNCTIONS + 1, NUM_FUNCTIONS + 1, dtype=torch.float64)
         self._products = torch.zeros(NUM_FUNCTIONS + 1, dtype=torch.float64)
+
+    name = "smoothing"
+
+    def __call__(self, derivatives: Tensor, visit: Visit) -> Tensor:
+        """`follow` with the visited images described by their features and colours."""
+        return self.follow((visit.mean_features(), colours(visit.images)), derivatives)
 
     def follow(self, descriptions: Sequence[Tensor], derivatives: Tensor) -> Tensor:
         """Take this worker's part of a step in, descriptions (m, d) each, and derivatives (m,); returns what is shared

@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+Direction = Mapping[str, Tensor]
+"""v by names of parameters; a missing name stands for a zero block."""
+
 
 class TargetGradient:
     """An exponential mean of directions v; with momentum 0 the last one, exactly.
@@ -22,7 +25,7 @@ class TargetGradient:
         self.momentum = momentum
         self.every = every
         self._device = device
-        self._mean: dict[str, Tensor] = {}
+        self._mean: Direction = {}
         self._steps = 0  # of learning since one asked, with that one; 0 where the next one has to
 
     @property
@@ -34,7 +37,7 @@ class TargetGradient:
         """The first step that learns asks, so that no epoch compares with the last one's directions alone."""
         self._steps = 0
 
-    def follow(self, direction: dict[str, Tensor]) -> dict[str, Tensor]:
+    def follow(self, direction: Direction) -> Direction:
         """Take the direction of a step that asks in; returns what to compare instances' gradients with."""
         self._steps = 1
         if self.momentum and self._mean:
@@ -43,7 +46,7 @@ class TargetGradient:
             self._mean = direction
         return direction
 
-    def again(self) -> dict[str, Tensor]:
+    def again(self) -> Direction:
         """The same in a step that does not ask."""
         self._steps += 1
         return self._mean

@@ -7,19 +7,19 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
-from bdw import encoders, pretext
+from bdw import encoders
 from bdw.encoders import Encoder
-from bdw.pretext import PretextModel
+from bdw.pretext import PretextModel, Views
 from bdw.weighting.gradient.forward_mode import instance_directional_derivatives
 from bdw.weighting.gradient.from_training_pass import LayerTangents, layers_of
+from tests.pretext.models import losses_of, model_of, views_of
 
 K = 6
 
 
 def auto_encoder() -> PretextModel:
-    return PretextModel(encoders.build("mlp", 1, 8), pretext.build("vae"))
+    return model_of(encoders.build("mlp", 1, 8), "vae")
 
 
 def convolutions() -> PretextModel:
@@ -28,18 +28,18 @@ def convolutions() -> PretextModel:
         nn.Conv2d(4, 6, 3, groups=2, padding=1, padding_mode="reflect"), nn.ReLU(inplace=True),
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 5, bias=False), nn.Tanh(),
     )  # fmt: skip
-    return PretextModel(Encoder(backbone, 1, 5, (1, 8, 8)), pretext.build("rotation"))
+    return model_of(Encoder(backbone, 1, 5, (1, 8, 8)), "rotation")
 
 
 def shared_layer() -> PretextModel:
     layer = nn.Linear(8, 8)
     backbone = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), layer, nn.Tanh(), layer, nn.Tanh())
-    return PretextModel(Encoder(backbone, 1, 8, (1, 8, 8)), pretext.build("rotation"))
+    return model_of(Encoder(backbone, 1, 8, (1, 8, 8)), "rotation")
 
 
-def views_and_weights(model: PretextModel) -> tuple[tuple[Tensor, ...], Tensor]:
+def views_and_weights(model: PretextModel) -> tuple[Views, Tensor]:
     images = torch.rand(K, 1, 8, 8, dtype=torch.float64) * 2 - 1
-    return model.task.views(images, torch.Generator().manual_seed(0)), torch.rand(K, dtype=torch.float64) + 1e-12
+    return views_of(model, images), torch.rand(K, dtype=torch.float64) + 1e-12
 
 
 @pytest.mark.parametrize("make", [auto_encoder, convolutions, shared_layer])
@@ -52,16 +52,16 @@ def test_equals_forward_mode(make: Callable[[], PretextModel], whole_direction: 
     direction = {name: torch.randn_like(value) for name, value in params.items()}
     if not whole_direction:  # Prototypes do not depend on the head; a bias may be missing as well.
         direction = {name: v for name, v in direction.items() if name.startswith("encoder") and "bias" not in name}
-    expected = instance_directional_derivatives(lambda p: functional_call(model, p, (views,)).losses, params, direction)
+    expected = instance_directional_derivatives(losses_of(model, views), params, direction)
     layers = layers_of(model)
     assert layers is not None
     with LayerTangents(layers) as tangents:
-        (weights * model(views).losses).sum().div(K).backward()
+        (weights * model.losses(views)).sum().div(K).backward()
     torch.testing.assert_close(tangents.derivatives(direction, weights / K), expected, rtol=1e-10, atol=1e-12)
 
 
 def behind_batch_norm() -> PretextModel:
-    return PretextModel(encoders.build("small_cnn", 1, 8), pretext.build("rotation"))
+    return model_of(encoders.build("small_cnn", 1, 8), "rotation")
 
 
 @pytest.mark.parametrize("make", [behind_batch_norm, auto_encoder])
@@ -71,12 +71,12 @@ def test_a_head_by_itself_is_told_by_its_name_in_the_model(make: Callable[[], Pr
     model = make().double()
     views, weights = views_and_weights(model)
     params = {name: value.detach().clone() for name, value in model.named_parameters()}
-    direction = {name: torch.randn_like(value) for name, value in params.items() if name.startswith("head")}
-    expected = instance_directional_derivatives(lambda p: functional_call(model, p, (views,)).losses, params, direction)
-    layers = layers_of(model.head, "head")
+    direction = {name: torch.randn_like(value) for name, value in params.items() if name.startswith("task")}
+    expected = instance_directional_derivatives(losses_of(model, views), params, direction)
+    layers = layers_of(model.task, "task")
     assert layers is not None
     with LayerTangents(layers) as tangents:
-        (weights * model(views).losses).sum().div(K).backward()
+        (weights * model.losses(views)).sum().div(K).backward()
     torch.testing.assert_close(tangents.derivatives(direction, weights / K), expected, rtol=1e-10, atol=1e-12)
 
 
@@ -87,13 +87,13 @@ def test_nothing_stays_hooked() -> None:
     layers = layers_of(model)
     assert layers is not None
     with LayerTangents(layers):
-        (weights * model(views).losses).sum().backward()
+        (weights * model.losses(views)).sum().backward()
     assert all(not layer._forward_hooks for layer in layers.values())
 
 
 def test_models_whose_instances_interact_or_with_unknown_layers_are_left_to_forward_mode() -> None:
-    assert layers_of(PretextModel(encoders.build("small_cnn", 1, 16), pretext.build("rotation"))) is None
+    assert layers_of(model_of(encoders.build("small_cnn", 1, 16), "rotation")) is None
     bare = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8, affine=False))
-    assert layers_of(PretextModel(Encoder(bare, 1, 8, (1, 8, 8)), pretext.build("rotation"))) is None
+    assert layers_of(model_of(Encoder(bare, 1, 8, (1, 8, 8)), "rotation")) is None
     strange = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.PReLU())
-    assert layers_of(PretextModel(Encoder(strange, 1, 8, (1, 8, 8)), pretext.build("rotation"))) is None
+    assert layers_of(model_of(Encoder(strange, 1, 8, (1, 8, 8)), "rotation")) is None

@@ -13,9 +13,8 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from bdw.encoders import Encoder
-from bdw.pretext import PretextModel
-from bdw.pretext.rotation import Rotation
 from bdw.weighting.gradient.natural_gradient import DAMPING, MEMORY, NaturalDirection, flat, head_gradients
+from tests.pretext.models import model_of, views_of
 
 CPU = torch.device("cpu")
 
@@ -105,12 +104,12 @@ def test_a_run_that_diverges_is_told_so_by_whoever_looks_for_it(value: float) ->
 
 def test_it_goes_on_bit_for_bit() -> None:
     whole, first, second = NaturalDirection(), NaturalDirection(), NaturalDirection()
-    second.load_state_dict(first.state_dict(), CPU)  # before anything was seen
+    second.load_state_dict(first.state_dict())  # before anything was seen
     direction = _gradients(1, seed=9)[0]
     for seed in range(3):
         for natural in (whole, first):
             natural.derivatives(_gradients(16, seed), direction)
-    second.load_state_dict(first.state_dict(), CPU)
+    second.load_state_dict(first.state_dict())
     first.derivatives(_gradients(16, 77), direction)  # whose state is its own
     for seed in range(3, 6):
         told = [natural.derivatives(_gradients(16, seed), direction) for natural in (whole, second)]
@@ -121,14 +120,14 @@ def test_it_goes_on_bit_for_bit() -> None:
 def test_gradients_of_a_linear_head_are_those_of_a_backward_pass(bias: bool) -> None:
     torch.manual_seed(0)
     encoder = Encoder(nn.Sequential(nn.Flatten(), nn.Linear(36, 5), nn.Tanh()), 1, 5, (1, 6, 6))
-    model = PretextModel(encoder, Rotation())
-    model.head = nn.Linear(5, 4, bias=bias)
+    model = model_of(encoder)
+    model.task.head = nn.Linear(5, 4, bias=bias)
     model.double()
-    views = model.task.views(torch.randn(6, 1, 6, 6, dtype=torch.float64), torch.Generator())
+    views = views_of(model, torch.randn(6, 1, 6, 6, dtype=torch.float64))
     output = model(views)
-    head = {name: value.detach() for name, value in model.head.named_parameters()}
-    found = head_gradients(model, output.features, views, head)
+    head = {name: value.detach() for name, value in model.task.named_parameters()}
+    found = head_gradients(model.task, output.features, views, head)
     assert found.shape == (6, 4 * (5 + bias))
-    for loss, gradient in zip(output.losses, found, strict=True):
-        expected = torch.autograd.grad(loss, list(model.head.parameters()), retain_graph=True)
+    for loss, gradient in zip(model.task.losses(output), found, strict=True):
+        expected = torch.autograd.grad(loss, list(model.task.parameters()), retain_graph=True)
         torch.testing.assert_close(gradient, flat(dict(zip(head, expected, strict=True))))

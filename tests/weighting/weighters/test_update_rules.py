@@ -18,14 +18,16 @@ from bdw.encoders import Encoder
 from bdw.encoders import build as build_encoder
 from bdw.parallel.randomness import Randomness
 from bdw.pretext import PretextModel
-from bdw.pretext.rotation import Rotation
+from bdw.weighting.gradient.alignment import Alignment
+from bdw.weighting.gradient.estimators import choose
 from bdw.weighting.step import Learner, SourceBatch, train_step
 from bdw.weighting.weighters.beta import BetaWeighter
 from bdw.weighting.weighters.equal_loss import EqualLoss
 from bdw.weighting.weighters.l2rw import L2RWWeighter
 from bdw.weighting.weighters.point import PointWeighter
-from bdw.weighting.weighters.protocol import Weighter
+from bdw.weighting.weighters.protocol import Learns, Weighter
 from bdw.weighting.weighters.self_normalised import SelfNormalised
+from tests.pretext.models import losses_of, model_of, not_augmented, views_of
 
 N, ALPHA, MOMENTUM, DECAY = 10, 0.1, 0.9, 1e-3
 ETA, CLIP = 40.0, 0.003
@@ -55,16 +57,14 @@ class Problem:
     def __init__(self, seed: int) -> None:
         torch.manual_seed(seed)
         backbone = nn.Sequential(nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.Tanh(), nn.Flatten(), nn.Linear(64, 5))
-        self.model = PretextModel(Encoder(backbone, 1, 5, (1, 8, 8)), Rotation()).double()
+        self.model = model_of(Encoder(backbone, 1, 5, (1, 8, 8))).double()
         self.images = torch.randn(N, 1, 6, 6, dtype=torch.float64)
         self.batches = [torch.randperm(N)[:size].tolist() for size in (5, 4, 5)]
         self.theta: Theta = {name: p.detach().clone() for name, p in self.model.named_parameters()}
 
     def losses(self, theta: Theta, rows: list[int]) -> Tensor:
         """L_i (k,) at theta."""
-        views = self.model.task.views(self.images[rows], torch.Generator())
-        losses: Tensor = functional_call(self.model, theta, (views,)).losses
-        return losses
+        return losses_of(self.model, views_of(self.model, self.images[rows]))(theta)
 
     def meta(self, theta: Theta) -> Tensor:
         """L_meta at theta."""
@@ -77,13 +77,15 @@ class Problem:
 
     def run(self, weighter: Weighter) -> Theta:
         """theta after the three steps by `train_step`; the weighter is at the end of its epoch."""
+        after = weighter.learns is Learns.AFTER_UPDATE
         learner = Learner(
             model=self.model,
             replicated=self.model,
             optimiser=torch.optim.SGD(self.model.parameters(), lr=ALPHA, momentum=MOMENTUM, weight_decay=DECAY),
             weighter=weighter,
-            meta_loss=TowardsZero(),
+            alignment=Alignment(TowardsZero(), choose(self.model, has_training_pass=after)),
             randomness=Randomness(0),
+            augment=not_augmented,
         )
         for rows in self.batches:
             train_step(learner, SourceBatch(torch.tensor(rows), self.images[rows], len(rows)))
@@ -266,15 +268,16 @@ def test_l2rw_gives_no_weight_where_nothing_helps() -> None:
 
 @pytest.mark.parametrize("make", [lambda: L2RWWeighter(N), point], ids=["l2rw", "point"])
 def test_running_statistics_move_once_a_step(make: Callable[[], Weighter]) -> None:
-    model = PretextModel(build_encoder("small_cnn", 1, 16), Rotation())
+    model = model_of(build_encoder("small_cnn", 1, 16))
     weighter = make()
     learner = Learner(
         model=model,
         replicated=model,
         optimiser=torch.optim.SGD(model.parameters(), lr=ALPHA),
         weighter=weighter,
-        meta_loss=_Float(),
+        alignment=Alignment(_Float(), choose(model, has_training_pass=weighter.learns is Learns.AFTER_UPDATE)),
         randomness=Randomness(0),
+        augment=not_augmented,
     )
     train_step(learner, SourceBatch(torch.arange(4), torch.randn(4, 1, 8, 8), 4))
     counts = [int(value) for name, value in model.named_buffers() if name.endswith("num_batches_tracked")]

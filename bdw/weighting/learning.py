@@ -1,0 +1,84 @@
+"""Who learns from the derivatives of a step: the weighter at every visit, or verdicts on all images once an epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor
+
+from bdw.encoders import source_statistics, untouched_statistics
+from bdw.weighting.composition import composition
+from bdw.weighting.gradient.forward_mode import weight_gradient
+from bdw.weighting.gradient.smoothing import colours
+from bdw.weighting.gradient.transforms import Visit
+from bdw.weighting.meta_loss import TargetImages
+from bdw.weighting.verdicts import Verdicts
+from bdw.weighting.weighters.protocol import WeightSample
+
+if TYPE_CHECKING:
+    from bdw.weighting.step import Learner
+
+
+class Receiver(Protocol):
+    """Takes in what a step says of its instances; every worker calls it."""
+
+    def __call__(
+        self, learner: Learner, visit: Visit, sample: WeightSample, derivatives: Tensor, *, asked: bool
+    ) -> None:
+        """Learn from derivatives (m,) at that sample. `asked`: whether the step drew a target batch."""
+
+
+class LearnsByVisit:
+    """The weighter learns from dL_meta/dw in every step."""
+
+    def __call__(
+        self, learner: Learner, visit: Visit, sample: WeightSample, derivatives: Tensor, *, asked: bool
+    ) -> None:
+        """The host waits for the device here."""
+        del asked
+        learning_rate = learner.optimiser.param_groups[0]["lr"]
+        learner.weighter.update(sample, weight_gradient(derivatives, learning_rate, visit.instances).cpu())
+
+
+@dataclass(frozen=True)
+class LearnsByVerdict:
+    """Verdicts remember the visits; what they say once an epoch is for the weighter."""
+
+    verdicts: Verdicts
+    target: TargetImages
+    """Where examples of what helps are drawn from."""
+    uses_source_statistics: bool = False
+    """As the alignment's."""
+
+    def __call__(
+        self, learner: Learner, visit: Visit, sample: WeightSample, derivatives: Tensor, *, asked: bool
+    ) -> None:
+        """Take the visits in and, where the target was asked, some of its images as examples of what helps and some
+        others as the end of the scale."""
+        del sample
+        self.verdicts.learn(visit.indices, _descriptions(visit), derivatives)
+        if not asked or learner.alignment is None:
+            return
+        randomness, count = learner.randomness, learner.alignment.meta_loss.images_per_batch
+        halves = [self.target.draw(count, randomness, half=half) for half in (0, 1)]
+        lengths, crop = [len(half) for half in halves], self.target.crop(randomness)
+
+        def crop_by_halves(images: Tensor) -> Tensor:
+            return torch.cat([crop(half) for half in images.split(lengths)])
+
+        views = learner.model.task.views(torch.cat(halves), crop_by_halves, randomness["target_views"])
+        statistics = source_statistics if self.uses_source_statistics else untouched_statistics
+        with torch.no_grad(), statistics(learner.model):
+            features = learner.model(views).features
+        shown = Visit(torch.arange(sum(lengths)), views.images, sum(lengths), features=features)
+        told, measured = zip(*(part.split(lengths) for part in _descriptions(shown)), strict=True)
+        self.verdicts.learn_examples(told)
+        self.verdicts.measure_examples(measured)
+
+
+def _descriptions(visit: Visit) -> tuple[Tensor, Tensor]:
+    """What images look like to the encoder, and by their colours and composition; (m, d) each."""
+    seen = torch.cat([colours(visit.images), composition(visit.images)], dim=1)
+    return visit.mean_features(), seen

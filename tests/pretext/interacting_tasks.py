@@ -1,0 +1,84 @@
+"""Two tasks whose instances interact, for tests only: what the general form of the meta-gradient is there for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bdw.encoders import Encoder
+from bdw.pretext import BatchLoss, Crop, Outputs, PretextTask, Views
+from bdw.pretext.gather import gathered
+
+WIDTH, TEMPERATURE, MOVES, OFF_DIAGONAL = 6, 0.5, 0.1, 0.02
+
+
+class _TwoViews(PretextTask):
+    """Two noisy views of an image, their rows instance-major; Z are both views' embeddings (k, 2, d)."""
+
+    num_views = 2
+    instances_interact = True
+
+    def __init__(self, encoder: Encoder, options: Any = None):
+        super().__init__(encoder, options)
+        self.projector = nn.Sequential(nn.Linear(encoder.feature_dim, WIDTH), nn.Tanh(), nn.Linear(WIDTH, WIDTH))
+
+    def views(self, images: Tensor, crop: Crop, generator: torch.Generator) -> Views:
+        crops = crop(images)
+        noise = torch.randn(len(crops), 2, *crops.shape[1:], generator=generator, dtype=crops.dtype)
+        return Views(crops, ((crops.unsqueeze(1) + 0.3 * noise).flatten(0, 1),))
+
+    def forward(self, encoder: Callable[[Tensor], Tensor], views: Views) -> Outputs:
+        features = encoder(views.inputs[0])
+        embeddings = self.projector(features).unflatten(0, (-1, 2))
+        return Outputs((embeddings,), (), features.detach(), None)
+
+
+class Contrastive(_TwoViews):
+    """NT-Xent (Chen et al., ICML 2020), with a moving centre of the embeddings that is constant within a step."""
+
+    centre: Tensor
+
+    def __init__(self, encoder: Encoder, options: Any = None):
+        super().__init__(encoder, options)
+        self.register_buffer("centre", torch.zeros(WIDTH))
+
+    def losses(self, outputs: Outputs) -> Tensor:
+        embeddings = functional.normalize(outputs.z[0] - self.centre, dim=2)
+        everyones, begins = gathered(embeddings)
+        own = torch.arange(2 * begins, 2 * (begins + len(embeddings)))
+        similar = embeddings.flatten(0, 1) @ everyones.flatten(0, 1).T / TEMPERATURE
+        is_self = torch.arange(2 * len(everyones)) == own.unsqueeze(1)
+        partners = own + 1 - 2 * (own % 2)
+        return functional.cross_entropy(
+            similar.masked_fill(is_self, -1e9), partners, reduction="none"
+        ).view(-1, 2).mean(dim=1)  # fmt: skip
+
+    def after_step(self, outputs: Outputs, progress: float) -> None:
+        everyones, _ = gathered(outputs.z[0])
+        self.centre.lerp_(everyones.mean(dim=(0, 1)).to(self.centre), MOVES)
+
+
+class RedundancyReduction(_TwoViews):
+    """Barlow Twins' loss (Zbontar et al., ICML 2021) of a cross-correlation matrix that is weighted by w."""
+
+    loss_is_mean = False
+
+    def losses(self, outputs: Outputs) -> Tensor:
+        first, second = outputs.z[0].unbind(dim=1)
+        return (first - second).square().sum(dim=1)
+
+    def loss(self, outputs: Outputs, weights: Tensor, instances: int) -> BatchLoss:
+        embeddings, _ = gathered(outputs.z[0])
+        everyones_weights, _ = gathered(weights.to(embeddings))
+        assert len(embeddings) == instances
+        shares = (everyones_weights / everyones_weights.sum()).unsqueeze(1)
+        centred = [view - (shares * view).sum(dim=0) for view in embeddings.unbind(dim=1)]
+        first, second = (view / (shares * view.square()).sum(dim=0).sqrt() for view in centred)
+        correlations = (shares * first).T @ second
+        off_diagonal = correlations - torch.diag(correlations.diagonal())
+        total = (correlations.diagonal() - 1).square().sum() + OFF_DIAGONAL * off_diagonal.square().sum()
+        return BatchLoss(total, self.losses(outputs))
