@@ -105,9 +105,9 @@ def random_weighter(num_instances: int, seed: int) -> BetaWeighter:
         density_threshold=config.density_threshold,
     )
     generator = torch.Generator().manual_seed(seed)
-    weighter.optimiser.parameters.normal_(0, 1.5, generator=generator).clamp_(-config.log_bound, config.log_bound)
-    weighter.optimiser.buffers.normal_(0, 1e-3, generator=generator)
-    weighter.optimiser.now = 7
+    weighter.instances.values.normal_(0, 1.5, generator=generator).clamp_(-config.log_bound, config.log_bound)
+    weighter.instances.buffers.normal_(0, 1e-3, generator=generator)
+    weighter.instances.now = [7]
     return weighter
 
 
@@ -142,7 +142,7 @@ def _catch_up(n: int, folder: Path, seed: int) -> Run:
     weighter = random_weighter(n, seed)
 
     def run() -> None:
-        weighter.optimiser.now += 7
+        weighter.instances.now[0] += 7
         weighter.end_epoch()
 
     return run
@@ -211,7 +211,7 @@ def _exchange(n: int, folder: Path, seed: int) -> Run:
     mine = order.tensor_split(collectives.size())[collectives.rank()]
 
     def run() -> None:
-        weighter._touched[mine] = True
+        weighter.instances._touched[mine] = True
         weighter.share()
 
     return run

@@ -115,7 +115,7 @@ def _followed(
         seen = torch.from_numpy(generator.normal(true, noise))
         gradient = weight_gradient(seen, schedule.learning_rate, schedule.batch_size)
         part.update(part.sample(everyone, draws), gradient)
-        part.rest(schedule.steps - 1)
+        part.instances.rest(schedule.steps - 1)
     why = f"not within {math.ceil(MAX_VISITS * schedule.epochs_per_visit):,} epochs"
     return Forecast(None, why, float(useless.mean()), others)
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from bdw.diagnostics.variance_components import Anova, Floats, Visits, from_sums
 from bdw.parallel import collectives
+from bdw.weighting.instance_table import InstanceTable
 
 _VISITS, _POSITIVE, _MEAN, _SQUARES, _DEVIATION, _DEVIATION_SQUARES = range(6)
 
@@ -29,8 +30,7 @@ class VisitStatistics:
     def __init__(self, num_instances: int, device: torch.device | None = None):
         """`device`: where a direction is loaded to; where it lies if None."""
         self._device = device
-        self._table = torch.zeros(6, num_instances)
-        self._touched = torch.zeros(num_instances, dtype=torch.bool)
+        self._table = InstanceTable(num_instances, 6)
         self._steps = torch.zeros(6, dtype=torch.float64)  # `from_sums` of this epoch's steps, on this worker
         self._last_epoch = torch.zeros(6, dtype=torch.float64)  # of the last epoch that learnt, over all workers
         self._cosines = torch.zeros(3, dtype=torch.float64)  # number, sum, sum of squares
@@ -40,15 +40,14 @@ class VisitStatistics:
         """This worker's part (m,) of a step that learns from so many instances; every worker calls it."""
         values = derivatives.detach().cpu().to(torch.float64)
         deviations = values - collectives.total(values.sum()) / instances
-        rows = self._table.index_select(1, indices).to(torch.float64)
+        rows = self._table.read(indices)
         rows[_VISITS] += 1
         rows[_POSITIVE] += values > 0
         for new, mean in ((values, _MEAN), (deviations, _DEVIATION)):
             before = new - rows[mean]
             rows[mean] += before / rows[_VISITS]
             rows[mean + 1] += before * (new - rows[mean])
-        self._table.index_copy_(1, indices, rows.to(self._table.dtype))
-        self._touched[indices] = True
+        self._table.write(indices, rows)
         n, mean_value = float(len(values)), float(values.mean())
         squares = float((values - mean_value).square().sum())
         self._steps += torch.tensor([1.0, n, n * mean_value, n * mean_value**2, squares, n**2], dtype=torch.float64)
@@ -64,11 +63,7 @@ class VisitStatistics:
 
     def share(self) -> None:
         """Let every worker have the rows that the others touched; an instance is one worker's for a whole epoch."""
-        if collectives.size() > 1:
-            mine = self._touched.nonzero().flatten()
-            theirs = collectives.gather_rows(self._table[:, mine].T.contiguous())
-            self._table[:, collectives.gather_rows(mine)] = theirs.T
-        self._touched.zero_()
+        self._table.share()
 
     def end_epoch(self) -> None:
         """The same; the sums over steps begin anew. An epoch that learnt nothing leaves the last one's that did."""
@@ -107,7 +102,7 @@ class VisitStatistics:
     def state_dict(self) -> dict[str, Any]:
         """What `load_state_dict` continues from, bit for bit on as many workers; after `share`, called on all."""
         return {
-            "table": self._table,
+            "table": self._table.values,
             "steps": collectives.gather_rows(self._steps.unsqueeze(0)),
             "last_epoch": self._last_epoch,
             "cosines": self._cosines.cpu(),
@@ -116,7 +111,7 @@ class VisitStatistics:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from `state_dict()`, on another number of workers in total."""
-        self._table.copy_(state["table"])
+        self._table.values.copy_(state["table"])
         if len(state["steps"]) == collectives.size():
             self._steps.copy_(state["steps"][collectives.rank()])
         elif collectives.rank() == 0:
@@ -129,5 +124,5 @@ class VisitStatistics:
         return Visits(self._row(_VISITS), self._row(mean), self._row(mean + 1))
 
     def _row(self, which: int) -> Floats:
-        row: Floats = self._table[which].numpy().astype(np.float64)
+        row: Floats = self._table.values[which].numpy().astype(np.float64)
         return row

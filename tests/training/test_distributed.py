@@ -43,8 +43,7 @@ class _QuarterWeights(BetaWeighter):
     """A Beta table that learns, but draws the same weight for an instance on whichever worker it lies."""
 
     def sample(self, indices: Tensor, generator: torch.Generator) -> WeightSample:
-        self.optimiser.catch_up(indices)
-        logs = self.optimiser.parameters[:, indices].clone().requires_grad_()
+        logs = self.instances.read(indices).requires_grad_()
         sample = super().sample(indices, generator)
         object.__setattr__(sample, "logs", logs)
         object.__setattr__(sample, "weights", torch.sigmoid(logs[0] - 2 * logs[1] - 0.1 * (indices % 20)))

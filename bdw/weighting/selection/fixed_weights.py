@@ -49,8 +49,7 @@ class FixedWeighter:
 
     def table(self) -> WeightTable:
         """The weights as means, variance 0, no (a, b)."""
-        nothing = np.full(len(self._weights), np.nan)
-        return WeightTable(a=nothing, b=nothing, mean=self._weights.numpy().copy(), variance=np.zeros(len(nothing)))
+        return WeightTable.of_means(self._weights.numpy().copy())
 
     def state_dict(self) -> dict[str, Tensor]:
         """The weights: a run goes on with those that it began with, whatever became of the file they came from."""

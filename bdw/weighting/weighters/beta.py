@@ -19,7 +19,7 @@ from torch import Tensor
 from bdw.config import WeighterConfig
 from bdw.errors import InputError
 from bdw.parallel.randomness import drawn_from
-from bdw.weighting.weighters.lazy_momentum import LazyMomentum
+from bdw.weighting.instance_table import InstanceTable, Momentum
 from bdw.weighting.weighters.learnt import LearntWeighter
 from bdw.weighting.weighters.protocol import WeighterContext, WeightSample, WeightTable
 
@@ -41,15 +41,8 @@ class BetaWeighter(LearntWeighter):
         density_threshold: float,
         dtype: torch.dtype = torch.float32,
     ):
-        super().__init__(
-            LazyMomentum(
-                torch.zeros(2, num_instances, dtype=dtype),
-                learning_rate=learning_rate,
-                momentum=momentum,
-                low=-log_bound,
-                high=log_bound,
-            )
-        )
+        how = Momentum(learning_rate, momentum, low=-log_bound, high=log_bound)
+        super().__init__(InstanceTable(num_instances, 2, momentum=how, dtype=dtype))
         self.cdf_threshold = cdf_threshold
         self.density_threshold = density_threshold
 
@@ -78,7 +71,7 @@ class BetaWeighter(LearntWeighter):
 
     def sample(self, indices: Tensor, generator: torch.Generator) -> WeightSample:
         """w_i ~ Beta(a_i, b_i) (k,), with the graph back to (log a_i, log b_i)."""
-        logs = self._up_to_date(indices).requires_grad_()
+        logs = self.instances.read(indices).requires_grad_()
         a, b = logs.exp()
         with drawn_from(generator):
             weights = torch.distributions.Beta(a, b, validate_args=False).rsample()
@@ -90,16 +83,16 @@ class BetaWeighter(LearntWeighter):
         (gradients,) = torch.autograd.grad(sample.weights, sample.logs, gradient.to(sample.weights))
         # Close to weights 0 and 1 the implicit derivative of a very skewed Beta can be 0/0 in floating point; such a
         # sample cannot be moved, so its derivative is 0.
-        self.optimiser.step(sample.indices, torch.nan_to_num(gradients, nan=0.0, posinf=0.0, neginf=0.0))
+        self.instances.step(sample.indices, torch.nan_to_num(gradients, nan=0.0, posinf=0.0, neginf=0.0))
 
     def useless(self) -> NDArray[np.bool_]:
         """CDF(lambda; a_i, b_i) > rho: more than rho of the density lies below lambda (docs/design.md, section 2)."""
-        a, b = concentrations(self.optimiser.parameters)
-        return is_useless(share_below(a, b, self.cdf_threshold), self.density_threshold)
+        a, b = concentrations(self.instances.values)
+        return self.instances.agreed(is_useless(share_below(a, b, self.cdf_threshold), self.density_threshold))
 
     def table(self) -> WeightTable:
         """a, b, a / (a + b), and the variance a b / ((a + b)^2 (a + b + 1)); complete after `end_epoch`."""
-        a, b = concentrations(self.optimiser.parameters)
+        a, b = concentrations(self.instances.values)
         total = a + b
         return WeightTable(a=a, b=b, mean=mean_weight(a, b), variance=a * b / (total**2 * (total + 1)))
 

@@ -68,6 +68,6 @@ class CountsWeighter(BetaWeighter):
         self._count(indices, torch.stack([helps, 1 - helps]))
 
     def _count(self, indices: Tensor, votes: Tensor) -> None:
-        logs = self._up_to_date(indices)
+        logs = self.instances.read(indices)
         # log(a + votes) - log a, as what is subtracted.
-        self.optimiser.step(indices, -torch.log1p(self.evidence * votes.to(logs) * torch.exp(-logs)))
+        self.instances.step(indices, -torch.log1p(self.evidence * votes.to(logs) * torch.exp(-logs)))

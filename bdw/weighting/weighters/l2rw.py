@@ -13,7 +13,6 @@ sum_i w_i L_i, a sum and no mean, so in our convention (1/k) sum_i w_i L_i the w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Self
 
 import numpy as np
@@ -21,24 +20,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bdw.config import WeighterConfig
 from bdw.parallel import collectives
+from bdw.weighting.instance_table import InstanceTable
+from bdw.weighting.weighters.learnt import LearntWeighter
 from bdw.weighting.weighters.protocol import Learns, WeighterContext, WeightSample, WeightTable
 
 
-class L2RWWeighter:
+class L2RWWeighter(LearntWeighter):
     """The last weight of each of n instances, k times its share of its batch; 0 until an instance is first visited."""
 
     learns = Learns.BEFORE_UPDATE
     learns_from_draw = False
 
     def __init__(self, num_instances: int):
-        self._weights = torch.zeros(num_instances, dtype=torch.float64)
-        self._touched = torch.zeros(num_instances, dtype=torch.bool)
-
-    @staticmethod
-    def check(config: WeighterConfig) -> None:
-        """Any config will do."""
+        super().__init__(InstanceTable(num_instances, 1, name="weights", dtype=torch.float64))
 
     @classmethod
     def from_context(cls, context: WeighterContext) -> Self:
@@ -48,44 +43,20 @@ class L2RWWeighter:
     def sample(self, indices: Tensor, generator: torch.Generator) -> WeightSample:
         """The last weights (k,) of these instances; nothing is drawn."""
         del generator
-        return WeightSample(indices, self._weights[indices])
+        return WeightSample(indices, self.instances.read(indices)[0])
 
     def update(self, sample: WeightSample, gradient: Tensor) -> None:
         """The batch's weights from its meta-gradient (k,) at weights 0, k being this worker's part of the batch."""
         wanted = (-gradient.to(torch.float64)).clamp(min=0)
         batch = torch.stack([wanted.sum(), torch.tensor(float(len(wanted)), dtype=torch.float64)])
         wanted_by_all, instances = collectives.total(batch).tolist()
-        self._weights[sample.indices] = wanted * (instances / wanted_by_all) if wanted_by_all > 0 else wanted
-        self._touched[sample.indices] = True
-
-    def share(self) -> None:
-        """Let every worker have the weights that the others found."""
-        rows = self._touched.nonzero().flatten()
-        weights = self._weights[rows]
-        self._weights[collectives.gather_rows(rows)] = collectives.gather_rows(weights)
-        self._touched.zero_()
-
-    def end_epoch(self) -> None:
-        """The same; nothing moves by itself."""
-        self.share()
+        weights = wanted * (instances / wanted_by_all) if wanted_by_all > 0 else wanted
+        self.instances.write(sample.indices, weights.unsqueeze(0))
 
     def useless(self) -> NDArray[np.bool_]:
         """None: one batch's weight 0 says that the instance did not help at that moment, and nothing more."""
-        return np.zeros(len(self._weights), dtype=np.bool_)
-
-    def freeze(self, rows: Tensor) -> None:
-        """Nothing moves by itself."""
+        return np.zeros(self.instances.values.shape[1], dtype=np.bool_)
 
     def table(self) -> WeightTable:
         """The last weights as means, variance 0, no (a, b); complete after `end_epoch`."""
-        nothing = np.full(len(self._weights), np.nan)
-        return WeightTable(a=nothing, b=nothing, mean=self._weights.numpy().copy(), variance=np.zeros(len(nothing)))
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """The weights, and which of them this worker found since they were exchanged."""
-        return {"weights": self._weights, "touched": self._touched}
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Continue from `state_dict()`."""
-        self._weights.copy_(state["weights"])
-        self._touched.copy_(state["touched"])
+        return WeightTable.of_means(self.instances.values[0].numpy().copy())

@@ -6,7 +6,6 @@ scaled down to a norm of 10, and an instance is pruned iff w_i <= lambda (the pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Self
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bdw.parallel import collectives
-from bdw.weighting.weighters.lazy_momentum import LazyMomentum
+from bdw.weighting.instance_table import InstanceTable, Momentum
 from bdw.weighting.weighters.learnt import LearntWeighter
 from bdw.weighting.weighters.protocol import WeighterContext, WeightSample, WeightTable
 
@@ -36,19 +35,10 @@ class PointWeighter(LearntWeighter):
         gradient_clip: float = GRADIENT_CLIP,
         dtype: torch.dtype = torch.float32,
     ):
-        super().__init__(
-            LazyMomentum(
-                torch.zeros(1, num_instances, dtype=dtype),
-                learning_rate=learning_rate,
-                momentum=momentum,
-                low=0,
-                high=1,
-            )
-        )
+        how = Momentum(learning_rate, momentum, low=0, high=1)
+        super().__init__(InstanceTable(num_instances, 1, momentum=how, marks=("judged",), dtype=dtype))
         self.gradient_clip = gradient_clip
         self.threshold = threshold
-        self._had_gradient = torch.zeros(num_instances, dtype=torch.bool)  # on this worker, since the last exchange
-        self._judged = torch.zeros(num_instances, dtype=torch.bool)
 
     @classmethod
     def from_context(cls, context: WeighterContext) -> Self:
@@ -64,41 +54,23 @@ class PointWeighter(LearntWeighter):
     def sample(self, indices: Tensor, generator: torch.Generator) -> WeightSample:
         """The weights (k,) as they are now; nothing is drawn."""
         del generator
-        return WeightSample(indices, self._up_to_date(indices)[0])
+        return WeightSample(indices, self.instances.read(indices)[0])
 
     def update(self, sample: WeightSample, gradient: Tensor) -> None:
         """One momentum step on the batch's weights; the norm that is limited is that of all workers' parts together."""
-        self._had_gradient[sample.indices] = True
+        self.instances.mark("judged", sample.indices)
         gradient = gradient.to(torch.float64)
         norm = collectives.total(gradient.square().sum()).sqrt()
-        self.optimiser.step(sample.indices, (gradient * (self.gradient_clip / norm).clamp(max=1)).unsqueeze(0))
-
-    def share(self) -> None:
-        """As every learnt weighter, and remember who has been judged."""
-        self._judged[collectives.gather_rows(self._had_gradient.nonzero().flatten())] = True
-        self._had_gradient.zero_()
-        super().share()
+        self.instances.step(sample.indices, (gradient * (self.gradient_clip / norm).clamp(max=1)).unsqueeze(0))
 
     def useless(self) -> NDArray[np.bool_]:
         """w_i <= lambda, among those that ever had a gradient: a weight of 0 before the first visit is the start, not a
         judgement."""
-        return np.asarray((self._weights() <= self.threshold) & self._judged.numpy())
+        return self.instances.agreed((self._weights() <= self.threshold) & self.instances.marks["judged"].numpy())
 
     def table(self) -> WeightTable:
         """The weights as means, variance 0, no (a, b); complete after `end_epoch`."""
-        weights = self._weights()
-        nothing = np.full(len(weights), np.nan)
-        return WeightTable(a=nothing, b=nothing, mean=weights, variance=np.zeros(len(weights)))
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """As every learnt weighter, and who has been judged."""
-        return {**super().state_dict(), "judged": self._judged}
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Continue from `state_dict()`."""
-        super().load_state_dict(state)
-        self._judged.copy_(state["judged"])
+        return WeightTable.of_means(self._weights())
 
     def _weights(self) -> NDArray[np.float64]:
-        weights: NDArray[np.float64] = self.optimiser.parameters[0].to(torch.float64).numpy().copy()
-        return weights
+        return np.array(self.instances.values[0].numpy(), dtype=np.float64)

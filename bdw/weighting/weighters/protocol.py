@@ -6,7 +6,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 import torch
@@ -67,6 +67,11 @@ class WeightTable:
     mean: NDArray[np.float64]
     variance: NDArray[np.float64]
 
+    @classmethod
+    def of_means(cls, mean: NDArray[np.float64]) -> Self:
+        """Of weights (n,) that are numbers: variance 0, no (a, b)."""
+        return cls(a=np.full(len(mean), np.nan), b=np.full(len(mean), np.nan), mean=mean, variance=np.zeros(len(mean)))
+
 
 @runtime_checkable
 class TakesVerdicts(Protocol):
@@ -104,7 +109,7 @@ class Weighter(Protocol):
         """Exchange what the workers learnt and bring every instance up to date; the same table everywhere after."""
 
     def useless(self) -> NDArray[np.bool_]:
-        """(n,) which instances the weighter is sure to be useless, by its own pruning rule."""
+        """(n,) which instances are surely useless, by the weighter's own rule; complete after `end_epoch`."""
 
     def freeze(self, rows: Tensor) -> None:
         """These instances (indices) were pruned and will not be sampled again."""

@@ -250,8 +250,8 @@ def test_dw_limits_the_norm_of_the_whole_gradient_and_leaves_shorter_ones_alone(
 def test_dw_prunes_at_lambda_and_below_but_never_the_unjudged() -> None:
     weighter = PointWeighter(4, learning_rate=1.0, momentum=0.0, gradient_clip=10.0, threshold=0.25)
     sample = weighter.sample(torch.tensor([0, 1, 2]), torch.Generator())
+    assert not weighter.useless().any(), "a draw is no gradient"
     weighter.update(sample, torch.tensor([-0.25, -0.26, 1.0]))
-    assert not weighter.useless().any(), "verdicts are of whole epochs"
     weighter.end_epoch()
     assert weighter.useless().tolist() == [True, False, True, False]
 
