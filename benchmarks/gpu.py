@@ -46,8 +46,8 @@ from bdw.pretext import PretextModel, Views
 from bdw.training.trainer import Trainer
 from bdw.weighting.gradient.estimators import ForwardMode, choose
 from bdw.weighting.gradient.target_gradient import Direction
-from bdw.weighting.selection.uniform import UniformWeighter
 from bdw.weighting.step import Learner, SourceBatch, train_step
+from bdw.weighting.weighters.fixed import FixedWeights
 from benchmarks.harness import interleaved_seconds, provenance, ratio, write_result
 from benchmarks.peers import difference
 from benchmarks.random_problem import random_problem
@@ -177,7 +177,7 @@ class Subject:
         assert bdw.alignment is not None
         estimator = CompiledForwardMode(bdw.model) if kind.compiled_tangents else choose(bdw.model)
         bdw = dataclasses.replace(bdw, alignment=dataclasses.replace(bdw.alignment, estimator=estimator))
-        plain = dataclasses.replace(bdw, weighter=UniformWeighter(np.ones(len(trainer.images))), alignment=None)
+        plain = dataclasses.replace(bdw, weighter=FixedWeights(np.ones(len(trainer.images))), alignment=None)
         self._learners = {"plain": plain, "BDW": bdw, "cheap BDW": on_some_views(bdw)}
 
     def run(self, step: str, batch: SourceBatch, steps: int) -> None:

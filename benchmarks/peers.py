@@ -47,8 +47,8 @@ from bdw.parallel.randomness import Randomness
 from bdw.pretext import PretextModel, Views
 from bdw.weighting.gradient.forward_mode import reference_weight_gradient
 from bdw.weighting.meta_loss import MetaLoss, TargetBatch
-from bdw.weighting.selection.uniform import UniformWeighter
 from bdw.weighting.step import Learner, SourceBatch, train_step, weighted_update
+from bdw.weighting.weighters.fixed import FixedWeights
 from bdw.weighting.weighters.protocol import Learns, WeightSample
 from benchmarks.harness import interleaved_seconds, peak_megabytes, provenance, ratio, write_result
 from benchmarks.step import SETTINGS, prepare_learner, source_batch
@@ -91,7 +91,7 @@ class Losses(nn.Module):
         return self.model.losses(views)
 
 
-class Given(UniformWeighter):
+class Given(FixedWeights):
     """Hands out the weights that it is given and keeps the gradient that it is told."""
 
     learns = Learns.AFTER_UPDATE

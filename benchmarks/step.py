@@ -35,9 +35,9 @@ from bdw.weighting.gradient.alignment import Alignment
 from bdw.weighting.gradient.estimators import ForwardMode, choose
 from bdw.weighting.gradient.forward_mode import reference_weight_gradient
 from bdw.weighting.gradient.target_gradient import TargetGradient
-from bdw.weighting.selection.uniform import UniformWeighter
 from bdw.weighting.step import Learner, SourceBatch, train_step
 from bdw.weighting.weighters.beta import BetaWeighter
+from bdw.weighting.weighters.fixed import FixedWeights
 from benchmarks.harness import interleaved_seconds, peak_megabytes, provenance, ratio, write_result
 
 LEARNING_RATE = 1e-4
@@ -163,7 +163,7 @@ def prepare_learner(setting: Setting, *, learns: bool, device: torch.device) -> 
                 density_threshold=defaults.density_threshold,
             )
             if learns
-            else UniformWeighter(np.ones(setting.batch))
+            else FixedWeights(np.ones(setting.batch))
         ),
         alignment=Alignment(meta_loss.build(design, target, model.task), choose(model)) if learns else None,
         randomness=Randomness(0),

@@ -42,10 +42,11 @@ from bdw.weighting.gradient.target_gradient import TargetGradient
 from bdw.weighting.gradient.transforms import Centring, LogLoss, Observer, Transform
 from bdw.weighting.keep_mask import KeepMask, min_kept
 from bdw.weighting.learning import LearnsByVerdict, LearnsByVisit, Receiver
+from bdw.weighting.selection.protocol import Toolkit
 from bdw.weighting.step import Learner
 from bdw.weighting.timer import WeightingTimer
 from bdw.weighting.verdicts import Verdicts
-from bdw.weighting.weighters.protocol import Learns, Weighter, WeighterContext
+from bdw.weighting.weighters.protocol import Learns, Weighter
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -74,16 +75,13 @@ def build_weighter(
     config: RunConfig, problem: Problem, run_dir: Path, device: torch.device, progress: LabelledProgress | None
 ) -> Weighter:
     """The weighter; rank 0 computes what can be kept in a cache, then the others find it there."""
-    context = WeighterContext(
-        config=config.weighter,
-        source=problem.source,
-        target_images=problem.target.train.images,
-        cache_dir=cache_folder(config.data, run_dir),
+    toolkit = Toolkit(
         device=device,
+        cache_dir=cache_folder(config.data, run_dir),
         seed=config.optimiser.seed,
         progress=progress,
     )
-    return collectives.first_then_others(lambda: weighters.build(context), lambda: weighters.build(context))
+    return collectives.on_all(lambda: weighters.build(config.weighter, problem, toolkit))
 
 
 def build_state(

@@ -24,8 +24,8 @@ from bdw.pretext import Outputs, PretextModel, PretextTask, Views
 from bdw.training.data_parallel import replicated
 from bdw.weighting.gradient.alignment import Alignment
 from bdw.weighting.gradient.estimators import ForwardMode, Head, NaturalHead, TrainingPass, choose
-from bdw.weighting.selection.uniform import UniformWeighter
 from bdw.weighting.step import Learner, SourceBatch, train_step, weighted_update
+from bdw.weighting.weighters.fixed import FixedWeights
 from bdw.weighting.weighters.protocol import Learns, WeightSample
 from tests.pretext.interacting_tasks import Contrastive, RedundancyReduction
 from tests.pretext.models import model_of, not_augmented, views_of
@@ -64,7 +64,7 @@ class _PretextLoss:
         return model.task.loss(model(views_of(model, batch, seed=5)), torch.ones(5), 5).total
 
 
-class _Recorder(UniformWeighter):
+class _Recorder(FixedWeights):
     """Hands out fixed weights and keeps the gradient that it is told."""
 
     learns = Learns.AFTER_UPDATE

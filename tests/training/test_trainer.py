@@ -26,7 +26,7 @@ from bdw.runs.metrics import EpochReport, Silent, StepReport
 from bdw.training.trainer import Trainer, iterate
 from bdw.weighting import registry as weighters
 from bdw.weighting.weighters.beta import BetaWeighter
-from bdw.weighting.weighters.protocol import WeighterContext, WeightSample
+from bdw.weighting.weighters.protocol import WeightSample
 from tests.training.comparison import assert_equal, parameters_of, run_to_end
 
 NUM_SOURCE = 50
@@ -73,11 +73,9 @@ def test_weights_fixed_at_one_without_pruning_are_plain_training_bit_for_bit(
 ) -> None:
     """The meta pass, the tangents and the weights' draws must leave no trace in the model."""
 
-    def build(context: WeighterContext) -> BetaWeighter:
-        return _FixedAtOne.from_context(context)
-
     plain = run_to_end(config.replace(weighter="uniform"), problem)
-    monkeypatch.setattr(weighters, "build", build)
+    fixed = _FixedAtOne.from_config(config.weighter, len(problem.source))
+    monkeypatch.setattr(weighters, "build", lambda *_: fixed)
     weighted = run_to_end(config.replace(prune=False, run_dir=config.output.run_dir + "-weighted"), problem)
     assert weighted.learner.meta_loss is not None
     assert not math.isnan(weighted.history[-1].meta_loss)

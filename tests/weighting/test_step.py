@@ -31,15 +31,15 @@ from bdw.weighting.gradient.smoothing import Smoothing, colours
 from bdw.weighting.gradient.target_gradient import TargetGradient
 from bdw.weighting.gradient.transforms import Centring, LogLoss, Observer, Transform, Visit
 from bdw.weighting.meta_loss import prototype_cross_entropy
-from bdw.weighting.selection.uniform import UniformWeighter
 from bdw.weighting.step import Learner, SourceBatch, train_step
+from bdw.weighting.weighters.fixed import FixedWeights
 from bdw.weighting.weighters.protocol import Learns, WeightSample
 from tests.pretext.models import model_of, not_augmented, views_of
 
 K, LEARNING_RATE = 5, 0.05
 
 
-class _Recorder(UniformWeighter):
+class _Recorder(FixedWeights):
     """Hands out fixed weights and keeps the gradient that it is told."""
 
     learns = Learns.AFTER_UPDATE
@@ -92,7 +92,7 @@ def _learner(
         optimiser.zero_grad()
         model.losses(views_of(model, torch.randn(3, 1, 6, 6).double())).mean().backward()
         optimiser.step()
-    weighter = _Recorder(torch.rand(K, dtype=torch.float64)) if meta_loss else UniformWeighter(np.ones(K))
+    weighter = _Recorder(torch.rand(K, dtype=torch.float64)) if meta_loss else FixedWeights(np.ones(K))
     alignment = Alignment(meta_loss, choose(model)) if meta_loss else None
     return Learner(model, model, optimiser, weighter, alignment, Randomness(0), not_augmented)
 

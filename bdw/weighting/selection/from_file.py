@@ -2,41 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bdw.config import WeighterConfig
+from bdw.data import Problem
 from bdw.data.packed import PackedDataset
 from bdw.data.weights_file import WeightsFile, read_weights
 from bdw.errors import InputError
-from bdw.weighting.selection.fixed_weights import FixedWeighter
-from bdw.weighting.weighters.protocol import WeighterContext
+from bdw.weighting.selection.protocol import Acts, Toolkit
 
 
-class GivenWeighter(FixedWeighter):
-    """The weights of `weights_file`. An instance of weight 0 is pruned before the first epoch."""
+@dataclass(frozen=True)
+class FromFile:
+    """The weights of a file. An instance of weight 0 is pruned before the first epoch."""
 
-    @staticmethod
-    def check(config: WeighterConfig) -> None:
-        """`InputError` without a readable file of good weights."""
-        _read(config)
+    file: WeightsFile
+    acts: ClassVar[Acts] = Acts.IN_LOSS | Acts.BY_PRUNING
 
     @classmethod
-    def from_context(cls, context: WeighterContext) -> Self:
+    def from_config(cls, config: WeighterConfig) -> Self:
+        """With the config's `weights_file`; `InputError` without a readable file of good weights."""
+        if config.weights_file is None:
+            raise InputError("weights_file: none cannot work with weighter 'given'; allowed: a Parquet or CSV file")
+        return cls(read_weights(Path(config.weights_file).expanduser()))
+
+    def weights(self, problem: Problem, toolkit: Toolkit) -> NDArray[np.float64]:
         """The file's weights by instance; `InputError` unless it names every image of the source exactly once."""
-        file = _read(context.config)
-        weights = np.empty(len(context.source))
-        weights[_rows(file, context.source)] = file.weights
-        return cls(weights)
-
-
-def _read(config: WeighterConfig) -> WeightsFile:
-    if config.weights_file is None:
-        raise InputError("weights_file: none cannot work with weighter 'given'; allowed: a Parquet or CSV file")
-    return read_weights(Path(config.weights_file).expanduser())
+        weights = np.empty(len(problem.source))
+        weights[_rows(self.file, problem.source)] = self.file.weights
+        return weights
 
 
 def _rows(file: WeightsFile, source: PackedDataset) -> NDArray[np.int64]:

@@ -12,37 +12,47 @@ middle weighs exp(-1) = 0.37, at every size.
 from __future__ import annotations
 
 import functools
-from typing import Self
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bdw.config import WeighterConfig
+from bdw.data import Problem
 from bdw.errors import InputError
-from bdw.weighting.selection.fixed_weights import FixedWeighter
 from bdw.weighting.selection.nearest_distances import cached_nearest_distances, nearest_distances
-from bdw.weighting.weighters.protocol import WeighterContext
+from bdw.weighting.selection.protocol import Acts, Toolkit
 
 
-class NearestNeighbourWeighter(FixedWeighter):
-    """exp(-beta d_i), fixed; the distances are kept in the cache folder."""
+@dataclass(frozen=True)
+class NearestNeighbour:
+    """exp(-beta d_i); the distances are kept in the cache folder."""
+
+    beta: float | None
+    """None for 1 / median d."""
+    acts: ClassVar[Acts] = Acts.IN_LOSS
 
     @classmethod
-    def from_context(cls, context: WeighterContext) -> Self:
+    def from_config(cls, config: WeighterConfig) -> Self:
+        """With the config's `nearest_beta`."""
+        return cls(config.nearest_beta)
+
+    def weights(self, problem: Problem, toolkit: Toolkit) -> NDArray[np.float64]:
         """From the source's and the target's pixels; `InputError` if their images are not of one shape."""
-        source, target = context.source, context.target_images
+        source, target = problem.source, problem.target.train.images
         if source.images.shape[1:] != target.shape[1:]:
             raise InputError(
                 "weighter: 'nearest-neighbour' compares pixels, but the source's images are "
                 f"{' x '.join(map(str, source.images.shape[1:]))} and the target's "
                 f"{' x '.join(map(str, target.shape[1:]))} (channels x height x width); allowed: one shape"
             )
-        progress = functools.partial(context.progress, "distances to the target, images") if context.progress else None
+        progress = functools.partial(toolkit.progress, "distances to the target, images") if toolkit.progress else None
 
         def compute(images: NDArray[np.uint8], targets: NDArray[np.uint8]) -> NDArray[np.float64]:
-            return nearest_distances(images, targets, context.device, progress)
+            return nearest_distances(images, targets, toolkit.device, progress)
 
-        distances = cached_nearest_distances(source, target, context.cache_dir, compute)
-        return cls(weights_of(distances, context.config.nearest_beta))
+        return weights_of(cached_nearest_distances(source, target, toolkit.cache_dir, compute), self.beta)
 
 
 def weights_of(distances: NDArray[np.float64], beta: float | None) -> NDArray[np.float64]:

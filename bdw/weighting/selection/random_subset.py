@@ -5,31 +5,37 @@ What a method gains over a random subset of the size that it keeps, it gains by 
 
 from __future__ import annotations
 
-from typing import Self
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bdw.config import WeighterConfig
+from bdw.data import Problem
 from bdw.errors import InputError
-from bdw.weighting.selection.fixed_weights import FixedWeighter
-from bdw.weighting.weighters.protocol import WeighterContext
+from bdw.weighting.selection.protocol import Acts, Toolkit
 
 
-class RandomSubsetWeighter(FixedWeighter):
+@dataclass(frozen=True)
+class RandomSubset:
     """Weight 1 for the drawn instances, 0 for all others, which are pruned before the first epoch."""
 
-    @staticmethod
-    def check(config: WeighterConfig) -> None:
-        """`InputError` without the share."""
-        if config.kept_share is None:
-            raise InputError("kept_share: weighter 'random' needs the share to keep; allowed: above 0, at most 1")
+    share: float
+    """Of the source that is kept, above 0, at most 1."""
+    acts: ClassVar[Acts] = Acts.IN_LOSS | Acts.BY_PRUNING
 
     @classmethod
-    def from_context(cls, context: WeighterContext) -> Self:
-        """`kept_share` of the source, rounded, at least one instance; drawn by the run's seed."""
-        share = context.config.kept_share
-        assert share is not None, "checked with the config"
-        count = len(context.source)
+    def from_config(cls, config: WeighterConfig) -> Self:
+        """With the config's `kept_share`; `InputError` without it."""
+        if config.kept_share is None:
+            raise InputError("kept_share: weighter 'random' needs the share to keep; allowed: above 0, at most 1")
+        return cls(config.kept_share)
+
+    def weights(self, problem: Problem, toolkit: Toolkit) -> NDArray[np.float64]:
+        """The share of the source, rounded, at least one instance; drawn by the run's seed."""
+        count = len(problem.source)
         weights = np.zeros(count)
-        weights[np.random.default_rng([context.seed, 30]).permutation(count)[: max(1, round(share * count))]] = 1
-        return cls(weights)
+        kept = max(1, round(self.share * count))
+        weights[np.random.default_rng([toolkit.seed, 30]).permutation(count)[:kept]] = 1
+        return weights

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Self
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bdw.weighting.selection.fixed_weights import FixedWeighter
-from bdw.weighting.weighters.protocol import WeighterContext
+from bdw.config import WeighterConfig
+from bdw.data import Problem
+from bdw.weighting.selection.protocol import Acts, Toolkit
 
 
-class UniformWeighter(FixedWeighter):
+@dataclass(frozen=True)
+class Uniform:
     """Plain training through the very same loop."""
 
+    acts: ClassVar[Acts] = Acts(0)
+
     @classmethod
-    def from_context(cls, context: WeighterContext) -> Self:
-        """For that many instances; nothing else matters."""
-        return cls(np.ones(len(context.source)))
+    def from_config(cls, config: WeighterConfig) -> Self:
+        """There is nothing to set."""
+        return cls()
+
+    def weights(self, problem: Problem, toolkit: Toolkit) -> NDArray[np.float64]:
+        """Ones (n,)."""
+        return np.ones(len(problem.source))

@@ -21,7 +21,7 @@ from bdw.errors import InputError
 from bdw.parallel.randomness import drawn_from
 from bdw.weighting.instance_table import InstanceTable, Momentum
 from bdw.weighting.weighters.learnt import LearntWeighter
-from bdw.weighting.weighters.protocol import WeighterContext, WeightSample, WeightTable
+from bdw.weighting.weighters.protocol import WeightSample, WeightTable
 
 
 class BetaWeighter(LearntWeighter):
@@ -47,11 +47,10 @@ class BetaWeighter(LearntWeighter):
         self.density_threshold = density_threshold
 
     @classmethod
-    def from_context(cls, context: WeighterContext) -> Self:
+    def from_config(cls, config: WeighterConfig, num_instances: int) -> Self:
         """One distribution for every source image, with the config's eta, momentum, bounds, lambda and rho."""
-        config = context.config
         return cls(
-            len(context.source),
+            num_instances,
             learning_rate=config.weight_lr,
             momentum=config.weight_momentum,
             log_bound=config.log_bound,

@@ -12,8 +12,9 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from bdw.config import WeighterConfig
 from bdw.weighting.weighters.beta import BetaWeighter
-from bdw.weighting.weighters.protocol import WeighterContext, WeightSample
+from bdw.weighting.weighters.protocol import WeightSample
 
 
 class CountsWeighter(BetaWeighter):
@@ -47,11 +48,10 @@ class CountsWeighter(BetaWeighter):
         self.evidence = evidence
 
     @classmethod
-    def from_context(cls, context: WeighterContext) -> Self:
+    def from_config(cls, config: WeighterConfig, num_instances: int) -> Self:
         """One pair of counts for every source image; eta is what one visit adds."""
-        config = context.config
         return cls(
-            len(context.source),
+            num_instances,
             evidence=config.weight_lr,
             log_bound=config.log_bound,
             cdf_threshold=config.cdf_threshold,

@@ -20,10 +20,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bdw.config import WeighterConfig
+from bdw.errors import InputError
 from bdw.parallel import collectives
 from bdw.weighting.instance_table import InstanceTable
 from bdw.weighting.weighters.learnt import LearntWeighter
-from bdw.weighting.weighters.protocol import Learns, WeighterContext, WeightSample, WeightTable
+from bdw.weighting.weighters.protocol import Learns, WeightSample, WeightTable
 
 
 class L2RWWeighter(LearntWeighter):
@@ -35,10 +37,19 @@ class L2RWWeighter(LearntWeighter):
     def __init__(self, num_instances: int):
         super().__init__(InstanceTable(num_instances, 1, name="weights", dtype=torch.float64))
 
+    @staticmethod
+    def check(config: WeighterConfig) -> None:
+        """`InputError` if weights are not to count in the loss: they do nothing else."""
+        if not config.weighted_loss:
+            raise InputError(
+                "weighted_loss: false cannot work with weighter 'l2rw', whose weights are those of one batch and prune "
+                "nothing; allowed: true"
+            )
+
     @classmethod
-    def from_context(cls, context: WeighterContext) -> Self:
-        """For that many instances; there is nothing to set."""
-        return cls(len(context.source))
+    def from_config(cls, config: WeighterConfig, num_instances: int) -> Self:
+        """There is nothing to set."""
+        return cls(num_instances)
 
     def sample(self, indices: Tensor, generator: torch.Generator) -> WeightSample:
         """The last weights (k,) of these instances; nothing is drawn."""

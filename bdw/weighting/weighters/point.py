@@ -13,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bdw.config import WeighterConfig
 from bdw.parallel import collectives
 from bdw.weighting.instance_table import InstanceTable, Momentum
 from bdw.weighting.weighters.learnt import LearntWeighter
-from bdw.weighting.weighters.protocol import WeighterContext, WeightSample, WeightTable
+from bdw.weighting.weighters.protocol import WeightSample, WeightTable
 
 GRADIENT_CLIP = 10.0
 """Euclidean norm to which the gradient of a batch's weights is scaled down: the authors' setting."""
@@ -41,11 +42,10 @@ class PointWeighter(LearntWeighter):
         self.threshold = threshold
 
     @classmethod
-    def from_context(cls, context: WeighterContext) -> Self:
+    def from_config(cls, config: WeighterConfig, num_instances: int) -> Self:
         """One weight for every source image, with the config's eta, momentum and lambda."""
-        config = context.config
         return cls(
-            len(context.source),
+            num_instances,
             learning_rate=config.weight_lr,
             momentum=config.weight_momentum,
             threshold=config.cdf_threshold,

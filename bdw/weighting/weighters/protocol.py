@@ -1,11 +1,10 @@
-"""What a weighter is: who owns and updates the instance weights."""
+"""What a weighter is: who owns the instance weights during training, and learns them."""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -14,8 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bdw.config import WeighterConfig
-from bdw.data.packed import PackedDataset
-from bdw.data.problem import LabelledProgress
 
 
 class Learns(enum.Enum):
@@ -27,25 +24,6 @@ class Learns(enum.Enum):
     """The meta-gradient is taken at theta', behind the model's update with the sampled weights."""
     BEFORE_UPDATE = enum.auto()
     """The meta-gradient is taken at theta itself, and the weights of the update follow from it."""
-
-
-@dataclass(frozen=True)
-class WeighterContext:
-    """What a weighter may be made from."""
-
-    config: WeighterConfig
-    source: PackedDataset
-    """The n instances. Only the oracle may look at what was planted."""
-    target_images: NDArray[np.uint8]
-    """(m, c, h, w): the target's training images."""
-    cache_dir: Path
-    """Where to keep what takes long to compute."""
-    device: torch.device
-    """Where to compute it."""
-    seed: int = 0
-    """Of what is drawn at random."""
-    progress: LabelledProgress | None = None
-    """Told what is being computed, how many instances are done and of how many."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +103,7 @@ class Weighter(Protocol):
 
 
 class WeighterClass(Protocol):
-    """What the registry asks of a weighter's class."""
+    """What the registry asks of the class of a weighter that learns."""
 
     @property
     def learns(self) -> Learns:
@@ -134,5 +112,5 @@ class WeighterClass(Protocol):
     def check(self, config: WeighterConfig) -> None:
         """`InputError` if the config alone says that this weighter cannot work, before any image is decoded."""
 
-    def from_context(self, context: WeighterContext) -> Weighter:
-        """The weighter for that source and target; `InputError` if it cannot work with them."""
+    def from_config(self, config: WeighterConfig, num_instances: int) -> Weighter:
+        """The weighter of so many instances with the config's options."""

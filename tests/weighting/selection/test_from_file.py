@@ -16,12 +16,12 @@ from bdw.errors import InputError
 from bdw.runs.export import weights_table, write_table
 from bdw.weighting import registry as weighters
 from bdw.weighting.keep_mask import KeepMask
-from bdw.weighting.weighters.protocol import WeighterContext, WeightTable
+from bdw.weighting.weighters.protocol import Weighter, WeightTable
 
 N = 30
 WEIGHTS = np.linspace(0, 2, N)
 
-MakeContext = Callable[..., WeighterContext]
+MakeWeighter = Callable[..., Weighter]
 
 
 def _csv(path: Path, head: str, rows: list[str]) -> str:
@@ -34,32 +34,27 @@ def _run_table(source: PackedDataset) -> pa.Table:
     return weights_table(source, WeightTable(nothing, nothing, WEIGHTS, np.zeros(N)), KeepMask(N, 1))
 
 
-def _mean_weights(context: WeighterContext) -> np.ndarray:
-    weighters.check(context.config)
-    return weighters.build(context).table().mean
-
-
-def test_what_a_run_wrote_is_read_back(tmp_path: Path, source: PackedDataset, make_context: MakeContext) -> None:
+def test_what_a_run_wrote_is_read_back(tmp_path: Path, source: PackedDataset, make_weighter: MakeWeighter) -> None:
     write_table(tmp_path / "instance_weights.parquet", _run_table(source))
-    context = make_context(weighter="given", weights_file=str(tmp_path / "instance_weights.parquet"))
-    np.testing.assert_array_equal(_mean_weights(context), WEIGHTS)
-    assert np.flatnonzero(weighters.build(context).useless()).tolist() == [0]
+    found = make_weighter(weighter="given", weights_file=str(tmp_path / "instance_weights.parquet"))
+    np.testing.assert_array_equal(found.table().mean, WEIGHTS)
+    assert np.flatnonzero(found.useless()).tolist() == [0]
 
 
 @pytest.mark.parametrize("by", ["index", "name"])
 @pytest.mark.parametrize("column", ["weight", "mean"])
-def test_csv_in_any_order(tmp_path: Path, make_context: MakeContext, by: str, column: str) -> None:
+def test_csv_in_any_order(tmp_path: Path, make_weighter: MakeWeighter, by: str, column: str) -> None:
     order = np.random.default_rng(0).permutation(N)
     keys = order if by == "index" else [f"image-{i:02d}" for i in order]
     rows = [f"x,{weight!r},{key}" for weight, key in zip(WEIGHTS[order].tolist(), keys, strict=True)]
     path = _csv(tmp_path / "w.csv", f"note,{column},{by}", rows)
-    np.testing.assert_array_equal(_mean_weights(make_context(weighter="given", weights_file=path)), WEIGHTS)
+    np.testing.assert_array_equal(make_weighter(weighter="given", weights_file=path).table().mean, WEIGHTS)
 
 
-def test_names_of_digits_stay_names(tmp_path: Path, make_context: MakeContext) -> None:
+def test_names_of_digits_stay_names(tmp_path: Path, make_weighter: MakeWeighter) -> None:
     path = _csv(tmp_path / "w.csv", "name,weight", ["007,1"])
     with pytest.raises(InputError, match="names '007', which is not in the source"):
-        _mean_weights(make_context(weighter="given", weights_file=path))
+        make_weighter(weighter="given", weights_file=path)
 
 
 GOOD = [f"{i},1" for i in range(N)]
@@ -87,17 +82,17 @@ GOOD = [f"{i},1" for i in range(N)]
     ],
 )  # fmt: skip
 def test_bad_tables_are_refused(
-    tmp_path: Path, make_context: MakeContext, head: str, rows: list[str], message: str
+    tmp_path: Path, make_weighter: MakeWeighter, head: str, rows: list[str], message: str
 ) -> None:
     path = _csv(tmp_path / "w.csv", head, rows)
     with pytest.raises(InputError, match=rf"weights_file: .*w\.csv.*{message}") as refusal:
-        _mean_weights(make_context(weighter="given", weights_file=path))
+        make_weighter(weighter="given", weights_file=path)
     assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("bad", [-1.0, np.nan, np.inf])
 def test_bad_numbers_in_parquet_are_refused_too(
-    tmp_path: Path, source: PackedDataset, make_context: MakeContext, bad: float
+    tmp_path: Path, source: PackedDataset, make_weighter: MakeWeighter, bad: float
 ) -> None:
     """There NaN is a number like any other, not an empty cell."""
     table = _run_table(source)
@@ -106,32 +101,31 @@ def test_bad_numbers_in_parquet_are_refused_too(
     table = table.set_column(table.column_names.index("mean"), "mean", pa.array(means))
     pq.write_table(table, tmp_path / "bad.parquet")
     with pytest.raises(InputError, match=rf"mean is {bad} in row 7 \(2 such row\(s\)\); allowed: finite numbers, 0 or"):
-        _mean_weights(make_context(weighter="given", weights_file=str(tmp_path / "bad.parquet")))
+        make_weighter(weighter="given", weights_file=str(tmp_path / "bad.parquet"))
 
 
 def test_weights_of_another_data_set_are_refused(
-    tmp_path: Path, source: PackedDataset, make_context: MakeContext
+    tmp_path: Path, source: PackedDataset, make_weighter: MakeWeighter
 ) -> None:
     foreign = _run_table(source).replace_schema_metadata({"source_content_key": "feedbeef"})
     pq.write_table(foreign, tmp_path / "foreign.parquet")
     with pytest.raises(
         InputError, match=rf"another data set \(content key feedbeef, the source's is {source.content_key}"
     ):
-        _mean_weights(make_context(weighter="given", weights_file=str(tmp_path / "foreign.parquet")))
+        make_weighter(weighter="given", weights_file=str(tmp_path / "foreign.parquet"))
 
 
 def test_a_runs_config_beside_a_file_says_whose_it_is(
-    tmp_path: Path, source: PackedDataset, make_context: MakeContext
+    tmp_path: Path, source: PackedDataset, make_weighter: MakeWeighter
 ) -> None:
     path = _csv(tmp_path / "w.csv", "index,weight", GOOD)
-    context = make_context(weighter="given", weights_file=path)
     config = tmp_path / "config.json"
     for unrelated in ("no JSON", "[1]", '{"source": {}}', f'{{"source": {{"content_key": "{source.content_key}"}}}}'):
         config.write_text(unrelated)
-        assert _mean_weights(context).sum() == N
+        assert make_weighter(weighter="given", weights_file=path).table().mean.sum() == N
     config.write_text('{"source": {"content_key": "feedbeef"}}')
     with pytest.raises(InputError, match="another data set"):
-        _mean_weights(context)
+        make_weighter(weighter="given", weights_file=path)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,12 +10,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from bdw.data import PackedDataset, pack_arrays
+from bdw.data import PackedDataset, Problem, pack_arrays
 from bdw.errors import InputError
-from bdw.weighting import registry as weighters
 from bdw.weighting.selection import nearest_distances
 from bdw.weighting.selection.nearest_neighbour import weights_of
-from bdw.weighting.weighters.protocol import WeighterContext
+from bdw.weighting.weighters.protocol import Weighter
 
 CPU = torch.device("cpu")
 
@@ -111,11 +109,11 @@ def test_distances_are_kept_for_this_source_and_this_target(tmp_path: Path, sour
     assert not list((tmp_path / "cache").glob(".*")), "nothing temporary is left over"
 
 
-def test_weights_fall_with_the_distance(make_context: Callable[..., WeighterContext]) -> None:
-    context = make_context(weighter="nearest-neighbour", nearest_beta=0.3)
-    distances = _brute_force(context.source.images, context.target_images)
-    np.testing.assert_allclose(weighters.build(context).table().mean, np.exp(-0.3 * distances), rtol=1e-12)
-    default = weighters.build(make_context(weighter="nearest-neighbour")).table().mean
+def test_weights_fall_with_the_distance(pool: Problem, make_weighter: Callable[..., Weighter]) -> None:
+    distances = _brute_force(pool.source.images, pool.target.train.images)
+    found = make_weighter(weighter="nearest-neighbour", nearest_beta=0.3).table().mean
+    np.testing.assert_allclose(found, np.exp(-0.3 * distances), rtol=1e-12)
+    default = make_weighter(weighter="nearest-neighbour").table().mean
     np.testing.assert_allclose(default, np.exp(-distances / np.median(distances)), rtol=1e-12)
 
 
@@ -124,10 +122,9 @@ def test_the_default_looks_past_images_that_the_target_holds_itself() -> None:
     np.testing.assert_array_equal(weights_of(np.zeros(3), None), np.ones(3))
 
 
-def test_what_cannot_work_is_refused(tmp_path: Path, make_context: Callable[..., WeighterContext]) -> None:
+def test_what_cannot_work_is_refused(tmp_path: Path, make_weighter: Callable[..., Weighter]) -> None:
     with pytest.raises(InputError, match=r"nearest_beta: 10000\.0 makes every weight 0 .*median distance"):
-        weighters.build(make_context(weighter="nearest-neighbour", nearest_beta=1e4))
+        make_weighter(weighter="nearest-neighbour", nearest_beta=1e4)
     larger = pack_arrays(tmp_path / "larger", np.zeros((3, 1, 8, 8), dtype=np.uint8))
-    context = dataclasses.replace(make_context(weighter="nearest-neighbour"), source=larger)
     with pytest.raises(InputError, match=r"source's images are 1 x 8 x 8 and the target's 1 x 6 x 6"):
-        weighters.build(context)
+        make_weighter(weighter="nearest-neighbour", source=larger)

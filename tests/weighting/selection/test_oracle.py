@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,14 +10,13 @@ import pytest
 
 from bdw.data import PackedDataset, pack_arrays
 from bdw.errors import InputError
-from bdw.weighting import registry as weighters
-from bdw.weighting.weighters.protocol import WeighterContext
+from bdw.weighting.weighters.protocol import Weighter
 
-MakeContext = Callable[..., WeighterContext]
+MakeWeighter = Callable[..., Weighter]
 
 
-def test_keeps_the_planted_useful_and_nothing_else(source: PackedDataset, make_context: MakeContext) -> None:
-    weighter = weighters.build(make_context(weighter="oracle"))
+def test_keeps_the_planted_useful_and_nothing_else(source: PackedDataset, make_weighter: MakeWeighter) -> None:
+    weighter = make_weighter(weighter="oracle")
     assert source.planted is not None
     np.testing.assert_array_equal(weighter.table().mean, source.planted == 1)
     np.testing.assert_array_equal(weighter.useless(), source.planted != 1)
@@ -29,7 +27,7 @@ def test_keeps_the_planted_useful_and_nothing_else(source: PackedDataset, make_c
     [(None, "nothing is known about its images"), ([0, -1, 0], "it holds no planted useful image")],
 )
 def test_a_source_without_tags_is_refused(
-    tmp_path: Path, make_context: MakeContext, planted: list[int] | None, message: str
+    tmp_path: Path, make_weighter: MakeWeighter, planted: list[int] | None, message: str
 ) -> None:
     source = pack_arrays(
         tmp_path / "untagged",
@@ -37,4 +35,4 @@ def test_a_source_without_tags_is_refused(
         planted=None if planted is None else np.array(planted, dtype=np.int8),
     )
     with pytest.raises(InputError, match=rf"weighter: 'oracle' cannot work with .*untagged: {message}"):
-        weighters.build(dataclasses.replace(make_context(weighter="oracle"), source=source))
+        make_weighter(weighter="oracle", source=source)

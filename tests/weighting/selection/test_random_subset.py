@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -12,18 +11,15 @@ from numpy.typing import NDArray
 from bdw.config import WeighterConfig
 from bdw.errors import InputError
 from bdw.weighting import registry as weighters
-from bdw.weighting.weighters.protocol import WeighterContext
-
-MakeContext = Callable[..., WeighterContext]
+from bdw.weighting.weighters.protocol import Weighter
 
 
 @pytest.fixture
-def drawn(make_context: MakeContext) -> Callable[..., NDArray[np.float64]]:
+def drawn(make_weighter: Callable[..., Weighter]) -> Callable[..., NDArray[np.float64]]:
     """The weights (30,) of a share and a seed."""
 
     def draw(share: float, seed: int = 0) -> NDArray[np.float64]:
-        context = dataclasses.replace(make_context(weighter="random", kept_share=share), seed=seed)
-        weighter = weighters.build(context)
+        weighter = make_weighter(weighter="random", kept_share=share, seed=seed)
         np.testing.assert_array_equal(weighter.useless(), weighter.table().mean == 0)
         return weighter.table().mean
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +14,10 @@ import torch
 from bdw.config import WeighterConfig
 from bdw.errors import InputError
 from bdw.weighting import registry as weighters
+from bdw.weighting.keep_mask import KeepMask
 from bdw.weighting.weighters.counts import CountsWeighter
 from bdw.weighting.weighters.equal_loss import EqualLoss
-from bdw.weighting.weighters.protocol import Learns, Weighter, WeighterContext, WeightSample
+from bdw.weighting.weighters.protocol import Learns, Weighter, WeightSample
 
 N, K = 30, 8
 
@@ -25,32 +27,40 @@ OPTIONS: dict[str, dict[str, bool]] = {
     "normalised": {"normalise_weights": True},
     "equal loss": {"weighted_loss": False},
 }
-REFUSED = ("l2rw", "equal loss")
+REFUSED = (("l2rw", "equal loss"), ("nearest-neighbour", "equal loss"))
 
 
 @pytest.fixture(
-    params=[pair for pair in itertools.product(weighters.available(), OPTIONS) if pair != REFUSED],
+    params=[pair for pair in itertools.product(weighters.available(), OPTIONS) if pair not in REFUSED],
     ids=lambda pair: "-".join(pair),
 )
-def build(request: pytest.FixtureRequest, make_context: Callable[..., WeighterContext]) -> Callable[[], Weighter]:
+def build(request: pytest.FixtureRequest, make_weighter: Callable[..., Weighter]) -> Callable[[], Weighter]:
     name, option = request.param
-    return lambda: weighters.build(make_context(weighter=name, **OPTIONS[option]))
+    return lambda: make_weighter(weighter=name, **OPTIONS[option])
 
 
-def test_weights_of_one_batch_that_do_not_count_in_it_are_refused() -> None:
-    with pytest.raises(InputError, match=r"weighted_loss: false cannot work with weighter 'l2rw'.*allowed: true"):
-        weighters.check(WeighterConfig(weighter="l2rw", weighted_loss=False))
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ({"weighter": "betta"}, r"weighter: 'betta' is not known \(did you mean 'beta'\?\); allowed: beta, counts, "),
+        ({"weighter": "beta", "cdf_threshold": 0.6}, r"cdf_threshold \(lambda\): 0\.6 is .*; allowed: lambda <="),
+        ({"weighter": "counts", "cdf_threshold": 0.6}, r"cdf_threshold \(lambda\): 0\.6 is .*; allowed: lambda <="),
+        ({"weighter": "l2rw", "weighted_loss": False}, r"weighted_loss: false .* weighter 'l2rw'.*; allowed: true"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_refused_in_one_line(fields: dict[str, Any], line: str) -> None:
+    with pytest.raises(InputError, match=line) as refusal:
+        weighters.check(WeighterConfig(**fields))
+    assert "\n" not in str(refusal.value)
 
 
-def test_fixed_weights_that_neither_count_nor_prune_are_refused() -> None:
-    for name, prune in (("oracle", True), ("uniform", False), ("beta", False)):
-        weighters.check(WeighterConfig(weighter=name, weighted_loss=False, prune=prune))
-    with pytest.raises(InputError, match=r"weighted_loss: false cannot work with prune: false and weighter 'oracle'"):
-        weighters.check(WeighterConfig(weighter="oracle", weighted_loss=False, prune=False))
+def test_learnt_weights_may_neither_count_nor_prune() -> None:
+    """Whoever records them wants to know what they would have pruned."""
+    weighters.check(WeighterConfig(weighter="beta", weighted_loss=False, prune=False))
 
 
-def test_weights_that_do_not_count_need_no_division(make_context: Callable[..., WeighterContext]) -> None:
-    found = weighters.build(make_context(weighter="counts", weighted_loss=False, normalise_weights=True))
+def test_weights_that_do_not_count_need_no_division(make_weighter: Callable[..., Weighter]) -> None:
+    found = make_weighter(weighter="counts", weighted_loss=False, normalise_weights=True)
     assert isinstance(found, EqualLoss)
     assert isinstance(found.inner, CountsWeighter)
 
@@ -161,17 +171,32 @@ def test_sampling_leaves_the_global_generator_alone(build: Callable[[], Weighter
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_an_unknown_name_is_refused_with_a_suggestion(make_context: Callable[..., WeighterContext]) -> None:
-    with pytest.raises(InputError, match=r"weighter: 'betta' is not known \(did you mean 'beta'\?\); allowed: beta"):
-        weighters.build(make_context(weighter="betta"))
+def test_what_is_pruned_stays_pruned(build: Callable[[], Weighter]) -> None:
+    """Over six epochs on what is kept, in which every other image harms and weights learn fast."""
+    weighter, mask, generator = build(), KeepMask(N, min_kept=4), torch.Generator().manual_seed(6)
+    kept = [mask.count]
+    for epoch in range(1, 7):
+        gone, before = (~mask.kept).numpy(), weighter.table().mean
+        for rows in mask.kept.nonzero().flatten().split(K):
+            harm = torch.where(rows % 2 == 0, 5.0, -5.0) + torch.randn(len(rows), generator=generator)
+            _step(weighter, rows, generator, harm.double())
+        weighter.end_epoch()
+        np.testing.assert_array_equal(weighter.table().mean[gone], before[gone])
+        weighter.freeze(mask.prune(weighter.useless(), weighter.table().mean, epoch))
+        assert not mask.kept.numpy()[gone].any()
+        kept.append(mask.count)
+    assert kept == sorted(kept, reverse=True)
+    if weighter.learns is Learns.AFTER_UPDATE:
+        assert kept[-1] < N
+        assert bool(mask.kept[1::2].any()), "what helps is not all pruned"
 
 
 @pytest.mark.parametrize("name", weighters.available())
 def test_who_does_not_learn_from_the_draw_learns_the_same_from_any(
-    name: str, make_context: Callable[..., WeighterContext]
+    name: str, make_weighter: Callable[..., Weighter]
 ) -> None:
     """And needs no draw before it, so that nothing is drawn where weights only prune."""
-    drawn, undrawn = (weighters.build(make_context(weighter=name)) for _ in range(2))
+    drawn, undrawn = (make_weighter(weighter=name) for _ in range(2))
     if drawn.learns_from_draw:
         assert name in ("beta", "point")
         return

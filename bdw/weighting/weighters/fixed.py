@@ -1,4 +1,4 @@
-"""What weighters have in common whose weights are known before the first epoch and never change."""
+"""Weights that never change: what training makes of a selector's."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bdw.config import WeighterConfig
 from bdw.weighting.weighters.protocol import Learns, WeightSample, WeightTable
 
 
-class FixedWeighter:
+class FixedWeights:
     """Weights (n,) float64, finite and not negative. An instance of weight 0 is pruned before the first epoch."""
 
     learns = Learns.NEVER
@@ -21,10 +20,6 @@ class FixedWeighter:
 
     def __init__(self, weights: NDArray[np.float64]):
         self._weights = torch.from_numpy(np.array(weights, dtype=np.float64))
-
-    @staticmethod
-    def check(config: WeighterConfig) -> None:
-        """Any config will do."""
 
     def sample(self, indices: Tensor, generator: torch.Generator) -> WeightSample:
         """The weights (k,) as they are; nothing is drawn."""
