@@ -36,4 +36,5 @@ def random_problem(folder: Path, instances: int, channels: int, side: int, per_c
     labels = np.arange(CLASSES, dtype=np.int64).repeat(per_class)
     pixels = rng.integers(0, 256, (len(labels), *shape[1:]), dtype=np.uint8)
     images = LabelledImages(pixels, labels)
-    return Problem(source, Target(images, images, images, tuple(map(str, range(CLASSES))), f"random-{seed}"))
+    target = Target(images, images, images, tuple(map(str, range(CLASSES))), f"random-{seed}")
+    return Problem(source, {"target": target})

@@ -52,7 +52,7 @@ def problem(tmp_path_factory: pytest.TempPathFactory) -> Problem:
         images = rng.integers(0, 128, (len(labels), 1, 12, 12)) + 60 * labels[:, None, None, None]
         return LabelledImages(images.clip(0, 255).astype(np.uint8), labels)
 
-    return Problem(source, Target(labelled(8), labelled(4), labelled(5), ("a", "b", "c"), "key"))
+    return Problem(source, {"target": Target(labelled(8), labelled(4), labelled(5), ("a", "b", "c"), "key")})
 
 
 @pytest.fixture

@@ -75,7 +75,14 @@ class Problem:
     """What a run works on. The method is shown `source.images` and the target, nothing else of the source."""
 
     source: PackedDataset
-    target: Target
+    targets: Mapping[str, Target]
+    """By name; one entry is the common case."""
+
+    @property
+    def target(self) -> Target:
+        """The only target; `ValueError` if there are several, which one asks for by name."""
+        (target,) = self.targets.values()
+        return target
 
 
 def load(
@@ -102,7 +109,7 @@ def load(
         check_source(len(pool))
     target = _packed_target(config, work_dir, parts, progress, check_target)
     source = _packed(config, work_dir, pool, config.source, "source", progress)
-    return Problem(source, target)
+    return Problem(source, {config.target: target})
 
 
 def load_target(

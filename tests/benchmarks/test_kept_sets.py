@@ -28,7 +28,7 @@ def test_training_on_some_images_never_sees_the_others(digits: tuple[RunConfig, 
     assert (found["images"], found["instances"]) == (100, 200)
     images = np.array(problem.source.images)
     images[np.setdiff1d(np.arange(300), rows)] = 0
-    blank = Problem(dataclasses.replace(problem.source, images=images), problem.target)
+    blank = dataclasses.replace(problem, source=dataclasses.replace(problem.source, images=images))
     assert trained_on(rows, config, blank, str(tmp_path))["accuracy"] == found["accuracy"]
 
 

@@ -96,8 +96,9 @@ def test_an_index_that_does_not_exist_is_an_error_where_the_batch_is_asked_for(
 
 def test_a_run_that_fetches_ahead_is_the_same_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     labels = np.arange(3, dtype=np.int64).repeat(8)
-    target = LabelledImages(IMAGES[: len(labels)], labels)
-    problem = Problem(pack_arrays(tmp_path / "source", IMAGES), Target(target, target, target, ("a", "b", "c"), "key"))
+    split = LabelledImages(IMAGES[: len(labels)], labels)
+    target = Target(split, split, split, ("a", "b", "c"), "key")
+    problem = Problem(pack_arrays(tmp_path / "source", IMAGES), {"target": target})
     base = RunConfig.from_flat(
         {
             "image_size": 20, "crop_size": 16, "flip": True, "batch_size": 64, "epochs": 2, "ways": 3, "shots": 2,

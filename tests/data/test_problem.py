@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -165,6 +166,15 @@ def test_the_target_alone(tmp_path: Path) -> None:
     assert target.classes == problem.target.classes
     np.testing.assert_array_equal(target.test.images, problem.target.test.images)
     assert load_target(config("digits", folder), tmp_path).train.images.shape[1] == 3
+
+
+def test_targets_go_by_name_and_the_only_one_needs_none(tmp_path: Path) -> None:
+    problem = load(DataConfig(source="digits", target="digits", cache_dir=str(tmp_path)), tmp_path)
+    assert list(problem.targets) == ["digits"]
+    assert problem.target is problem.targets["digits"]
+    several = dataclasses.replace(problem, targets={"one": problem.target, "other": problem.target})
+    with pytest.raises(ValueError, match="unpack"):
+        _ = several.target
 
 
 def test_the_target_is_checked_before_anything_is_decoded(tmp_path: Path) -> None:

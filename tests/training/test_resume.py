@@ -157,7 +157,7 @@ def test_another_runs_folder_is_left_alone(config: RunConfig, problem: Problem) 
 def test_a_checkpoint_says_itself_what_it_belongs_to(config: RunConfig, problem: Problem) -> None:
     """Also where config.json was lost, or the images behind the same names have changed."""
     next(iterate(config, problem=problem))
-    other = dataclasses.replace(problem, target=dataclasses.replace(problem.target, key="another"))
+    other = dataclasses.replace(problem, targets={"other": dataclasses.replace(problem.target, key="another")})
     with pytest.raises(InputError, match=r"target: .*trained on other images \(content key key, now another\)"):
         Trainer(config.replace(resume=True), problem=other)
     (Path(config.output.run_dir) / "config.json").unlink()

@@ -86,7 +86,7 @@ def test_verdicts_on_a_pool_with_black_and_white_images(config: RunConfig, probl
     """Which have no composition at all: every image is judged once an epoch, by a number."""
     images = np.array(problem.source.images)
     images[:5], images[5:10] = 0, 255
-    blanks = Problem(pack_arrays(tmp_path / "blanks", images), problem.target)
+    blanks = dataclasses.replace(problem, source=pack_arrays(tmp_path / "blanks", images))
     options = {"weighter": "counts", "meta_loss": "pretext", "target_margin": 0.5, "prune": False}
     trained = run_to_end(config.replace(epochs=2, weight_lr=0.5, **options), blanks)
     table = trained.learner.weighter.table()

@@ -36,7 +36,7 @@ def pool(source: PackedDataset) -> Problem:
     """That source; a target of two classes."""
     images = np.random.default_rng(1).integers(0, 256, (NUM_TARGET, 1, 6, 6), dtype=np.uint8)
     split = LabelledImages(images, np.arange(NUM_TARGET) % 2)
-    return Problem(source, Target(split, split, split, ("a", "b"), "key"))
+    return Problem(source, {"target": Target(split, split, split, ("a", "b"), "key")})
 
 
 @pytest.fixture

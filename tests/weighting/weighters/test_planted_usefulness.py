@@ -67,7 +67,7 @@ def _problem(folder: Path, seed: int, *, hidden: bool) -> Problem:
         return LabelledImages(_striped(backgrounds, TOP, TARGET), np.arange(len(backgrounds)) % 2)
 
     validation, test = (labelled(_backgrounds(10, rng)) for _ in range(2))
-    return Problem(source, Target(labelled(target), validation, test, ("a", "b"), "key"))
+    return Problem(source, {"target": Target(labelled(target), validation, test, ("a", "b"), "key")})
 
 
 LEARNING = {"beta": 30.0, "point": 5.0}

@@ -57,7 +57,7 @@ def _problem(folder: Path, *, alike: str) -> Problem:
         return LabelledImages(_marked(images, np.full(len(images), True)), np.arange(len(images)) % 2)
 
     validation, test = (labelled(_backgrounds(10, rng)) for _ in range(2))
-    return Problem(packed, Target(labelled(backgrounds), validation, test, ("a", "b"), "key"))
+    return Problem(packed, {"target": Target(labelled(backgrounds), validation, test, ("a", "b"), "key")})
 
 
 @pytest.fixture(scope="module")
