@@ -139,7 +139,7 @@ def _finished_rows(config: RunConfig) -> list[Row]:
         return []
     seen = int(rows[-1]["instances_seen"])
     # Of the budget that the run has now, which may be larger than the one that it ended with.
-    budget = Budget.of(config.optimiser, round(rows[-1]["kept"] / rows[-1]["kept_fraction"]))
+    budget = Budget.of(config.budget, round(rows[-1]["kept"] / rows[-1]["kept_fraction"]))
     is_whole = (
         len(rows) == budget.epochs
         if budget.images is None

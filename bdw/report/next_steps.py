@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bdw.config import RunConfig
-from bdw.config.budget import depends_on_length
+from bdw.config.identity import depends_on_length
 from bdw.report.cautions import FEW_VALIDATION_IMAGES
 from bdw.report.command_line import fit_command
 from bdw.report.outcome import Outcome

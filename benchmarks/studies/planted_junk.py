@@ -68,7 +68,7 @@ def main(arguments: Arguments) -> None:
         visits = [[run[key] for run in runs if run["method"] == name] for key in (*KEPT, *VISIT)]
         print(" ".join(f"{spread(values):>24}" for values in (best, last, *visits)) + f"   {name}")
     if arguments.save is not None:
-        settings = {"epochs": arguments.epochs, "encoder": base.model.encoder}
+        settings = {"epochs": arguments.epochs, "encoder": base.encoder.encoder}
         write_result(arguments.save, {**provenance(seed=0), **settings, "runs": runs})
 
 

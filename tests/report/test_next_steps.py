@@ -184,5 +184,5 @@ def test_a_budget_of_images_is_doubled_by_a_new_run_where_the_old_one_depends_on
         else own.replace(resume=True, run_dir=str(run.directory))
     )
     # The command names one length, so that the other one is a preset's.
-    assert _config(command).replace(epochs=expected.optimiser.epochs) == expected
+    assert _config(command).replace(epochs=expected.budget.epochs) == expected
     assert ("epochs" in doubled) == (f"--epochs {doubled.get('epochs')}" in command)

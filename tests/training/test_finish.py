@@ -36,7 +36,7 @@ def test_a_finished_run_leaves_everything_behind(config: RunConfig, problem: Pro
     assert torch.__version__.startswith(saved["versions"]["torch"])
     lines = (run / "metrics.csv").read_text().splitlines()
     assert lines[0].split(",") == list(history[0].row())
-    assert len(lines) == 1 + config.optimiser.epochs
+    assert len(lines) == 1 + config.budget.epochs
     weights = pq.read_table(run / "instance_weights.parquet")
     assert weights.column_names == [
         "index", "name", "a", "b", "mean", "variance", "kept", "pruned_at_epoch", "planted", "kind",

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bdw.config import RunConfig
+from bdw.config.identity import differences
 from bdw.data import LabelledImages, Problem, Target, pack_arrays
 from bdw.errors import InputError
-from bdw.runs.directory import differences
 from bdw.training.trainer import Trainer
 from bdw.weighting.weighters.protocol import Weighter, WeightSample
 
