@@ -45,7 +45,7 @@ EDGES: Mapping[str, tuple[str, ...]] = {
         "report/", "ray/", "commands/",
     ),
     "rich": ("runs/console.py", "data/progress.py"),
-    "tyro": ("cli.py", "commands/options.py"),
+    "tyro": ("cli.py", "commands/flags.py", "commands/options.py"),
     "safetensors": ("runs/export.py",),
 }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bdw.config import presets
 from bdw.config.budget import BudgetConfig
 from bdw.config.data import DataConfig
 from bdw.config.encoder import EncoderConfig
@@ -35,5 +36,6 @@ __all__ = [
     "WeighterConfig",
     "WorkersConfig",
     "of_today",
+    "presets",
     "run_fields",
 ]

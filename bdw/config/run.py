@@ -24,6 +24,7 @@ from bdw.config.hardware import HardwareConfig
 from bdw.config.meta import MetaConfig
 from bdw.config.optimiser import OptimiserConfig
 from bdw.config.output import OutputConfig
+from bdw.config.preset_registry import starting_point
 from bdw.config.pretext import PretextConfig, options_of
 from bdw.config.removed import of_today
 from bdw.config.schedule import ScheduleConfig
@@ -66,9 +67,14 @@ class RunConfig:
         return values
 
     @classmethod
-    def from_flat(cls, values: Mapping[str, Any]) -> Self:
-        """The config with these fields set and defaults elsewhere. Unknown names and wrong types are `InputError`s."""
-        return cls().replace(**values)
+    def from_flat(cls, values: Mapping[str, Any]) -> RunConfig:
+        """The config of `bdw fit` with these values, names or dotted paths: what is not given is as in the preset.
+
+        `preset` may be among them; by default it is the one that suits the source.
+        Raises `InputError` for unknown names and wrong types.
+        """
+        config, rest = starting_point(values)
+        return config.replace(**rest)
 
     @classmethod
     def from_earlier(cls, values: Mapping[str, Any]) -> Self:

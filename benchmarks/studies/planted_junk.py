@@ -47,7 +47,7 @@ def main(arguments: Arguments) -> None:
     runs: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         settings = {"prune": False, "device": "cpu", "report": False, "diagnose_signal": True}
-        base = RunConfig.from_flat({**settings, "epochs": arguments.epochs})
+        base = RunConfig().replace(**{**settings, "epochs": arguments.epochs})
         problem = load(base.data, Path(folder))
         for number, method in enumerate(chosen(arguments.methods, LEARNING)):
             for seed in range(arguments.seeds):

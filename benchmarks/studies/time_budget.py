@@ -46,7 +46,7 @@ def main(arguments: Arguments) -> None:
     torch.set_num_threads(1)
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
-        base = RunConfig.from_flat(
+        base = RunConfig().replace(**
             {
                 "epochs": arguments.epochs, "weight_lr": arguments.weight_lr, "device": "cpu",
                 "max_source": arguments.max_source, "evaluate_every": max(1, arguments.epochs // 6),

@@ -98,7 +98,7 @@ def test_a_run_that_fetches_ahead_is_the_same_run(tmp_path: Path, monkeypatch: p
     labels = np.arange(3, dtype=np.int64).repeat(8)
     target = LabelledImages(IMAGES[: len(labels)], labels)
     problem = Problem(pack_arrays(tmp_path / "source", IMAGES), Target(target, target, target, ("a", "b", "c"), "key"))
-    base = RunConfig.from_flat(
+    base = RunConfig().replace(**
         {
             "image_size": 20, "crop_size": 16, "flip": True, "batch_size": 64, "epochs": 2, "ways": 3, "shots": 2,
             "queries": 2, "weight_lr": 50.0, "device": "cpu", "report": False,

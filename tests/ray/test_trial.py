@@ -21,8 +21,8 @@ from bdw.ray.workers import WorkerGroup
 from bdw.training.trainer import Trainer
 
 EPOCHS = 2
-TINY = TrainingConfig.from_flat(
-    {
+TINY = TrainingConfig().replace(
+    **{
         "image_size": 8,
         "crop_size": 8,
         "crop_padding": 1,
@@ -252,7 +252,7 @@ def test_two_workers_keep_the_same_images(config: TrainingConfig, tmp_path: Path
 
 
 def kept_by_every_worker(config: dict[str, Any]) -> list[list[bool]]:
-    trainer = Trainer(TrainingConfig.from_flat(config))
+    trainer = Trainer(TrainingConfig().replace(**config))
     for _ in trainer.epochs():
         pass
     return collectives.gather_objects(trainer.mask.kept.tolist())

@@ -177,8 +177,8 @@ def test_a_random_subset_is_all_that_is_trained_on(config: RunConfig, problem: P
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_planted_junk_is_found_with_the_pretext_meta_loss(seed: int, tmp_path: Path) -> None:
-    config = RunConfig.from_flat(
-        {"run_dir": str(tmp_path / "run"), "meta_loss": "pretext", "prune": False, "seed": seed}
+    config = RunConfig().replace(
+        **{"run_dir": str(tmp_path / "run"), "meta_loss": "pretext", "prune": False, "seed": seed}
     )
     assert max(report.planted_auroc for report in itertools.islice(iterate(config), 4)) >= 0.75
 

@@ -56,7 +56,7 @@ def test_values_that_cannot_work(changed: dict[str, object], message: str) -> No
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--sampels", "3"], "Unrecognized options: --sampels"),
+        (["--sampels", "3"], "--sampels: is not known; did you mean --samples?"),
         (["--samples", "three"], "--samples"),
         (["--epochs", "0"], "epochs: 0 cannot work; allowed: 1 or more"),
         (["--seeds", "1", "1"], "seeds: 1 is given twice"),
