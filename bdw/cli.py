@@ -93,9 +93,9 @@ def _run(command: Command) -> int:
     # Each command imports what it needs: `doctor` must work where torch does not, `report` where it takes long.
     match command:
         case Fit():
-            from bdw.commands.fit import fit
+            from bdw.commands.fit import fit_from_console
 
-            fit(command.config, command.workers)
+            fit_from_console(command.config, command.workers)
         case Evaluate():
             from bdw.commands.evaluate import evaluate
 

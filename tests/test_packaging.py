@@ -1,4 +1,4 @@
-"""What a fresh clone relies on: the Makefile's targets, pins, licence, what is installed, basic flags that do not appear by
+"""What a fresh clone relies on: the Makefile's targets, pins, licence, what is installed, basic flags that appear by no
 accident."""
 
 from __future__ import annotations

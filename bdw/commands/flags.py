@@ -147,11 +147,11 @@ def _metavar(kind: Any) -> str:
 
 def _unknown(word: str, names: Collection[str]) -> InputError:
     if not word.startswith("-"):
-        return InputError(f"{word!r} belongs to no option; allowed: options with their values (see --help)")
+        return InputError(f"{word!r} belongs to no option; allowed: options with their values")
     name = word.lstrip("-").partition("=")[0].replace("_", "-")
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"; did you mean --{near[0]}?" if near else ""
-    return InputError(f"--{name}: is not known{hint} (see --help)")
+    return InputError(f"--{name}: is not known{hint}")
 
 
 def _one_line(boxed: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import os
 import types
 import typing
 from collections.abc import Mapping
@@ -86,7 +87,8 @@ def resolved(name: str, known: Mapping[str, Field], what: str = "config field") 
 
 
 def coerced(name: str, value: Any, annotation: Any) -> Any:
-    """The value as the field's type: exact types, but an int where a float is wanted and a list for a tuple."""
+    """The value as the field's type: exact types, but an int where a float is wanted, a list for a tuple and a path for
+    a string."""
     origin = typing.get_origin(annotation)
     if origin is Literal:
         if value not in typing.get_args(annotation):
@@ -97,6 +99,8 @@ def coerced(name: str, value: Any, annotation: Any) -> Any:
             raise InputError(f"{name}: {value!r} cannot work; allowed: a list")
         return tuple(coerced(name, item, typing.get_args(annotation)[0]) for item in value)
     accepted = accepted_types(annotation)
+    if str in accepted and isinstance(value, os.PathLike):
+        return os.fspath(value)
     if float in accepted and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) not in accepted:

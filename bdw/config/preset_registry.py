@@ -34,8 +34,9 @@ def build(name: str) -> RunConfig:
 def default_for(source: str | None) -> str:
     """The preset of a run that names none: `glyphs` for the embedded pool and without a source, `digits` for the
     embedded digits, `recommended` for any other source."""
-    reader = "glyphs" if source is None else source.partition(":")[0]
-    return reader if reader in ("glyphs", "digits") else "recommended"
+    if source is None or source.partition(":")[0] == "glyphs":
+        return "glyphs"
+    return "digits" if source == "digits" else "recommended"
 
 
 def require_one_length(epochs: object, budget_images: object) -> None:
@@ -51,4 +52,4 @@ def starting_point(values: Mapping[str, Any]) -> tuple[RunConfig, dict[str, Any]
     """The config from which a run with these values starts, and the values without the preset's name."""
     rest = dict(values)
     name, source = rest.pop("preset", None), rest.get("source", rest.get("data.source"))
-    return build(default_for(source) if name is None else name), rest
+    return build(default_for(None if source is None else str(source)) if name is None else name), rest

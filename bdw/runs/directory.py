@@ -104,6 +104,13 @@ class RunDirectory:
         writer.writerows(report.row() for report in history)
         write_text(self.metrics, text.getvalue())
 
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The rows of metrics.csv as the epoch reports that they were; none without that file."""
+        if not self.metrics.is_file():
+            return []
+        with self.metrics.open(encoding="utf-8", newline="") as file:
+            return [{name: _number(text) for name, text in row.items()} for row in csv.DictReader(file)]
+
 
 def _or_continue(config: RunConfig, *, finished: bool) -> str:
     """How to continue a run from its checkpoint, for the end of a message; empty if the run is over and cannot be made
@@ -154,3 +161,9 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def _number(text: str) -> float | int | bool:
+    if text in ("True", "False"):
+        return text == "True"
+    return int(text) if text.lstrip("-").isdigit() else float(text)

@@ -16,7 +16,6 @@ from bdw.training.run_state import RunState
 def headline(state: RunState, config: RunConfig, problem: Problem, device: torch.device) -> str:
     """The first lines of a run: data, model and precision, device and why, batches, directory."""
     learner, source, workers = state.learner, problem.source, collectives.size()
-    skipped = len(source.header["skipped"]) + len(problem.target.skipped)
     parameters = sum(parameter.numel() for parameter in learner.model.parameters())
     why = "as asked" if config.hardware.device != "auto" else "no GPU found" if device.type == "cpu" else "found"
     batch = config.optimiser.batch_size
@@ -38,13 +37,20 @@ def headline(state: RunState, config: RunConfig, problem: Problem, device: torch
         f"run     {Path(config.output.run_dir).resolve()}"
         + (f", continued after {state.position}" if any(state.position) else ""),
     ]
-    if skipped:
-        example = (*source.header["skipped"], *problem.target.skipped)[0]
-        lines.append(
-            f"skipped {skipped} image(s) that cannot be decoded, such as {example['name']} ({example['reason']}); "
-            f"all are listed in {source.path / 'header.json'} or the target's"
-        )
+    if (line := skipped(problem)) is not None:
+        lines.append(line)
     return "\n".join(lines)
+
+
+def skipped(problem: Problem) -> str | None:
+    """How many files cannot be decoded, with an example and where all are listed; None if all can."""
+    unread = (*problem.source.header["skipped"], *problem.target.skipped)
+    if not unread:
+        return None
+    return (
+        f"skipped {len(unread)} image(s) that cannot be decoded, such as {unread[0]['name']} ({unread[0]['reason']}); "
+        f"all are listed in {problem.source.path / 'header.json'} or the target's"
+    )
 
 
 def _length(budget: Budget) -> list[str]:
