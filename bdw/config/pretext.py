@@ -10,6 +10,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from bdw.config.checks import require
 from bdw.config.fields import Basic
 from bdw.errors import InputError
 
@@ -19,7 +20,21 @@ class NoOptions:
     """A task without options: `rotation`, and every task that registers none."""
 
 
-_OPTIONS: dict[str, type] = {}
+@dataclass(frozen=True, kw_only=True)
+class AutoEncoderOptions:
+    """Of `vae`; the defaults are those of the paper's appendix."""
+
+    latent_size: int = 1
+    """Numbers in a code; each has a mean and a log-variance."""
+    decoder_width: int = 100
+    """Hidden units of the decoder."""
+
+    def __post_init__(self) -> None:
+        for name in ("latent_size", "decoder_width"):
+            require(getattr(self, name) >= 1, f"pretext.{name}", getattr(self, name), "at least 1")
+
+
+_OPTIONS: dict[str, type] = {"vae": AutoEncoderOptions}
 
 
 def register_options(task: str, options: type) -> None:

@@ -117,7 +117,7 @@ def build_learner(
     randomness = Randomness(config.optimiser.seed, collectives.rank())
     with drawn_from(randomness["model"]):
         encoder = encoders.build(config.encoder.encoder, problem.source.channels, config.data.crop_size)
-        model = PretextModel(encoder, pretext.build(config.pretext.pretext, encoder))
+        model = PretextModel(encoder, pretext.build(config.pretext.pretext, encoder, config.pretext.options))
     model = model.to(device)
     target = meta_loss.TargetImages(
         ImageTable(problem.target.train.images, device),

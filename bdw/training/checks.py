@@ -84,7 +84,8 @@ def check(config: RunConfig) -> None:
     with torch.device("meta"):
         encoder = encoders.build(config.encoder.encoder, 3, config.data.crop_size)
         check_layer(encoder, config.evaluation.layer)
-        if config.gradient.natural_direction and not has_linear_head(pretext.build(config.pretext.pretext, encoder)):
+        built = pretext.build(config.pretext.pretext, encoder, config.pretext.options)
+        if config.gradient.natural_direction and not has_linear_head(built):
             raise InputError(
                 f"natural_direction: cannot work with pretext {config.pretext.pretext!r}, whose head is not linear; "
                 "allowed: false"

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from bdw import pretext as tasks
 from bdw.config import RunConfig, identity, pretext, run_fields
 from bdw.config.removed import LAST_WITH_REMOVED, REMOVED
 from bdw.config.run import sections
@@ -23,6 +24,14 @@ def test_a_dotted_path_means_the_same_as_the_name() -> None:
     config = RunConfig().replace(**{"weighter.cdf_threshold": 0.3, "schedule.lr-milestones": [3], "epochs": 7})
     assert config == RunConfig().replace(cdf_threshold=0.3, lr_milestones=[3], epochs=7)
     assert all(field.path == f"{field.section}.{name}" for name, field in run_fields().items())
+
+
+@pytest.mark.parametrize("name", tasks.available())
+def test_the_config_knows_the_options_of_every_task(name: str) -> None:
+    assert tasks.task_class(name).Options is pretext.options_of(name)
+    config = RunConfig().replace(pretext=name)
+    assert type(config.pretext.options) is pretext.options_of(name)
+    assert identity.settings(config) == ({} if name == "rotation" else {"pretext": name})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
