@@ -1,6 +1,6 @@
 """Goal-driven self-supervised pre-training: BetaDataWeighter (Ericsson, Gouk and Hospedales, 2020).
 
-    result = bdw.fit(bdw.RunConfig())
+    result = bdw.fit(source="photos/", target="labelled/", epochs=3)
 
 Importing this package does no work: torch is loaded when a name that needs it is first used.
 """
@@ -14,12 +14,13 @@ from bdw.config import RunConfig
 from bdw.errors import InputError
 
 if TYPE_CHECKING:
-    from bdw.training.fit import FitResult, fit
+    from bdw.commands.fit import fit
+    from bdw.training.fit import FitResult
     from bdw.training.trainer import iterate
 
 __all__ = ["FitResult", "InputError", "RunConfig", "fit", "iterate"]
 
-_HOMES = {"FitResult": "bdw.training.fit", "fit": "bdw.training.fit", "iterate": "bdw.training.trainer"}
+_HOMES = {"FitResult": "bdw.training.fit", "fit": "bdw.commands.fit", "iterate": "bdw.training.trainer"}
 _MODULES = {
     **{name: f"bdw.{name}" for name in ("data", "encoders", "meta_gradient", "pretext", "weighters")},
     "presets": "bdw.config.presets",

@@ -7,64 +7,58 @@ torch is imported after the arguments are parsed, so that `--help` and a wrong o
 
 from __future__ import annotations
 
-import argparse
 import contextlib
+import dataclasses
 import io
 import os
 import sys
-import typing
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, get_args
 
 import tyro
 
-from bdw.commands.options import Command, Doctor, Evaluate, Fit, Pack, Replay, Report
-from bdw.config import RunConfig, presets
+from bdw.commands.flags import Shown, fields_with_flags, parsed, registry
+from bdw.commands.options import Command, Doctor, Evaluate, Fit, Pack, Replay, Report, StartingPoint
+from bdw.config import RunConfig
+from bdw.config.preset_registry import require_one_length
 from bdw.errors import InputError, RunError, RunStopped, unknown_option
+
+HELP_ALL = "--help-all"
 
 
 def parse(arguments: Sequence[str]) -> Command:
-    """The command that these arguments name.
+    """The command that these arguments name; exits with status 0 after showing help.
 
-    `InputError` for values that cannot work. Exits with status 2 (0 for --help) after saying why where the arguments
-    are not even options of a command.
+    Raises `InputError` for options and values that cannot work.
     """
-    fit_defaults = Fit(config=_preset(arguments))
+    known = {cls.__name__.lower(): cls for cls in get_args(Command)}
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in known:
+        raise unknown_option("command", arguments[0], known)
+    config = _starting_point(arguments)
     subcommand = tyro.conf.subcommand
     # Built at run time, since the defaults depend on --preset; no type checker can follow.
     commands: Any = (
-        Annotated[Fit, subcommand("fit", default=fit_defaults)]
+        Annotated[Fit, subcommand("fit", default=Fit(config=config))]
         | Annotated[Evaluate, subcommand("evaluate")]
         | Annotated[Pack, subcommand("pack")]
         | Annotated[Replay, subcommand("replay")]
         | Annotated[Report, subcommand("report")]
         | Annotated[Doctor, subcommand("doctor")]
     )
-
-    def attempt(*, console_outputs: bool) -> Any:
-        return tyro.cli(
-            commands,
-            prog="bdw" if Path(sys.argv[0]).stem == "bdw" else "python -m bdw",
-            args=list(arguments),
-            console_outputs=console_outputs,
-            description=(
-                "Goal-driven self-supervised pre-training: learns how useful every unlabelled image is for your task."
-            ),
-        )
-
-    # tyro shows a config's ValueError in a box and words of its own. Ours is one line, the same everywhere, so the
-    # first attempt is made in silence; only if its failure is none of ours does a second one say what is wrong.
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            parsed = attempt(console_outputs=False)
-    except SystemExit as stop:
-        rejected = _input_error_behind(stop) or _wrong_choice(arguments)
-        if rejected is not None:
-            raise rejected from None
-        parsed = attempt(console_outputs=True)
-    assert isinstance(parsed, Command)
-    return parsed
+    shown = Shown.ALL if HELP_ALL in arguments else Shown.BASIC if {"-h", "--help"} & {*arguments} else Shown.ACCEPTED
+    command = parsed(
+        commands,
+        ["--help" if word == HELP_ALL else word for word in arguments],
+        prog="bdw" if Path(sys.argv[0]).stem == "bdw" else "python -m bdw",
+        names=_names(known.get(arguments[0]) if arguments else None, config),
+        registry=registry(config, shown),
+        description=(
+            "Goal-driven self-supervised pre-training: learns how useful every unlabelled image is for your task."
+        ),
+    )
+    assert isinstance(command, Command)
+    return command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,9 +93,9 @@ def _run(command: Command) -> int:
     # Each command imports what it needs: `doctor` must work where torch does not, `report` where it takes long.
     match command:
         case Fit():
-            from bdw.commands.fit import fit
+            from bdw.commands.fit import fit_from_console
 
-            fit(command.config, command.workers)
+            fit_from_console(command.config, command.workers)
         case Evaluate():
             from bdw.commands.evaluate import evaluate
 
@@ -127,42 +121,23 @@ def _run(command: Command) -> int:
     return 0
 
 
-def _preset(arguments: Sequence[str]) -> RunConfig:
+def _starting_point(arguments: Sequence[str]) -> RunConfig:
     """The defaults of `fit`: those of --preset if it is given, otherwise those that suit the source."""
-    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    finder.add_argument("--preset", nargs="?", default=None)
-    finder.add_argument("--source", nargs="?", default=None)
-    finder.add_argument("--epochs", nargs="?", default=None)
-    finder.add_argument("--budget-images", "--budget_images", nargs="?", default=None)
-    found = finder.parse_known_args(list(arguments))[0]
-    if not arguments or arguments[0] != "fit":
+    if arguments[:1] != ["fit"]:
         return RunConfig()
-    if found.epochs is not None and found.budget_images not in (None, "None"):
-        raise InputError(
-            f"epochs, budget_images: {found.epochs} and {found.budget_images} are both given; allowed: one of the two, "
-            "since a run has one length"
-        )
-    return presets.build(presets.default_for(found.source) if found.preset in (None, "None") else found.preset)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            given, _ = tyro.cli(StartingPoint, args=arguments[1:], add_help=False, return_unknown_args=True)
+    except SystemExit:  # An option lacks its value, which the whole command line is told.
+        return RunConfig()
+    values = {name: value for name, value in vars(given).items() if value not in (None, "None", "none")}
+    require_one_length(values.pop("epochs", None), values.pop("budget_images", None))
+    return RunConfig.from_flat(values)
 
 
-def _wrong_choice(arguments: Sequence[str]) -> InputError | None:
-    """The error for an option of `fit` with few values, none of which it is given."""
-    if not arguments or arguments[0] != "fit":
-        return None
-    for section in typing.get_type_hints(RunConfig).values():
-        for name, kind in typing.get_type_hints(section).items():
-            if typing.get_origin(kind) is not Literal:
-                continue
-            finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-            finder.add_argument(f"--{name.replace('_', '-')}", f"--{name}", dest="value", nargs="?")
-            value = finder.parse_known_args(list(arguments))[0].value
-            if value is not None and value not in typing.get_args(kind):
-                return unknown_option(name, value, typing.get_args(kind))
-    return None
-
-
-def _input_error_behind(stop: SystemExit) -> InputError | None:
-    error: BaseException | None = stop
-    while error is not None and not isinstance(error, InputError):
-        error = error.__context__
-    return error
+def _names(command: type | None, config: RunConfig) -> list[str]:
+    """Of all options of the command."""
+    names = [field.name for field in dataclasses.fields(command)] if command else []
+    if command is Fit:
+        names = ["preset", *(name for field in fields_with_flags(config) for name in (field.key, field.path))]
+    return [name.replace("_", "-") for name in ["help", *names]]

@@ -132,7 +132,7 @@ def main(arguments: Arguments) -> None:
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         common = {"device": "cpu", "report": False, "prune": False, "seed": arguments.seed}
-        base = RunConfig.from_flat({**common, "epochs": max(1, *arguments.moments)})
+        base = RunConfig().replace(**{**common, "epochs": max(1, *arguments.moments)})
         problem = load(base.data, Path(folder))
         numbers = itertools.count()
 

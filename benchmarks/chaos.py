@@ -31,8 +31,9 @@ import torch
 import tyro
 from ray.cluster_utils import Cluster
 
+from bdw.config import run_fields
+from bdw.config.fields import Mark
 from bdw.runs import checkpoint
-from bdw.runs.directory import FREE_ON_RESUME
 from bdw.runs.metrics import TIMED, EpochReport
 from benchmarks.harness import provenance, write_result
 from benchmarks.processes import title, wait_until
@@ -293,7 +294,7 @@ def digest(run_dir: Path) -> str:
     last = checkpoint.last(run_dir / "checkpoints")
     assert last is not None
     state = checkpoint.load(last)
-    state["config"] = {k: v for k, v in state["config"].items() if k not in FREE_ON_RESUME}
+    state["config"] = {k: v for k, v in state["config"].items() if not run_fields()[k].marks & {Mark.FREE, Mark.LENGTH}}
     state["history"] = [{k: v for k, v in row.items() if k not in TIMED} for row in state["history"]]
     del state["wall_seconds"]
     found = hashlib.sha256()

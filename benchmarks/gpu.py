@@ -367,7 +367,7 @@ def main(arguments: Arguments) -> None:
     print(table(rows, needed, peak))
     if arguments.save:
         contents = {**provenance(arguments.seed), "arguments": vars(arguments), "left_out": left_out}
-        sizes = {"operations": needed, "peak_tflops": peak, "encoder": config.model.encoder}
+        sizes = {"operations": needed, "peak_tflops": peak, "encoder": config.encoder.encoder}
         write_result(f"gpu-{arguments.device}", {**contents, **sizes, "rows": rows}, data_root=arguments.data_root)
 
 

@@ -47,7 +47,7 @@ def main() -> None:
         found,
         space=Grid(found.space.designs, found.space.num_views, size=found.num_trials),
         # All checkpoints stay, so that one can see whether any was written a second time; epochs are counted alike.
-        base=found.base.replace(keep_checkpoints=found.base.optimiser.epochs, budget_unit="epochs"),
+        base=found.base.replace(keep_checkpoints=found.base.budget.epochs, budget_unit="epochs"),
     )
     console = Console(width=160)
     with experiment.only_driver(console.print):

@@ -118,7 +118,7 @@ def _compared(base: RunConfig, method: Method, arguments: Arguments, labels: Map
     runs = {ROTNET: _run(uniform), method.name: _run(base.replace(**method.fields))}
     plain, weighted = runs.values()
     if arguments.rivals:
-        fitting = max(1, round(base.optimiser.epochs * weighted.seconds / plain.seconds))
+        fitting = max(1, round(base.budget.epochs * weighted.seconds / plain.seconds))
         every = _interval(fitting, arguments.evaluations)
         stopped = uniform.replace(epochs=fitting, lr_milestones=_milestones(fitting), evaluate_every=every)
         kept = max(base.optimiser.batch_size, round(weighted.kept_fraction * weighted.max_source))

@@ -58,7 +58,7 @@ def problem(tmp_path_factory: pytest.TempPathFactory) -> Problem:
 @pytest.fixture
 def config(tmp_path: Path) -> RunConfig:
     """A run on `problem` in which every instance is visited three times."""
-    return RunConfig.from_flat(
+    return RunConfig().replace(**
         {
             "run_dir": str(tmp_path / "run"), "image_size": 12, "crop_size": 12, "batch_size": 16, "epochs": 3,
             "ways": 3, "shots": 2, "queries": 2, "target_batch": 8, "weight_lr": 50.0, "device": "cpu",

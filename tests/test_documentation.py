@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+
+from bdw import cli
+from bdw.commands.flags import fields_with_flags
+from bdw.config import RunConfig, presets
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("cluster/*.md"), *ROOT.glob("benchmarks/*.md")])
@@ -56,3 +61,35 @@ def test_nothing_cites_a_page_that_is_not_here() -> None:
     citing = re.compile(r"\bDESIGN\b")
     files = [*PAGES, *(path for package in CODE for path in (ROOT / package).rglob("*.py"))]
     assert [str(path.relative_to(ROOT)) for path in files if citing.search(path.read_text(encoding="utf-8"))] == []
+
+
+DOCSTRINGS = "\n".join(build.__doc__ or "" for build in vars(presets).values() if callable(build))
+
+
+def commands(text: str) -> list[str]:
+    """The `bdw` commands that a text shows, without comments and optional parts; none that leaves something out."""
+    text = re.sub(r"\\\n\s*", " ", text)
+    found = re.findall(r"-m bdw ((?:fit|evaluate|pack|replay|report|doctor)\b[^`\n]*)", text)
+    plain = [re.sub(r"\[[^\]]*\]", "", command.partition("#")[0]).strip() for command in found]
+    return [
+        command for command in plain if " " in command and not any(part in command for part in ("...", "|", "-m bdw"))
+    ]
+
+
+@pytest.mark.parametrize("text", [page.read_text(encoding="utf-8") for page in PAGES] + [DOCSTRINGS])
+def test_every_command_is_one(text: str) -> None:
+    for command in commands(text):
+        if "--help" not in command:
+            cli.parse(shlex.split(command))
+
+
+def test_commands_are_found() -> None:
+    assert len(commands((ROOT / "docs" / "training.md").read_text(encoding="utf-8"))) > 3
+    assert len(commands(DOCSTRINGS)) > 5
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_dotted_flag_is_one(page: Path) -> None:
+    known = {field.path.replace("_", "-") for field in fields_with_flags(RunConfig())}
+    shown = re.findall(r"--([a-z]+\.[a-z][a-z-]+)", page.read_text(encoding="utf-8"))
+    assert {name.replace(".no-", ".") for name in shown if not name.startswith("pretext.")} <= known

@@ -1,9 +1,8 @@
-"""What a fresh clone relies on: the Makefile's targets, pins, licence, what is installed, flags that do not appear by
+"""What a fresh clone relies on: the Makefile's targets, pins, licence, what is installed, basic flags that appear by no
 accident."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 import shutil
@@ -16,10 +15,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from bdw.run_directory import versions
 
-from bdw import doctor
-from bdw.config import WorkersConfig, field_owners
+from bdw.commands import doctor
+from bdw.commands.flags import fields_with_flags
+from bdw.config import RunConfig
+from bdw.config.fields import Mark
+from bdw.runs.directory import versions
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT_SUFFIXES = {".py", ".md", ".toml", ".txt", ".cff", ".yaml", ".yml", ".html", ".css", ".csv", ".ipynb", ".json", ""}
@@ -251,7 +252,7 @@ def test_beside_a_clone_the_package_is_imported_and_not_the_folder(
     parent = clone.parent
     (parent / "script.py").write_text("import bdw\nprint(bdw.RunConfig.__module__, bdw.__file__)\n")
     home = clone if kind == "editable_wheel" else site_packages
-    expected = f"bdw.config {home / 'bdw' / '__init__.py'}\n"
+    expected = f"bdw.config.run {home / 'bdw' / '__init__.py'}\n"
     assert run(python, "script.py", cwd=parent) == expected
     assert run(python, parent / "script.py", cwd=tmp_path) == expected
     assert run(python, "-c", (parent / "script.py").read_text(), cwd=parent) == expected
@@ -259,32 +260,37 @@ def test_beside_a_clone_the_package_is_imported_and_not_the_folder(
     assert run(python.with_name("bdw"), "--help", cwd=parent).startswith("usage: bdw [-h] {fit,")
 
 
-FIT_FLAGS = [
-    "batch-size", "budget-images", "budget-unit", "burn-in-epochs", "cache-dir", "cdf-threshold", "centred-derivatives",
-    "checkpoint-every", "checkpoint-minutes", "compile", "cpus-per-worker", "crop-padding", "crop-size", "data-root",
-    "data-seed", "density-threshold", "device", "diagnose-signal", "direction-every", "direction-momentum",
-    "direction-parameters", "download", "encoder", "epochs", "evaluate-every", "final-measures", "fine-tuning-epochs",
-    "flip", "gpus-per-worker", "image-size", "keep-checkpoints", "kept-share", "layer", "learn-share", "learning-rate",
-    "log-bound", "lr-gamma", "lr-milestones", "max-failures", "max-iterations", "max-source", "max-train-per-class",
-    "measure", "meta-every", "meta-loss", "min-kept", "min-workers", "momentum", "monitors", "natural-direction",
-    "nearest-beta", "neighbours", "normalise-weights", "num-workers", "precision", "preset", "pretext", "prune",
-    "queries", "record-trajectory", "relative-derivatives", "report", "resume", "run-dir", "schedule", "seed",
-    "shared-derivatives", "shots", "source", "start-timeout", "step-timeout", "storage-path", "storage-patience",
-    "tangent-views", "target", "target-batch", "target-fraction", "target-margin", "target-statistics", "time-budget",
-    "validation-fraction", "warm-up", "ways", "weight-decay", "weight-lr", "weight-momentum", "weighted-loss",
-    "weighter", "weights-file",
-]  # fmt: skip
+BASIC_FLAGS = {
+    "batch-size", "budget-images", "cdf-threshold", "density-threshold", "encoder", "epochs", "gpus-per-worker",
+    "learning-rate", "meta-loss", "num-workers", "preset", "pretext", "queries", "resume", "run-dir", "seed", "shots",
+    "source", "storage-path", "target", "ways", "weight-lr", "weighter",
+}  # fmt: skip
 
 
-def test_a_new_flag_is_a_decision() -> None:
-    """Every config field is a flag. A new one must earn its place here and in the help text."""
-    names = {"preset", *field_owners(), *(field.name for field in dataclasses.fields(WorkersConfig))}
-    assert sorted(name.replace("_", "-") for name in names) == FIT_FLAGS
+def test_a_new_basic_flag_is_a_decision() -> None:
+    """Few flags are shown to everybody: at most twenty-five."""
+    basic = {field.name for field in fields_with_flags(RunConfig()) if Mark.BASIC in field.marks}
+    assert {"preset", *(name.replace("_", "-") for name in basic)} == BASIC_FLAGS
+    assert len(BASIC_FLAGS) <= 25
 
 
-def test_help_shows_every_flag() -> None:
-    shown = subprocess.run([sys.executable, "-m", "bdw", "fit", "--help"], capture_output=True, text=True, cwd=ROOT)
-    assert shown.returncode == 0
-    flags = set(re.findall(r"--([a-z][a-z-]*)", shown.stdout))
-    assert flags >= set(FIT_FLAGS)
-    assert flags - set(FIT_FLAGS) <= {"help"} | {f"no-{flag}" for flag in FIT_FLAGS}
+def flags_of_help(*arguments: str) -> set[str]:
+    shown = subprocess.run([sys.executable, "-m", "bdw", "fit", *arguments], capture_output=True, text=True, cwd=ROOT)
+    assert shown.returncode == 0, shown.stderr
+    return set(re.findall(r"^│ --([a-z][a-z.-]+)", shown.stdout, re.MULTILINE))
+
+
+def test_help_shows_the_basic_flags() -> None:
+    assert flags_of_help("--help") == BASIC_FLAGS
+
+
+def test_help_all_shows_every_flag() -> None:
+    shown = flags_of_help("--help-all")
+    dotted = {field.path.replace("_", "-") for field in fields_with_flags(RunConfig())}
+    basic = {field.path.replace("_", "-") for field in fields_with_flags(RunConfig()) if Mark.BASIC in field.marks}
+    assert shown == (dotted - basic) | BASIC_FLAGS
+
+
+def test_no_two_flags_have_one_name() -> None:
+    names = [field.key for field in fields_with_flags(RunConfig())]
+    assert len(names) == len(set(names))

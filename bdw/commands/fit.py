@@ -1,22 +1,27 @@
-"""`python -m bdw fit`: train one encoder, say how it goes and where everything lies."""
+"""`bdw fit` and `bdw.fit`: one function trains; the command adds the console, Python gets a result."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
 
 from bdw import evaluation
 from bdw.config import RunConfig, WorkersConfig
+from bdw.config.fields import coerced, fields_of
+from bdw.config.preset_registry import require_one_length
 from bdw.data import packing_bar
+from bdw.data.problem import LabelledProgress
 from bdw.diagnostics.diagnosis import Diagnosis, summary
 from bdw.parallel import collectives
-from bdw.parallel.stop_requests import NoticeBoard, terminations
+from bdw.parallel.stop_requests import NoticeBoard, no_notice, terminations
 from bdw.report import write_run_report
 from bdw.report.outcome import Outcome
 from bdw.report.run_files import read_run
@@ -25,58 +30,119 @@ from bdw.runs import checkpoint
 from bdw.runs.backup import RunBackup
 from bdw.runs.console import ConsoleProgress
 from bdw.runs.directory import RunDirectory
-from bdw.training.summary import headline
+from bdw.runs.metrics import ProgressListener
+from bdw.training.fit import FitResult
+from bdw.training.summary import headline, skipped
 from bdw.training.trainer import Trainer
 
+logger = logging.getLogger(__name__)
 
-def fit(config: RunConfig, workers: WorkersConfig) -> None:
-    """Train, write everything that docs/design.md, section 7, names, and say where it lies."""
+
+def fit(config: RunConfig | None = None, *, listener: ProgressListener | None = None, **settings: Any) -> FitResult:
+    """Train an encoder, as the command `bdw fit` does with the same settings, and hand over what comes of it.
+
+        result = bdw.fit(source="photos/", target="labelled/", epochs=3)
+
+    Args:
+        config: all settings; None for those of the preset that the command would take.
+        listener: hears of steps, epochs and measurements.
+        settings: fields by name, or by dotted path in a mapping (`**{"weighter.cdf_threshold": 0.3}`), `preset` and
+            those of `WorkersConfig` among them; they change the config if one is given.
+
+    Returns:
+        the encoder, the instance weights and the history; the run directory holds all of docs/design.md, section 7.
+
+    Files that cannot be decoded are skipped and logged as a warning. Raises `InputError` for settings that cannot work,
+    and what else `bdw.iterate` raises.
+    """
+    config, workers = settled(settings, config)
+    train(config, workers, listener=listener, on_start=_log_skipped)
+    return FitResult.read(Path(config.output.run_dir).resolve())
+
+
+def fit_from_console(config: RunConfig, workers: WorkersConfig) -> None:
+    """Train, say on the console how it goes, and at the end where everything lies."""
     run = RunDirectory(Path(config.output.run_dir).resolve())
-    try:
-        if workers.num_workers is None:
-            with terminations() as notice_board:
-                is_first = _fit_here(config, notice_board)
-        else:
-            # Ray takes seconds to import, and most runs do without.
-            from bdw.ray.fit import fit_on_workers
+    progress = ConsoleProgress(measure=evaluation.measure(config.evaluation.measure))
+    is_first, is_here = os.environ.get("RANK", "0") == "0", workers.num_workers is None
+    packing, console = contextlib.ExitStack(), contextlib.ExitStack()
 
-            fit_on_workers(config, workers)
-            is_first = True
+    def on_start(trainer: Trainer) -> None:
+        packing.close()
+        print(headline(trainer.state, trainer.config, trainer.problem, trainer.device), flush=True)
+        progress.recall(trainer.history)
+        console.enter_context(progress)
+
+    try:
+        with console, packing, terminations() if is_here else contextlib.nullcontext(no_notice) as notice_board:
+            bar = packing.enter_context(packing_bar()) if is_first and is_here else None
+            train(config, workers, listener=progress, packing=bar, notice_board=notice_board, on_start=on_start)
     except KeyboardInterrupt:
-        if os.environ.get("RANK", "0") == "0":
+        if is_first:
             print(f"\n{_how_to_go_on(run)}", flush=True)
         raise
     if is_first:
-        if config.output.report:
-            write_run_report(run.path)
-            RunBackup(run, config.output).push_files()
         print(_closing_lines(run, config.output.report), flush=True)
 
 
-def _fit_here(config: RunConfig, notice_board: NoticeBoard) -> bool:
-    """Train in this process, with its fellows under torchrun; whether it is the one that speaks."""
-    with _process_group():
-        _train(config, notice_board)
-        return collectives.rank() == 0
+def train(
+    config: RunConfig,
+    workers: WorkersConfig,
+    *,
+    listener: ProgressListener | None = None,
+    packing: LabelledProgress | None = None,
+    notice_board: NoticeBoard = no_notice,
+    on_start: Callable[[Trainer], None] = lambda trainer: None,
+) -> None:
+    """Train to the last epoch, here or on Ray's workers, and write everything that docs/design.md, section 7, names.
+
+    `packing` shows how far decoding is; `on_start` is called once, by the first process, before the first step. Neither
+    is used with Ray's workers, which show their progress on the console.
+    """
+    if workers.num_workers is not None:
+        # Ray takes seconds to import, and most runs do without.
+        from bdw.ray.fit import fit_on_workers
+
+        fit_on_workers(config, workers)
+        is_first = True
+    else:
+        with _process_group():
+            is_first = collectives.rank() == 0
+            trainer = Trainer(
+                config, listener=listener, packing=packing if is_first else None, notice_board=notice_board
+            )
+            if is_first:
+                on_start(trainer)
+            for _ in trainer.epochs():
+                pass
+    if is_first and config.output.report:
+        run = RunDirectory(Path(config.output.run_dir).resolve())
+        write_run_report(run.path)
+        RunBackup(run, config.output).push_files()
 
 
-def _train(config: RunConfig, notice_board: NoticeBoard) -> None:
-    first = collectives.rank() == 0
-    progress = ConsoleProgress(measure=evaluation.measure(config.evaluation.measure))
-    with packing_bar() if first else contextlib.nullcontext() as bar:
-        trainer = Trainer(config, listener=progress, packing=bar, notice_board=notice_board)
-    if first:
-        print(headline(trainer.state, trainer.config, trainer.problem, trainer.device), flush=True)
-    progress.recall(trainer.history)
-    with progress if first else contextlib.nullcontext():
-        for _ in trainer.epochs():
-            pass
+def settled(settings: Mapping[str, Any], config: RunConfig | None = None) -> tuple[RunConfig, WorkersConfig]:
+    """The config with these settings, and that of the workers; what is not given is as the command line has it.
+
+    Raises `InputError` for names and values that cannot work, and for two lengths of one run.
+    """
+    own = {name: field for field in fields_of("workers", WorkersConfig) for name in (field.name, field.path)}
+    workers = {own[name].name: coerced(name, value, own[name].type) for name, value in settings.items() if name in own}
+    rest = {name: value for name, value in settings.items() if name not in own}
+    require_one_length(*(rest.get(name, rest.get(f"budget.{name}")) for name in ("epochs", "budget_images")))
+    run = RunConfig.from_flat(rest) if config is None else config.replace(**rest)
+    return run, WorkersConfig(**workers)
+
+
+def _log_skipped(trainer: Trainer) -> None:
+    if (line := skipped(trainer.problem)) is not None:
+        logger.warning(line)
 
 
 @contextlib.contextmanager
 def _process_group() -> Iterator[None]:
-    """The process group of torchrun's workers; nothing without torchrun."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    """The process group of torchrun's workers; nothing without torchrun, or where the caller has made one."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield
         return
     if torch.cuda.is_available():

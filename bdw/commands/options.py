@@ -26,13 +26,23 @@ class Fit:
 
     Leaves encoder.safetensors, instance_weights.parquet, metrics.csv, results.parquet and report.html in the run
     directory. Under torchrun every process is a worker; with --num-workers Ray starts them, here or on a cluster.
+    --help shows the basic options, --help-all all of them; an option's last name may stand alone (--cdf-threshold).
     """
 
     preset: Annotated[str | None, tyro.conf.arg(help=f"{PRESET_HELP} One of: {', '.join(presets.available())}.")] = None
-    config: Annotated[tyro.conf.OmitArgPrefixes[RunConfig], tyro.conf.arg(name="")] = field(default_factory=RunConfig)
-    workers: Annotated[tyro.conf.OmitArgPrefixes[WorkersConfig], tyro.conf.arg(name="")] = field(
-        default_factory=WorkersConfig
-    )
+    config: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
+    workers: WorkersConfig = field(default_factory=WorkersConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartingPoint:
+    """The options of `fit` on which the defaults of the others depend, as they were written."""
+
+    preset: str | None = None
+    source: Annotated[str | None, tyro.conf.arg(aliases=["--data.source"])] = None
+    pretext: Annotated[str | None, tyro.conf.arg(aliases=["--pretext.pretext"])] = None
+    epochs: Annotated[str | None, tyro.conf.arg(aliases=["--budget.epochs"])] = None
+    budget_images: Annotated[str | None, tyro.conf.arg(aliases=["--budget.budget-images"])] = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,9 +41,9 @@ def replay_run(command: Replay) -> None:
     write_text(table, as_csv(replayed))
     with replacing(picture) as temporary:
         temporary.write_bytes(to_png(replay_map(replayed)))
-    budget = Budget.of(config.optimiser, replayed.num_instances)
+    budget = Budget.of(config.budget, replayed.num_instances)
     length = None if budget.images is None else (_seen(run, replayed.num_epochs), budget.images)
-    print(in_words(replayed, num_epochs=config.optimiser.epochs, budget=length))
+    print(in_words(replayed, num_epochs=config.budget.epochs, budget=length))
     print(f"\ntable   {table}\npicture {picture}")
 
 

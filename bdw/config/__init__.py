@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-from bdw.config.run import (
-    LAST_WITH_REMOVED,
-    REMOVED,
-    YEAR,
-    DataConfig,
-    EvaluationConfig,
-    MetaConfig,
-    ModelConfig,
-    OptimiserConfig,
-    OutputConfig,
-    Precision,
-    RunConfig,
-    WeighterConfig,
-    WorkersConfig,
-    field_owners,
-    of_today,
-)
+from bdw.config import presets
+from bdw.config.budget import BudgetConfig
+from bdw.config.data import DataConfig
+from bdw.config.encoder import EncoderConfig
+from bdw.config.evaluation import EvaluationConfig
+from bdw.config.gradient import GradientConfig
+from bdw.config.hardware import HardwareConfig, Precision
+from bdw.config.meta import MetaConfig
+from bdw.config.optimiser import OptimiserConfig
+from bdw.config.output import OutputConfig
+from bdw.config.pretext import PretextConfig
+from bdw.config.removed import of_today
+from bdw.config.run import RunConfig, run_fields
+from bdw.config.schedule import ScheduleConfig
+from bdw.config.weighter import WeighterConfig
+from bdw.config.workers import WorkersConfig
 
 __all__ = [
-    "LAST_WITH_REMOVED",
-    "REMOVED",
-    "YEAR",
+    "BudgetConfig",
     "DataConfig",
+    "EncoderConfig",
     "EvaluationConfig",
+    "GradientConfig",
+    "HardwareConfig",
     "MetaConfig",
-    "ModelConfig",
     "OptimiserConfig",
     "OutputConfig",
     "Precision",
+    "PretextConfig",
     "RunConfig",
+    "ScheduleConfig",
     "WeighterConfig",
     "WorkersConfig",
-    "field_owners",
     "of_today",
+    "presets",
+    "run_fields",
 ]

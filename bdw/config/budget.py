@@ -9,9 +9,41 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
-from bdw.config import OptimiserConfig, RunConfig
+from bdw.config.checks import is_finite_positive, require, require_at_least
+from bdw.config.fields import Basic, Length
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetConfig:
+    """How long a run is."""
+
+    epochs: Basic[Length[int]] = 10
+    """Length of the run: passes over the kept part of the source (budget_unit `epochs`), or the budget as passes over
+    the whole source (budget_unit `images`)."""
+    budget_unit: Literal["epochs", "images"] = "epochs"
+    """What the run's length is counted in. `epochs`: as in the paper; a run that prunes ends early. `images`: the run
+    ends when epochs x pool size source images have passed through training steps, so that it spends on the images that
+    are kept what it saved on the others."""
+    budget_images: Basic[Length[int | None]] = None
+    """Source images that pass through training steps until the run ends, in the place of epochs. Default: epochs x pool
+    size where budget_unit is `images`."""
+    time_budget: Length[float | None] = None
+    """Minutes in which the run is to end, evaluation and resumed parts included, loading and final_measures not.
+    Between epochs it learns weights in fewer steps and from smaller meta-batches (down to 1 shot and 1 query per class,
+    8 images for `pretext`) if the projection asks for it, and trains fewer epochs if even that takes too long; a
+    warning and metrics.csv say what was done. Such a run is not repeatable bit for bit. Default: no limit."""
+
+    def __post_init__(self) -> None:
+        require(self.epochs >= 1, "epochs", self.epochs, "at least 1")
+        require_at_least("budget_images", self.budget_images, 1, "at least one batch, or none")
+        require(
+            self.time_budget is None or is_finite_positive(self.time_budget),
+            "time_budget",
+            self.time_budget,
+            "a positive number of minutes, or none",
+        )
 
 
 @dataclass(frozen=True)
@@ -26,7 +58,7 @@ class Budget:
     """The run's length in images; None where it is counted in epochs."""
 
     @classmethod
-    def of(cls, config: OptimiserConfig, pool: int) -> Self:
+    def of(cls, config: BudgetConfig, pool: int) -> Self:
         """The budget of a run with that config on a source of so many images."""
         if config.budget_images is not None:
             return cls(pool, config.epochs, config.budget_images)
@@ -74,14 +106,3 @@ class Budget:
             return math.floor(self.passes_done(done, seen) / every + 1e-9)
 
         return times(*after) > times(*before)
-
-
-def depends_on_length(config: RunConfig) -> list[str]:
-    """The settings, as `name value`, by which a run's steps depend on its length, so that a run of another length is
-    another run from its beginning; none where a longer one may continue a shorter one."""
-    optimiser, share = config.optimiser, config.weighter.learn_share
-    return [
-        *([f"schedule {optimiser.schedule!r}"] if optimiser.schedule == "cosine" else []),
-        *([f"warm_up {optimiser.warm_up:g}"] if optimiser.warm_up > 0 else []),
-        *([f"learn_share {share:g}"] if share < 1 else []),
-    ]

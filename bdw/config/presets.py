@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from bdw.config import RunConfig
-from bdw.errors import unknown_option
+from bdw.config.preset_registry import available, build, default_for, preset
+from bdw.config.run import RunConfig
+
+__all__ = ["LENGTH", "RANKED", "RECOMMENDED", "available", "build", "default_for", "paper_weighting", "weighting"]
 
 
+@preset
 def digits() -> RunConfig:
     """The embedded digits among planted junk by the paper's method: prototypes, eta 1, rho 0.5, lambda 0.1.
 
@@ -44,14 +47,15 @@ LENGTH = frozenset({"budget_unit", "schedule", "lr_milestones"})
 """Fields of a recipe that say how long a run is and how its learning rate falls; the others say how it weights."""
 
 
+@preset
 def glyphs() -> RunConfig:
     """The embedded pool with the recommended recipe: letters of fourteen scripts among nine times as much rubbish.
 
     `python -m bdw fit --preset glyphs [--target glyphs-hebrew]`: seconds on one core. Four passes over 8,000 images of
     24x24 pixels; about nine tenths of the letters and hardly any rubbish are kept by the middle of the budget.
     """
-    return RunConfig.from_flat(
-        {
+    return RunConfig().replace(
+        **{
             "source": "glyphs",
             "target": "glyphs-greek",
             "image_size": 24,
@@ -68,6 +72,7 @@ def glyphs() -> RunConfig:
     )
 
 
+@preset
 def recommended() -> RunConfig:
     """Photographs of your own with the recommended recipe, on the model of `pictures`.
 
@@ -77,14 +82,15 @@ def recommended() -> RunConfig:
     return pictures().replace(**RECOMMENDED)
 
 
+@preset
 def pictures() -> RunConfig:
     """The paper's method on photographs of your own: its STL-10 model and schedule, episodes that small targets fill.
 
     `python -m bdw fit --preset pictures --source DIR --target DIR`; a GPU for more than some thousand images. Images
     are resized to 96x96 and cropped to 84x84; the ResNet-18 that comes out loads into torchvision.
     """
-    return RunConfig.from_flat(
-        {
+    return RunConfig().replace(
+        **{
             "image_size": 96,
             "crop_size": 84,
             "crop_padding": 0,
@@ -119,6 +125,7 @@ paper's. With `natural_direction` in the place of `relative_derivatives` it tell
 images train no better."""
 
 
+@preset
 def digits_shared() -> RunConfig:
     """`digits` with evidence shared between images that look alike.
 
@@ -129,6 +136,7 @@ def digits_shared() -> RunConfig:
     return digits().replace(**_SHARED_EVIDENCE)
 
 
+@preset
 def pictures_shared() -> RunConfig:
     """`pictures` with evidence shared between images that look alike; see `digits_shared`.
 
@@ -153,6 +161,7 @@ RANKED = {
 much of the target's own domain (4 of 4 targets), but not where it held little (6 of 10) or none (2 of 10)."""
 
 
+@preset
 def digits_ranked() -> RunConfig:
     """`digits`, with mean weights that rank the pool by likeness to the target under the pretext task.
 
@@ -161,6 +170,7 @@ def digits_ranked() -> RunConfig:
     return digits().replace(**RANKED)
 
 
+@preset
 def pictures_ranked() -> RunConfig:
     """`pictures`, with mean weights that rank the pool; see `digits_ranked`.
 
@@ -169,6 +179,7 @@ def pictures_ranked() -> RunConfig:
     return pictures().replace(**RANKED)
 
 
+@preset
 def stl10() -> RunConfig:
     """The paper's Table 3, the cell that its Table 2 repeats: eta = 10, rho = 0.5, lambda = 0.25 (ResNet-18, rotation).
 
@@ -188,14 +199,15 @@ def stl10() -> RunConfig:
     )
 
 
+@preset
 def tiny_imagenet() -> RunConfig:
     """Real pictures that a CPU can learn from: Tiny ImageNet as the pool, CIFAR-10 as the target, at 32x32 pixels.
 
     `python -m bdw fit --preset tiny_imagenet --data-root DIR`, DIR holding the .npz files of both. With
     `--encoder small_resnet` it learns better features at about five times the price.
     """
-    return RunConfig.from_flat(
-        {
+    return RunConfig().replace(
+        **{
             "source": "imagenet-mini",
             "target": "cifar10",
             "image_size": 32,
@@ -210,6 +222,7 @@ def tiny_imagenet() -> RunConfig:
     )
 
 
+@preset
 def mnist_autoencoders() -> RunConfig:
     """The paper's Table 1: a variational auto-encoder on MNIST, Fashion-MNIST and KMNIST mixed, for one of them.
 
@@ -217,8 +230,8 @@ def mnist_autoencoders() -> RunConfig:
     files; minutes on one core. A fifth of the target's training images is the target's own, a sixth of those for
     validation: 10,000 for training where a set has 60,000.
     """
-    return RunConfig.from_flat(
-        {
+    return RunConfig().replace(
+        **{
             "source": "mixture:mnist+fashion-mnist+kmnist",
             "target": "mnist",
             "target_fraction": 0.2,
@@ -244,6 +257,7 @@ def mnist_autoencoders() -> RunConfig:
     )
 
 
+@preset
 def visual_decathlon() -> RunConfig:
     """The paper's Table 2: ResNet-34 by rotations of the Visual Decathlon's ImageNet for one of its other domains.
 
@@ -265,6 +279,7 @@ def visual_decathlon() -> RunConfig:
     )
 
 
+@preset
 def mini_decathlon() -> RunConfig:
     """A decathlon that a CPU can run: Tiny ImageNet at 32x32 pixels, a small ResNet, a small labelled set as target.
 
@@ -272,23 +287,6 @@ def mini_decathlon() -> RunConfig:
     files of both. Episodes have 100 images, half of the paper's.
     """
     return tiny_imagenet().replace(encoder="small_resnet", epochs=6, lr_milestones=[3, 5], evaluate_every=2)
-
-
-_PRESETS: dict[str, Callable[[], RunConfig]] = {
-    "digits": digits,
-    "digits_ranked": digits_ranked,
-    "digits_shared": digits_shared,
-    "glyphs": glyphs,
-    "mini_decathlon": mini_decathlon,
-    "mnist_autoencoders": mnist_autoencoders,
-    "pictures": pictures,
-    "pictures_ranked": pictures_ranked,
-    "pictures_shared": pictures_shared,
-    "recommended": recommended,
-    "stl10": stl10,
-    "tiny_imagenet": tiny_imagenet,
-    "visual_decathlon": visual_decathlon,
-}
 
 
 def weighting(recipe: Mapping[str, Any]) -> dict[str, Any]:
@@ -300,23 +298,3 @@ def paper_weighting() -> dict[str, Any]:
     """The paper's values of what `RECOMMENDED` weights otherwise: the defaults."""
     defaults = RunConfig().flat()
     return {name: defaults[name] for name in weighting(RECOMMENDED)}
-
-
-def available() -> tuple[str, ...]:
-    """Names that `--preset` accepts."""
-    return tuple(sorted(_PRESETS))
-
-
-def default_for(source: str | None) -> str:
-    """The preset of a command that names none: `glyphs` for the embedded pool and no source at all, `digits` for the
-    digits, `recommended` for any other source."""
-    if source is None or source.partition(":")[0] == glyphs().data.source:
-        return "glyphs"
-    return "digits" if source == digits().data.source else "recommended"
-
-
-def build(name: str) -> RunConfig:
-    """The config of that preset."""
-    if name not in _PRESETS:
-        raise unknown_option("preset", name, _PRESETS)
-    return _PRESETS[name]()

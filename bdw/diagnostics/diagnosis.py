@@ -154,10 +154,10 @@ def _forecast(
 ) -> Forecast:
     if schedule is None:
         return Forecast(why="never, as weights are learnt no more")
-    if config.optimiser.schedule == "cosine":
+    if config.schedule.schedule == "cosine":
         # The last rate is next to 0: with it no weight would ever move again, which says nothing about the signal.
         return Forecast(why="not known with schedule cosine, whose learning rate has come down to 0")
-    if config.meta.shared_derivatives:
+    if config.gradient.shared_derivatives:
         return Forecast(why="not known with shared_derivatives")
     if learner.verdicts is not None:
         return Forecast(why="not known with target_margin, as no visit is judged by itself")

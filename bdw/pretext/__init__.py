@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from bdw.config.pretext import NoOptions
 from bdw.encoders import Encoder
 from bdw.errors import unknown_option
-from bdw.pretext.base import BatchLoss, Crop, NoOptions, Outputs, PretextModel, PretextTask, Views
+from bdw.pretext.base import BatchLoss, Crop, Outputs, PretextModel, PretextTask, Views
 
 __all__ = [
     "BatchLoss",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from bdw.config.pretext import NoOptions
 from bdw.encoders import Encoder
 from bdw.errors import InputError
 from bdw.parallel import collectives
@@ -46,11 +46,6 @@ class BatchLoss(NamedTuple):
     """L(Z, w), a scalar. Across workers: the mean of their totals is L."""
     losses: Tensor
     """(k,) `PretextTask.losses`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NoOptions:
-    """Of a task that has none."""
 
 
 class PretextTask(nn.Module):

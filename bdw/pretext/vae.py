@@ -5,30 +5,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bdw.config.pretext import AutoEncoderOptions
 from bdw.encoders import Encoder
-from bdw.errors import InputError
 from bdw.pretext.base import Crop, Outputs, PretextTask, Views
-
-
-@dataclass(frozen=True, kw_only=True)
-class AutoEncoderOptions:
-    """The defaults are those of the paper's appendix."""
-
-    latent_size: int = 1
-    """Numbers in a code; each has a mean and a log-variance."""
-    decoder_width: int = 100
-    """Hidden units of the decoder."""
-
-    def __post_init__(self) -> None:
-        for field, value in (("latent_size", self.latent_size), ("decoder_width", self.decoder_width)):
-            if value < 1:
-                raise InputError(f"pretext.{field}: {value} cannot work; allowed: at least 1")
 
 
 class VariationalAutoEncoder(PretextTask):

@@ -6,7 +6,6 @@ Train's, or anything else that takes a dictionary.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import math
 from collections.abc import Callable
@@ -134,26 +133,18 @@ def _finished_rows(config: RunConfig) -> list[Row]:
     """The rows of a complete run, whose data need not be opened; [] for any other run."""
     run = RunDirectory(Path(config.output.run_dir))
     RunBackup(run, config.output, is_known=True).bring_back()
-    rows = read_metrics(run.metrics)
+    rows = run.read_metrics()
     if not rows:
         return []
     seen = int(rows[-1]["instances_seen"])
     # Of the budget that the run has now, which may be larger than the one that it ended with.
-    budget = Budget.of(config.optimiser, round(rows[-1]["kept"] / rows[-1]["kept_fraction"]))
+    budget = Budget.of(config.budget, round(rows[-1]["kept"] / rows[-1]["kept_fraction"]))
     is_whole = (
         len(rows) == budget.epochs
         if budget.images is None
         else budget.images <= seen < budget.images + config.optimiser.batch_size
     )
     return rows if is_whole and are_written(run, seen) else []
-
-
-def read_metrics(path: Path) -> list[Row]:
-    """The rows of a metrics.csv as the epoch reports that they were, or none if there is no such file."""
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return [{name: _number(text) for name, text in row.items()} for row in csv.DictReader(file)]
 
 
 class ForwardWithRunId(UserCallback):  # type: ignore[misc]
@@ -250,9 +241,3 @@ def on_this_machine(config: dict[str, Any]) -> RunConfig:
     """The run's config, continuing what is there; `~` stands for the home of whoever runs Ray on this machine."""
     places = {name: str(Path(config[name]).expanduser()) for name in ("run_dir", "cache_dir") if config.get(name)}
     return RunConfig.from_flat(config).replace(resume=True, **places)
-
-
-def _number(text: str) -> float | int | bool:
-    if text in ("True", "False"):
-        return text == "True"
-    return int(text) if text.lstrip("-").isdigit() else float(text)

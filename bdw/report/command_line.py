@@ -21,13 +21,19 @@ def fit_command(config: Mapping[str, Any]) -> str:
     if own.get("budget_images") is not None:
         own.pop("epochs", None)  # A run has one length, and the command line takes no second.
     usual = presets.default_for(config.get("source"))
-    options = {name: changed_options(own, presets.build(name).flat()) for name in (usual, *presets.available())}
+    options = {name: changed_options(own, _defaults(name, own)) for name in (usual, *presets.available())}
     named = {name: ["--preset", name, *words] for name, words in options.items()}
     # Unnamed, it is what the command line takes for that source, which must be told if it is not the usual one, too.
     tells = usual == presets.default_for(None) or "--source" in options[usual]
     named[usual] = options[usual] if tells else ["--source", str(own["source"]), *options[usual]]
     # The first of equals is the usual one.
     return shlex.join(["python", "-m", "bdw", "fit", *min(named.values(), key=len)])
+
+
+def _defaults(preset: str, own: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the preset, and of the options that the run's own pretext task has."""
+    config = presets.build(preset)
+    return config.replace(pretext=own.get("pretext", config.pretext.pretext)).flat() | config.flat()
 
 
 def changed_options(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bdw.config import RunConfig
-from bdw.config.budget import depends_on_length
+from bdw.config.identity import depends_on_length
 from bdw.report.cautions import FEW_VALIDATION_IMAGES
 from bdw.report.command_line import fit_command
 from bdw.report.outcome import Outcome
@@ -76,7 +76,7 @@ def _train_longer(outcome: Outcome) -> Iterator[Step]:
     else:
         return
     doubled = _doubled(outcome)
-    if depends_on_length(RunConfig.from_flat({name: config[name] for name in LENGTH_MATTERS if name in config})):
+    if depends_on_length(RunConfig().replace(**{name: config[name] for name in LENGTH_MATTERS if name in config})):
         why += " Another budget makes another learning rate or other weights from the start on, so it is a new run."
         yield Step("Train for longer", why, _again(outcome, "longer", **doubled))
         return

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bdw.config import field_owners, presets
+from bdw.config import presets, run_fields
 from bdw.report.command_line import changed_options
 from bdw.report.page import Block, Code, Section, Text
 
@@ -57,13 +57,13 @@ def own_images(recipe: Mapping[str, Any] | None) -> str:
     recipe = recipe or {}
     is_paper = bool(recipe) and recipe.get("target_margin") is None
     defaults = presets.build(PAPER if is_paper else presets.default_for(OWN_IMAGES)).flat()
-    owners = field_owners()
+    known = run_fields()
     # The design of an episode is one for the sweep's targets; the preset's has been chosen for pictures.
     own = {
         name: value
         for name, value in recipe.items()
-        if name in owners
-        and (owners[name][0] == "weighter" or name in presets.weighting(presets.RECOMMENDED))
+        if name in known
+        and (known[name].section in ("weighter", "gradient") or name in presets.weighting(presets.RECOMMENDED))
         and not isinstance(value, Mapping)
         and value is not None
     }

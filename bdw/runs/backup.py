@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from bdw.config import OutputConfig, RunConfig
+from bdw.config.identity import differences
 from bdw.errors import InputError
 from bdw.runs.backup_files import checkpoints, pull_run, push_run
-from bdw.runs.directory import RunDirectory, differences
+from bdw.runs.directory import RunDirectory
 from bdw.storage.remote_folder import RemoteFolder
 from bdw.storage.retry import persistently
 

@@ -10,13 +10,13 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bdw.config import RunConfig, of_today
-from bdw.config.budget import depends_on_length
+from bdw.config import RunConfig
+from bdw.config.identity import depends_on_length, differences
 from bdw.data import Problem
 from bdw.errors import InputError
 from bdw.runs import checkpoint
@@ -24,30 +24,6 @@ from bdw.runs.metrics import EpochReport
 from bdw.runs.trajectory import FOLDER as TRAJECTORY
 from bdw.storage.atomic_write import write_text
 
-# May differ between the two halves of a resumed run; everything else would make it another run.
-FREE_ON_RESUME = frozenset(
-    {
-        "run_dir",
-        "resume",
-        "report",
-        "record_trajectory",
-        "diagnose_signal",
-        "epochs",
-        "budget_images",
-        "time_budget",
-        "device",
-        "compile",
-        "keep_checkpoints",
-        "checkpoint_every",
-        "checkpoint_minutes",
-        "storage_path",
-        "storage_patience",
-        "step_timeout",
-        "cache_dir",
-        "data_root",
-        "download",
-    }
-)
 REVISION_VARIABLE = "BDW_GIT_REVISION"
 _REPORTED_PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn")
 
@@ -116,7 +92,7 @@ class RunDirectory:
             "resumed": [*before.get("resumed", []), *([now] if "config" in before else [])],
             "source": source,
             # What a time budget leads to depends on how fast this machine was, and epochs under one stay in the run.
-            "repeatable": before.get("repeatable", True) and config.optimiser.time_budget is None,
+            "repeatable": before.get("repeatable", True) and config.budget.time_budget is None,
         }
         write_text(self.config, json.dumps(contents, indent=2) + "\n")
 
@@ -128,6 +104,13 @@ class RunDirectory:
         writer.writerows(report.row() for report in history)
         write_text(self.metrics, text.getvalue())
 
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The rows of metrics.csv as the epoch reports that they were; none without that file."""
+        if not self.metrics.is_file():
+            return []
+        with self.metrics.open(encoding="utf-8", newline="") as file:
+            return [{name: _number(text) for name, text in row.items()} for row in csv.DictReader(file)]
+
 
 def _or_continue(config: RunConfig, *, finished: bool) -> str:
     """How to continue a run from its checkpoint, for the end of a message; empty if the run is over and cannot be made
@@ -136,22 +119,8 @@ def _or_continue(config: RunConfig, *, finished: bool) -> str:
         return ", or continue it with --resume"
     if depends_on_length(config):
         return ""
-    option = "--epochs" if config.optimiser.budget_images is None else "--budget-images"
+    option = "--epochs" if config.budget.budget_images is None else "--budget-images"
     return f", or continue it with --resume and more {option}"
-
-
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What keeps one flat config from continuing the run of another, a phrase for every field.
-
-    A field that the earlier config lacks has its default: the behaviour of versions that did not have this option.
-    `InputError` if the run before used an option that is gone.
-    """
-    before = RunConfig().flat() | of_today(before)
-    return [
-        f"{name} was {before.get(name)!r} and is {value!r}"
-        for name, value in now.items()
-        if name not in FREE_ON_RESUME and before.get(name) != value
-    ]
 
 
 def source_facts(problem: Problem) -> dict[str, Any]:
@@ -192,3 +161,9 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def _number(text: str) -> float | int | bool:
+    if text in ("True", "False"):
+        return text == "True"
+    return int(text) if text.lstrip("-").isdigit() else float(text)

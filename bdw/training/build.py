@@ -89,7 +89,7 @@ def build_state(
 ) -> RunState:
     """The state of a run that has not begun."""
     num_instances = len(problem.source)
-    budget = Budget.of(config.optimiser, num_instances)
+    budget = Budget.of(config.budget, num_instances)
     learner, meta_losses = build_learner(config, problem, weighter, device, augment)
     mask = KeepMask(num_instances, max(min_kept(config, num_instances), collectives.size()))
     history, clock = History(budget), WallClock()
@@ -114,8 +114,8 @@ def build_learner(
     """What a step changes, drawn from the run's seed, and the meta-losses that it may learn from (`_meta_losses`)."""
     randomness = Randomness(config.optimiser.seed, collectives.rank())
     with drawn_from(randomness["model"]):
-        encoder = encoders.build(config.model.encoder, problem.source.channels, config.data.crop_size)
-        model = PretextModel(encoder, pretext.build(config.model.pretext, encoder))
+        encoder = encoders.build(config.encoder.encoder, problem.source.channels, config.data.crop_size)
+        model = PretextModel(encoder, pretext.build(config.pretext.pretext, encoder, config.pretext.options))
     model = model.to(device)
     target = meta_loss.TargetImages(
         ImageTable(problem.target.train.images, device),
@@ -130,9 +130,9 @@ def build_learner(
         momentum=config.optimiser.momentum,
         weight_decay=config.optimiser.weight_decay,
     )
-    precision.compute_in(config.optimiser.precision, encoder)
+    precision.compute_in(config.hardware.precision, encoder)
     wrapped = replicated(model, torch.zeros(2, *encoder.image_shape, device=device))
-    if config.optimiser.compile:
+    if config.hardware.compile:
         compile_encoder(encoder)
     learner = Learner(
         model=model,
@@ -155,7 +155,7 @@ def _meta_losses(
     config: RunConfig, target: meta_loss.TargetImages, task: pretext.PretextTask
 ) -> list[meta_loss.MetaLoss]:
     """The configured one and, for a time budget, those of smaller and smaller meta-batches."""
-    designs = [config.meta] if config.optimiser.time_budget is None else time_budget.designs(config.meta)
+    designs = [config.meta] if config.budget.time_budget is None else time_budget.designs(config.meta)
     losses = [meta_loss.build(design, target, task) for design in designs]
     smaller = [b for a, b in itertools.pairwise(losses) if b.images_per_batch < a.images_per_batch]
     return [losses[0], *smaller]
@@ -170,34 +170,34 @@ def _alignment(
     randomness: Randomness,
     num_instances: int,
 ) -> Alignment:
-    meta, device = config.meta, next(model.parameters()).device
-    head: estimators.Name = "natural_head" if meta.natural_direction else "head"
+    gradient, device = config.gradient, next(model.parameters()).device
+    head: estimators.Name = "natural_head" if gradient.natural_direction else "head"
     estimator = estimators.choose(
         model,
-        head if meta.direction_parameters == "head" else "cheapest",
+        head if gradient.direction_parameters == "head" else "cheapest",
         has_training_pass=learns is Learns.AFTER_UPDATE,
-        tangent_views=config.weighter.tangent_views,
+        tangent_views=config.gradient.tangent_views,
         generator=randomness["tangent_views"],
         device=device,
     )
     transforms: list[Transform] = []
-    if meta.relative_derivatives:
+    if gradient.relative_derivatives:
         transforms.append(LogLoss())
-    if meta.centred_derivatives:
+    if gradient.centred_derivatives:
         transforms.append(Centring())
     if config.output.diagnose_signal:
         transforms.append(Observer(VisitStatistics(num_instances, device)))
-    if meta.shared_derivatives:
+    if gradient.shared_derivatives:
         transforms.append(Smoothing(num_instances))
     receiver: Receiver = LearnsByVisit()
-    uses_source_statistics = meta.target_statistics == "source"
-    if meta.target_margin is not None:
-        verdicts = Verdicts(num_instances, meta.target_margin)
+    uses_source_statistics = gradient.target_statistics == "source"
+    if gradient.target_margin is not None:
+        verdicts = Verdicts(num_instances, gradient.target_margin)
         receiver = LearnsByVerdict(verdicts, target, uses_source_statistics)
     return Alignment(
         loss,
         estimator,
-        TargetGradient(meta.direction_momentum, meta.direction_every, device),
+        TargetGradient(gradient.direction_momentum, gradient.direction_every, device),
         transforms,
         receiver,
         uses_source_statistics,

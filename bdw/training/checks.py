@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 def check(config: RunConfig) -> None:
     """`InputError` for what cannot work whatever the images are: names that no registry knows, and what cannot meet."""
     for field, value, known in (
-        ("encoder", config.model.encoder, encoders.available()),
-        ("pretext", config.model.pretext, pretext.available()),
+        ("encoder", config.encoder.encoder, encoders.available()),
+        ("pretext", config.pretext.pretext, pretext.available()),
         ("weighter", config.weighter.weighter, weighters.available()),
     ):
         if value not in known:
@@ -56,7 +56,7 @@ def check(config: RunConfig) -> None:
         ("relative_derivatives", "losses"),
         ("shared_derivatives", "features"),
     ):
-        if weighters.learns(config.weighter) is Learns.BEFORE_UPDATE and getattr(config.meta, field):
+        if weighters.learns(config.weighter) is Learns.BEFORE_UPDATE and getattr(config.gradient, field):
             raise InputError(
                 f"{field}: cannot work with weighter {config.weighter.weighter!r}, which asks for derivatives before "
                 f"the {what} are known; allowed: false"
@@ -67,42 +67,43 @@ def check(config: RunConfig) -> None:
             f"target_margin: cannot work with weighter {config.weighter.weighter!r}, which learns from visits; "
             "allowed: weighter 'counts', or none"
         )
-    task = pretext.task_class(config.model.pretext)
+    task = pretext.task_class(config.pretext.pretext)
     fewest = 1 if task.views_are_separate else task.num_views
-    if not fewest <= (config.weighter.tangent_views or fewest) <= task.num_views:
+    if not fewest <= (config.gradient.tangent_views or fewest) <= task.num_views:
         raise InputError(
-            f"tangent_views: {config.weighter.tangent_views} cannot work, an image has {task.num_views} view(s) in "
-            f"{config.model.pretext!r}; allowed: {fewest} to {task.num_views}, or none for all"
+            f"tangent_views: {config.gradient.tangent_views} cannot work, an image has {task.num_views} view(s) in "
+            f"{config.pretext.pretext!r}; allowed: {fewest} to {task.num_views}, or none for all"
         )
     names = meta_loss.names(config.meta.meta_loss)
-    if config.meta.direction_parameters == "head" and names != {"pretext"}:
+    if config.gradient.direction_parameters == "head" and names != {"pretext"}:
         raise InputError(
             f"direction_parameters: 'head' cannot work with meta_loss {config.meta.meta_loss!r}: prototypes do not "
             "depend on the head; allowed: 'all', or meta_loss 'pretext'"
         )
     chosen_measures(config)
     with torch.device("meta"):
-        encoder = encoders.build(config.model.encoder, 3, config.data.crop_size)
+        encoder = encoders.build(config.encoder.encoder, 3, config.data.crop_size)
         check_layer(encoder, config.evaluation.layer)
-        if config.meta.natural_direction and not has_linear_head(pretext.build(config.model.pretext, encoder)):
+        built = pretext.build(config.pretext.pretext, encoder, config.pretext.options)
+        if config.gradient.natural_direction and not has_linear_head(built):
             raise InputError(
-                f"natural_direction: cannot work with pretext {config.model.pretext!r}, whose head is not linear; "
+                f"natural_direction: cannot work with pretext {config.pretext.pretext!r}, whose head is not linear; "
                 "allowed: false"
             )
 
 
 def usable_device(config: RunConfig) -> torch.device:
     """The device to train on; `InputError` unless it can compute as the config wants it to."""
-    chosen = device.choose(config.optimiser.device)
-    precision.require_supported(config.optimiser.precision, chosen)
-    if config.optimiser.compile:
+    chosen = device.choose(config.hardware.device)
+    precision.require_supported(config.hardware.precision, chosen)
+    if config.hardware.compile:
         require_compiler(chosen)
     return chosen
 
 
 def learns_from_verdicts(config: RunConfig) -> bool:
     """Whether the weighter learns from verdicts once an epoch instead of from every visit."""
-    return config.meta.target_margin is not None and weighters.learns(config.weighter) is not Learns.NEVER
+    return config.gradient.target_margin is not None and weighters.learns(config.weighter) is not Learns.NEVER
 
 
 def chosen_measures(config: RunConfig) -> list[Measure]:

@@ -38,7 +38,7 @@ def write_results(state: RunState, config: RunConfig, problem: Problem, run: Run
     best_report = max(state.history, key=lambda report: (report.is_best, report.epoch))
     export.write_encoder(
         run.encoder,
-        config.model.encoder,
+        config.encoder.encoder,
         best.encoder.backbone.state_dict(),
         {
             "channels": problem.source.channels,

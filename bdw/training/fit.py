@@ -1,18 +1,17 @@
-"""One call from a config to an encoder and a table of weights."""
+"""What a finished run hands over, read from its directory."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import pyarrow.parquet as pq
 
-from bdw.config import RunConfig
 from bdw.encoders import Encoder
+from bdw.runs.directory import RunDirectory
 from bdw.runs.export import read_encoder
-from bdw.runs.metrics import EpochReport, ProgressListener
-from bdw.training.trainer import Trainer
+from bdw.runs.metrics import EpochReport
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,18 +26,13 @@ class FitResult:
     instance_weights: pd.DataFrame
     """index, name, a, b, mean, variance, kept, pruned_at_epoch (0 = never); planted and kind where known."""
     history: tuple[EpochReport, ...]
+    """A report per epoch, the resumed parts included."""
     run_dir: Path
 
-
-def fit(config: RunConfig, *, listener: ProgressListener | None = None) -> FitResult:
-    """Train to the last epoch; `config.output.run_dir` then holds all of docs/design.md, section 7, but the report.
-
-    Errors: see `bdw.training.trainer.iterate`.
-    """
-    trainer = Trainer(config, listener=listener)
-    for _ in trainer.epochs():
-        pass
-    run_dir = Path(config.output.run_dir).resolve()
-    encoder, _ = read_encoder(run_dir / "encoder.safetensors")
-    weights = pq.read_table(run_dir / "instance_weights.parquet").to_pandas()
-    return FitResult(encoder, weights, tuple(trainer.history), run_dir)
+    @classmethod
+    def read(cls, run_dir: Path) -> Self:
+        """The result of the finished run in that directory."""
+        run = RunDirectory(run_dir)
+        encoder, _ = read_encoder(run.encoder)
+        history = tuple(map(EpochReport.from_row, run.read_metrics()))
+        return cls(encoder, pq.read_table(run.instance_weights).to_pandas(), history, run_dir)

@@ -87,7 +87,7 @@ class MetaSchedule:
             self.last_epoch = wanted
         if done >= self.last_epoch:
             return
-        if self._config.optimiser.time_budget is not None:
+        if self._config.budget.time_budget is not None:
             self._costs = self._timed(time_steps)
             self._seconds_before = 0.0 if progress is None else progress.seconds
             self._decided_at = self._clock.seconds()
@@ -125,13 +125,13 @@ class MetaSchedule:
     @property
     def _wanted(self) -> list[float | None]:
         """What the run was asked to do at most."""
-        return [self._budget.epochs, self._budget.images, self._config.optimiser.time_budget]
+        return [self._budget.epochs, self._budget.images, self._config.budget.time_budget]
 
     def _decide(self, done: int, seen: int) -> None:
         """On the epochs after so many, which saw so many images."""
         config = self._config
         wanted = self._budget.last_epoch(done, seen, self._mask.count)
-        budget = config.optimiser.time_budget
+        budget = config.budget.time_budget
         if done >= wanted:
             self.last_epoch = wanted
             return
@@ -163,24 +163,24 @@ class MetaSchedule:
 
     def _say(self, choice: Choice, behind: tuple[int, int], wanted: int, seconds_left: float) -> None:
         """What differs from what was said last; `behind` the run: epochs, and the images that they saw."""
-        config, done, missing = self._config.optimiser, behind[0], wanted - self.last_epoch
+        config, done, missing = self._config, behind[0], wanted - self.last_epoch
         # Not the number of epochs: with a budget of images it grows as pruning makes them shorter.
         if missing != self._said_missing:
             assert self._costs is not None
             kept = self._mask.count
-            each = self._costs.epoch(choice.option, kept, math.ceil(kept / config.batch_size))
+            each = self._costs.epoch(choice.option, kept, math.ceil(kept / config.optimiser.batch_size))
             last = (self.last_epoch, behind[1] + (self.last_epoch - done) * kept)
             passes = self._budget.passes_done(*last)
-            unreached = [milestone for milestone in config.lr_milestones if milestone >= passes]
+            unreached = [milestone for milestone in config.schedule.lr_milestones if milestone >= passes]
             logger.warning(
                 "time_budget: %s%s%s",
-                f"{self.last_epoch} of {wanted} epochs fit into {config.time_budget:g} minutes: an epoch is "
+                f"{self.last_epoch} of {wanted} epochs fit into {config.budget.time_budget:g} minutes: an epoch is "
                 f"projected to take {each:.3g} s with the least learning, and {max(0.0, seconds_left):.3g} s are left"
                 if self.last_epoch < wanted
                 else f"all {wanted} epochs fit now",
                 f"; lr_milestones stay where they are, {unreached} will not be reached" if unreached else "",
                 f"; the learning rate follows the whole budget, {100 * self._budget.share(*last):.0f} % of it"
-                if missing and config.schedule == "cosine"
+                if missing and config.schedule.schedule == "cosine"
                 else "",
             )
         if choice.option != self._said and self.last_epoch > done:

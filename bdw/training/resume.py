@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from bdw.config import RunConfig
-from bdw.config.budget import Budget, depends_on_length
+from bdw.config.budget import Budget
+from bdw.config.identity import depends_on_length, differences
 from bdw.data import Problem
 from bdw.errors import InputError
 from bdw.parallel import collectives
 from bdw.runs import checkpoint
-from bdw.runs.directory import differences
 from bdw.storage.retry import persistently
 from bdw.training.progress import used_up
 from bdw.training.run_state import RunState
@@ -88,7 +88,7 @@ def _check(saved: dict[str, Any], name: str, config: RunConfig, problem: Problem
 
 def _check_length(saved: dict[str, Any], config: RunConfig, budget: Budget) -> None:
     """`InputError` for a budget that the run has used up, or that its steps so far were not made for."""
-    was = Budget.of(RunConfig.from_earlier(saved["config"]).optimiser, budget.pool)
+    was = Budget.of(RunConfig.from_earlier(saved["config"]).budget, budget.pool)
     dependent = depends_on_length(config)
     if dependent and (was.passes, was.images is None) != (budget.passes, budget.images is None):
         raise InputError(
@@ -101,8 +101,8 @@ def _check_length(saved: dict[str, Any], config: RunConfig, budget: Budget) -> N
         seen = saved["history"][-1]["instances_seen"] if trained else 0
         if seen >= budget.images + config.optimiser.batch_size:
             raise used_up(budget, seen)
-    elif trained + begun > config.optimiser.epochs:
+    elif trained + begun > config.budget.epochs:
         raise InputError(
-            f"epochs: {config.optimiser.epochs} is less than the {trained} already trained"
+            f"epochs: {config.budget.epochs} is less than the {trained} already trained"
             f"{' and the one already begun' if begun else ''}"
         )

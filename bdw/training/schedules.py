@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 
-from bdw.config import OptimiserConfig
+from bdw.config import ScheduleConfig
 
 
-def learning_rate(config: OptimiserConfig, *, passes_done: float, used: float, used_after: float) -> float:
+def learning_rate(config: ScheduleConfig, rate: float, *, passes_done: float, used: float, used_after: float) -> float:
     """alpha of one step.
 
     Args:
         config: names the schedule.
+        rate: the learning rate that the schedule starts from.
         passes_done: passes over the source behind the step; what milestones count. An epoch that a run counted in
             epochs has begun does not count.
         used: share of the budget that is used before the step, 0 to 1; what the cosine depends on.
         used_after: the same after the step; what the warm-up depends on, so that no step has a rate of 0.
     """
-    rate = config.learning_rate
     if config.warm_up > 0:
         rate *= min(1.0, used_after / config.warm_up)
     if config.schedule == "cosine":

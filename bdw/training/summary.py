@@ -16,9 +16,8 @@ from bdw.training.run_state import RunState
 def headline(state: RunState, config: RunConfig, problem: Problem, device: torch.device) -> str:
     """The first lines of a run: data, model and precision, device and why, batches, directory."""
     learner, source, workers = state.learner, problem.source, collectives.size()
-    skipped = len(source.header["skipped"]) + len(problem.target.skipped)
     parameters = sum(parameter.numel() for parameter in learner.model.parameters())
-    why = "as asked" if config.optimiser.device != "auto" else "no GPU found" if device.type == "cpu" else "found"
+    why = "as asked" if config.hardware.device != "auto" else "no GPU found" if device.type == "cpu" else "found"
     batch = config.optimiser.batch_size
     target_batch = learner.meta_loss.images_per_batch if learner.meta_loss else 0
     threads = f", {torch.get_num_threads()} thread(s) each" if device.type == "cpu" else ""
@@ -27,8 +26,8 @@ def headline(state: RunState, config: RunConfig, problem: Problem, device: torch
         f"{' x '.join(map(str, source.images.shape[1:]))} (channels x height x width)",
         f"target  {config.data.target}: {len(problem.target.classes)} classes; {len(problem.target.train):,} train, "
         f"{len(problem.target.validation):,} validation, {len(problem.target.test):,} test images",
-        f"model   {config.model.encoder} with the {config.model.pretext} head: {parameters:,} parameters, "
-        f"{config.optimiser.precision}{', compiled' if config.optimiser.compile else ''}",
+        f"model   {config.encoder.encoder} with the {config.pretext.pretext} head: {parameters:,} parameters, "
+        f"{config.hardware.precision}{', compiled' if config.hardware.compile else ''}",
         f"device  {device} ({why}), {workers} worker(s){threads}",
         f"batch   {batch} source images a step ({batch / workers:g} a worker), "
         f"{target_batch * workers} target images a meta-batch",
@@ -38,13 +37,20 @@ def headline(state: RunState, config: RunConfig, problem: Problem, device: torch
         f"run     {Path(config.output.run_dir).resolve()}"
         + (f", continued after {state.position}" if any(state.position) else ""),
     ]
-    if skipped:
-        example = (*source.header["skipped"], *problem.target.skipped)[0]
-        lines.append(
-            f"skipped {skipped} image(s) that cannot be decoded, such as {example['name']} ({example['reason']}); "
-            f"all are listed in {source.path / 'header.json'} or the target's"
-        )
+    if (line := skipped(problem)) is not None:
+        lines.append(line)
     return "\n".join(lines)
+
+
+def skipped(problem: Problem) -> str | None:
+    """How many files cannot be decoded, with an example and where all are listed; None if all can."""
+    unread = (*problem.source.header["skipped"], *problem.target.skipped)
+    if not unread:
+        return None
+    return (
+        f"skipped {len(unread)} image(s) that cannot be decoded, such as {unread[0]['name']} ({unread[0]['reason']}); "
+        f"all are listed in {problem.source.path / 'header.json'} or the target's"
+    )
 
 
 def _length(budget: Budget) -> list[str]:
@@ -54,5 +60,5 @@ def _length(budget: Budget) -> list[str]:
 
 
 def _budget(config: RunConfig) -> list[str]:
-    minutes = config.optimiser.time_budget
+    minutes = config.budget.time_budget
     return [] if minutes is None else [f"time    at most {minutes:g} minutes, so not repeatable bit for bit"]

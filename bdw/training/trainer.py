@@ -307,7 +307,8 @@ class Trainer:
         budget, (done, before) = self.state.budget, self.history.done
         seen = before + progress.instances
         return learning_rate(
-            self.config.optimiser,
+            self.config.schedule,
+            self.config.optimiser.learning_rate,
             passes_done=budget.passes_done(done, seen),
             used=budget.share(done, seen, progress.steps / len(progress.batches)),
             used_after=self._used_after(progress, instances),

@@ -77,7 +77,7 @@ def trainer_of(folder: Path, instances: int, *, per_class: int = 5, width: int |
     """A run before its first step, with BDW, prototypes and, if a width is given, an encoder of that width."""
     folder.mkdir(parents=True)
     problem = random_problem(folder, instances, 1, SIDE, 2 * max(PER_CLASS), seed)
-    config = RunConfig.from_flat(
+    config = RunConfig().replace(**
         {
             "image_size": SIDE, "crop_size": SIDE, "crop_padding": 1, "batch_size": BATCH, "shots": per_class,
             "queries": per_class, "epochs": 10**6, "evaluate_every": 10**6, "device": "cpu", "report": False,

@@ -47,7 +47,7 @@ def main(arguments: Arguments) -> None:
     runs: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         settings = {"prune": False, "device": "cpu", "report": False, "diagnose_signal": True}
-        base = RunConfig.from_flat({**settings, "epochs": arguments.epochs})
+        base = RunConfig().replace(**{**settings, "epochs": arguments.epochs})
         problem = load(base.data, Path(folder))
         for number, method in enumerate(chosen(arguments.methods, LEARNING)):
             for seed in range(arguments.seeds):
@@ -68,7 +68,7 @@ def main(arguments: Arguments) -> None:
         visits = [[run[key] for run in runs if run["method"] == name] for key in (*KEPT, *VISIT)]
         print(" ".join(f"{spread(values):>24}" for values in (best, last, *visits)) + f"   {name}")
     if arguments.save is not None:
-        settings = {"epochs": arguments.epochs, "encoder": base.model.encoder}
+        settings = {"epochs": arguments.epochs, "encoder": base.encoder.encoder}
         write_result(arguments.save, {**provenance(seed=0), **settings, "runs": runs})
 
 

@@ -46,7 +46,7 @@ def main(arguments: Arguments) -> None:
     torch.set_num_threads(1)
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
-        base = RunConfig.from_flat(
+        base = RunConfig().replace(**
             {
                 "epochs": arguments.epochs, "weight_lr": arguments.weight_lr, "device": "cpu",
                 "max_source": arguments.max_source, "evaluate_every": max(1, arguments.epochs // 6),
@@ -72,7 +72,7 @@ def run(config: RunConfig, problem: Problem) -> dict[str, Any]:
     """Train, print and return what it took (seconds, the last evaluation included) and what was done."""
     trainer = Trainer(config, problem=problem)
     every = [report.meta_every for report in trainer.epochs()]
-    minutes, seconds = config.optimiser.time_budget, trainer.state.clock.seconds()
+    minutes, seconds = config.budget.time_budget, trainer.state.clock.seconds()
     results = pq.read_table(trainer.run.results).to_pylist()
     row = {
         "seed": config.optimiser.seed,

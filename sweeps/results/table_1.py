@@ -106,11 +106,12 @@ def differences_in_words(base: RunConfig, rooms: Mapping[str, Room]) -> list[str
         base: what all runs share, but for their method, target and seed.
         rooms: target -> what was counted there.
     """
-    papers = portable(presets.build(PAPERS_PRESET))
+    paper = presets.build(PAPERS_PRESET)
+    papers, told = paper.flat(), portable(paper).keys() | portable(base).keys()
     changed = [
         f"{name} {value} (paper: {papers[name]})"
-        for name, value in portable(base).items()
-        if name != "target" and value != papers[name]
+        for name, value in base.flat().items()
+        if name in told and name != "target" and value != papers[name]
     ]
     settings = (
         f"Not the paper's settings, so that the numbers cannot be held against its: {', '.join(changed)}."

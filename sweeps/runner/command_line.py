@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import io
-import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-import tyro
-
+from bdw.commands.flags import parsed
 from bdw.errors import InputError
 from bdw.report.command_line import changed_options
 
@@ -24,14 +20,9 @@ Options = TypeVar("Options")
 
 def parse(options: type[Options], arguments: Sequence[str] | None = None, *, prog: str) -> Options:
     """The options as a dataclass. Raises `InputError` for what is not an option or not a value of one."""
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            return tyro.cli(options, args=arguments, prog=prog)
-    except SystemExit as stop:
-        if stop.code == BAD_INPUT:
-            raise InputError(_one_line(said.getvalue())) from None
-        raise
+    names = [field.name.replace("_", "-") for field in dataclasses.fields(options)]  # type: ignore[arg-type]
+    found: Options = parsed(options, sys.argv[1:] if arguments is None else arguments, prog=prog, names=names)
+    return found
 
 
 def run(main: Callable[[], None], *, prog: str) -> int:
@@ -52,13 +43,3 @@ def repeated(options: Any, *, prog: str) -> str:
     values = dataclasses.asdict(options)
     words = changed_options(values, dataclasses.asdict(type(options)()))
     return shlex.join(["python", f"sweeps/{prog}.py", *words])
-
-
-def _one_line(boxed: str) -> str:
-    """What tyro says in a box, up to the box's first rule."""
-    words: list[str] = []
-    for line in boxed.splitlines()[1:]:
-        if "───" in line:
-            break
-        words += re.sub(r"[│╭╮╰╯]", " ", line).split()
-    return " ".join(words)

@@ -70,7 +70,7 @@ def cells(
                 config = config.replace(**room.largest_within(Design.of(config)).fields)
                 _require_target_batch(config, room)
                 weighter = config.weighter.weighter
-                title = {"uniform": base.model.pretext, "beta": "bdw", "counts": "bdw"}.get(weighter, weighter)
+                title = {"uniform": base.pretext.pretext, "beta": "bdw", "counts": "bdw"}.get(weighter, weighter)
                 found.append(Cell(method.name, domain, seed, config, paths.run_name(config, title, room.contents)))
     return found
 

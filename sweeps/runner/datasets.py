@@ -124,8 +124,8 @@ def base_config(
     if choice.data_root_holds is not None and data_root is None:
         raise InputError(f"data_root: none was given; allowed: a folder that holds {choice.data_root_holds}")
     if epochs is not None:
-        factor = epochs / config.optimiser.epochs
-        milestones = sorted({max(1, round(milestone * factor)) for milestone in config.optimiser.lr_milestones})
+        factor = epochs / config.budget.epochs
+        milestones = sorted({max(1, round(milestone * factor)) for milestone in config.schedule.lr_milestones})
         config = config.replace(epochs=epochs, lr_milestones=milestones)
     # Trials run elsewhere: on another machine or at least in another folder.
     root = None if data_root is None else str(Path(data_root).expanduser().absolute())

@@ -94,7 +94,7 @@ class Experiment:
     @property
     def has_equal_budget(self) -> bool:
         """Whether all runs train on equally many images; in epochs a run that prunes trains on fewer."""
-        return Budget.of(self.base.optimiser, pool=1).images is not None
+        return Budget.of(self.base.budget, pool=1).images is not None
 
     @property
     def measure(self) -> Measure:
@@ -173,7 +173,7 @@ class SearchExperiment(Experiment):
         settled = Experiment.settle(name, options, choice)
         room = settled.search_room
         first = room.largest_within(Design.of(settled.base))
-        num_views = pretext.task_class(settled.base.model.pretext).num_views
+        num_views = pretext.task_class(settled.base.pretext.pretext).num_views
         return cls(
             **vars(settled),
             space=Space(searched(first, room), num_views, choice.recipes),

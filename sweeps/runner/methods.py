@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bdw.config import field_owners
+from bdw.config import run_fields
+from bdw.config.fields import resolved
 from bdw.errors import InputError, unknown_option
 from sweeps.runner.options import require_each_once, require_some
 from sweeps.runner.space import ETA, LAMBDA, RHO
 
 LETTERS = {"eta": ETA, "rho": RHO, "lambda": LAMBDA}
 """The paper's names of fields."""
-SECTIONS = ("weighter", "meta")
+SECTIONS = ("weighter", "gradient", "meta")
 """Of the config, in which methods may differ; whatever else differed would make the comparison unfair."""
 
 
@@ -29,7 +30,8 @@ class Method:
 def chosen(texts: Sequence[str], known: Mapping[str, Method]) -> list[Method]:
     """The methods that a command line names, such as "BDW", "BDW eta=100 meta_every=2" or "Fast: BDW meta_every=2".
 
-    Settings are the config's fields of weighting, or the paper's eta, rho and lambda. A method goes by what stands
+    Settings are the config's fields of weighting, by name or dotted path (`weighter.cdf_threshold=0.3`), or the paper's
+    eta, rho and lambda. A method goes by what stands
     before a colon and a space, or by its whole text.
 
     Raises `InputError` for an unknown name or field, what is no setting, and a method given twice or none at all.
@@ -58,10 +60,9 @@ def _setting(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not (name and equals and value):
         raise InputError(f"methods: {text!r} is no setting; allowed: NAME=VALUE, as in 'BDW eta=100'")
-    field = LETTERS.get(name, name)
-    allowed = [name for name, (section, _) in field_owners().items() if section in SECTIONS]
-    if field not in allowed:
-        raise unknown_option("methods", name, [*LETTERS, *allowed])
+    allowed = {key: field for key, field in run_fields().items() if field.section in SECTIONS}
+    letters = {letter: allowed[key] for letter, key in LETTERS.items()}
+    field = resolved(name, allowed | letters, "methods").key
     try:
         return field, json.loads(value)
     except json.JSONDecodeError:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -11,15 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bdw.config import RunConfig
+from bdw.config import RunConfig, identity
 from bdw.errors import InputError
 from bdw.runs.backup_files import pull_run
-from bdw.runs.directory import FREE_ON_RESUME
 from bdw.storage.remote_folder import RemoteFolder, below
 
 CACHE = "~/.cache/bdw/sweeps"
-# What may differ without making it another trial: what a resumed run may change, but for its length.
-PLACES = FREE_ON_RESUME - {"epochs"}
 
 
 @dataclass(frozen=True)
@@ -42,7 +37,7 @@ class Paths:
             raise InputError(f"name: {name!r} cannot be a folder's name; allowed: letters, digits, '.', '_' and '-'")
         storage_path = storage_path or _default_storage()
         if "://" in storage_path:
-            return cls(name, f"{CACHE}/{_digest(storage_path)}/{name}", below(storage_path, name))
+            return cls(name, f"{CACHE}/{identity.digest(storage_path)}/{name}", below(storage_path, name))
         return cls(name, str(Path(storage_path).expanduser().absolute() / name), None)
 
     @property
@@ -70,9 +65,9 @@ class Paths:
 
         `contents` tells data of the same name apart (see `Room.contents`): the data root is a place like any other.
         """
-        settings = {key: value for key, value in config.flat().items() if key not in PLACES} | {"contents": contents}
+        settings = identity.settings(config) | {"contents": contents}
         slug = re.sub(r"[^a-z0-9.]+", "-", title.lower()).strip("-.")
-        return f"{slug}-{_digest(json.dumps(settings, sort_keys=True))}"
+        return f"{slug}-{identity.digest(settings)}"
 
     def run_dir(self, run: str) -> str:
         """The run's directory on whatever machine it runs."""
@@ -124,8 +119,8 @@ class Paths:
 
 
 def portable(config: RunConfig) -> Mapping[str, Any]:
-    """The settings that make results comparable: the flat config without its places and its seed."""
-    return {key: value for key, value in config.flat().items() if key not in PLACES | {"seed"}}
+    """The settings that make results comparable: those that change a run's result, but for its seed and defaults."""
+    return {key: value for key, value in identity.settings(config).items() if key != "seed"}
 
 
 def _default_storage() -> str:
@@ -133,7 +128,3 @@ def _default_storage() -> str:
     if "runtime_resources" in Path.cwd().parts:
         return str(Path.home() / "bdw-sweeps")
     return "runs/sweeps"
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:10]

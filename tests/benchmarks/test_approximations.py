@@ -36,7 +36,7 @@ def test_steps_without_learning_have_no_cosine() -> None:
 @pytest.fixture(scope="module")
 def trainers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trainer, Trainer]:
     folder = tmp_path_factory.mktemp("runs")
-    config = RunConfig.from_flat({"device": "cpu", "report": False, "prune": False, "meta_loss": "pretext"})
+    config = RunConfig().replace(**{"device": "cpu", "report": False, "prune": False, "meta_loss": "pretext"})
     first = Trainer(config.replace(run_dir=str(folder / "1")))
     return first, Trainer(config.replace(run_dir=str(folder / "2")), problem=first.problem)
 

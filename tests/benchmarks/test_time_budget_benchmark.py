@@ -12,7 +12,7 @@ from benchmarks.studies.time_budget import run
 
 
 def test_a_run_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    base = RunConfig.from_flat({"epochs": 2, "max_source": 64, "batch_size": 32, "device": "cpu", "shots": 2})
+    base = RunConfig().replace(**{"epochs": 2, "max_source": 64, "batch_size": 32, "device": "cpu", "shots": 2})
     problem = load(base.data, tmp_path)
     whole = run(base.replace(run_dir=str(tmp_path / "whole")), problem)
     assert (whole["budget"], whole["epochs"], whole["meta_every"]) == (None, 2, [1, 1])

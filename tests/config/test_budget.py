@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from bdw.config import OptimiserConfig, RunConfig
-from bdw.config.budget import Budget, depends_on_length
+from bdw.config import BudgetConfig, RunConfig
+from bdw.config.budget import Budget
+from bdw.config.identity import depends_on_length
 from bdw.errors import InputError
 
 
@@ -39,7 +40,7 @@ def simulated(budget: Budget, kept: Iterator[int]) -> list[tuple[int, int, int, 
     ],
 )
 def test_a_config_says_it_in_epochs_or_images(options: dict[str, object], images: int | None, passes: float) -> None:
-    budget = Budget.of(OptimiserConfig(**options), pool=100)  # type: ignore[arg-type]
+    budget = Budget.of(BudgetConfig(**options), pool=100)  # type: ignore[arg-type]
     assert (budget.pool, budget.epochs, budget.images) == (100, 7, images)
     assert budget.passes == passes
 
@@ -133,8 +134,8 @@ def test_what_depends_on_a_runs_length() -> None:
 
 
 def test_less_than_a_batch_is_no_budget() -> None:
-    assert OptimiserConfig(batch_size=64, budget_images=64).budget_images == 64
+    assert RunConfig().replace(batch_size=64, budget_images=64).budget.budget_images == 64
     with pytest.raises(
         InputError, match=r"budget_images: 63 cannot work; allowed: at least one batch, batch_size = 64"
     ):
-        OptimiserConfig(batch_size=64, budget_images=63)
+        RunConfig().replace(batch_size=64, budget_images=63)

@@ -7,19 +7,72 @@ import json
 
 import pytest
 
-from bdw.config import LAST_WITH_REMOVED, REMOVED, RunConfig, field_owners
+from bdw import pretext as tasks
+from bdw.config import RunConfig, identity, pretext, run_fields
+from bdw.config.removed import LAST_WITH_REMOVED, REMOVED
+from bdw.config.run import sections
 from bdw.errors import InputError
 
 
 def test_field_names_are_unique_over_all_sections() -> None:
-    config = RunConfig()
-    sections = [getattr(config, section.name) for section in dataclasses.fields(config)]
-    assert len(field_owners()) == sum(len(dataclasses.fields(section)) for section in sections)
+    names = [name for cls in sections().values() for name in (field.name for field in dataclasses.fields(cls))]
+    assert len(names) == len(set(names))
+    assert set(run_fields()) == set(names) - {"options"} == set(RunConfig().flat())
+
+
+def test_a_dotted_path_means_the_same_as_the_name() -> None:
+    config = RunConfig().replace(**{"weighter.cdf_threshold": 0.3, "schedule.lr-milestones": [3], "epochs": 7})
+    assert config == RunConfig().replace(cdf_threshold=0.3, lr_milestones=[3], epochs=7)
+    assert all(field.path == f"{field.section}.{name}" for name, field in run_fields().items())
+
+
+@pytest.mark.parametrize("name", tasks.available())
+def test_the_config_knows_the_options_of_every_task(name: str) -> None:
+    assert tasks.task_class(name).Options is pretext.options_of(name)
+    config = RunConfig().replace(pretext=name)
+    assert type(config.pretext.options) is pretext.options_of(name)
+    assert identity.settings(config) == ({} if name == "rotation" else {"pretext": name})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ContrastOptions:
+    temperature: float = 0.5
+    widths: tuple[int, ...] = (8, 4)
+
+
+@pytest.fixture
+def contrast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pretext task from elsewhere that has options."""
+    monkeypatch.setattr(pretext, "_OPTIONS", dict(pretext._OPTIONS))
+    pretext.register_options("contrast", ContrastOptions)
+
+
+@pytest.mark.usefixtures("contrast")
+def test_a_pretext_task_has_options_of_its_own() -> None:
+    config = RunConfig().replace(**{"pretext": "contrast", "pretext.temperature": 1, "pretext.widths": [3]})
+    assert config.pretext.options == ContrastOptions(temperature=1.0, widths=(3,))
+    assert config.flat()["pretext.temperature"] == 1.0
+    assert RunConfig().replace(**json.loads(json.dumps(config.flat()))) == config
+    assert config.replace(epochs=3).pretext == config.pretext
+    assert config.replace(pretext="rotation").pretext == RunConfig().pretext
+    assert identity.settings(config) == {"pretext": "contrast", "pretext.temperature": 1.0, "pretext.widths": [3]}
+    assert identity.differences(RunConfig().replace(pretext="contrast").flat(), config.flat()) == [
+        "pretext.temperature was 0.5 and is 1.0",
+        "pretext.widths was [8, 4] and is [3]",
+    ]
+    with pytest.raises(InputError, match=r"pretext.temperature: 'hot' is of type str; allowed: float"):
+        config.replace(**{"pretext.temperature": "hot"})
+    with pytest.raises(InputError, match=r"'pretext.temprature' is not known \(did you mean 'pretext.temperature'\?\)"):
+        config.replace(**{"pretext.temprature": 1.0})
+    with pytest.raises(InputError, match=r"'pretext.temperature' is not known"):
+        RunConfig().replace(**{"pretext.temperature": 1.0})
+    with pytest.raises(InputError, match=r"pretext.options: .* are not of 'rotation'; allowed: NoOptions"):
+        dataclasses.replace(config.pretext, pretext="rotation")
 
 
 def test_the_flat_form_survives_json() -> None:
     config = RunConfig().replace(lr_milestones=[2, 4], max_source=7, weight_lr=3)
-    assert RunConfig.from_flat(json.loads(json.dumps(config.flat()))) == config
+    assert RunConfig().replace(**json.loads(json.dumps(config.flat()))) == config
 
 
 @pytest.mark.parametrize(
@@ -47,12 +100,12 @@ def test_the_flat_form_survives_json() -> None:
 )
 def test_what_cannot_work_is_named(values: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        RunConfig.from_flat(values)
+        RunConfig().replace(**values)
 
 
 def test_fields_that_are_gone_are_read_where_nobody_had_asked_for_them() -> None:
     config = RunConfig().replace(epochs=7)
-    assert not REMOVED.keys() & field_owners().keys()
+    assert not REMOVED.keys() & run_fields().keys()
     assert RunConfig.from_earlier(config.flat() | dict(REMOVED)) == config
     assert RunConfig.from_earlier({"epochs": 7}) == config
 
@@ -62,4 +115,4 @@ def test_a_field_that_is_gone_is_named_where_it_was_used(name: str) -> None:
     with pytest.raises(InputError, match=rf"{name}: 3 is from an earlier version .*revision {LAST_WITH_REMOVED}"):
         RunConfig.from_earlier({name: 3})
     with pytest.raises(InputError, match=f"config field: '{name}' is not known"):
-        RunConfig.from_flat({name: REMOVED[name]})
+        RunConfig().replace(**{name: REMOVED[name]})

@@ -99,7 +99,7 @@ def test_a_run_that_fetches_ahead_is_the_same_run(tmp_path: Path, monkeypatch: p
     split = LabelledImages(IMAGES[: len(labels)], labels)
     target = Target(split, split, split, ("a", "b", "c"), "key")
     problem = Problem(pack_arrays(tmp_path / "source", IMAGES), {"target": target})
-    base = RunConfig.from_flat(
+    base = RunConfig().replace(**
         {
             "image_size": 20, "crop_size": 16, "flip": True, "batch_size": 64, "epochs": 2, "ways": 3, "shots": 2,
             "queries": 2, "weight_lr": 50.0, "device": "cpu", "report": False,

@@ -26,7 +26,7 @@ PAIRS = grid((0.1, 0.2, 0.3, 0.4), (0.4, 0.5, 0.7, 0.9))
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
-    return RunConfig.from_flat(
+    return RunConfig().replace(**
         {
             "run_dir": str(tmp_path_factory.mktemp("replay") / "run"), "epochs": EPOCHS, "max_source": NUM_SOURCE,
             "batch_size": 16, "shots": 2, "queries": 2, "weight_lr": 30.0, "evaluate_every": EPOCHS, "device": "cpu",

@@ -64,7 +64,7 @@ def test_derivatives_in_bfloat16_point_where_those_in_float32_do(
     fields: dict[str, Any], digits: Problem, tmp_path: Path
 ) -> None:
     """One step from the same moment of training with the same draws; cosine of all <v, grad L_i>, so of dL_meta/dw."""
-    base = RunConfig.from_flat({"device": "cpu", **fields})
+    base = RunConfig().replace(**{"device": "cpu", **fields})
     float32 = Trainer(base.replace(run_dir=str(tmp_path / "1")), problem=digits)
     bfloat16 = Trainer(base.replace(run_dir=str(tmp_path / "2"), precision="bfloat16"), problem=digits)
 
@@ -182,7 +182,7 @@ def test_only_tf32_lets_a_gpu_round_float32(chosen: Precision) -> None:
 
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(InputError, match=r"precision: 'float16' is not known.*allowed: bfloat16, float32, tf32"):
-        RunConfig.from_flat({"precision": "float16"})
+        RunConfig().replace(**{"precision": "float16"})
 
 
 def test_what_a_device_cannot_do_is_refused_before_anything_is_loaded(

@@ -9,9 +9,10 @@ import scipy.stats
 import torch
 
 from bdw import encoders
+from bdw.config.pretext import AutoEncoderOptions
 from bdw.errors import InputError
 from bdw.pretext import PretextModel, Views
-from bdw.pretext.vae import AutoEncoderOptions, VariationalAutoEncoder
+from bdw.pretext.vae import VariationalAutoEncoder
 from bdw.weighting.gradient.forward_mode import instance_directional_derivatives
 from tests.pretext.models import losses_of, model_of, views_of
 

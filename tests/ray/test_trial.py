@@ -16,13 +16,14 @@ from ray.train.torch import TorchTrainer
 
 from bdw.config import RunConfig as TrainingConfig
 from bdw.parallel import collectives
-from bdw.ray.trial import CURVE, DRIVER_CPU, TrialPlan, read_metrics, run_epochs, run_trial, trial_resources
+from bdw.ray.trial import CURVE, DRIVER_CPU, TrialPlan, run_epochs, run_trial, trial_resources
 from bdw.ray.workers import WorkerGroup
+from bdw.runs.directory import RunDirectory
 from bdw.training.trainer import Trainer
 
 EPOCHS = 2
-TINY = TrainingConfig.from_flat(
-    {
+TINY = TrainingConfig().replace(
+    **{
         "image_size": 8,
         "crop_size": 8,
         "crop_padding": 1,
@@ -65,7 +66,7 @@ def test_rows_are_the_epoch_reports(config: TrainingConfig) -> None:
     best = [max(row["validation_score"] for row in rows[: i + 1]) for i in range(EPOCHS)]
     assert [row["best_validation_score"] for row in rows] == best
     assert {row["metric"] for row in results} >= {"accuracy", "validation_accuracy"}
-    on_disk = read_metrics(Path(config.output.run_dir) / "metrics.csv")
+    on_disk = RunDirectory(Path(config.output.run_dir)).read_metrics()
     for row, saved in zip(rows, on_disk, strict=True):
         for name, value in saved.items():
             assert row[name] == value or (math.isnan(row[name]) and math.isnan(value))
@@ -190,7 +191,7 @@ def test_a_trial_in_its_own_process(config: TrainingConfig, tmp_path: Path) -> N
 
 def curve_on_disk(config: TrainingConfig) -> list[list[float]]:
     """The curve of a run whose metrics.csv has an evaluation in every epoch."""
-    rows = read_metrics(Path(config.output.run_dir) / "metrics.csv")
+    rows = RunDirectory(Path(config.output.run_dir)).read_metrics()
     best = list(itertools.accumulate((row["validation_score"] for row in rows), max))
     rows = [{**row, "best_validation_score": so_far} for row, so_far in zip(rows, best, strict=True)]
     return [[row[column] for column in CURVE] for row in rows]
@@ -231,7 +232,7 @@ def test_a_trial_on_two_workers(config: TrainingConfig, tmp_path: Path) -> None:
     assert last["epoch"] == EPOCHS
     assert last["ended"] is True
     assert {row["metric"] for row in last["results"]} >= {"accuracy"}
-    rows = read_metrics(Path(config.output.run_dir) / "metrics.csv")
+    rows = RunDirectory(Path(config.output.run_dir)).read_metrics()
     assert [row["epoch"] for row in rows] == [1, 2]
     assert last["curve"] == curve_on_disk(config)
 
@@ -252,7 +253,7 @@ def test_two_workers_keep_the_same_images(config: TrainingConfig, tmp_path: Path
 
 
 def kept_by_every_worker(config: dict[str, Any]) -> list[list[bool]]:
-    trainer = Trainer(TrainingConfig.from_flat(config))
+    trainer = Trainer(TrainingConfig().replace(**config))
     for _ in trainer.epochs():
         pass
     return collectives.gather_objects(trainer.mask.kept.tolist())

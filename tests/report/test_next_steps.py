@@ -48,7 +48,7 @@ def _checkpoint(run: RunFiles) -> None:
 def test_after_any_run_with_weights(changed_run: ChangedRun) -> None:
     run = changed_run(validation=1000)
     assert list(_advised(run)) == [PLAIN, NOISE]
-    own = RunConfig.from_flat(run.config)
+    own = RunConfig().replace(**run.config)
     plain, other = (_config(command) for command in _advised(run).values())
     assert plain == own.replace(weighter="uniform", run_dir=f"{run.directory}-plain")
     assert other == own.replace(seed=4, run_dir=f"{run.directory}-seed-4")
@@ -91,7 +91,7 @@ def test_a_run_goes_on_where_that_promises_something(
     advised = _advised(run)
     assert (LONGER in advised) == longer
     if longer:
-        expected = RunConfig.from_flat(run.config).replace(epochs=8, resume=True, run_dir=str(run.directory))
+        expected = RunConfig().replace(**run.config).replace(epochs=8, resume=True, run_dir=str(run.directory))
         assert _config(advised[LONGER]) == expected
 
 
@@ -177,12 +177,12 @@ def test_a_budget_of_images_is_doubled_by_a_new_run_where_the_old_one_depends_on
     run = changed_run(metrics=metrics, config={**length, **options})
     _checkpoint(run)
     command = _advised(run)[LONGER]
-    own = RunConfig.from_flat(run.config).replace(**doubled)
+    own = RunConfig().replace(**run.config).replace(**doubled)
     expected = (
         own.replace(run_dir=f"{run.directory}-longer")
         if options
         else own.replace(resume=True, run_dir=str(run.directory))
     )
     # The command names one length, so that the other one is a preset's.
-    assert _config(command).replace(epochs=expected.optimiser.epochs) == expected
+    assert _config(command).replace(epochs=expected.budget.epochs) == expected
     assert ("epochs" in doubled) == (f"--epochs {doubled.get('epochs')}" in command)

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bdw.config import REMOVED
+from bdw.config.removed import REMOVED
 from bdw.errors import InputError
 from bdw.report.command_line import fit_command
 from bdw.report.run_files import read_run

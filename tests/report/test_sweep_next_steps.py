@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bdw import cli
-from bdw.config import RunConfig, field_owners, presets
+from bdw.config import RunConfig, presets, run_fields
 from bdw.report.page import Code
 from bdw.report.sweep_next_steps import more_seeds, next_steps, own_images, with_option
 from bdw.training.checks import check
@@ -44,7 +44,7 @@ def test_own_images_get_the_recipe_and_nothing_else() -> None:
     assert words.count("--target") == 1
     assert "--epochs" not in words
     options = {word.removeprefix("--").removeprefix("no-").replace("-", "_") for word in words if word.startswith("--")}
-    assert {field_owners()[name][0] for name in options - {"preset", "source", "target", "run_dir"}} == {"weighter"}
+    assert {run_fields()[name].section for name in options - {"preset", "source", "target", "run_dir"}} == {"weighter"}
 
 
 @pytest.mark.parametrize(

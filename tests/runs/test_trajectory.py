@@ -20,7 +20,7 @@ from bdw.training.trainer import Trainer, iterate
 
 @pytest.fixture
 def config(tmp_path: Path) -> RunConfig:
-    return RunConfig.from_flat(
+    return RunConfig().replace(**
         {
             "run_dir": str(tmp_path / "run"), "epochs": 4, "max_source": 50, "batch_size": 16, "shots": 2, "queries": 2,
             "weight_lr": 50.0, "evaluate_every": 4, "device": "cpu", "prune": False, "record_trajectory": True,

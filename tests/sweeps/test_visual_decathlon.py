@@ -118,7 +118,7 @@ def test_the_challenge_in_its_own_layout_has_the_papers_designs_where_they_fit(t
     assert Design.of(found["decathlon-dtd"].config) == Design(3, 5, 5), "20 classes wanted, 3 there"
     assert Design.of(found["decathlon-daimlerpedcls"].config) == Design(2, 50, 50)
     config = found["decathlon-dtd"].config
-    assert (config.model.encoder, config.evaluation.layer) == ("resnet34", "layer2")
+    assert (config.encoder.encoder, config.evaluation.layer) == ("resnet34", "layer2")
     assert config.data.source == "decathlon-imagenet12"
 
 

@@ -35,7 +35,7 @@ def test_what_cannot_work_stops_before_any_compute(
 
 
 def test_batches_that_do_not_fit_are_refused_before_anything_is_packed(tmp_path: Path) -> None:
-    config = RunConfig.from_flat({"run_dir": str(tmp_path / "run"), "max_source": 40, "batch_size": 64})
+    config = RunConfig().replace(**{"run_dir": str(tmp_path / "run"), "max_source": 40, "batch_size": 64})
     with pytest.raises(InputError, match="batch_size: 64 is larger than the source of 40 images"):
         Trainer(config)
     assert not (tmp_path / "run").exists()

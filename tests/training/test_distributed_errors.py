@@ -28,7 +28,7 @@ def _error_of(action: Callable[[], Any]) -> dict[str, Any]:
 
 
 def _refused(config: dict[str, Any]) -> dict[str, Any]:
-    return _error_of(lambda: Trainer(RunConfig.from_flat(config)))
+    return _error_of(lambda: Trainer(RunConfig().replace(**config)))
 
 
 def _on_one_machine(config: dict[str, Any], field: str, value: str) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def _on_one_machine(config: dict[str, Any], field: str, value: str) -> dict[str,
 def test_what_one_machine_alone_cannot_do_stops_all(field: str, value: str, tmp_path: Path) -> None:
     if field == "device" and torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    config = RunConfig.from_flat({"run_dir": str(tmp_path / "run"), "device": "cpu"}).flat()
+    config = RunConfig().replace(**{"run_dir": str(tmp_path / "run"), "device": "cpu"}).flat()
     for result in on_workers(2, tmp_path / "results", _on_one_machine, config, field, value):
         assert result["type"] == "InputError"
         assert result["message"].startswith(f"{field}: '{value}'")
@@ -48,7 +48,7 @@ def test_what_one_machine_alone_cannot_do_stops_all(field: str, value: str, tmp_
 def test_what_one_worker_refuses_all_refuse(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").touch()
-    config = RunConfig.from_flat({"run_dir": str(tmp_path / "run"), "device": "cpu"}).flat()
+    config = RunConfig().replace(**{"run_dir": str(tmp_path / "run"), "device": "cpu"}).flat()
     for result in on_workers(2, tmp_path / "results", _refused, config):
         assert result["type"] == "InputError"
         assert "is not empty" in result["message"]
@@ -61,12 +61,12 @@ def _lacking(config: dict[str, Any], what: str) -> dict[str, Any]:
             config = config | {"source": "not-here/", "cache_dir": config["cache_dir"] + "-else"}
         else:
             config = config | {"data_seed": 5, "cache_dir": config["cache_dir"] + "-else"}
-    return _error_of(lambda: Trainer(RunConfig.from_flat(config)))
+    return _error_of(lambda: Trainer(RunConfig().replace(**config)))
 
 
 @pytest.mark.parametrize(("what", "says"), [("nothing", "not-here"), ("other", "source: worker 1 has other images")])
 def test_a_machine_that_lacks_the_data_stops_all_before_any_waits(what: str, says: str, tmp_path: Path) -> None:
-    config = RunConfig.from_flat(
+    config = RunConfig().replace(**
         {
             "run_dir": str(tmp_path / "run"), "cache_dir": str(tmp_path / "packed"), "max_source": 64, "shots": 2,
             "queries": 2, "device": "cpu",
@@ -78,7 +78,7 @@ def test_a_machine_that_lacks_the_data_stops_all_before_any_waits(what: str, say
 
 
 def _poisoned(config: dict[str, Any]) -> dict[str, Any]:
-    trainer = Trainer(RunConfig.from_flat(config))
+    trainer = Trainer(RunConfig().replace(**config))
     if collectives.rank() == 1:
         augment = trainer.learner.augment
         trainer.state.learner = dataclasses.replace(
@@ -88,8 +88,8 @@ def _poisoned(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_what_is_not_finite_on_one_worker_stops_all(tmp_path: Path) -> None:
-    config = RunConfig.from_flat(
-        {"run_dir": str(tmp_path / "run"), "max_source": 64, "shots": 2, "queries": 2, "device": "cpu"}
+    config = RunConfig().replace(
+        **{"run_dir": str(tmp_path / "run"), "max_source": 64, "shots": 2, "queries": 2, "device": "cpu"}
     )
     results = on_workers(2, tmp_path / "results", _poisoned, config.replace(weighter="uniform").flat())
     assert {result["type"] for result in results} == {"NonFiniteError"}
@@ -97,7 +97,7 @@ def test_what_is_not_finite_on_one_worker_stops_all(tmp_path: Path) -> None:
 
 
 def _disk_full(config: dict[str, Any]) -> dict[str, Any]:
-    trainer = Trainer(RunConfig.from_flat(config))
+    trainer = Trainer(RunConfig().replace(**config))
 
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
@@ -107,7 +107,7 @@ def _disk_full(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_what_fails_on_rank_0_stops_all(tmp_path: Path) -> None:
-    config = RunConfig.from_flat(
+    config = RunConfig().replace(**
         {
             "run_dir": str(tmp_path / "run"), "max_source": 64, "weighter": "uniform", "device": "cpu",
             "storage_patience": 0.0,

@@ -18,7 +18,7 @@ from tests.workers import on_workers
 
 
 def _train(config: dict[str, Any]) -> dict[str, Any]:
-    trainer = Trainer(RunConfig.from_flat(config))
+    trainer = Trainer(RunConfig().replace(**config))
     history = [report.row() for report in trainer.epochs()]
     return {
         "history": history,
@@ -37,7 +37,7 @@ def _train_in_parts_and_whole(config: dict[str, Any], parts: dict[str, Any]) -> 
 
 
 def test_two_workers_train_prune_resume_and_agree(tmp_path: Path) -> None:
-    config = RunConfig.from_flat(
+    config = RunConfig().replace(**
         {
             "run_dir": str(tmp_path / "run"), "epochs": 3, "max_source": 99, "batch_size": 32, "shots": 2,
             "queries": 2, "weight_lr": 100.0, "cdf_threshold": 0.45, "device": "cpu", "direction_every": 2,
@@ -64,7 +64,7 @@ def test_two_workers_train_prune_resume_and_agree(tmp_path: Path) -> None:
 
 def test_two_workers_end_a_budget_of_images_where_one_does(tmp_path: Path) -> None:
     """By fixed weights, whose choice is the same on any number of workers, and the same workers agree when learning."""
-    config = RunConfig.from_flat(
+    config = RunConfig().replace(**
         {
             "run_dir": str(tmp_path / "run"), "budget_images": 290, "max_source": 99, "batch_size": 32, "shots": 2,
             "queries": 2, "weighter": "oracle", "schedule": "cosine", "warm_up": 0.1, "device": "cpu",
@@ -88,12 +88,12 @@ def test_two_workers_end_a_budget_of_images_where_one_does(tmp_path: Path) -> No
 
 
 def _trained_on_images(config: dict[str, Any]) -> list[dict[str, Any]]:
-    return [report.row() for report in Trainer(RunConfig.from_flat(config)).epochs()]
+    return [report.row() for report in Trainer(RunConfig().replace(**config)).epochs()]
 
 
 def _on_a_budget(config: dict[str, Any], rank_without_time: int) -> list[tuple[int, int]]:
     """Epochs and intervals of a run in which one worker's clock says that no time is left."""
-    trainer = Trainer(RunConfig.from_flat(config))
+    trainer = Trainer(RunConfig().replace(**config))
     if collectives.rank() == rank_without_time:
         trainer.state.clock.seconds = lambda: 1e9  # type: ignore[method-assign]
     return [(report.epoch, report.meta_every) for report in trainer.epochs()]
@@ -103,7 +103,7 @@ def _on_a_budget(config: dict[str, Any], rank_without_time: int) -> list[tuple[i
 def test_rank_0s_clock_decides_for_all_on_a_time_budget(
     rank_without_time: int, expected: list[tuple[int, int]], tmp_path: Path
 ) -> None:
-    config = RunConfig.from_flat(
+    config = RunConfig().replace(**
         {
             "run_dir": str(tmp_path / "run"), "epochs": 2, "max_source": 64, "batch_size": 32, "shots": 2,
             "queries": 2, "time_budget": 1000.0, "device": "cpu",
@@ -134,25 +134,25 @@ def _state(trainer: Trainer) -> dict[str, Any]:
 
 def _stopped_and_resumed(config: dict[str, Any], parts: dict[str, Any], only_stop: bool) -> dict[str, Any]:
     """A run in one piece, and the same stopped in the middle of its first and its second epoch."""
-    whole = Trainer(RunConfig.from_flat(config))
+    whole = Trainer(RunConfig().replace(**config))
     list(whole.epochs())
     states = {"whole": _state(whole)}
     for name, steps in (("first stop", 2), ("second stop", 3)):
-        stopped = Trainer(RunConfig.from_flat(parts), notice_board=_StopsAfter(steps))
+        stopped = Trainer(RunConfig().replace(**parts), notice_board=_StopsAfter(steps))
         try:
             list(stopped.epochs())
         except RunStopped:
             states[name] = _state(stopped)
         if only_stop:
             return states
-    resumed = Trainer(RunConfig.from_flat(parts))
+    resumed = Trainer(RunConfig().replace(**parts))
     list(resumed.epochs())
     return {**states, "resumed": _state(resumed)}
 
 
 @pytest.fixture
 def stoppable(tmp_path: Path) -> tuple[RunConfig, RunConfig]:
-    config = RunConfig.from_flat(
+    config = RunConfig().replace(**
         {
             "run_dir": str(tmp_path / "run"), "epochs": 3, "max_source": 99, "batch_size": 32, "shots": 2,
             "queries": 2, "weight_lr": 100.0, "cdf_threshold": 0.45, "device": "cpu", "diagnose_signal": True,
@@ -179,7 +179,7 @@ def test_two_workers_stopped_in_the_middle_of_epochs_end_where_undisturbed_ones_
 
 def _part(config: dict[str, Any], steps: int | None) -> dict[str, Any]:
     """What a group of processes leaves that is stopped after so many steps, or that goes on to the end."""
-    trainer = Trainer(RunConfig.from_flat(config), notice_board=no_notice if steps is None else _StopsAfter(steps))
+    trainer = Trainer(RunConfig().replace(**config), notice_board=no_notice if steps is None else _StopsAfter(steps))
     try:
         list(trainer.epochs())
     except RunStopped:
@@ -228,13 +228,13 @@ def test_one_worker_goes_on_in_the_middle_of_an_epoch_of_two(
 
 
 def _fitted(config: dict[str, Any]) -> dict[str, Any]:
-    result = bdw.fit(RunConfig.from_flat(config))
+    result = bdw.fit(RunConfig().replace(**config))
     return {"epochs": len(result.history), "images": len(result.instance_weights)}
 
 
 def test_fit_hands_over_on_every_rank_and_another_number_of_workers_goes_on(tmp_path: Path) -> None:
-    config = RunConfig.from_flat(
-        {"run_dir": str(tmp_path / "run"), "epochs": 1, "max_source": 64, "shots": 2, "queries": 2, "device": "cpu"}
+    config = RunConfig().replace(
+        **{"run_dir": str(tmp_path / "run"), "epochs": 1, "max_source": 64, "shots": 2, "queries": 2, "device": "cpu"}
     )
     for result in on_workers(2, tmp_path / "results", _fitted, config.flat()):
         assert result == {"epochs": 1, "images": 64}

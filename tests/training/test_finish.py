@@ -28,7 +28,7 @@ def test_a_finished_run_leaves_everything_behind(config: RunConfig, problem: Pro
     run = Path(config.output.run_dir)
     history = list(iterate(config, problem=problem))
     saved = json.loads((run / "config.json").read_text())
-    assert RunConfig.from_flat(saved["config"]) == config
+    assert RunConfig().replace(**saved["config"]) == config
     assert saved["source"]["content_key"] == problem.source.content_key
     target = problem.target
     counted = {"train": len(target.train), "validation": len(target.validation), "test": len(target.test)}
@@ -36,7 +36,7 @@ def test_a_finished_run_leaves_everything_behind(config: RunConfig, problem: Pro
     assert torch.__version__.startswith(saved["versions"]["torch"])
     lines = (run / "metrics.csv").read_text().splitlines()
     assert lines[0].split(",") == list(history[0].row())
-    assert len(lines) == 1 + config.optimiser.epochs
+    assert len(lines) == 1 + config.budget.epochs
     weights = pq.read_table(run / "instance_weights.parquet")
     assert weights.column_names == [
         "index", "name", "a", "b", "mean", "variance", "kept", "pruned_at_epoch", "planted", "kind",
@@ -109,7 +109,7 @@ def test_the_best_epochs_encoder_is_taken_home(
 
 
 def test_fit_on_the_embedded_digits_hands_over_an_encoder_and_weights(tmp_path: Path) -> None:
-    config = RunConfig.from_flat({"run_dir": str(tmp_path / "run"), "epochs": 1, "max_source": 128, "shots": 2})
+    config = RunConfig().replace(**{"run_dir": str(tmp_path / "run"), "epochs": 1, "max_source": 128, "shots": 2})
     result = bdw.fit(config)
     assert len(result.instance_weights) == 128
     assert len(result.history) == 1

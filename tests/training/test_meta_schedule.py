@@ -89,7 +89,7 @@ def _config(tmp_path: Path, **options: Any) -> RunConfig:
         "run_dir": str(tmp_path / "run"), "max_source": 128, "batch_size": 16, "epochs": 6, "shots": 4, "queries": 4,
         "device": "cpu", "prune": False, "max_iterations": 5,
     }  # fmt: skip
-    return RunConfig.from_flat({**flat, **options})
+    return RunConfig().replace(**{**flat, **options})
 
 
 def _run(config: RunConfig) -> Trainer:

@@ -20,7 +20,7 @@ from bdw.weighting.timer import WeightingTimer
 
 def _config(tmp_path: Path, **options: Any) -> RunConfig:
     flat = {"run_dir": str(tmp_path / "run"), "max_source": 64, "batch_size": 16, "device": "cpu", "epochs": 2}
-    return RunConfig.from_flat({**flat, "shots": 2, "queries": 2, **options})
+    return RunConfig().replace(**{**flat, "shots": 2, "queries": 2, **options})
 
 
 def _piloted(trainer: Trainer) -> list[StepSeconds]:

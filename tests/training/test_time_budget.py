@@ -110,4 +110,4 @@ def test_meta_batches_are_halved_down_to_the_least_that_makes_sense() -> None:
 @pytest.mark.parametrize("minutes", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_budget_is_a_positive_number_of_minutes(minutes: float) -> None:
     with pytest.raises(InputError, match=r"time_budget: .* cannot work; allowed: a positive number of minutes"):
-        RunConfig.from_flat({"time_budget": minutes})
+        RunConfig().replace(**{"time_budget": minutes})

@@ -36,11 +36,11 @@ def _plain_training(config: RunConfig, problem: Problem) -> dict[str, Tensor]:
     """RotNet written out, without a line of the loop under test."""
     randomness = Randomness(config.optimiser.seed)
     with drawn_from(randomness["model"]):
-        encoder = encoders.build(config.model.encoder, 1, 16)
+        encoder = encoders.build(config.encoder.encoder, 1, 16)
         head = nn.Linear(encoder.feature_dim, 4)
     model = nn.ModuleDict({"encoder": encoder, "task": nn.ModuleDict({"head": head})}).train()
     sgd = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
-    for _ in range(config.optimiser.epochs):
+    for _ in range(config.budget.epochs):
         order = epoch_order(torch.arange(NUM_SOURCE), randomness["order"])
         for indices in global_batches(order, config.optimiser.batch_size):
             images = torch.from_numpy(problem.source.images[indices.numpy()])
@@ -175,8 +175,8 @@ def test_a_random_subset_is_all_that_is_trained_on(config: RunConfig, problem: P
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_planted_junk_is_found_with_the_pretext_meta_loss(seed: int, tmp_path: Path) -> None:
-    config = RunConfig.from_flat(
-        {"run_dir": str(tmp_path / "run"), "meta_loss": "pretext", "prune": False, "seed": seed}
+    config = RunConfig().replace(
+        **{"run_dir": str(tmp_path / "run"), "meta_loss": "pretext", "prune": False, "seed": seed}
     )
     assert max(report.planted_auroc for report in itertools.islice(iterate(config), 4)) >= 0.75
 

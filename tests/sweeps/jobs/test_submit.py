@@ -194,7 +194,7 @@ def test_only_sweep_scripts_of_this_checkout(script: str) -> None:
 
 
 def test_the_scripts_options_need_dashes_before_them() -> None:
-    assert refused(SCRIPT, "--smoke") == "Unrecognized options: --smoke (the script's own options come after `--`)"
+    assert refused(SCRIPT, "--smoke") == "--smoke: is not known (the script's own options come after `--`)"
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_the_scripts_options_need_dashes_before_them() -> None:
         (["--storage-path", "./runs"], "storage_path: './runs' is relative"),
         (["--data-root", "data"], "data_root: 'data' is relative and does not go along"),
         (["--study-storage", "sqlite:///study.db"], "study_storage: 'sqlite:///study.db' is relative"),
-        (["--smok"], "stl10_pruning: Unrecognized options: --smok"),
+        (["--smok"], "stl10_pruning: --smok: is not known; did you mean --smoke?"),
         (["--seeds", "0", "0"], "stl10_pruning: seeds: 0 is given twice"),
         (["--num-workers", "0"], "stl10_pruning: num_workers: 0 cannot work"),
     ],

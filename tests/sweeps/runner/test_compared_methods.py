@@ -77,7 +77,9 @@ def test_all_of_the_embedded_pool(tmp_path: Path) -> None:
     )
     assert (recommended.weighter.weighter, recommended.weighter.weight_lr) == ("counts", 5.0)
     assert recommended.meta.target_batch == 32
-    assert len({config.optimiser for config in by_name.values()}) == 1, "the same budget"
+    assert len({(config.optimiser, config.budget, config.schedule) for config in by_name.values()}) == 1, (
+        "the same budget"
+    )
 
 
 def test_without_a_complete_recommended_trial_the_paper_s_best_is_compared(tmp_path: Path) -> None:
@@ -136,7 +138,8 @@ def test_a_random_subset_for_every_complete_run_of_the_recommended_recipe(tmp_pa
         assert cell.config.weighter.weighter == "random"
         assert (cell.config.data.target, cell.config.optimiser.seed) == (cell.domain, cell.seed)
         plain = next(c for c in wanted if (c.method, c.domain, c.seed) == (PLAIN.name, cell.domain, cell.seed))
-        assert cell.config.optimiser == plain.config.optimiser, "the same budget"
+        assert cell.config.optimiser == plain.config.optimiser
+        assert cell.config.budget == plain.config.budget
     assert len({cell.run for cell in [*wanted, *subsets]}) == len(wanted) + len(subsets)
     assert random_subsets(wanted, {}, found) == []
 

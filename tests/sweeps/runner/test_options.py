@@ -56,7 +56,7 @@ def test_values_that_cannot_work(changed: dict[str, object], message: str) -> No
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--sampels", "3"], "Unrecognized options: --sampels"),
+        (["--sampels", "3"], "--sampels: is not known; did you mean --samples?"),
         (["--samples", "three"], "--samples"),
         (["--epochs", "0"], "epochs: 0 cannot work; allowed: 1 or more"),
         (["--seeds", "1", "1"], "seeds: 1 is given twice"),
@@ -141,7 +141,7 @@ def settled(tmp_path: Path) -> Callable[[list[str]], SearchExperiment]:
 def test_another_number_of_epochs_moves_the_milestones() -> None:
     choice = datasets.choose("stl10")
     config = datasets.base_config(choice, data_root="x", download=False, target="stl10", epochs=7)
-    assert config.optimiser.lr_milestones == (3, 5)
+    assert config.schedule.lr_milestones == (3, 5)
     paper = datasets.base_config(choice, data_root="x", download=False, target="stl10", epochs=None)
-    assert paper.optimiser.lr_milestones == (15, 25)
-    assert paper.optimiser.epochs == 35
+    assert paper.schedule.lr_milestones == (15, 25)
+    assert paper.budget.epochs == 35

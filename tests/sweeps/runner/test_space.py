@@ -23,7 +23,7 @@ def test_the_papers_eight_cells() -> None:
     config = RunConfig().replace(**fields_of(cells[0]))
     assert (config.meta.ways, config.meta.shots, config.meta.queries) == (10, 10, 10)
     assert config.meta.meta_loss == "prototype"
-    assert (config.weighter.meta_every, config.weighter.tangent_views) == (1, 4)
+    assert (config.weighter.meta_every, config.gradient.tangent_views) == (1, 4)
 
 
 def test_cells_lie_in_the_space() -> None:
@@ -79,10 +79,10 @@ def test_every_point_of_two_recipes_is_a_run(base: RunConfig) -> None:
         assert config.weighter.weighter == {PAPER: "beta", RECOMMENDED: "counts"}[point[RECIPE]]
         assert describe(point).startswith("recommended") is (point[RECIPE] == RECOMMENDED)
     # Whatever is drawn, all have the same length, learning rate, model and data.
-    assert {(config.optimiser, config.model, config.data, config.evaluation) for config in configs} == {
-        (base.optimiser, base.model, base.data, base.evaluation)
-    }
-    assert configs[0].optimiser.budget_unit == "images"
+    assert {
+        (config.optimiser, config.budget, config.encoder, config.data, config.evaluation) for config in configs
+    } == {(base.optimiser, base.budget, base.encoder, base.data, base.evaluation)}
+    assert configs[0].budget.budget_unit == "images"
     assert len(set(map(describe, drawn))) == len(drawn)
 
 
@@ -102,7 +102,7 @@ def test_published_settings_lie_in_the_space_of_both(base: RunConfig) -> None:
         config = base.replace(**fields_of(cell))
         assert config.weighter == RunConfig().replace(**fields_of(cell)).weighter, "all else is the paper's"
         assert config.weighter.kept_share is None, "the recommended recipe's floor is not the paper's"
-        assert (config.meta.target_statistics, config.meta.target_margin) == ("target", None)
+        assert (config.gradient.target_statistics, config.gradient.target_margin) == ("target", None)
 
 
 def test_a_recipe_of_one_has_no_parameter_for_it() -> None:

@@ -28,8 +28,8 @@ from sweeps.study.open_study import open_storage, open_study
 from sweeps.study.searcher import THOUSANDTHS, StudySearcher
 
 EPOCHS = 2
-BASE = RunConfig.from_flat(
-    {
+BASE = RunConfig().replace(
+    **{
         "image_size": 8,
         "crop_size": 8,
         "crop_padding": 1,

@@ -82,7 +82,7 @@ def _auroc(problem: Problem, weighter: str, seed: int, folder: Path) -> float:
         "max_iterations": 5, "prune": False, "device": "cpu", "cache_dir": str(folder / "cache"), "seed": seed,
         "weighter": weighter, "weight_lr": LEARNING.get(weighter, 1.0),
     }  # fmt: skip
-    trainer = Trainer(RunConfig.from_flat(fields), problem=problem)
+    trainer = Trainer(RunConfig().replace(**fields), problem=problem)
     if weighter in LEARNING:
         list(trainer.epochs())
     return planted_auroc(trainer.learner.weighter.table().mean, problem.source.planted)

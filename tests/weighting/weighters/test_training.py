@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bdw.config import RunConfig
+from bdw.config.identity import differences
 from bdw.data import LabelledImages, Problem, Target, pack_arrays
 from bdw.errors import InputError
-from bdw.runs.directory import differences
 from bdw.training.trainer import Trainer
 from bdw.weighting.weighters.protocol import Weighter, WeightSample
 
@@ -83,7 +83,7 @@ def trainer(tmp_path: Path) -> Callable[..., Trainer]:
             "target_batch": 40, "evaluate_every": 99, "max_iterations": 5, "prune": False, "device": "cpu",
             "cache_dir": str(tmp_path / "cache"),
         }  # fmt: skip
-        return Trainer(RunConfig.from_flat(defaults | fields), problem=problem)
+        return Trainer(RunConfig().replace(**defaults | fields), problem=problem)
 
     return make
 
@@ -292,4 +292,4 @@ def test_some_options_need_what_the_training_pass_finds(field: str, tmp_path: Pa
 )
 def test_options_that_cannot_work_are_refused(field: str, value: float) -> None:
     with pytest.raises(InputError, match=f"{field}: .* cannot work; allowed: "):
-        RunConfig.from_flat({field: value})
+        RunConfig().replace(**{field: value})

@@ -1,0 +1,59 @@
+"""Where the images come from and how they are cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bdw.config.checks import require, require_at_least
+from bdw.config.fields import Basic, Free
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Where the images come from and how they are cut."""
+
+    source: Basic[str] = "digits"
+    """Unlabelled pool: a reader's name (`digits`, `stl10`, `cifar10`, ...), an image folder, a packed data set or an
+    .npz file; `reader:path` where the path alone does not tell."""
+    target: Basic[str] = "digits"
+    """Labelled target, named like the source; in an image folder every sub-folder is a class."""
+    data_root: Free[str | None] = None
+    """Folder under which torchvision's data sets lie (or are downloaded to, with --download)."""
+    download: Free[bool] = False
+    """Let torchvision download a data set that is not under data_root."""
+    cache_dir: Free[str | None] = None
+    """Where packed data sets are kept; default: `packed` below data_root, or the run directory."""
+    image_size: int = 16
+    """Side in pixels to which images are resized (and centre cropped) when they are packed."""
+    crop_size: int = 16
+    """Side in pixels of the random crop that the encoder sees; evaluation takes the centre crop."""
+    crop_padding: int = 2
+    """Zero padding in pixels on every side before the random crop."""
+    flip: bool = False
+    """Random horizontal flips of source and target images while training."""
+    max_source: int | None = None
+    """Use only that many source images, drawn by data_seed; default: all."""
+    max_train_per_class: int | None = None
+    """Use only that many labelled target images per class for training; default: all."""
+    target_fraction: float = 1.0
+    """Share of every class of the target's training images that the target has; below 1 exactly those images leave the
+    source if it holds them (by name), so that none is on both sides."""
+    validation_fraction: float = 0.2
+    """Share of the target's training images of each class held out for model selection."""
+    data_seed: int = 0
+    """Seed of every split and subset, apart from the run's seed so that repeats share their data."""
+
+    def __post_init__(self) -> None:
+        require(self.image_size >= 4, "image_size", self.image_size, "at least 4 pixels")
+        require(
+            4 <= self.crop_size <= self.image_size + 2 * self.crop_padding,
+            "crop_size",
+            self.crop_size,
+            f"4 to image_size + 2 * crop_padding = {self.image_size + 2 * self.crop_padding} pixels",
+        )
+        require(self.crop_padding >= 0, "crop_padding", self.crop_padding, "0 or more pixels")
+        require(0 < self.target_fraction <= 1, "target_fraction", self.target_fraction, "above 0, at most 1")
+        require(0 < self.validation_fraction < 1, "validation_fraction", self.validation_fraction, "between 0 and 1")
+        require(self.data_seed >= 0, "data_seed", self.data_seed, "0 or more")
+        for name in ("max_source", "max_train_per_class"):
+            require_at_least(name, getattr(self, name), 1, "at least 1, or none for all")

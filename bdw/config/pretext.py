@@ -1,0 +1,75 @@
+"""What is learnt from unlabelled images: the name of a pretext task, and the options of that task.
+
+Every task has options of its own: a frozen, keyword-only dataclass with a default for each field. Those of the built-in
+tasks are here, where no task needs to be imported; a task from elsewhere registers its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from bdw.config.checks import require
+from bdw.config.fields import Basic
+from bdw.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoOptions:
+    """A task without options: `rotation`, and every task that registers none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoEncoderOptions:
+    """Of `vae`; the defaults are those of the paper's appendix."""
+
+    latent_size: int = 1
+    """Numbers in a code; each has a mean and a log-variance."""
+    decoder_width: int = 100
+    """Hidden units of the decoder."""
+
+    def __post_init__(self) -> None:
+        for name in ("latent_size", "decoder_width"):
+            require(getattr(self, name) >= 1, f"pretext.{name}", getattr(self, name), "at least 1")
+
+
+_OPTIONS: dict[str, type] = {"vae": AutoEncoderOptions}
+
+
+def register_options(task: str, options: type) -> None:
+    """Let the pretext task of that name have these options, addressed as `pretext.<field>`."""
+    _OPTIONS[task] = options
+
+
+def options_of(task: str) -> type:
+    """The dataclass of that task's options."""
+    return _OPTIONS.get(task, NoOptions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretextConfig:
+    """What is learnt from unlabelled images."""
+
+    pretext: Basic[str] = "rotation"
+    """Pretext task: `rotation` or `vae` (a variational auto-encoder)."""
+    options: Any = None
+    """The task's own options; None becomes the task's defaults."""
+
+    def __post_init__(self) -> None:
+        wanted = options_of(self.pretext)
+        if self.options is None:
+            object.__setattr__(self, "options", wanted())
+        elif type(self.options) is not wanted:
+            raise InputError(
+                f"pretext.options: {self.options!r} are not of {self.pretext!r}; allowed: {wanted.__name__}"
+            )
+
+    def with_options(self, pretext: str | None, options: dict[str, Any]) -> PretextConfig:
+        """A copy with another task, if one is given, and these of its options changed.
+
+        What is not given keeps its value where the task stays, and has the task's default where it changes.
+        """
+        task = self.pretext if pretext is None else pretext
+        before = self.options if task == self.pretext else options_of(task)()
+        return PretextConfig(pretext=task, options=dataclasses.replace(before, **options))

@@ -1,0 +1,79 @@
+"""Who owns the instance weights, how they learn and when an image is thrown away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bdw.config.checks import is_finite_positive, require, require_at_least
+from bdw.config.fields import Basic
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeighterConfig:
+    """Who owns the instance weights, how they learn and when an image is thrown away."""
+
+    weighter: Basic[str] = "beta"
+    """`beta` is BetaDataWeighter (BDW), `counts` the same with counted signs of the meta-gradient in the place of its
+    gradient step (not in the paper), `point` its point weights (DW), `l2rw` Learning to Reweight,
+    `nearest-neighbour` weights by pixel distance to the target, `given` weights from weights_file, `oracle` knows the
+    planted useful images, `random` keeps a random subset, `uniform` is plain training (RotNet)."""
+    weight_lr: Basic[float] = 1.0
+    """eta: learning rate of log a and log b (`beta`) or of the weights themselves (`point`); what a visit counts
+    (`counts`)."""
+    weight_momentum: float = 0.9
+    """Heavy-ball momentum on log a and log b (`beta`) or on the weights (`point`)."""
+    log_bound: float = 7.0
+    """log a and log b stay within [-log_bound, log_bound]."""
+    nearest_beta: float | None = None
+    """beta of `nearest-neighbour`, w = exp(-beta d), d the squared distance of pixels in [0, 1]; default: 1 / median d,
+    which means the same at every image size."""
+    weights_file: str | None = None
+    """`given`: a Parquet or CSV file with columns index or name, and weight or mean (an instance_weights.parquet, say).
+    Images of weight 0 are thrown away before the first epoch."""
+    kept_share: float | None = None
+    """`random`: share of the source that is kept, drawn by the run's seed. Weighters that learn never keep less than
+    this share; the best images by mean weight stay. Others ignore it."""
+    normalise_weights: bool = False
+    """Divide the weights of a batch by their mean: they change the direction of a step, not its length."""
+    weighted_loss: bool = True
+    """Multiply losses by the weights; without it they only decide what is pruned, and all images that are kept (by the
+    floor `min_kept`, too) count alike, with nothing left for `normalise_weights` to do."""
+    meta_every: int = 1
+    """Learn weights only at the first of every so many steps of an epoch; the other steps cost what plain ones do."""
+    prune: bool = True
+    """Throw images away between epochs; without it weights are learnt all the same."""
+    cdf_threshold: Basic[float] = 0.1
+    """lambda: weights below it (`point`: not above it) count as useless."""
+    density_threshold: Basic[float] = 0.5
+    """rho: prune once more than this share of an image's Beta density lies below lambda."""
+    min_kept: int | None = None
+    """Never keep fewer images than this (the best by mean weight stay). Default: kept_share, but at least a batch."""
+    burn_in_epochs: int = 0
+    """Epochs at the start after which nothing learnt prunes yet: first gradients come from an untrained encoder."""
+    learn_share: float = 1.0
+    """Learn weights, and prune by them, in epochs that begin within that first share of the budget alone; the rest of
+    the run trains on what is kept, at plain training's cost. Not in the paper."""
+
+    def __post_init__(self) -> None:
+        require(is_finite_positive(self.weight_lr), "weight_lr (eta)", self.weight_lr, "a positive number")
+        require(0 <= self.weight_momentum < 1, "weight_momentum", self.weight_momentum, "0 <= value < 1")
+        require(is_finite_positive(self.log_bound), "log_bound", self.log_bound, "a positive number")
+        require(
+            self.nearest_beta is None or is_finite_positive(self.nearest_beta),
+            "nearest_beta",
+            self.nearest_beta,
+            "a positive number, or none for 1 / median distance",
+        )
+        require(self.meta_every >= 1, "meta_every", self.meta_every, "at least 1")
+        require(
+            self.kept_share is None or 0 < self.kept_share <= 1,
+            "kept_share",
+            self.kept_share,
+            "above 0, at most 1, or none",
+        )
+        require(0 < self.learn_share <= 1, "learn_share", self.learn_share, "above 0, at most 1")
+        require(self.burn_in_epochs >= 0, "burn_in_epochs", self.burn_in_epochs, "0 or more")
+        for name, letter in (("cdf_threshold", "lambda"), ("density_threshold", "rho")):
+            value = getattr(self, name)
+            require(0 < value < 1, f"{name} ({letter})", value, "between 0 and 1, both excluded")
+        require_at_least("min_kept", self.min_kept, 1, "at least 1, or none")
