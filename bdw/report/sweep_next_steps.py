@@ -14,7 +14,7 @@ OWN_IMAGES, OWN_TARGET = "photos/", "labelled/"
 PAPER = "pictures"
 """Preset of the paper's method on own images."""
 ANYWHERE = "/path/to/labelled"
-"""Trials run in folders of their own, so that a sweep's target needs a whole path."""
+"""Trials run in folders of their own, so that a sweep's target must be an absolute path."""
 MOST_SEEDS = 5
 """More seeds than these are left to the reader."""
 
@@ -58,7 +58,7 @@ def own_images(recipe: Mapping[str, Any] | None) -> str:
     is_paper = bool(recipe) and recipe.get("target_margin") is None
     defaults = presets.build(PAPER if is_paper else presets.default_for(OWN_IMAGES)).flat()
     owners = field_owners()
-    # The design of an episode is one for the sweep's targets; the preset's has been chosen for pictures.
+    # The run's episodes are designed for the sweep's targets, the preset's for pictures.
     own = {
         name: value
         for name, value in recipe.items()

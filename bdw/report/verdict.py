@@ -13,7 +13,7 @@ SPENT_ON_KEPT = "the images that pruning saved went to the kept ones"
 
 
 def verdict(outcome: Outcome) -> list[Finding]:
-    """What a reader should know who reads nothing else. What a run's files do not tell is left out."""
+    """The sentences for somebody who reads nothing else. They leave out what the run's files do not tell."""
     findings = [
         Finding("Found", " ".join(_found(outcome))),
         Finding("Bought", " ".join(_bought(outcome))),
