@@ -2,9 +2,9 @@
 
     python -m sweeps.jobs.spot_notice --cloud aws --head HEAD:6379        started by the files in cluster/
 
-A spot machine learns of its end from its cloud two minutes (AWS) or half a minute before. Ray knows only once somebody
-tells it (`ray drain-node`); then trainers save what they have and continue elsewhere. And a worker whose head has died
-is nobody's: no autoscaler ends it, so it ends itself, because it is paid for.
+A cloud announces the end of a spot machine two minutes (AWS) or half a minute before. Ray must be told (`ray
+drain-node`); then trainers save what they have and continue elsewhere. No autoscaler ends a worker whose head has died,
+and it would be paid for without end, so it ends itself.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Options:
     """Tell Ray of the end of this machine, and end it when its head is gone."""
 
     cloud: Literal["aws", "gcp", "azure", "none"] = "none"
-    """Whose metadata service is asked for a notice; none: only leave when orphaned."""
+    """The cloud whose metadata service is asked for a notice; none: only leave when orphaned."""
     head: str = ""
     """Address of Ray's head, host:port; without it that of RAY_ADDRESS."""
     now: float | None = None

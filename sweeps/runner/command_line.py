@@ -23,7 +23,7 @@ Options = TypeVar("Options")
 
 
 def parse(options: type[Options], arguments: Sequence[str] | None = None, *, prog: str) -> Options:
-    """The options as a dataclass. Raises `InputError` for what is not an option or not a value of one."""
+    """The options as a dataclass. Raises `InputError` for unknown options and wrong values."""
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
@@ -55,7 +55,7 @@ def repeated(options: Any, *, prog: str) -> str:
 
 
 def _one_line(boxed: str) -> str:
-    """What tyro says in a box, up to the box's first rule."""
+    """The text of tyro's error box, up to the box's first rule."""
     words: list[str] = []
     for line in boxed.splitlines()[1:]:
         if "───" in line:

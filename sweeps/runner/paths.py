@@ -18,7 +18,7 @@ from bdw.runs.directory import FREE_ON_RESUME
 from bdw.storage.remote_folder import RemoteFolder, below
 
 CACHE = "~/.cache/bdw/sweeps"
-# What may differ without making it another trial: what a resumed run may change, but for its length.
+# Fields that may differ without making another trial: those that a resumed run may change, but for its length.
 PLACES = FREE_ON_RESUME - {"epochs"}
 
 
@@ -34,7 +34,7 @@ class Paths:
 
     @classmethod
     def of(cls, storage_path: str | None, name: str) -> Paths:
-        """The places of the sweep `name` below a folder, or below an address such as s3://bucket/path.
+        """The paths of the sweep `name` below a folder, or below an address such as s3://bucket/path.
 
         Raises `InputError` for a name that is no file name.
         """
@@ -68,7 +68,7 @@ class Paths:
     def run_name(self, config: RunConfig, title: str, contents: str) -> str:
         """The trial's identity: the same settings on the same data have the same name, whenever and wherever they run.
 
-        `contents` tells data of the same name apart (see `Room.contents`): the data root is a place like any other.
+        `contents` tells data of the same name apart (see `Room.contents`), since the data root does not count.
         """
         settings = {key: value for key, value in config.flat().items() if key not in PLACES} | {"contents": contents}
         slug = re.sub(r"[^a-z0-9.]+", "-", title.lower()).strip("-.")
@@ -83,7 +83,7 @@ class Paths:
         return below(self.copy_at, f"runs/{run}") if self.copy_at else None
 
     def found_at(self, run: str) -> str:
-        """Where whoever looks at the study finds the run's files."""
+        """The address of the run's files, for whoever looks at the study."""
         return self.run_copy(run) or self.run_dir(run)
 
     def prepare(self) -> None:
@@ -124,7 +124,7 @@ class Paths:
 
 
 def portable(config: RunConfig) -> Mapping[str, Any]:
-    """The settings that make results comparable: the flat config without its places and its seed."""
+    """The settings that make results comparable: the flat config without its paths and its seed."""
     return {key: value for key, value in config.flat().items() if key not in PLACES | {"seed"}}
 
 
