@@ -26,7 +26,7 @@ _CHUNK = 2**22
 
 @dataclass(frozen=True, kw_only=True)
 class PosteriorOfPair:
-    """What is known of two methods after the domains were seen; the three probabilities add up to 1."""
+    """The posterior of two methods, given the domains; the three probabilities add up to 1."""
 
     first: str
     second: str

@@ -296,7 +296,7 @@ def _comparison(
     difference = nemenyi.critical_difference(k, num_domains, alpha)
     cliques = nemenyi.cliques(average_ranks, difference)
     if wilcoxon is not None:
-        # A bar across two methods that the deciding test tells apart would be a lie.
+        # A bar across two methods that the deciding test tells apart would be wrong.
         cliques = () if wilcoxon.p_value < alpha else (tuple(average_ranks.index),)
     return Comparison(
         average_ranks=average_ranks,

@@ -14,7 +14,8 @@ from analysis.errors import NotFiniteError, OptionError
 Floats = npt.NDArray[np.float64]
 
 EXACT_UP_TO = 25
-"""So many differences other than zero get the exact null distribution, more of them the normal approximation."""
+"""Up to this number of differences other than zero the null distribution is exact, above it the normal
+approximation."""
 
 _ROUNDING = 4 * float(np.finfo(float).eps)
 
