@@ -1,19 +1,19 @@
 """What every approximate option does to the meta-gradient: `python -m benchmarks.approximations --save`.
 
 At some moments of training on digits, one source batch and the weights drawn for it are held fixed. The exact gradient
-is dL_meta/dw of these images with the mean direction over many target batches, what a step would tell the weights if it
-saw all of the target. A step sees one target batch, and less with an option; over many draws of that
+is dL_meta/dw of these images with the mean target gradient over many target batches: the gradient of a step that saw
+the whole target. A step sees one target batch, and less with an option. Over many draws of it the table shows
 
 bias       norm of the mean error over the exact norm; `resolved`: what an unbiased option would show by chance
 deviation  root of the mean squared distance from the mean, over the exact norm
 cosine     with the exact gradient, mean over draws
 time       of a step over that of a step without the option, side by side; several steps where not all learn
 
-"Mean direction" in an option's name: its steps are told the exact direction, so that its own bias shows, beside which
-the noise of target batches is large. Every moment comes after so many steps of its own as a running mean of directions
-remembers. Options that change what is asked for (`relative_derivatives`, `centred_derivatives`, other episodes) are
-biased by intention; the cosine says how far they turn the gradient. Steps without learning (`meta_every`) tell the
-weights nothing: their gradient is 0, and the others' is multiplied by `meta_every`, as if the weights' learning rate
+"Mean direction" in an option's name: its steps get the exact target gradient, so that the option's own bias shows,
+which the noise of target batches would hide. Before every moment there are as many steps as a running mean of target
+gradients remembers. Options that change the quantity itself (`relative_derivatives`, `centred_derivatives`, other
+episodes) are biased by intention; the cosine says how far they turn the gradient. Steps without learning (`meta_every`)
+have the gradient 0, and the gradient of the others is multiplied by `meta_every`, as if the weights' learning rate
 were.
 """
 

@@ -118,8 +118,8 @@ def _measure_peak(sender: Any, prepare: Callable[..., Callable[[], Any]], argume
 
 
 def release_freed_memory() -> None:
-    """Give back to the system what no object uses, although a run keeps it (`bdw.training.allocator`), so that it
-    counts when it is taken again; Linux with glibc."""
+    """Return unused memory to the system, which a run would keep (`bdw.training.allocator`), so that it counts when it
+    is taken again; Linux with glibc."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
 

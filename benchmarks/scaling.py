@@ -73,7 +73,7 @@ class Arguments:
     rounds: int = 5
     """How often every part is timed; the lowest counts, for the machine may be shared."""
     parts: tuple[str, ...] = field(default_factory=lambda: (*ALONE, *IN_PAIRS))
-    """Which parts. A result that is kept takes the other parts from the one before it."""
+    """Which parts to measure. A kept result takes the other parts from the previous one."""
     seed: int = 0
     """Of the random tables."""
     save: bool = False

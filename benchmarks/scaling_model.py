@@ -29,7 +29,7 @@ TOLERATED = 0.05
 KEPT_ON_DISK = 4
 """Checkpoints that lie on rank 0's disk at most: the last two, the best epoch's, and the one that is being written."""
 
-# Assumptions; docs/scaling.md says where each comes from. Nothing of them was measured.
+# Assumptions; docs/scaling.md says where each comes from. None of them was measured.
 RATES = (1_000, 10_000)
 """Instances per second and GPU, the network and the weighter left out."""
 BATCH = 128

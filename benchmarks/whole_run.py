@@ -1,4 +1,4 @@
-"""Is weighting with pruning faster than no weighting? Whole runs against plain training and its honest rivals.
+"""Is weighting with pruning faster than no weighting? Whole runs against plain training and two fair rivals.
 
 `python -m benchmarks.whole_run --data-root DIR` trains, for every target and seed, plain RotNet, BDW by the given
 settings, RotNet that stops at BDW's time, and RotNet on a random subset of the size that BDW kept.
@@ -45,7 +45,8 @@ class Arguments:
     rivals: bool = True
     """Also train RotNet for BDW's time and on a random subset."""
     evaluations: int = 6
-    """In a run, whose best epoch is measured. They are no part of its seconds; with one they take less of yours."""
+    """Number of evaluations in a run, whose best epoch is measured. They do not count in its seconds; with one
+    evaluation the benchmark itself ends sooner."""
     train_per_class: int | None = None
     """Labelled target images per class; default: all."""
     save: str | None = None

@@ -47,7 +47,7 @@ def main(arguments: Arguments) -> None:
     """Print both searches' seconds for every seed and their ratio, and keep them if asked to."""
     pairs = []
     for number, seed in enumerate(arguments.seeds):
-        # Who comes first changes, so that a machine that slows down or speeds up favours none.
+        # The two take turns in coming first, so that a machine that slows down or speeds up favours neither.
         names = sorted(VARIANTS, reverse=bool(number % 2))
         searches = {name: _search(arguments, seed, VARIANTS[name]) for name in names}
         goal = min(max(value for _, value in search["finished"]) for search in searches.values())

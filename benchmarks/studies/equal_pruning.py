@@ -1,4 +1,5 @@
-"""What would stay of useful and of useless images if every method pruned as many: those of the lowest mean weights."""
+"""The shares of useful and of useless images that would stay if every method pruned equally many: those of the lowest
+mean weights."""
 
 from __future__ import annotations
 
