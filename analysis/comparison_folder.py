@@ -80,8 +80,7 @@ def write_comparison(
         rows: long results table of one metric (see `rows_of_metric`).
         out: folder, made if absent.
         wishes: what is asked for.
-        source: where the rows come from, for the record.
-        say: is told what takes long before it begins.
+        source: where the rows come from, for the record. say: gets a line before a part that takes long.
 
     Raises:
         AnalysisInputError: as `compare`; an unknown control; a folder that cannot be made or written.

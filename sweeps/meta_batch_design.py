@@ -119,7 +119,7 @@ def grid(experiment: Experiment, options: Options, console: Console) -> list[Cel
 
 
 def method(design: Design, meta_every: int) -> Method:
-    """BetaDataWeighter with these meta-batches, one every so many steps."""
+    """BetaDataWeighter with these meta-batches, one every `meta_every` steps."""
     interval = "" if meta_every == 1 else f" every {meta_every}"
     name = f"K{design.ways} N{design.shots} Q{design.queries}{interval}"
     return Method(name, {"weighter": "beta", **design.fields, "meta_every": meta_every})

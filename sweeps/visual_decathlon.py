@@ -5,10 +5,10 @@
     python sweeps/visual_decathlon.py --data DIR --seeds 0 1                 the mini-decathlon: hours on two cores
     python sweeps/visual_decathlon.py --data DIR --smoke                     only see that everything works
 
-Under --data-root lie decathlon-1.0 as the challenge unpacks and STL-10; under --data the mini-decathlon's .npz files:
-Tiny ImageNet as the source and ten small labelled sets. All methods are compared on every target with every seed,
-nothing is searched; --fine-tuning-epochs adds the fine-tuned half of the table. It leaves the table with average ranks,
-a critical-difference diagram for each measure, and a report. The same command with the same name continues a sweep that
+--data-root holds decathlon-1.0 as the challenge unpacks, and STL-10. --data holds the mini-decathlon's .npz files: Tiny
+ImageNet as the source and ten small labelled sets. All methods are compared on every target with every seed, nothing is
+searched; --fine-tuning-epochs adds the fine-tuned half of the table. It leaves the table with average ranks, a
+critical-difference diagram for each measure, and a report. The same command with the same name continues a sweep that
 was stopped.
 """
 

@@ -46,7 +46,7 @@ class PosteriorOfPair:
     def standard_errors(self) -> tuple[float, float, float]:
         """Monte-Carlo standard errors of the three probabilities, in their order.
 
-        Those of (count + 1) / (num_samples + 2), which are not 0 where none or all of the samples agree.
+        They are those of (count + 1) / (num_samples + 2), which are not 0 where none or all of the samples agree.
         """
         return (
             _standard_error(self.first_is_better, self.num_samples),

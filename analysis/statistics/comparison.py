@@ -57,9 +57,9 @@ class Comparison:
     """Which test decided whether the methods differ: "friedman"; "wilcoxon" for the scores of two methods;
     "skillings-mack" with gaps."""
     statistic: float
-    """Of the test that decided: chi-square, or Wilcoxon's T, the smaller sum of ranks."""
+    """Statistic of the test that decided: chi-square, or Wilcoxon's T, the smaller sum of ranks."""
     p_value: float
-    """Of the test that decided."""
+    """p-value of the test that decided."""
     friedman_statistic: float | None
     """Chi-square with k-1 degrees of freedom; corrected for ties if made from scores."""
     friedman_p_value: float | None

@@ -21,7 +21,7 @@ class ControlComparison:
 
     control: str
     comparison: Comparison
-    """That it was made from: ranks, number of domains, level, whether the methods differ at all."""
+    """The comparison that it was made from: ranks, number of domains, level, whether the methods differ at all."""
     critical_difference: float
     """Bonferroni-Dunn's, in ranks; smaller than Nemenyi's, which serves all pairs."""
     z_values: pd.Series[float]

@@ -37,7 +37,7 @@ class PairSensitivity:
     num_pools: int
     """Number of pools with both methods that were looked at, the whole one included."""
     num_pools_with_difference: int
-    """In how many of them the two were shown to differ."""
+    """Number of these pools in which the two were shown to differ."""
     covers_all_pools: bool
     """Whether these are all pools with both methods; if not, the whole one and those without one other method."""
 
@@ -141,7 +141,7 @@ def _differing_pairs(table: pd.DataFrame, limit: float, alpha: float, *, higher_
 
 
 def _count(methods: Pool, found: Mapping[Pool, frozenset[Pair]]) -> tuple[dict[Pair, int], dict[Pair, int]]:
-    """In how many pools each pair is, and in how many of these it differs."""
+    """For each pair the number of pools that hold it, and the number of these in which it differs."""
     num_pools = dict.fromkeys(combinations(methods, 2), 0)
     num_different = dict(num_pools)
     for pool, differing in found.items():

@@ -32,7 +32,7 @@ class SignedRank:
     """Two-sided."""
     num_domains: int
     num_zeros: int
-    """On how many of them the two are alike."""
+    """Number of domains on which the two are alike."""
     is_exact: bool
     """False where the normal approximation was used."""
 

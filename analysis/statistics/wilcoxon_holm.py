@@ -29,7 +29,7 @@ class WilcoxonHolm:
     rank_sums: pd.DataFrame
     """Sum of the ranks of the differences over the domains on which the row's method is better than the column's."""
     num_domains: pd.DataFrame
-    """On how many domains the two were compared; on the diagonal, how many scores the method has."""
+    """Number of domains on which the two were compared; on the diagonal, the method's number of scores."""
     dropped: tuple[Dropped, ...]
     """Domains and methods that were left out for missing cells."""
     higher_is_better: bool

@@ -36,7 +36,7 @@ class Visits:
         return self.of(self.counts >= 2)
 
     def of(self, chosen: NDArray[np.bool_]) -> Visits:
-        """Those of a mask (n,)."""
+        """The instances of a mask (n,)."""
         return Visits(self.counts[chosen], self.means[chosen], self.squares[chosen])
 
 
@@ -45,7 +45,7 @@ class Anova:
     """One-way random-effects analysis of variance; NaN where there is too little to estimate from."""
 
     mean: float
-    """Over all visits."""
+    """Mean over all visits."""
     signal_variance: float
     """Variance of the groups' true means; unbiased, so that noise can make it negative."""
     noise_variance: float
@@ -58,7 +58,7 @@ class Anova:
     f: float
     """Mean square between over within groups, 1 without signal."""
     p: float
-    """Of F under no signal and normal noise of one size."""
+    """p-value of F, for no signal and normal noise of one size."""
 
     @property
     def signal_to_noise(self) -> float:

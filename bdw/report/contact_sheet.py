@@ -21,7 +21,7 @@ TILES = 24
 LARGEST_SIDE = 192
 """Pixels; larger images are shrunk to it, twice the size at which the page shows them."""
 SEED = 0
-"""Of the draw among images that tie."""
+"""Seed of the draw among images that tie."""
 LONGEST_NAME = 26
 """Characters of an image's name that a tile has room for."""
 

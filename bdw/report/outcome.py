@@ -36,7 +36,7 @@ class Outcome:
     best: int | None
     """The epoch whose encoder was delivered."""
     validation: Score | None
-    """That encoder's."""
+    """Validation score of that encoder."""
     test: Score | None
     num_images: int | None
     """Images of the source."""

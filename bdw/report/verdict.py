@@ -113,7 +113,7 @@ def _balance(outcome: Outcome) -> list[str]:
 
 
 def _sure(outcome: Outcome) -> list[str]:
-    """On how many images scores rest, and whether the best epoch stands out from the others."""
+    """The number of images behind the scores, and whether the best epoch stands out from the others."""
     validation, test = outcome.validation, outcome.test
     parts = []
     if test is not None and test.interval is not None:

@@ -39,7 +39,7 @@ class JobServer(Protocol):
     """The part of Ray's client that is used."""
 
     def ray_version(self) -> str:
-        """Of the cluster."""
+        """The cluster's version of Ray."""
         ...
 
     def submit_job(self, *, entrypoint: str, submission_id: str, runtime_env: dict[str, Any]) -> str:

@@ -1,4 +1,5 @@
-"""Beside Ray on a machine that can be taken away: pass the cloud's notice on, and leave when the head is gone.
+"""A watcher beside Ray on a machine that can be taken away: it passes the cloud's notice on, and leaves when the head
+is gone.
 
     python -m sweeps.jobs.spot_notice --cloud aws --head HEAD:6379        started by the files in cluster/
 
@@ -116,7 +117,7 @@ def seconds_left(cloud: str, fetch: Fetch) -> float | None:
 
 
 def drain(head: str, seconds: float) -> bool:
-    """Tell Ray that this machine's raylets end in so many seconds; whether there were any and Ray took it."""
+    """Tell Ray that this machine's raylets end in `seconds`; returns whether there were any and Ray accepted."""
     deadline = max(1, round(seconds - SAFETY))
     print(f"this machine ends in {seconds:.0f} s: telling Ray to leave it within {deadline} s", flush=True)
     told = [subprocess.run(drain_command(head, node, deadline), check=False).returncode for node in raylets()]

@@ -92,7 +92,7 @@ def order_in_words(results: pd.DataFrame) -> list[str]:
 
 
 def _firmness(by_seed: pd.DataFrame, order: Sequence[str]) -> str:
-    """In how many seeds neighbours in the order are ordered as their means are."""
+    """The number of seeds in which neighbours in the order are ordered as their means are."""
     num_seeds = len(by_seed)
     if num_seeds == 1:
         return "a single seed"

@@ -27,9 +27,9 @@ class Paths:
     """A sweep's directory and, for a storage that is not a folder of this machine, its copy."""
 
     name: str
-    """Of the sweep."""
+    """Name of the sweep."""
     directory: str
-    """Absolute, or with `~` for the home of whoever runs Ray on a machine."""
+    """Absolute, or with `~` for the home of the user who runs Ray on a machine."""
     copy_at: str | None
 
     @classmethod

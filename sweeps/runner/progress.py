@@ -45,13 +45,13 @@ class _Line:
     """The state of a trial in the table."""
 
     number: str
-    """Of the study's trial."""
+    """Number of the study's trial."""
     title: str
     method: str
     target: str
     epoch: int = 0
     share: float = 0.0
-    """Of the budget that is used."""
+    """Share of the budget that is used."""
     score: float = math.nan
     best: float = math.nan
     kept: float = math.nan

@@ -97,7 +97,7 @@ class StudyRegister:
             )
 
     def read(self) -> DriverRecord | None:
-        """Whose claim it is."""
+        """The claim; None if there is none."""
         with told_clearly():
             found = self._study.user_attrs.get(ATTRIBUTE)
             self._study._storage.remove_session()
@@ -117,7 +117,7 @@ class CopyRegister:
         self._copy = copy
 
     def read(self) -> DriverRecord | None:
-        """Whose claim it is."""
+        """The claim; None if there is none."""
         with told_clearly("storage_path"):
             text = self._copy.read_text(FILE)
         return None if not text else DriverRecord(**json.loads(text))
