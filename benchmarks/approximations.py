@@ -92,11 +92,11 @@ class Arguments:
     draws: int = 100
     """Steps of every option at every moment."""
     target_batches: int = 200
-    """Whose mean direction is taken for the exact one."""
+    """Number of target batches whose mean gradient counts as exact."""
     rounds: int = 40
     """How often every option's step is timed; they take turns."""
     seed: int = 0
-    """Of training and of all draws."""
+    """Seed of training and of all draws."""
     save: bool = False
     """Keep the result in benchmarks/results."""
 
@@ -238,7 +238,8 @@ class GivenDirection(TargetGradient):
 
 
 def expected(learner: Learner, moment: Moment, target_batches: int) -> tuple[Tensor, GivenDirection]:
-    """dL_meta/dw (k,) with the mean direction over so many target batches, by the exact pass; and that direction."""
+    """dL_meta/dw (k,) with the mean target gradient over this number of target batches, by the exact pass; and that
+    mean."""
     moment.restore(learner)
     batch, model = moment.batch, learner.model
     assert learner.alignment is not None

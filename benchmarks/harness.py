@@ -27,7 +27,7 @@ from bdw.storage.atomic_write import write_text
 
 RESULTS = Path(__file__).parent / "results"
 VISIT = ("d_prime", "sign_d_prime", "signal_to_noise")
-"""Of `signal_of`, what benchmarks show a column each of."""
+"""Keys of `signal_of` that benchmarks show in a column each."""
 
 
 def interleaved_seconds(variants: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:

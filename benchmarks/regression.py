@@ -49,7 +49,7 @@ class Arguments:
     rounds: int = 7
     """How often each run is made; the revisions take turns. With fewer, chance alone may say slower."""
     epochs: int = 4
-    """Of every run; the first is left out of the seconds of steps."""
+    """Epochs of every run; the first is left out of the seconds of steps."""
     tolerance: float = 1.15
     """How many times slower is too slow."""
 

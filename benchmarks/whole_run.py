@@ -41,7 +41,7 @@ class Arguments:
     epochs: int = 12
     max_source: int = 2500
     settings: str = "BDW eta=100 meta_every=2 tangent_views=1 shots=2 queries=2"
-    """Of the weighted run, as sweeps name a method."""
+    """Settings of the weighted run, as sweeps name a method."""
     rivals: bool = True
     """Also train RotNet for BDW's time and on a random subset."""
     evaluations: int = 6
@@ -60,9 +60,10 @@ class Run:
     epochs: int
     max_source: int
     seconds: float
-    """Of training steps, without evaluation."""
+    """Seconds of training steps, without evaluation."""
     processor_seconds: float
-    """Of this process over all epochs, evaluation included; other work on the machine matters less to it."""
+    """Processor seconds of this process over all epochs, evaluation included; other work on the machine affects them
+    less."""
     instances: int
     kept_fraction: float
     accuracy: float

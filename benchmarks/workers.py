@@ -27,7 +27,7 @@ class Arguments:
     rounds: int = 6
     """Runs of each."""
     epochs: int = 8
-    """Of a run; the first is left out."""
+    """Epochs of a run; the first is left out."""
     save: bool = False
     """Keep the result in benchmarks/results."""
 

@@ -32,11 +32,11 @@ class Arguments:
     """Command line of this benchmark."""
 
     seeds: tuple[int, ...] = (0, 1)
-    """Of the searches; each runs with and without early stopping."""
+    """Seeds of the searches; each runs with and without early stopping."""
     samples: int = 24
     """Trials of a search, published settings (never stopped) among them."""
     epochs: int = 10
-    """Of a trial: its budget as passes over the source."""
+    """Epochs of a trial: its budget as passes over the source."""
     concurrency: int = 2
     """Trials side by side."""
     save: bool = False

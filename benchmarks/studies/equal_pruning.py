@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SHARE = 0.5
-"""Of the source, to keep: in the middle, since the methods' own rules prune very different numbers of images."""
+"""Share of the source to keep: in the middle, since the methods' own rules prune very different numbers of images."""
 KEPT = ("useful_kept", "useless_kept")
 """What `shares_kept` tells, a column each."""
 
