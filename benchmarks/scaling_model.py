@@ -138,7 +138,7 @@ def end_of_epoch_seconds(constants: Constants, instances: float, workers: int) -
 
 
 def checkpoint_seconds(constants: Constants, instances: float, model: float = 0) -> float:
-    """Seconds in which rank 0 writes table, mask and `model` bytes to its disk, then to the storage; the others wait."""
+    """Seconds for rank 0 to write table, mask and `model` bytes to its disk, then to the storage; the others wait."""
     written = instances * constants.checkpoint + model
     return instances * constants.seconds["save"] + written * (1 / DISK + 1 / FLOW)
 
