@@ -1,8 +1,9 @@
 """Statistics and figures of results tables: files are the only interface to what made them.
 
-`compare` scores, `draw_cd` the result, `draw_pareto` accuracy against cost. `python -m analysis compare` does the first
-two. `wilcoxon_holm` tests pairs, `compare_with_control` methods against one of them. At an equal budget,
-`equal_budget_tables` says what methods gain over a baseline, `time_to_score` how much sooner, `draw_budget_curves` how.
+`compare` compares scores, `draw_cd` draws the result; `python -m analysis compare` does both. `draw_pareto` draws
+accuracy against cost. `wilcoxon_holm` tests pairs, `compare_with_control` all methods against one. At an equal budget,
+`equal_budget_tables` says what methods gain over a baseline, `time_to_score` how much sooner they reach its score, and
+`draw_budget_curves` draws the curves.
 """
 
 from analysis.curves_table import read_curves

@@ -1,4 +1,4 @@
-"""`python -m analysis compare`: the comparison for those who use no notebook."""
+"""`python -m analysis compare`: the comparison from the command line."""
 
 from __future__ import annotations
 

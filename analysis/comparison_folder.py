@@ -1,4 +1,4 @@
-"""Everything that is to be said of one metric of a results table, in words and as files of one folder."""
+"""The full comparison by one metric of a results table, in words and as files of one folder."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ from analysis.verdict import describe, describe_control, describe_pairs
 
 LEFT_OUT = "left out:"
 _MOST_LINES = 12
-"""Of one kind in the words; the files hold all."""
+"""Lines of one kind in the words, at most; the files hold all."""
 _LONG = 50_000
-"""Pairs times domains from which on effect sizes take longer than a reader waits without a word."""
+"""From this number of pairs times domains on, effect sizes take so long that a line says so beforehand."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wishes:
-    """What a reader asks for beside the metric."""
+    """The options of a comparison beside the metric."""
 
     alpha: float = 0.05
     missing: MissingPolicy = "error"
@@ -59,7 +59,7 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Written:
-    """What `write_comparison` found and where it left it."""
+    """The result of `write_comparison`, and where its files lie."""
 
     lines: tuple[str, ...]
     """In plain words."""
@@ -80,8 +80,7 @@ def write_comparison(
         rows: long results table of one metric (see `rows_of_metric`).
         out: folder, made if absent.
         wishes: what is asked for.
-        source: where the rows come from, for the record.
-        say: is told what takes long before it begins.
+        source: where the rows come from, for the record. say: gets a line before a part that takes long.
 
     Raises:
         AnalysisInputError: as `compare`; an unknown control; a folder that cannot be made or written.
@@ -119,7 +118,7 @@ def write_comparison(
 
 
 def _move_all(paths: list[Path], out: Path) -> list[Path]:
-    """Bring files into the folder, each whole or not at all, the last one last: it says that all are there."""
+    """Move files into the folder, each whole or not at all. The last file comes last: it says that all are there."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -146,14 +145,14 @@ _File = Callable[[Path], list[Path]]
 
 
 def _kept_rows(rows: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
-    """Without what the comparison dropped."""
+    """The rows without the domains and methods that the comparison dropped."""
     names = {what: [one.name for one in comparison.dropped if one.what == what] for what in ("domain", "method")}
     dropped = pd.concat([rows[what].astype(str).isin(those) for what, those in names.items()], axis=1).any(axis=1)
     return rows[~dropped]
 
 
 def _pairs(comparison: Comparison, pairs: WilcoxonHolm) -> list[str]:
-    """What the tests of pairs showed, and that it is no finding where the test of all methods says otherwise."""
+    """What the tests of pairs showed, and a caution if the test of all methods disagrees."""
     if comparison.test == "wilcoxon":
         return []  # The same test of the same pair.
     lines = _first(describe_pairs(pairs).splitlines(), "pairs; see comparison.json")
@@ -167,7 +166,7 @@ def _pairs(comparison: Comparison, pairs: WilcoxonHolm) -> list[str]:
 
 
 def _need_all_cells(comparison: Comparison, wishes: Wishes) -> str:
-    """What cannot be made from a table with gaps, of what is always made and of what was asked for."""
+    """The outputs that a table with gaps does not allow, among those always made and those asked for."""
     if wishes.control is not None and wishes.control not in comparison.methods:
         raise OptionError(f"control: {wishes.control!r} was not compared; allowed: {listing(comparison.methods)}")
     if wishes.rope is not None:
@@ -180,7 +179,7 @@ def _need_all_cells(comparison: Comparison, wishes: Wishes) -> str:
 
 
 def _first(lines: list[str], rest: str) -> list[str]:
-    """The first so many lines and how many more there are."""
+    """The first `_MOST_LINES` lines, and how many more there are."""
     more = len(lines) - _MOST_LINES
     return lines if more <= 1 else [*lines[:_MOST_LINES], f"... and {more} more {rest}."]
 
@@ -214,14 +213,14 @@ def _figures(rows: pd.DataFrame, comparison: Comparison, wishes: Wishes) -> list
 
 
 def _width(num_methods: int) -> float:
-    """Inches: one column of a paper for so many as are readable there, then both, then what is readable on a screen."""
+    """Width in inches: one column of a paper while that is readable, then both columns, then a width for a screen."""
     if num_methods <= 7:
         return COLUMN_WIDTH
     return min(50.0, max(FULL_WIDTH, 0.22 * num_methods))
 
 
 def _robustness(rows: pd.DataFrame, comparison: Comparison, record: dict[str, Any]) -> list[str]:
-    """Whose verdicts hang on the choice of methods, and what so many domains could show at all."""
+    """Which verdicts depend on the choice of methods, and what this number of domains could show at all."""
     pool = pool_sensitivity(rows, higher_is_better=bool(comparison.higher_is_better), alpha=comparison.alpha)
     record["pool_sensitivity"] = [
         {
@@ -238,8 +237,8 @@ def _robustness(rows: pd.DataFrame, comparison: Comparison, record: dict[str, An
         num_domains=comparison.num_domains, num_methods=comparison.num_methods, alpha=comparison.alpha
     )
     record["power"] = detectable.in_words()
-    words = _first([pair.in_words() for pair in unstable], "pairs whose verdict hangs on one other method")
-    words = words or ["No verdict on a pair hangs on a single other method."]
+    words = _first([pair.in_words() for pair in unstable], "pairs whose verdict depends on one other method")
+    words = words or ["No verdict on a pair depends on a single other method."]
     return [*(words if comparison.num_methods > 2 else []), detectable.in_words()]
 
 

@@ -27,7 +27,7 @@ COSTS = ("instances_seen", "wall_seconds")
 """What a run spends: source images that it trained on, each as often as it was seen, and seconds."""
 
 RUN = ("method", "domain", "seed")
-"""What names a run."""
+"""The columns that identify a run."""
 
 NEEDED = (*RUN, *COSTS, "best_value")
 

@@ -21,7 +21,7 @@ from analysis.errors import (
 )
 
 COLUMNS = ("run", "label", "epoch", "kept_fraction")
-"""Of the table that `read_kept_shares` returns."""
+"""Columns of the table that `read_kept_shares` returns."""
 
 # Weighter -> those of its settings that decide when an image is pruned, with the paper's letters.
 _SETTINGS = {

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 LARGEST = 1e304
-"""So large a score may be: sums and differences of a thousand of them are still numbers."""
+"""The largest score: sums and differences of a thousand such scores are still finite."""
 
 
 def number_in(value: object) -> float | None:

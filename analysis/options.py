@@ -8,7 +8,7 @@ from analysis.errors import OptionError, shown
 
 
 def require_whole(field: str, value: int, *, at_least: int) -> None:
-    """Raise OptionError unless the value is a whole number of at least so much."""
+    """Raise OptionError unless the value is a whole number of at least `at_least`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < at_least:
         raise OptionError(f"{field}: {shown(value)}; allowed: a whole number of at least {at_least}")
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 ROUNDING = 2.0**-48
-"""Share of their size by which two scores may differ and be equal: what sums over a few seeds leave, 16 units in the
-last place. Float32 scores differ by far more and are told apart."""
+"""Two scores count as equal if they differ by at most this share of their size: the rounding error of sums over a few
+seeds, 16 units in the last place. Float32 scores differ by far more and are told apart."""
 
 
 def mean_of(values: Sequence[float]) -> float:

@@ -1,4 +1,4 @@
-"""From whatever scores a caller has to the one shape that ranks are taken of: domains x methods, finite."""
+"""Scores in any accepted form become the one form that is ranked: domains x methods, finite."""
 
 from __future__ import annotations
 

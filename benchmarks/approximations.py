@@ -1,19 +1,19 @@
 """What every approximate option does to the meta-gradient: `python -m benchmarks.approximations --save`.
 
 At some moments of training on digits, one source batch and the weights drawn for it are held fixed. The exact gradient
-is dL_meta/dw of these images with the mean direction over many target batches, what a step would tell the weights if it
-saw all of the target. A step sees one target batch, and less with an option; over many draws of that
+is dL_meta/dw of these images with the mean target gradient over many target batches: the gradient of a step that saw
+the whole target. A step sees one target batch, and less with an option. Over many draws of it the table shows
 
 bias       norm of the mean error over the exact norm; `resolved`: what an unbiased option would show by chance
 deviation  root of the mean squared distance from the mean, over the exact norm
 cosine     with the exact gradient, mean over draws
 time       of a step over that of a step without the option, side by side; several steps where not all learn
 
-"Mean direction" in an option's name: its steps are told the exact direction, so that its own bias shows, beside which
-the noise of target batches is large. Every moment comes after so many steps of its own as a running mean of directions
-remembers. Options that change what is asked for (`relative_derivatives`, `centred_derivatives`, other episodes) are
-biased by intention; the cosine says how far they turn the gradient. Steps without learning (`meta_every`) tell the
-weights nothing: their gradient is 0, and the others' is multiplied by `meta_every`, as if the weights' learning rate
+"Mean direction" in an option's name: its steps get the exact target gradient, so that the option's own bias shows,
+which the noise of target batches would hide. Before every moment there are as many steps as a running mean of target
+gradients remembers. Options that change the quantity itself (`relative_derivatives`, `centred_derivatives`, other
+episodes) are biased by intention; the cosine says how far they turn the gradient. Steps without learning (`meta_every`)
+have the gradient 0, and the gradient of the others is multiplied by `meta_every`, as if the weights' learning rate
 were.
 """
 
@@ -92,11 +92,11 @@ class Arguments:
     draws: int = 100
     """Steps of every option at every moment."""
     target_batches: int = 200
-    """Whose mean direction is taken for the exact one."""
+    """Number of target batches whose mean gradient counts as exact."""
     rounds: int = 40
     """How often every option's step is timed; they take turns."""
     seed: int = 0
-    """Of training and of all draws."""
+    """Seed of training and of all draws."""
     save: bool = False
     """Keep the result in benchmarks/results."""
 
@@ -238,7 +238,8 @@ class GivenDirection(TargetGradient):
 
 
 def expected(learner: Learner, moment: Moment, target_batches: int) -> tuple[Tensor, GivenDirection]:
-    """dL_meta/dw (k,) with the mean direction over so many target batches, by the exact pass; and that direction."""
+    """dL_meta/dw (k,) with the mean target gradient over this number of target batches, by the exact pass; and that
+    mean."""
     moment.restore(learner)
     batch, model = moment.batch, learner.model
     assert learner.alignment is not None

@@ -57,7 +57,7 @@ class Arguments:
     nodes: int = 3
     """Nodes beside the head; a run takes two."""
     seed: int = 0
-    """Of victims and times."""
+    """Seed of victims and times."""
     save: bool = False
     """Keep the log in benchmarks/results."""
 
@@ -114,7 +114,7 @@ class Arena:
         return f"raylet of node {node.node_id[:8]}"
 
     def drain_node(self, chance: random.Random, seconds: int) -> str:
-        """Announce that a node that trains will be taken away in so many seconds; its id."""
+        """Announce that a node that trains will be taken away in this number of seconds; returns its id."""
         node = chance.choice([node for node in self._nodes if _training_workers(node)])
         subprocess.run(
             [
@@ -290,7 +290,7 @@ def train_disturbed(
 
 
 def digest(run_dir: Path) -> str:
-    """Of all that a finished run leaves behind but its times: the last state, the tables, the encoder."""
+    """Digest of all that a finished run leaves behind but its times: the last state, the tables, the encoder."""
     last = checkpoint.last(run_dir / "checkpoints")
     assert last is not None
     state = checkpoint.load(last)

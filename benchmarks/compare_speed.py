@@ -26,9 +26,9 @@ class Arguments:
     methods: int = 50
     """How many are compared."""
     domains: int = 200
-    """Over how many."""
+    """Number of domains."""
     rounds: int = 9
-    """How often; the first one, which reads the fonts, is told apart."""
+    """Number of repeats; the first, which reads the fonts, is shown apart."""
     save: bool = False
     """Keep the result in benchmarks/results."""
 

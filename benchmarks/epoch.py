@@ -30,7 +30,7 @@ class Arguments:
     preset: str = "mnist_autoencoders"
     """Settings of both runs."""
     settings: str = "BDW"
-    """Of the weighted one beside these, as sweeps name a method."""
+    """Settings of the weighted run beside these, as sweeps name a method."""
     max_source: int | None = None
     """Use only that many source images; default: all."""
     rounds: int = 9

@@ -68,7 +68,7 @@ with sparsity: twice these). "H100" alone is the SXM5 module."""
 
 @dataclass(frozen=True)
 class Kind:
-    """Of arithmetic."""
+    """A kind of arithmetic."""
 
     precision: Precision
     compiled: bool = False
@@ -97,7 +97,7 @@ class Arguments:
     device: Literal["cuda", "cpu"] = "cuda"
     """On the CPU a tiny net."""
     kinds: tuple[str, ...] = tuple(KINDS)
-    """Of arithmetic; float32, which the others are compared with, is always among them."""
+    """Kinds of arithmetic; float32, the reference of the others, is always among them."""
     data_root: str | None = None
     """Folder with real images as .npz files; default: random pixels."""
     source: str = "imagenet-mini"
@@ -105,7 +105,7 @@ class Arguments:
     target: str = "cifar10"
     """Labelled images of ten classes or more."""
     max_source: int = 5000
-    """Take so many of the source's images."""
+    """Number of the source's images to take."""
     steps: int = 20
     """Steps that are timed together."""
     rounds: int = 7
@@ -119,7 +119,7 @@ class Arguments:
     save: bool = False
     """Keep the result in benchmarks/results."""
     seed: int = 0
-    """Of the run."""
+    """Seed of the run."""
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.kinds) - set(KINDS))
@@ -167,7 +167,7 @@ def usable(kinds: tuple[str, ...], on: torch.device) -> tuple[dict[str, Kind], d
 
 
 class Subject:
-    """A run in one kind of arithmetic, as far as its steps go."""
+    """A run in one kind of arithmetic, as far as its steps need one."""
 
     def __init__(self, trainer: Trainer, kind: Kind):
         self.trainer, self.kind = trainer, kind
@@ -257,7 +257,8 @@ def random_batch(trainer: Trainer, generator: torch.Generator) -> SourceBatch:
 def cosines(
     subjects: dict[str, Subject], guide: Subject, warm_up: int, moments: int, seed: int
 ) -> dict[str, list[float]]:
-    """Of every kind's derivatives with the exact ones, at successive moments of the guide's float32 training."""
+    """Cosines of every kind's derivatives with the exact ones, at successive moments of the guide's float32
+    training."""
     generator = torch.Generator().manual_seed(seed)
     found: dict[str, list[float]] = {name: [] for name in subjects}
     for number in range(warm_up + moments):
@@ -274,7 +275,7 @@ def cosines(
 
 
 def operations(subject: Subject, step: str, batch: SourceBatch) -> float:
-    """Of convolutions and linear layers in a step of that sort; a product and a sum are two."""
+    """Operations of convolutions and linear layers in a step of that sort; a product and a sum are two."""
     steps = CHEAP_EVERY if step == "cheap BDW" else 1
     with FlopCounterMode(display=False) as counter:
         subject.run(step, batch, steps)
@@ -282,7 +283,7 @@ def operations(subject: Subject, step: str, batch: SourceBatch) -> float:
 
 
 def peak_tflops(arguments: Arguments, on: torch.device) -> dict[Precision, float]:
-    """Of the chip, by arithmetic; empty if nobody says."""
+    """Highest TFLOPS of the chip by arithmetic; empty if unknown."""
     if arguments.peak_tflops is not None:
         return dict(zip(("float32", "tf32", "bfloat16"), arguments.peak_tflops, strict=True))
     name = torch.cuda.get_device_name(on) if on.type == "cuda" else ""

@@ -27,7 +27,7 @@ from bdw.storage.atomic_write import write_text
 
 RESULTS = Path(__file__).parent / "results"
 VISIT = ("d_prime", "sign_d_prime", "signal_to_noise")
-"""Of `signal_of`, what benchmarks show a column each of."""
+"""Keys of `signal_of` that benchmarks show in a column each."""
 
 
 def interleaved_seconds(variants: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
@@ -118,8 +118,8 @@ def _measure_peak(sender: Any, prepare: Callable[..., Callable[[], Any]], argume
 
 
 def release_freed_memory() -> None:
-    """Give back to the system what no object uses, although a run keeps it (`bdw.training.allocator`), so that it
-    counts when it is taken again; Linux with glibc."""
+    """Return unused memory to the system, which a run would keep (`bdw.training.allocator`), so that it counts when it
+    is taken again; Linux with glibc."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
 

@@ -45,14 +45,14 @@ class Setting:
     """What images become, and where real ones are."""
 
     side: int
-    """Of the packed image, in pixels."""
+    """Side of the packed image in pixels."""
     crop: int
     padding: int
     batch: int
     file: str
-    """Under the data root; its images have that side already."""
+    """File under the data root; its images have that side already."""
     preset: str
-    """Of real training steps on such images."""
+    """Preset of real training steps on such images."""
 
 
 SETTINGS = {
@@ -70,7 +70,7 @@ class Arguments:
     data_root: str | None = None
     """Folder with the .npz files; without it, random pictures."""
     images: int = 2048
-    """Of a pass; few real ones are repeated."""
+    """Images of a pass; if real ones are few, they are repeated."""
     rounds: int = 7
     """Passes of every loader."""
     workers: tuple[int, ...] = (0, 2)
@@ -83,7 +83,7 @@ class Arguments:
     steps: int = 4
     """So many for `stl10`, ten times as many for small images."""
     seed: int = 0
-    """Of all draws."""
+    """Seed of all draws."""
     save: bool = False
     """Keep the result in benchmarks/results."""
 

@@ -43,7 +43,7 @@ PAUSE = 0.3
 """Seconds between two looks, each of which costs the sweep some CPU time."""
 NOTHING = "nothing: the sweep had ended"
 MOST_STARTS = 10
-"""Of a driver after the last kill; one or two should do."""
+"""Most starts of a driver after the last kill; one or two should do."""
 
 
 @dataclass(frozen=True)
@@ -51,16 +51,16 @@ class Arguments:
     """Command line of this benchmark."""
 
     trials: int = LARGEST
-    """Of the grid."""
+    """Trials of the grid."""
     kills: int = 20
     epochs: int = 5
-    """Of each trial."""
+    """Epochs of each trial."""
     max_source: int = 4000
-    """Images of an epoch: so many that work is left at the last kill."""
+    """Images of an epoch: enough that work is left at the last kill."""
     concurrency: int = 2
     """Trials side by side."""
     seed: int = 0
-    """Of the moments."""
+    """Seed of the moments."""
     save: bool = False
     """Keep the log in benchmarks/results."""
 
@@ -173,7 +173,7 @@ class Outcome:
     """Epochs that the study knew of at a kill and that were not in a checkpoint."""
     same_best: bool
     starts: int
-    """Of the driver, in all."""
+    """Starts of the driver, in all."""
     reasons: dict[str, int]
     """Why trials failed, and how many."""
 
@@ -291,7 +291,7 @@ def trials_of(folder: Path) -> list[FrozenTrial]:
 
 
 def complete_trials(folder: Path) -> list[FrozenTrial]:
-    """Those that are complete."""
+    """The complete trials."""
     return [trial for trial in trials_of(folder) if trial.state == TrialState.COMPLETE]
 
 

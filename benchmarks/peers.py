@@ -54,7 +54,7 @@ from benchmarks.harness import interleaved_seconds, peak_megabytes, provenance, 
 from benchmarks.step import SETTINGS, prepare_learner, source_batch
 
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.1, 0.9, 1e-4
-"""Those of the paper, and of `prepare_learner` but for the first."""
+"""The paper's values; the last two are also those of `prepare_learner`."""
 OURS = "ours"
 
 
@@ -73,7 +73,7 @@ class Arguments:
     save: bool = False
     """Keep the result in benchmarks/results."""
     seed: int = 0
-    """Of the random images."""
+    """Seed of the random images."""
 
 
 class Losses(nn.Module):
@@ -118,7 +118,7 @@ class FixedTarget:
         self.images_per_batch = meta_loss.images_per_batch
 
     def draw(self, randomness: Randomness) -> TargetBatch:
-        """That batch."""
+        """The given batch."""
         return self._batch
 
     def __call__(self, model: PretextModel, batch: TargetBatch) -> Tensor:

@@ -45,11 +45,11 @@ class Arguments:
     preset: str = "digits"
     """Settings of the run."""
     settings: str = "BDW"
-    """Beside these, as sweeps name a method: BDW, Counts or RotNet, and fields of the config."""
+    """Further settings, as sweeps name a method: BDW, Counts or RotNet, and fields of the config."""
     data_root: str | None = None
     """Folder with what the preset needs."""
     random: int | None = None
-    """Take so many images of random pixels instead, RGB and of the preset's size."""
+    """Take this number of images of random pixels instead, RGB and of the preset's size."""
     steps: int = 60
     """How many are timed, after a fifth as many to warm up."""
     threads: int = 1
@@ -62,13 +62,13 @@ class Arguments:
 
 @dataclass(frozen=True)
 class Profile:
-    """Of some steps."""
+    """Times of some steps."""
 
     steps: int
     seconds: Mapping[str, float]
     """By part; they add up to all of the steps' time."""
     seconds_without_clock: float
-    """Of as many steps that nobody timed by parts."""
+    """Seconds of the same number of steps without the clock around their parts."""
 
     @property
     def total(self) -> float:
@@ -94,7 +94,7 @@ def trainer_of(arguments: Arguments, folder: Path) -> Trainer:
 
 
 def profile(trainer: Trainer, steps: int) -> Profile:
-    """Time so many steps as they are and by parts, one after the other, after a fifth as many."""
+    """Time `steps` steps as they are and by parts, one after the other, after a fifth as many."""
     run_steps(trainer, max(1, steps // 5))
     # In turns, so that a machine that slows down hits both.
     clock, without, rounds = PartClock(trainer.device), 0.0, min(4, steps)

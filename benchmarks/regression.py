@@ -49,7 +49,7 @@ class Arguments:
     rounds: int = 7
     """How often each run is made; the revisions take turns. With fewer, chance alone may say slower."""
     epochs: int = 4
-    """Of every run; the first is left out of the seconds of steps."""
+    """Epochs of every run; the first is left out of the seconds of steps."""
     tolerance: float = 1.15
     """How many times slower is too slow."""
 
@@ -78,7 +78,7 @@ def main(arguments: Arguments, repository: Path = REPOSITORY) -> int:
             folders[name] = stack.enter_context(_worktree(repository, commit, scratch / name))
         seconds: dict[str, dict[str, list[float]]] = {}
         for number in range(arguments.rounds):
-            # Who comes first changes, so that whatever the first run leaves warm helps both alike.
+            # The revisions take turns in coming first, so that warm caches help both alike.
             for name in (BASE, HEAD) if number % 2 == 0 else (HEAD, BASE):
                 for run, options in RUNS.items():
                     parts = _seconds(folders[name], options, arguments.epochs, scratch / f"{name}-{run}-{number}")

@@ -33,7 +33,7 @@ METHODS: dict[str, dict[str, Any]] = {
     RECOMMENDED: presets.weighting(presets.RECOMMENDED),
     ORACLE: {"weighter": "oracle"},
 }
-"""What each weights otherwise than the paper does. A random subset follows the recommended recipe's run."""
+"""How the weighting of each method differs from the paper's. A random subset follows the recommended recipe's run."""
 CURVE = ("instances_seen", "wall_seconds", "validation_score", "kept_fraction", "planted_auroc", "budget_share")
 
 
@@ -70,7 +70,8 @@ def main(arguments: Arguments) -> None:
 
 
 def _runs(job: tuple[Arguments, str, int, str]) -> list[dict[str, Any]]:
-    """All methods on one target with one seed; the random subset last, as it is as large as what was kept."""
+    """All methods on one target with one seed; the random subset comes last, since it has the size of the recommended
+    recipe's kept set."""
     arguments, folder, seed, script = job
     torch.set_num_threads(1)
     rows = [_run(arguments, folder, seed, script, name) for name in METHODS if name in arguments.methods]

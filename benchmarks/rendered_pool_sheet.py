@@ -29,7 +29,7 @@ class Arguments:
     picture: Path = Path(__file__).resolve().parents[1] / "docs" / "pictures" / "rendered_pool.png"
     """Where to write it."""
     targets: tuple[str, ...] = ("glyphs-greek", "glyphs-hebrew")
-    """Whose training and test images are shown."""
+    """Targets whose training and test images are shown."""
 
 
 def rows(targets: tuple[str, ...]) -> Iterator[list[NDArray[np.uint8]]]:

@@ -73,16 +73,16 @@ class Arguments:
     rounds: int = 5
     """How often every part is timed; the lowest counts, for the machine may be shared."""
     parts: tuple[str, ...] = field(default_factory=lambda: (*ALONE, *IN_PAIRS))
-    """Which parts. A result that is kept takes the other parts from the one before it."""
+    """Which parts to measure. A kept result takes the other parts from the previous one."""
     seed: int = 0
-    """Of the random tables."""
+    """Seed of the random tables."""
     save: bool = False
     """Keep the result in benchmarks/results."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one part at one size."""
+    """Cost of one part at one size."""
 
     part: str
     instances: int
@@ -391,7 +391,7 @@ def main(arguments: Arguments) -> None:
 
 
 def with_other_parts(result: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """That result with the parts that it lacks from the one before it; `kept` says where those come from."""
+    """That result with the parts that it lacks taken from the previous one; `kept` says where these come from."""
     costs = [cost for cost in before["costs"] if cost["part"] not in result["parts"]]
     kept = {name: before[name] for name in ("date", "hardware", "torch", "command", "git_revision")}
     return {

@@ -29,7 +29,7 @@ TOLERATED = 0.05
 KEPT_ON_DISK = 4
 """Checkpoints that lie on rank 0's disk at most: the last two, the best epoch's, and the one that is being written."""
 
-# Assumptions; docs/scaling.md says where each comes from. Nothing of them was measured.
+# Assumptions; docs/scaling.md says where each comes from. None of them was measured.
 RATES = (1_000, 10_000)
 """Instances per second and GPU, the network and the weighter left out."""
 BATCH = 128
@@ -60,7 +60,7 @@ class Arguments:
 
 @dataclass(frozen=True)
 class Constants:
-    """Of one instance, on one worker."""
+    """Costs of one instance, on one worker."""
 
     instances: int
     """In the largest source that was measured."""
@@ -138,7 +138,7 @@ def end_of_epoch_seconds(constants: Constants, instances: float, workers: int) -
 
 
 def checkpoint_seconds(constants: Constants, instances: float, model: float = 0) -> float:
-    """Rank 0 writes table, mask and so many bytes of the model to its disk, then to the storage; the others wait."""
+    """Seconds for rank 0 to write table, mask and `model` bytes to its disk, then to the storage; the others wait."""
     written = instances * constants.checkpoint + model
     return instances * constants.seconds["save"] + written * (1 / DISK + 1 / FLOW)
 
@@ -180,7 +180,7 @@ def step_bytes(constants: Constants, encoder: str, workers: int) -> float:
 
 
 def model_bytes(constants: Constants, encoder: str, workers: int) -> float:
-    """Of a checkpoint: the model, its momentum, the best model, and the random generators of every worker."""
+    """Bytes of a checkpoint: the model, its momentum, the best model, and the random generators of every worker."""
     sizes = constants.gradients[encoder]
     generators = sum(state.numel() for state in Randomness(0).state_dict().values())
     return 2 * sizes["state"] + sizes["training_gradient"] + workers * generators
@@ -432,7 +432,7 @@ def _three_digits(value: float) -> str:
 
 
 def measured() -> Constants:
-    """Those of the committed result."""
+    """The constants of the committed result."""
     return Constants.of(json.loads((RESULTS / "scaling-cpu.json").read_text(encoding="utf-8")))
 
 

@@ -44,9 +44,9 @@ LEARNING_RATE = 1e-4
 """Small, so that no setting leaves the finite numbers however often its step is repeated."""
 PARTS = ("plain", "meta pass", "tangents", "BDW step", "cheap step", "cheaper step", "double backward")
 CHEAP_EVERY = 2
-"""Of so many steps, the cheap one learns weights in one."""
+"""The cheap step learns weights in one of this number of steps."""
 CHEAP_STEPS = {"cheap step": 1, "cheaper step": 2}
-"""Of so many of those, they ask the target for its direction in one."""
+"""Name of the step -> it takes the target's gradient in one of this number of steps that learn."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Arguments:
     save: bool = False
     """Keep the result in benchmarks/results."""
     seed: int = 0
-    """Of the random images."""
+    """Seed of the random images."""
 
 
 def prepare(name: str, part: str, threads: int, seed: int) -> Callable[[], Any]:

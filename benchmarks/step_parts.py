@@ -144,7 +144,7 @@ def run_steps(trainer: Trainer, steps: int, clock: PartClock | None = None) -> f
 
 
 def _seconds_of(loop: Iterator[Any], most: int, clock: PartClock | None, device: torch.device) -> tuple[float, int]:
-    """Seconds of at most so many steps, and how many there were."""
+    """Seconds of at most `most` steps, and the number of steps made."""
     _wait_for(device)
     began, made = time.perf_counter(), 0
     while made < most:

@@ -1,4 +1,4 @@
-"""Is weighting with pruning faster than no weighting? Whole runs against plain training and its honest rivals.
+"""Is weighting with pruning faster than no weighting? Whole runs against plain training and two fair rivals.
 
 `python -m benchmarks.whole_run --data-root DIR` trains, for every target and seed, plain RotNet, BDW by the given
 settings, RotNet that stops at BDW's time, and RotNet on a random subset of the size that BDW kept.
@@ -41,11 +41,12 @@ class Arguments:
     epochs: int = 12
     max_source: int = 2500
     settings: str = "BDW eta=100 meta_every=2 tangent_views=1 shots=2 queries=2"
-    """Of the weighted run, as sweeps name a method."""
+    """Settings of the weighted run, as sweeps name a method."""
     rivals: bool = True
     """Also train RotNet for BDW's time and on a random subset."""
     evaluations: int = 6
-    """In a run, whose best epoch is measured. They are no part of its seconds; with one they take less of yours."""
+    """Number of evaluations in a run, whose best epoch is measured. They do not count in its seconds; with one
+    evaluation the benchmark itself ends sooner."""
     train_per_class: int | None = None
     """Labelled target images per class; default: all."""
     save: str | None = None
@@ -59,9 +60,10 @@ class Run:
     epochs: int
     max_source: int
     seconds: float
-    """Of training steps, without evaluation."""
+    """Seconds of training steps, without evaluation."""
     processor_seconds: float
-    """Of this process over all epochs, evaluation included; other work on the machine matters less to it."""
+    """Processor seconds of this process over all epochs, evaluation included; other work on the machine affects them
+    less."""
     instances: int
     kept_fraction: float
     accuracy: float

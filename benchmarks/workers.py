@@ -27,7 +27,7 @@ class Arguments:
     rounds: int = 6
     """Runs of each."""
     epochs: int = 8
-    """Of a run; the first is left out."""
+    """Epochs of a run; the first is left out."""
     save: bool = False
     """Keep the result in benchmarks/results."""
 
@@ -37,7 +37,7 @@ def main(arguments: Arguments) -> None:
     milliseconds: dict[str, list[float]] = {name: [] for name in VARIANTS}
     with tempfile.TemporaryDirectory() as folder:
         for number in range(arguments.rounds):
-            # Who comes first changes, so that a machine that slows down or speeds up favours none.
+            # The two take turns in coming first, so that a machine that slows down or speeds up favours neither.
             for name in sorted(VARIANTS, reverse=bool(number % 2)):
                 run_dir = Path(folder) / f"{name}-{number}"
                 took = _milliseconds_per_step(run_dir, arguments, VARIANTS[name])

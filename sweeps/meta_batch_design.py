@@ -5,9 +5,9 @@
     python sweeps/meta_batch_design.py --ways 5 10 --shots 5 --queries 5 --intervals 1 2 4 8 16          another grid
     python sweeps/meta_batch_design.py --data tiny-imagenet --data-root DIR --gpus-per-trial 0.25       real pictures
 
-Every design of the grid that the target has enough images for runs with every interval and every seed, beside plain
-rotation training (RotNet), which draws no meta-batches; nothing is searched. It leaves a table, a picture of accuracy
-against seconds and against target images seen with the Pareto front, and a report. The same command with the same name
+Every design for which the target has enough images runs with every interval and every seed. Plain rotation training
+(RotNet), which draws no meta-batches, runs beside them; nothing is searched. The sweep leaves a table, a picture of
+accuracy against seconds and target images with the Pareto front, and a report. The same command with the same name
 continues a sweep that was stopped; with longer lists it runs only what is new.
 """
 
@@ -97,9 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def grid(experiment: Experiment, options: Options, console: Console) -> list[Cell]:
-    """The cells, seed by seed; says which designs a target has no room for.
+    """The cells, seed by seed; says which designs do not fit a target.
 
-    Raises `InputError` if a target has room for none.
+    Raises `InputError` if no design fits a target.
     """
     methods = {}
     for target, room in experiment.rooms.items():
@@ -119,7 +119,7 @@ def grid(experiment: Experiment, options: Options, console: Console) -> list[Cel
 
 
 def method(design: Design, meta_every: int) -> Method:
-    """BetaDataWeighter with these meta-batches, one every so many steps."""
+    """BetaDataWeighter with these meta-batches, one every `meta_every` steps."""
     interval = "" if meta_every == 1 else f" every {meta_every}"
     name = f"K{design.ways} N{design.shots} Q{design.queries}{interval}"
     return Method(name, {"weighter": "beta", **design.fields, "meta_every": meta_every})

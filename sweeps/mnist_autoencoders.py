@@ -58,8 +58,8 @@ class Options(SweepOptions):
     """Compare ways to weight source images in the training of auto-encoders."""
 
     methods: tuple[str, ...] = PAPERS
-    """Of Oracle, VAE, DW, BDW, L2RW and NN-Weighter, also with settings of weighting and by a name of your own, as in
-    'BDW eta=100' or 'Bold: BDW eta=100'. Default: those of the paper's table."""
+    """Methods among Oracle, VAE, DW, BDW, L2RW and NN-Weighter, also with settings of weighting and by a name of your
+    own, as in 'BDW eta=100' or 'Bold: BDW eta=100'. Default: those of the paper's table."""
 
     def check(self) -> None:
         """Raise `InputError` for values that cannot work."""

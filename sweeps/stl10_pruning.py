@@ -6,10 +6,10 @@
     python sweeps/stl10_pruning.py --data tiny-imagenet --data-root DIR --targets cifar10     real pictures
     ray job submit -- sweeps/stl10_pruning.py --smoke                  on a cluster started in the repository's root
 
-First a search on one target: the paper's eight cells of Table 3 (eta x rho x lambda) and the recommended recipe, then
-Optuna's proposals for both. Then the chosen settings against plain training, and against a random subset, the nearest
-neighbours and an oracle where these exist, on every target domain, at the same budget of images. The same command with
-the same name continues a sweep that was stopped.
+The sweep first searches settings on one target: the paper's eight cells of Table 3 (eta x rho x lambda) and the
+recommended recipe, then Optuna's proposals for both. It then compares the chosen settings with plain training on every
+target domain, at the same budget of images, and where these exist with a random subset, nearest neighbours and an
+oracle. The same command with the same name continues a sweep that was stopped.
 """
 
 from __future__ import annotations
@@ -104,8 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def chosen_methods(study: optuna.Study, experiment: SearchExperiment, console: Console) -> list[Method]:
     """Plain training, the controls, the best of the paper's cells, and the best settings of the recommended recipe.
 
-    Where that is not searched, or none of its trials is complete, the best settings of the paper's stand in its place.
-    The choice is made by validation accuracy on the search's target.
+    If that recipe is not searched, or none of its trials is complete, the best settings of the paper's method take its
+    place. Validation accuracy on the search's target decides.
 
     Raises `InputError` if no trial is complete.
     """

@@ -5,10 +5,10 @@
     python sweeps/visual_decathlon.py --data DIR --seeds 0 1                 the mini-decathlon: hours on two cores
     python sweeps/visual_decathlon.py --data DIR --smoke                     only see that everything works
 
-Under --data-root lie decathlon-1.0 as the challenge unpacks and STL-10; under --data the mini-decathlon's .npz files:
-Tiny ImageNet as the source and ten small labelled sets. All methods are compared on every target with every seed,
-nothing is searched; --fine-tuning-epochs adds the fine-tuned half of the table. It leaves the table with average ranks,
-a critical-difference diagram for each measure, and a report. The same command with the same name continues a sweep that
+--data-root holds decathlon-1.0 as the challenge unpacks, and STL-10. --data holds the mini-decathlon's .npz files: Tiny
+ImageNet as the source and ten small labelled sets. All methods are compared on every target with every seed, nothing is
+searched; --fine-tuning-epochs adds the fine-tuned half of the table. It leaves the table with average ranks, a
+critical-difference diagram for each measure, and a report. The same command with the same name continues a sweep that
 was stopped.
 """
 
@@ -53,11 +53,11 @@ class Options(SweepOptions):
     data: str | None = None
     """Folder of the mini-decathlon's .npz files. Default: the challenge itself, under --data-root."""
     methods: tuple[str, ...] = tuple(METHODS)
-    """Of RotNet, NN-Weighter, L2RW, BDW and DW, also with settings of weighting and by a name of your own, as in
-    'BDW eta=100' or 'Bold: BDW eta=100'. Default: all."""
+    """Methods among RotNet, NN-Weighter, L2RW, BDW and DW, also with settings of weighting and by a name of your own,
+    as in 'BDW eta=100' or 'Bold: BDW eta=100'. Default: all."""
     fine_tuning_epochs: int | None = None
-    """Also fine-tune the best encoder of every run, for so many epochs in each cell of the paper's grid (paper: 100);
-    minutes to hours a run. Default: logistic regression alone."""
+    """Also fine-tune the best encoder of every run, for this number of epochs in each cell of the paper's grid (paper:
+    100); minutes to hours a run. Default: logistic regression alone."""
 
     def check(self) -> None:
         """Raise `InputError` for values that cannot work."""
@@ -98,7 +98,7 @@ def settle(options: Options) -> Experiment:
 
 
 def draw(experiment: Experiment, results: table_2.Results, wanted: Sequence[Cell], console: Console) -> None:
-    """Table 2 and the diagram of fine-tuning; that of logistic regression is there already."""
+    """Table 2 and the diagram of fine-tuning; the diagram of logistic regression exists already."""
     choice, folder = experiment.choice, experiment.paths.path
     designs = table_2.designs_in_words(experiment.base, choice.domain_fields, wanted)
     console.print(designs, soft_wrap=True)

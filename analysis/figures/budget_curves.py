@@ -57,7 +57,7 @@ class BudgetCurvesArtists:
     """The texts such as "2.4× sooner", at the median method's cost of reaching the baseline's final score."""
     legend: Legend
     times: TimeToScore
-    """What the marks say, with its intervals."""
+    """The numbers behind the marks, with their intervals."""
 
 
 def draw_budget_curves(
@@ -203,7 +203,8 @@ def _style(ax: Axes, cost: str, value_label: str) -> None:
 
 
 def _limits(found: dict[str, MeanCurve], baseline: str, level: float, *, higher_is_better: bool) -> tuple[float, float]:
-    """From what the baseline had reached after a fifth of its budget on: where all still rise says little."""
+    """Limits of the scores' axis, from the baseline's score after a fifth of its budget on: the steep part before it
+    tells little."""
     sign = 1.0 if higher_is_better else -1.0
     ends = [sign * level, *(sign * float(curve.mean[-1]) for curve in found.values())]
     lowest, highest = min(ends), max(ends)

@@ -34,13 +34,13 @@ Floats = npt.NDArray[np.float64]
 _FONT_SIZE = 7.5
 _SMALLEST_FONT_SIZE = 2.0
 _SMALLEST_READABLE = 4.0
-"""Points: texts in cells that would have to be smaller are left out."""
+"""Smallest font in points of texts in cells; texts that would have to be smaller are left out."""
 _SMALLEST_MARK = 1.0
-"""The same for the short texts, marks which need only be seen."""
+"""Smallest font in points of marks: short texts that need only be seen."""
 _ROW_NAME_ROOM = ((0.32, 1.0), (0.42, 1.0), (0.42, 0.8))
 """Share of the width and size of the letters for the names of rows: the first with which two lines are enough."""
 _MAX_COLUMN_NAME_SHARE = 0.55
-"""Of the width, for names that stand upright."""
+"""Longest upright name, as a share of the figure's width."""
 _MOST_LINES_ON_TOP = 3
 _MAX_CELL_WIDTH = 130.0
 """Points: a table of one or two columns does not fill the page."""
@@ -157,7 +157,7 @@ class _Layout:
         if self.text_sizes[0] == 0 and contents.short_texts is not None:
             self.texts, self.smallest, note = contents.short_texts, _SMALLEST_MARK, contents.short_note
             self._size_cells()
-            # A note on marks that are not there would make the absence of a mark a statement.
+            # A note on marks that were left out would suggest that no cell deserves one.
             if self.text_sizes[0] == 0 and any(any(row) for row in self.texts):
                 note = ""
         self.title = wrap(contents.title, font_size, width - 2 * self.gap, bold=True)

@@ -28,7 +28,7 @@ _FONT_SIZE = 7.5
 _GAP = 3.0
 """Points."""
 _MAX_NAME_SHARE = 0.32
-"""Of the width, for the domains' names."""
+"""Largest share of the width for the domains' names."""
 _BAND = "#f2f2f2"
 _PAGE = 600.0
 """Points: rows become less high rather than the figure higher than this, as long as their names fit."""
@@ -158,7 +158,7 @@ def draw_domain_dots(
 
 
 def _new_axes(methods: Sequence[str], domains: Sequence[str], width: float) -> tuple[Axes, float]:
-    """Axes of a new figure so many points wide, and how far left of them the legend may begin."""
+    """Axes of a new figure of that width in points, and how far left of them the legend may begin."""
     names = [wrap(name, _FONT_SIZE, _MAX_NAME_SHARE * width) for name in domains]
     left = max(text_width(name, _FONT_SIZE) for name in names) + 3 * _GAP
     legend = lay_out_legend(methods, width=width - 2 * _GAP, font_size=_FONT_SIZE)

@@ -40,7 +40,7 @@ _DASHES: tuple[tuple[float, ...], ...] = ((), (4, 1.5), (1, 1.2), (5, 1.5, 1, 1.
 
 
 class SeriesStyle(NamedTuple):
-    """How one series of a figure is told apart from the others, in colour and in shape."""
+    """Colour and shape that tell one series of a figure from the others."""
 
     colour: str
     marker: str
@@ -105,7 +105,7 @@ def size_in_points(ax: Axes) -> tuple[float, float]:
 
 
 def require_width(width: float) -> None:
-    """Raise OptionError unless a figure of so many inches can hold anything and be printed."""
+    """Raise OptionError unless a figure of that width in inches can hold anything and be printed."""
     if isinstance(width, bool) or not isinstance(width, (int, float)) or not 1 <= width <= 50:
         raise OptionError(f"width: {shown(width)}; allowed: 1 to 50 inches, such as {COLUMN_WIDTH} or {FULL_WIDTH}")
 

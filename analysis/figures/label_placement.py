@@ -79,7 +79,7 @@ def place_labels(
     pieces = [np.concatenate([np.minimum(a, b) - 1, np.maximum(a, b) + 1]) for a, b in pairwise(corners)]
     fixed = np.array([*np.hstack([centres - _POINT_RADIUS, centres + _POINT_RADIUS]), *pieces])
     at = [np.asarray(ax.transData.transform((label.x, label.y))) * to_points for label in labels]
-    # Whoever comes first takes the best place: of the two orders, the one that serves all better.
+    # Labels that are placed first get the best places, so both orders are tried and the better one is taken.
     attempts = [
         _place_in_order(order, labels, at, centres, fixed, inside, font_size)
         for order in (range(len(labels)), range(len(labels) - 1, -1, -1))

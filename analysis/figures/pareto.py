@@ -83,7 +83,7 @@ def pareto_front(value: pd.Series[float], cost: pd.Series[float], *, higher_is_b
     price = cost.to_numpy(dtype=float)
     on_front = np.zeros(len(gain), dtype=bool)
     best = -np.inf
-    # From cheap to dear, the better first: whoever improves on all cheaper points is on the front.
+    # From cheap to dear, the better first: a point that improves on all cheaper ones is on the front.
     order = np.lexsort((-gain, price))
     for i, position in enumerate(order):
         equal = i > 0 and (price[position], gain[position]) == (price[order[i - 1]], gain[order[i - 1]])

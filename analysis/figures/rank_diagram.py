@@ -31,7 +31,7 @@ from analysis.figures.label_text import text_height, text_width, wrap
 _FONT_SIZE = 7.5
 _SMALLEST_FONT_SIZE = 2.0
 _MAX_LABEL_SHARE = 0.3
-"""Of the width, for the labels of one side; the scale gets at least what is left."""
+"""Largest share of the width for the labels of one side; the scale gets at least the rest."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -117,7 +117,7 @@ class RankLayout:
         self.scale_x = (self.left_leader_x + value_width, self.right_leader_x - value_width)
         self._place_header(diagram)
         self._place_bars(diagram.bars)
-        # Whoever is furthest out comes first, so that no leader crosses another one.
+        # The outermost method comes first, so that no leader crosses another one.
         self.rows_y = [0.0] * self.num_methods
         ends = [self._place_rows(left), self._place_rows(right[::-1])]
         self.height = -min(ends) + 0.3 * font_size

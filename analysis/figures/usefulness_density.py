@@ -63,7 +63,7 @@ class UsefulnessDensityArtists:
     pruned: PolyCollection
     """The same for pruned images; a cell with both is cut along its diagonal."""
     edges: Floats
-    """Of the cells, in both directions: natural logarithms."""
+    """Edges of the cells in both directions: natural logarithms."""
     means: dict[float, Line2D]
     """Lines of equal mean weight a / (a + b), by mean."""
     mean_labels: tuple[Text, ...]

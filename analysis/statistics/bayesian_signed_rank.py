@@ -26,7 +26,7 @@ _CHUNK = 2**22
 
 @dataclass(frozen=True, kw_only=True)
 class PosteriorOfPair:
-    """What is known of two methods after the domains were seen; the three probabilities add up to 1."""
+    """The posterior of two methods, given the domains; the three probabilities add up to 1."""
 
     first: str
     second: str
@@ -46,7 +46,7 @@ class PosteriorOfPair:
     def standard_errors(self) -> tuple[float, float, float]:
         """Monte-Carlo standard errors of the three probabilities, in their order.
 
-        Those of (count + 1) / (num_samples + 2), which are not 0 where none or all of the samples agree.
+        They are those of (count + 1) / (num_samples + 2), which are not 0 where none or all of the samples agree.
         """
         return (
             _standard_error(self.first_is_better, self.num_samples),

@@ -57,9 +57,9 @@ class Comparison:
     """Which test decided whether the methods differ: "friedman"; "wilcoxon" for the scores of two methods;
     "skillings-mack" with gaps."""
     statistic: float
-    """Of the test that decided: chi-square, or Wilcoxon's T, the smaller sum of ranks."""
+    """Statistic of the test that decided: chi-square, or Wilcoxon's T, the smaller sum of ranks."""
     p_value: float
-    """Of the test that decided."""
+    """p-value of the test that decided."""
     friedman_statistic: float | None
     """Chi-square with k-1 degrees of freedom; corrected for ties if made from scores."""
     friedman_p_value: float | None
@@ -296,7 +296,7 @@ def _comparison(
     difference = nemenyi.critical_difference(k, num_domains, alpha)
     cliques = nemenyi.cliques(average_ranks, difference)
     if wilcoxon is not None:
-        # A bar across two methods that the deciding test tells apart would be a lie.
+        # A bar across two methods that the deciding test tells apart would be wrong.
         cliques = () if wilcoxon.p_value < alpha else (tuple(average_ranks.index),)
     return Comparison(
         average_ranks=average_ranks,

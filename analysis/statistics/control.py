@@ -21,7 +21,7 @@ class ControlComparison:
 
     control: str
     comparison: Comparison
-    """That it was made from: ranks, number of domains, level, whether the methods differ at all."""
+    """The comparison that it was made from: ranks, number of domains, level, whether the methods differ at all."""
     critical_difference: float
     """Bonferroni-Dunn's, in ranks; smaller than Nemenyi's, which serves all pairs."""
     z_values: pd.Series[float]
@@ -78,8 +78,8 @@ class ControlComparison:
 def compare_with_control(comparison: Comparison, control: str) -> ControlComparison:
     """Compare every method with one control only, after Demsar 2006, section 3.2.2.
 
-    Whoever asks just whether methods differ from one of them tests k-1 pairs, not k(k-1)/2, and so sees more. Each pair
-    has z = (R_i - R_control) / sqrt(k(k+1)/(6N)); Bonferroni-Dunn takes the two-sided quantile at alpha/(k-1).
+    A comparison with one method tests k-1 pairs instead of k(k-1)/2, and so finds smaller differences. Each pair has z
+    = (R_i - R_control) / sqrt(k(k+1)/(6N)); Bonferroni-Dunn takes the two-sided quantile at alpha/(k-1).
 
     The control must be chosen before the results are seen: taking the best method as control afterwards is the
     comparison of all pairs in disguise.

@@ -86,8 +86,8 @@ def iman_davenport_statistic(friedman_statistic: float, num_domains: int, num_me
 def iman_davenport_p_value(statistic: float, average_ranks: pd.Series[float], num_domains: int) -> float:
     """Return the p-value of Iman and Davenport's F with k-1 and (k-1)(N-1) degrees of freedom.
 
-    An infinite F would have the p-value 0, which no finite table deserves. There the exact one is known and returned:
-    the chance that N-1 domains repeat the order of the first, (k! / prod t!)^-(N-1) for ties of t methods.
+    An infinite F would have the p-value 0, which no finite table justifies. In this case the exact p-value is known and
+    returned: the chance that N-1 domains repeat the order of the first, (k! / prod t!)^-(N-1) for ties of t methods.
     """
     k = len(average_ranks)
     if math.isinf(statistic):

@@ -1,4 +1,4 @@
-"""Holm's step-down adjustment: many tests at once without more false findings than one alone would risk."""
+"""Holm's step-down adjustment: many tests at once, with no higher risk of a false finding than a single test has."""
 
 from __future__ import annotations
 

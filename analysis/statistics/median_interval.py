@@ -1,4 +1,4 @@
-"""A median with an interval that holds whatever the distribution is, for values of which some may be infinite."""
+"""A median with an interval that holds for any distribution; some of the values may be infinite."""
 
 from __future__ import annotations
 

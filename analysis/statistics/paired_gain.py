@@ -36,17 +36,17 @@ class PairedGain:
 
     @property
     def num_domains(self) -> int:
-        """On how many domains both were run."""
+        """Number of domains on which both were run."""
         return len(self.by_domain)
 
     @property
     def num_better(self) -> int:
-        """On how many of them the method is better."""
+        """Number of domains on which the method is better."""
         return int((self.by_domain > 0).sum())
 
     @property
     def num_worse(self) -> int:
-        """On how many of them it is worse."""
+        """Number of domains on which the method is worse."""
         return int((self.by_domain < 0).sum())
 
 

@@ -64,7 +64,7 @@ def meaningful_decimals(table: pd.DataFrame) -> int:
 
 
 def rounded(values: Floats, decimals: int) -> Floats:
-    """Round to so many decimals, however many: powers of ten that are no floats are taken in two steps."""
+    """Round to any number of decimals; powers of ten that are no floats are taken in two steps."""
     first = min(300, decimals)
     scaled = values * 10.0 ** (decimals - first)
     return np.asarray(np.round(scaled, first) / 10.0 ** (decimals - first))

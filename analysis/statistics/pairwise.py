@@ -29,7 +29,7 @@ class PairwiseComparison:
     mean_differences: pd.DataFrame
     """Mean over domains of row minus column, in the unit of the scores."""
     wins: pd.DataFrame
-    """On how many domains the row is better."""
+    """Number of domains on which the row is better."""
     ties: pd.DataFrame
     losses: pd.DataFrame
     p_values: pd.DataFrame

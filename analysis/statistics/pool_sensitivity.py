@@ -19,7 +19,8 @@ from analysis.statistics import friedman, nemenyi
 from analysis.statistics.comparison import compare
 
 EXACT_UP_TO = 12
-"""So many methods have all of their sub-pools looked at (4,083 for 12); more have only one left out at a time."""
+"""Up to this number of methods all sub-pools are compared (4,083 for 12); with more, one method at a time is left
+out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,13 +37,13 @@ class PairSensitivity:
     num_pools: int
     """Number of pools with both methods that were looked at, the whole one included."""
     num_pools_with_difference: int
-    """In how many of them the two were shown to differ."""
+    """Number of these pools in which the two were shown to differ."""
     covers_all_pools: bool
     """Whether these are all pools with both methods; if not, the whole one and those without one other method."""
 
     @property
     def flipped_by(self) -> tuple[str, ...]:
-        """The methods of which each, left out by itself, turns the verdict of the whole pool round."""
+        """The methods that reverse the whole pool's verdict when they alone are left out."""
         return tuple(method for method, differs in self.differs_without.items() if differs != self.differs)
 
     @property
@@ -56,7 +57,8 @@ class PairSensitivity:
         return self.num_pools_with_difference in (0, self.num_pools)
 
     def in_words(self) -> str:
-        """Return a sentence: the verdict, whose absence turns it round, and in how many pools there is a difference."""
+        """Return a sentence: the verdict, the methods whose absence reverses it, and in how many pools there is a
+        difference."""
         verdict = "differ" if self.differs else "no difference shown"
         flips = self.flipped_by
         turned = "is no longer shown" if self.differs else "is shown"
@@ -139,7 +141,7 @@ def _differing_pairs(table: pd.DataFrame, limit: float, alpha: float, *, higher_
 
 
 def _count(methods: Pool, found: Mapping[Pool, frozenset[Pair]]) -> tuple[dict[Pair, int], dict[Pair, int]]:
-    """In how many pools each pair is, and in how many of these it differs."""
+    """For each pair the number of pools that hold it, and the number of these in which it differs."""
     num_pools = dict.fromkeys(combinations(methods, 2), 0)
     num_different = dict(num_pools)
     for pool, differing in found.items():

@@ -1,4 +1,4 @@
-"""What a comparison of so many methods over so many domains could show: the power of `compare`, by simulation."""
+"""The power of `compare`, by simulation: which differences a comparison of k methods over N domains could show."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MAX_SCORES = 2**21
 """How many scores are simulated at most: with many methods and domains there are fewer simulations."""
 
 _LARGEST_DIFFERENCE = 8.0
-"""In standard deviations. Beyond it a method wins on all but 1 of 10^8 domains."""
+"""Largest difference considered, in standard deviations. Beyond it a method wins on all but 1 of 10^8 domains."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,14 +59,14 @@ class Power:
 
 @dataclass(frozen=True, kw_only=True)
 class DetectableDifference:
-    """The smallest difference that so many methods and domains show with the wanted power."""
+    """The smallest difference that a comparison of this size shows with the wanted power."""
 
     wanted: float
     """The wanted power."""
     at_difference: Power | None
     """Power at the smallest difference that has it; None where no difference does, however large."""
     at_most: Power
-    """Power where the method is better than all others on every domain: more is not to be had."""
+    """Power where the method is better than all others on every domain: the highest possible."""
 
     def in_words(self) -> str:
         """Return a sentence on how large a difference must be to be found."""
@@ -77,11 +77,11 @@ class DetectableDifference:
                 f"{given} even a method that wins on every domain is told apart from a given other one with a "
                 f"probability of only {_percent(limit.shown)} (alpha = {limit.alpha:g})."
             )
-        others = "" if limit.num_methods == 2 else ", and the other methods are alike"
+        others = "" if limit.num_methods == 2 else ", all others alike"
         return (
-            f"{given} a method must win on {_percent(self.at_difference.win_probability)} of domains against another "
-            f"to be told apart from it with a probability of {_percent(self.wanted)} (alpha = {limit.alpha:g}; it is "
-            f"ahead by {self.at_difference.difference:.2f} standard deviations{others})."
+            f"{given} you can detect only a method that wins on {_percent(self.at_difference.win_probability)} of "
+            f"domains against another: the two are told apart with a probability of {_percent(self.wanted)} (alpha = "
+            f"{limit.alpha:g}; ahead by {self.at_difference.difference:.2f} standard deviations{others})."
         )
 
 
@@ -128,8 +128,8 @@ def power(
             domain; at least 0; math.inf for a method that wins everywhere.
         num_domains: N, at least 2.
         num_methods: k, at least 2.
-        alpha: level of the tests, in (0, 1).
-        num_simulations: at most so many; fewer where these would hold more than two million scores.
+        alpha: level of the tests, in (0, 1). num_simulations: largest number of simulations; fewer where these would
+            hold more than two million scores.
         seed: of the random numbers; the same seed gives the same numbers.
 
     Returns:
@@ -243,7 +243,7 @@ def domains_needed(
 
 
 def win_probability(difference: float) -> float:
-    """Return the chance that a method that is ahead by so many standard deviations wins on a domain."""
+    """Return the chance that a method wins on a domain if it is ahead by `difference` standard deviations."""
     return float(stats.norm.cdf(difference / math.sqrt(2)))
 
 
@@ -284,7 +284,7 @@ class _Simulation:
         """(simulations, k-1) whether each other method is told apart, and (simulations,) whether Friedman rejects."""
         n, k = self.num_domains, self.num_methods
         wins = (self.needed < difference).sum(axis=1)
-        # Whoever is beaten moves down by one rank; the first method is one rank behind all that it does not beat.
+        # A beaten method moves down by one rank; the first method is one rank behind all that it does not beat.
         others = self.rank_sums + wins
         first = n * k - wins.sum(axis=1)
         squares = np.square(first.astype(float)) + np.square(others.astype(float)).sum(axis=1)

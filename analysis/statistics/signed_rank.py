@@ -14,7 +14,8 @@ from analysis.errors import NotFiniteError, OptionError
 Floats = npt.NDArray[np.float64]
 
 EXACT_UP_TO = 25
-"""So many differences other than zero get the exact null distribution, more of them the normal approximation."""
+"""Up to this number of differences other than zero the null distribution is exact, above it the normal
+approximation."""
 
 _ROUNDING = 4 * float(np.finfo(float).eps)
 
@@ -31,7 +32,7 @@ class SignedRank:
     """Two-sided."""
     num_domains: int
     num_zeros: int
-    """On how many of them the two are alike."""
+    """Number of domains on which the two are alike."""
     is_exact: bool
     """False where the normal approximation was used."""
 

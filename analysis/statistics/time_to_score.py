@@ -1,4 +1,4 @@
-"""How much sooner does a method get as far as the baseline got with its whole budget?"""
+"""How much sooner does a method reach the score that the baseline has after its whole budget?"""
 
 from __future__ import annotations
 

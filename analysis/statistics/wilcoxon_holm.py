@@ -29,7 +29,7 @@ class WilcoxonHolm:
     rank_sums: pd.DataFrame
     """Sum of the ranks of the differences over the domains on which the row's method is better than the column's."""
     num_domains: pd.DataFrame
-    """On how many domains the two were compared; on the diagonal, how many scores the method has."""
+    """Number of domains on which the two were compared; on the diagonal, the method's number of scores."""
     dropped: tuple[Dropped, ...]
     """Domains and methods that were left out for missing cells."""
     higher_is_better: bool
@@ -79,9 +79,9 @@ def wilcoxon_holm(
 ) -> WilcoxonHolm:
     """Test every pair of methods by the signed ranks of its differences (`signed_rank`), adjusted for their number.
 
-    Unlike Nemenyi's test, a pair's result does not hang on which other methods were compared, but for their number; but
-    differences of different domains are ranked against each other, which takes their sizes to be comparable. With N
-    domains no p-value falls below 2^(1-N): few domains and many methods can show nothing.
+    Unlike Nemenyi's test, a pair's result does not depend on the other methods, only on their number. But differences
+    of different domains are ranked against each other, so their sizes must be comparable. With N domains no p-value
+    falls below 2^(1-N): few domains and many methods can show nothing.
 
     Args:
         scores: wide or long, as for `compare`; seeds are averaged within a domain first.

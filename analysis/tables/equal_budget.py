@@ -48,7 +48,7 @@ def equal_budget_tables(
     oracles: Collection[str] = (),
     times: TimeToScore | None = None,
 ) -> EqualBudgetTables:
-    """Lay out who is better than the baseline, by how much, how surely and at what cost.
+    """Lay out which methods are better than the baseline, by how much, how surely and at what cost.
 
     The best score of the real competitors is bold, the baseline among them; an oracle competes for nothing. Gains are
     paired by domain and seed, with Student's interval over domains and the p-value of the paired t-test, each method

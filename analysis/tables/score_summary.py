@@ -43,6 +43,6 @@ def summarise(results: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def order_of(summary: pd.DataFrame, domain: str, methods: Sequence[str], *, higher_is_better: bool) -> list[str]:
-    """Those of the methods that were measured on the domain, by their means, the best first."""
+    """The methods that were measured on the domain, the best mean first."""
     own = summary[(summary["domain"] == domain) & summary["method"].isin(methods)]
     return own.sort_values("mean", ascending=not higher_is_better, kind="stable")["method"].tolist()

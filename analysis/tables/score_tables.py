@@ -41,8 +41,8 @@ def score_tables(
 
     A cell is "mean ± sample standard deviation over seeds", or the mean alone where there was one seed. The best mean
     of a domain is bold, and whatever equals it; this is decided before rounding and claims no significance. Cells that
-    were not measured are dashes; a section with any has no average and no average rank, since methods measured on
-    unlike domains cannot be held against each other.
+    were not measured are dashes. A section with such a cell has no average and no average rank, since methods measured
+    on different domains cannot be compared.
 
     Args:
         scores: wide or long table, as for `compare`, but cells may be missing (NaN in a wide table, no rows in a long
@@ -131,13 +131,13 @@ class _Block:
 
     @cached_property
     def most_seeds(self) -> int:
-        """How many seeds the cells have that have the most."""
+        """The largest number of seeds of any cell."""
         return int(max(_known(self.num_seeds)))
 
     def cells(
         self, extra: list[str], *, higher_is_better: bool, not_competing: Collection[str]
     ) -> dict[tuple[str, str], Cell]:
-        """The cells that there are, by domain, or name of an average, and method."""
+        """The measured cells, by domain (or name of an average) and method."""
         grid = {}
         competing = ~self.means.columns.isin(list(not_competing))
         tables = (_rows(table) for table in (self.means, self.deviations, self.num_seeds))

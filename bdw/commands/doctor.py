@@ -91,7 +91,7 @@ def check_versions(requirements: Sequence[str] | None = None) -> list[Finding]:
         try:
             requirements = importlib.metadata.requires("beta-data-weighter") or []
         except importlib.metadata.PackageNotFoundError:
-            advice = "run `make setup`; without it versions cannot be held against what bdw asks for"
+            advice = "run `make setup`; without it versions cannot be checked against what bdw needs"
             findings.append(Finding("bdw", "not installed", Level.WARNING, advice))
             requirements = MAIN_DEPENDENCIES
     for requirement in map(Requirement, requirements):
@@ -186,7 +186,7 @@ def check_accelerators() -> list[Finding]:
 
 
 def check_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> Finding:
-    """Whether the CPU has instructions for `--precision bfloat16`, as far as Linux says."""
+    """Whether the CPU has instructions for `--precision bfloat16`, according to Linux."""
     try:
         words = set(cpuinfo.read_text(encoding="utf-8").split())
     except OSError:

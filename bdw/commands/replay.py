@@ -57,7 +57,7 @@ def _config(run: RunDirectory) -> RunConfig:
 
 
 def _seen(run: RunDirectory, epochs: int) -> int:
-    """Images that so many epochs trained on."""
+    """Images that the first `epochs` epochs trained on."""
     return int(read_table(run.metrics, ["instances_seen"])["instances_seen"].iloc[epochs - 1])
 
 

@@ -28,13 +28,14 @@ def random_crop_flip(
     num_images, _, height, width = images_BCHW.shape
     free = _free_rows_and_columns(height, width, crop_size, padding)
     if free == (0, 0) and not flip:
-        return to_float(images_BCHW)  # The only crop is the image; small models are trained faster than it is cut out.
+        # The only crop is the whole image, and cutting it out would take longer than a step of a small model.
+        return to_float(images_BCHW)
     top, left = (torch.randint(n + 1, (num_images,), generator=generator) for n in free)
     windows = pad(images_BCHW, (padding,) * 4) if padding else images_BCHW
     # All windows as a view without copying; indexing picks and copies one for each image.
     crops = _picked(windows.unfold(2, crop_size, 1).unfold(3, crop_size, 1), top, left)
     if flip:
-        # Known on the host, so that the device need not be asked how many there are.
+        # Known on the host, so that the device need not be asked how many images turn.
         _flip_in_place(crops, torch.nonzero(torch.rand(num_images, generator=generator) < 0.5).flatten())
     return to_float(crops)
 

@@ -31,9 +31,9 @@ def local_part(batch: Tensor, rank: int, world: int) -> Tensor:
 
 
 def distinct(count: int, size: int, generator: torch.Generator) -> Tensor:
-    """`size` different numbers of 0 to count - 1 (int64) in a random order, every ordered choice being as likely.
+    """`size` different numbers of 0 to count - 1 (int64) in a random order; all ordered choices are equally likely.
 
-    A few out of many are drawn until no two are alike, which costs far less than shuffling all of them.
+    A few out of many are drawn until all differ, which costs far less than shuffling all of them.
     """
     if size * size >= count:
         return torch.randperm(count, generator=generator)[:size]

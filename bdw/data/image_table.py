@@ -15,8 +15,8 @@ from torch import Tensor
 SHARE_OF_DEVICE_MEMORY = 0.25
 
 AHEAD_FROM = 256 * 2**20
-"""Bytes of a memory map from which batches are fetched ahead: what is smaller stays in the page cache, from where
-a batch is gathered in less time than a thread takes to wake up."""
+"""Size in bytes from which batches of a memory map are fetched ahead. A smaller map stays in the page cache, and
+gathering a batch from there takes less time than waking a thread."""
 
 
 class ImageTable:
@@ -42,10 +42,10 @@ class ImageTable:
         return torch.from_numpy(self._rows.take(indices.numpy(), axis=0)).to(self._device)
 
     def batches(self, indices: Iterable[Tensor]) -> Iterator[Tensor]:
-        """`table[each]` for each of these batches, in order.
+        """The images of each of these batches, in order.
 
-        What has to be read from a large memory map, or brought to the device, is fetched by a thread while the caller
-        works on the batch before. Nothing is drawn here, so that no result depends on it.
+        A thread fetches a batch from a large memory map, or brings it to the device, while the caller works on the
+        batch before. Nothing is drawn here, so that no result depends on it.
         """
         if not self._is_fetched_ahead:
             yield from (self[each] for each in indices)

@@ -48,7 +48,7 @@ def write_packed(
         try:
             temporary.rename(path)
         except OSError:
-            # Somebody else was faster. Theirs is as good as ours if it holds the same.
+            # Another process was faster. Its store is as good as ours if it holds the same.
             if not path.is_dir() or PackedDataset.open(path).header["checksum"] != header["checksum"]:
                 raise
     except OSError as error:

@@ -95,8 +95,8 @@ def load(
 ) -> Problem:
     """Find source and target, pack them once (see `cache_dir`) and split the target (see `target.assign`).
 
-    What can be known from names and labels is checked before any image is decoded; `check_target` and `check_source`
-    (called with the number of images) may add to that: an episode that does not fit, a batch that is too large.
+    Everything that names and labels tell is checked before any image is decoded. `check_target` and `check_source`
+    (called with the number of images) may refuse more: an episode that does not fit, a batch that is too large.
     InputError for anything that cannot work.
     """
     reader, request = _find(config, config.source, "source")
@@ -143,10 +143,10 @@ def _target_parts(config: DataConfig, channels: int | None) -> Mapping[SplitName
 
 
 def _without(pool: Part, parts: Mapping[SplitName, Part]) -> Part:
-    """The pool without the target's images, which it knows by their names.
+    """The pool without the target's images, which are recognised by their names.
 
-    Names only mean something within a data set: other data in the pool stay, whatever their images are called. Members
-    of a mixture whose images have names in common got them prefixed (see its reader).
+    Names are compared within one data set only: other data in the pool stay, whatever their images are called. Where
+    members of a mixture have names in common, their names carry a prefix (see its reader).
     """
     own = {name for part in parts.values() for name in part.names}
     origin: Mapping[str, Any] = pool.fingerprint

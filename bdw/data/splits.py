@@ -15,7 +15,7 @@ Indices = NDArray[np.int64]
 _HOLD_OUT, _LIMIT, _SUBSET = 1, 2, 3
 
 TARGET_STREAM = 2
-"""Stream of `hold_out` that shares a data set out between source and target; test and validation splits use 0 and 1."""
+"""Stream of `hold_out` that divides a data set between source and target; test and validation splits use 0 and 1."""
 
 
 def hold_out(

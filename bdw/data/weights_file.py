@@ -1,4 +1,5 @@
-"""Somebody's scores: a table with a weight for each image, from Parquet or CSV, checked as far as it goes by itself."""
+"""Weights from a file: a Parquet or CSV table with a weight for each image, checked as far as possible without the
+source."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ class WeightsFile:
     indices: NDArray[np.int64] | None
     names: NDArray[np.str_] | None
     content_key: str | None
-    """Of the source that the weights were made for, where the file (or a run's config.json beside it) says so."""
+    """Content key of the source that the weights were made for, if the file (or a run's config.json beside it)
+    tells."""
 
 
 def read_weights(path: Path) -> WeightsFile:

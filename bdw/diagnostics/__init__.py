@@ -1,1 +1,1 @@
-"""What the meta-gradient's noise says of a run, and what other settings would have pruned."""
+"""Signal and noise of a run's meta-gradient, and what other settings would have pruned."""

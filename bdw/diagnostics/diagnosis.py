@@ -1,4 +1,4 @@
-"""What `diagnose_signal` finds out about a run, as signal.json keeps it, and what follows from it in words."""
+"""What `diagnose_signal` finds out about a run, as in signal.json, and a summary in words."""
 
 from __future__ import annotations
 
@@ -38,46 +38,49 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Signal and noise of a run's meta-gradients; NaN for what its visits are too few to tell."""
+    """Signal and noise of a run's meta-gradients; NaN where there are too few visits to tell."""
 
     images: int
-    """Visited twice or more, of which alone something is known."""
+    """Images that were visited at least twice. All else here is about these images."""
     visits: float
-    """Visits to one of them, the median."""
+    """Median number of visits to such an image."""
     naive: tuple[float, ...]
     """Quartiles over images of |mean| / standard deviation of the evidence over an image's visits."""
     noise_alone: tuple[float, ...]
-    """What no signal at all would show with as many visits."""
+    """The same quartiles expected without any signal, for the same numbers of visits."""
     corrected: tuple[float, ...]
     """Estimate of the true quartiles."""
     seen: Anova
-    """Of the evidence itself."""
+    """Analysis of variance of the evidence itself."""
     between: Anova
-    """Of the evidence less its batch's mean: what tells one image from another."""
+    """Analysis of variance of the evidence less its batch's mean, which is what tells one image from another."""
     common_share: float
-    """Share of the variance of the last epoch that learnt which all images of a step have in common."""
+    """Share of the evidence's variance that all images of a step have in common, in the last epoch that learnt
+    weights."""
     signs: Signs
     pairs: int
-    """Successive target batches compared."""
+    """Number of pairs of successive target batches."""
     cosine: float
-    """Mean cosine of their directions v: the share of |v|^2 that is no noise."""
+    """Mean cosine of the target gradients v of such a pair: the share of |v|^2 that is not noise."""
     cosine_error: float
     signal_to_noise: float
-    """Of one visit: standard deviation of images' true evidence less their batches' means, over that of the noise."""
+    """Signal-to-noise of one visit: standard deviation of images' true evidence less their batches' means, over that of
+    the noise."""
     visits_to_tell: float
-    """Until a typical image is on its side of the mean with 95 %; NaN where there is no signal."""
+    """Visits until a typical image is on its side of the mean with a probability of 95 %; NaN without signal."""
     epochs_per_visit: float
-    """Epochs from one visit that learns to the next at the pace of the last epoch; NaN if that learnt nothing."""
+    """Epochs from one visit that learns to the next, as in the last epoch; NaN if that epoch learnt nothing."""
     forecast: Forecast
     d_prime: float
-    """How far a visit tells the useful from the others, in standard deviations of noise; NaN where nobody knows."""
+    """d': how far a visit separates useful images from the others, in standard deviations of noise; NaN where it is not
+    known which images are useful."""
     sign_d_prime: float
-    """The same of the visits' signs, which no outlier sways."""
+    """d' of the visits' signs, which no outlier sways."""
     histogram: Histogram
 
     @property
     def has_enough(self) -> bool:
-        """Whether there were visits enough to say anything."""
+        """Whether there were enough visits to say anything."""
         return math.isfinite(self.between.correlation)
 
     def json(self) -> str:
@@ -96,7 +99,7 @@ def diagnosed(
 ) -> Diagnosis:
     """The diagnosis at the end of an epoch; no exchange between workers, a pass or two over the source.
 
-    `meta_every`: as that epoch had it, 0 if it learnt nothing: the end of `learn_share` and time budgets do without.
+    `meta_every`: that epoch's; 0 if it learnt nothing, as after `learn_share` or under a time budget.
     """
     seen, deviations = evidence.visits(), evidence.deviations()
     between, whole, steps = (
@@ -139,7 +142,7 @@ def diagnosed(
 def summary(found: Diagnosis) -> str:
     """The diagnosis in one line for the end of a run."""
     if not found.has_enough:
-        return "too few visits to tell signal from noise; it takes two or more to an image"
+        return "too few visits to tell signal from noise: each image needs two or more"
     epochs = found.forecast.epochs
     when = f"{epochs:,} more epoch(s)" if epochs is not None else found.forecast.why
     return (
@@ -153,7 +156,7 @@ def _forecast(
     learner: Learner, evidence: VisitStatistics, mask: KeepMask, schedule: Schedule | None, config: RunConfig
 ) -> Forecast:
     if schedule is None:
-        return Forecast(why="never, as weights are learnt no more")
+        return Forecast(why="never, since weights are no longer learnt")
     if config.schedule.schedule == "cosine":
         # The last rate is next to 0: with it no weight would ever move again, which says nothing about the signal.
         return Forecast(why="not known with schedule cosine, whose learning rate has come down to 0")

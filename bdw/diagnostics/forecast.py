@@ -1,9 +1,9 @@
 """When will the pruning rule have found the useless images, if training goes on as it does now?
 
-An extrapolation, by simulation: a sample of the kept instances goes on from the weights that it has, under the
-weighter's own update and rule, with visits drawn from what was measured. Each instance's true evidence is drawn from
-what its visits so far leave open (the random-effects model's posterior); signal, noise and learning rate are taken to
-stay as they were in the last epoch. Useless is an instance whose true evidence is below 0: more weight harms.
+The forecast is a simulation. A sample of the kept instances continues from its weights under the weighter's own update
+and pruning rule, and its visits are drawn from what was measured. An instance's true evidence is drawn from the
+random-effects model's posterior, given its visits so far. Signal, noise and learning rate are assumed to stay as in the
+last epoch. An instance is useless if its true evidence is below 0: more weight on it harms.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from bdw.weighting.weighters.self_normalised import SelfNormalised
 SAMPLE = 400
 """Instances that are followed."""
 MAX_VISITS = 500
-"""To each of them; what takes longer is beyond any run."""
+"""Most visits to each instance; more are beyond any run."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Forecast:
     """Epochs until the rule finds half of the useless, and what it does to the others by then."""
 
     epochs: int | None = None
-    """From now on, 0 if it has; none where it is not expected to, and then `why` says so."""
+    """Epochs from now on; 0 if the rule has found them already; None where that is not expected, and `why` says why."""
     why: str = ""
     useless: float = math.nan
     """Expected share of useless instances among the kept."""
@@ -52,13 +52,14 @@ class Schedule:
     batch_size: int
     """k."""
     steps: int
-    """Learning steps from one visit in them to the next: momentum's clock stands still in the others."""
+    """Learning steps from one learning visit of an instance to the next. Momentum's clock stands still in the other
+    steps."""
     epochs_per_visit: float
 
     @classmethod
     def of(cls, learning_rate: float, batch_size: int, kept: int, meta_every: int) -> Self:
-        """That of epochs over so many kept instances whose first of every `meta_every` steps learns; in the mean, as
-        instances are shuffled."""
+        """The mean schedule of epochs over `kept` shuffled instances in which the first of every `meta_every` steps
+        learns."""
         batches = math.ceil(kept / batch_size)
         return cls(learning_rate, batch_size, batches, batches / math.ceil(batches / meta_every))
 
@@ -66,7 +67,7 @@ class Schedule:
 def forecast(
     weighter: Weighter, evidence: VisitStatistics, kept: NDArray[np.bool_], schedule: Schedule, seed: int = 0
 ) -> Forecast:
-    """The forecast for instances of which some (n,) are kept; a fraction of a second, whatever n is.
+    """The forecast for the kept instances (`kept` (n,)). It takes a fraction of a second, whatever n is.
 
     Not known with `normalise_weights`: a weight's gradient then depends on the others of its batch, which is not
     simulated.
@@ -99,8 +100,8 @@ def _followed(
     schedule: Schedule,
     generator: np.random.Generator,
 ) -> Forecast:
-    """These rows' weights visit by visit, their evidence being normal about the `true` (m,), until half of the useless
-    are found."""
+    """Simulate the weights of these rows visit by visit, with evidence normal about `true` (m,), until half of the
+    useless instances are found."""
     useless = true < 0
     if not useless.any():
         return Forecast(why="never, as no image's evidence is against it", useless=0.0)

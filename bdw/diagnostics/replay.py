@@ -80,7 +80,7 @@ class Replay:
 
     @property
     def is_planted(self) -> bool:
-        """Whether it is known of some images that they are useful, and of some that they are junk."""
+        """Whether some images are known to be useful and some to be junk."""
         return self.num_junk > 0 and self.num_useful > 0
 
     def pruned_fraction(self, thresholds: Thresholds) -> NDArray[np.float64]:
@@ -88,7 +88,7 @@ class Replay:
         return self.outcomes[thresholds].pruned / self.num_instances
 
     def trained_fraction(self, thresholds: Thresholds) -> float:
-        """Images trained on over all epochs, in relation to a run without pruning."""
+        """Images trained on over all epochs, as a share of those of a run without pruning."""
         before = np.concatenate([[0], self.outcomes[thresholds].pruned[:-1]])
         return float(1 - before.mean() / self.num_instances)
 

@@ -4,9 +4,9 @@ Each instance is visited some times; a visit gives one number, its evidence. A r
 
     x_it = mu + s_i + e_it,   Var s = signal variance, Var e = noise variance,
 
-and the method of moments (analysis of variance; Searle, Casella and McCulloch, "Variance Components", 1992)
-estimates both variances without bias however few the visits are. What a naive mean over standard deviation of so few
-visits shows is mostly noise, so every such number here comes with what noise alone would show.
+and the method of moments (analysis of variance; Searle, Casella and McCulloch, "Variance Components", 1992) estimates
+both variances without bias however few the visits are. A naive mean over standard deviation of so few visits is mostly
+noise, so every such number here comes with what noise alone would show.
 """
 
 from __future__ import annotations
@@ -24,18 +24,19 @@ QUARTILES = (0.25, 0.5, 0.75)
 
 @dataclass(frozen=True)
 class Visits:
-    """Of each of n instances: how often it was visited, the mean of what it said, and the sum of squares about it."""
+    """For each of n instances: its number of visits, the mean of their evidence, and the sum of squares about that
+    mean."""
 
     counts: Floats
     means: Floats
     squares: Floats
 
     def repeated(self) -> Visits:
-        """Those with two visits or more, of which alone one can tell how noisy they are."""
+        """The instances with two visits or more; only these show how noisy visits are."""
         return self.of(self.counts >= 2)
 
     def of(self, chosen: NDArray[np.bool_]) -> Visits:
-        """Those of a mask (n,)."""
+        """The instances of a mask (n,)."""
         return Visits(self.counts[chosen], self.means[chosen], self.squares[chosen])
 
 
@@ -44,19 +45,20 @@ class Anova:
     """One-way random-effects analysis of variance; NaN where there is too little to estimate from."""
 
     mean: float
-    """Over all visits."""
+    """Mean over all visits."""
     signal_variance: float
-    """Of the groups' true means, unbiased and so below 0 where noise has it so."""
+    """Variance of the groups' true means; unbiased, so that noise can make it negative."""
     noise_variance: float
-    """Within groups, pooled."""
+    """Variance within groups, pooled."""
     correlation: float
     """Intraclass correlation signal / (signal + noise): the correlation of two visits to the same group."""
     standard_error: float
-    """Of the correlation, by the jackknife over groups: holds for noise of any shape and of unequal size."""
+    """Standard error of the correlation, by the jackknife over groups: it holds for noise of any shape and of unequal
+    size."""
     f: float
     """Mean square between over within groups, 1 without signal."""
     p: float
-    """Of F under no signal and normal noise of one size."""
+    """p-value of F, for no signal and normal noise of one size."""
 
     @property
     def signal_to_noise(self) -> float:
@@ -78,7 +80,7 @@ def analysed(visits: Visits) -> Anova:
     sums = np.stack([np.ones_like(n), n, n * mean, n * mean**2, within, n**2])
     total = sums.sum(axis=1)
     whole = from_sums(total)
-    # Each group left out in turn; NaN where nothing is left, and then there is no error to be had.
+    # Each group is left out in turn; NaN where nothing is left, and then there is no standard error.
     with np.errstate(invalid="ignore", divide="ignore"):
         correlations = _components(total[:, None] - sums)[3]
     groups = len(n)
@@ -144,14 +146,14 @@ def visits_to_tell(signal_to_noise: float) -> float:
 
 @dataclass(frozen=True)
 class Signs:
-    """Shares of instances (of two visits or more) whose every visit had the same sign."""
+    """Shares of instances (of two visits or more) whose visits all had the same sign."""
 
     consistent: float
-    """Found."""
+    """The observed share."""
     by_coins: float
     """Expected if every visit were the toss of a fair coin."""
     if_alike: float
-    """Expected if all instances were alike: tosses of one coin that shows its head as often as visits were positive."""
+    """Expected if all instances were alike: tosses of one coin that shows heads as often as visits were positive."""
     positive: float
     """Share of all visits that were positive."""
 

@@ -96,7 +96,7 @@ def fit_on_workers(config: RunConfig, workers: WorkersConfig) -> None:
             except TrainingFailedError as error:
                 if not console_end.starts or max(console_end.starts) == console_end.starts[0]:
                     raise RunError(_why(error, group, cluster)) from error
-                progress.say(f"the workers got on and failed again; starting anew: {_last_line(error)}")
+                progress.say(f"the workers made progress and failed again; starting anew: {_last_line(error)}")
     if "input_error" in outcome:
         raise InputError(outcome["input_error"])
     if "run_error" in outcome:
@@ -186,7 +186,7 @@ class _ConsoleEnd:
                     reason = "interrupted (Ctrl-C)"
                 if reason is not None and not asked:
                     asked = True
-                    self._progress.say(f"{reason}: asking the workers to save and stop; again breaks off at once")
+                    self._progress.say(f"{reason}: asking the workers to save and stop; once more breaks off")
                     ray.get(self.mailbox.ask_to_stop.remote(reason))
             self._show(packing)
         return outcome.result()
@@ -248,7 +248,7 @@ def _why(error: TrainingFailedError, group: WorkerGroup, cluster: Cluster) -> st
             f"num_workers: {group.num_workers} worker(s) of {group.resources_per_worker} did not start in time; the "
             f"cluster has {there.get('CPU', 0):g} CPUs and {there.get('GPU', 0):g} GPUs"
         )
-    return f"the workers failed too often without getting on: {_last_line(error)}"
+    return f"the workers failed too often without progress: {_last_line(error)}"
 
 
 @contextmanager

@@ -238,6 +238,6 @@ def _work(plan: dict[str, Any]) -> Row:
 
 
 def on_this_machine(config: dict[str, Any]) -> RunConfig:
-    """The run's config, continuing what is there; `~` stands for the home of whoever runs Ray on this machine."""
+    """The run's config with `resume`; `~` stands for the home of the user who runs Ray on this machine."""
     places = {name: str(Path(config[name]).expanduser()) for name in ("run_dir", "cache_dir") if config.get(name)}
     return RunConfig.from_flat(config).replace(resume=True, **places)

@@ -1,4 +1,5 @@
-"""Warnings about a run: what a reader would get wrong who only reads the numbers. Each only where it applies."""
+"""Warnings about a run: what somebody who only reads the numbers would get wrong. Each appears only where it
+applies."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ def _delivered_before_pruning(outcome: Outcome) -> Iterator[Notice]:
         f"{outcome.first_pruned}. So the delivered encoder was trained on all images and owes nothing to pruning."
     )
     if not outcome.run.config.get("weighted_loss", True):
-        text += " Nor does it to the weights, which only prune in this run."
+        text += " It owes nothing to the weights either: in this run they only prune."
     yield Notice("The delivered encoder saw no pruning", text)
 
 
@@ -45,9 +46,8 @@ def _at_the_floor(outcome: Outcome) -> Iterator[Notice]:
     )
     yield Notice(
         "Pruning ran into its floor",
-        f"What is left, {plural(outcome.kept, 'image')}, is all that a run has to keep (min_kept or kept_share, by "
-        "default a batch). These images stayed for their mean weights, the highest, though the rule may have found "
-        "them useless, too. "
+        f"The run ended with {plural(outcome.kept, 'image')}, the fewest that it may keep (min_kept or kept_share, by "
+        "default a batch). These have the highest mean weights; the rule may have found some of them useless, too. "
         f"{remedy}.",
     )
 

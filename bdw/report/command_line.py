@@ -1,4 +1,4 @@
-"""The command that repeats something: every option that its defaults have otherwise, as a shell reads it back."""
+"""The command that repeats a run or a sweep: all options that differ from their defaults, quoted for a shell."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ NOT_REPEATED = frozenset({"resume"})
 
 
 def fit_command(config: Mapping[str, Any]) -> str:
-    """The shell command for a flat config (as in `config.json`): the preset that leaves least to say, and the rest.
+    """The shell command for a flat config (as in `config.json`): the preset that needs the fewest further options, and
+    these options.
 
-    What the command line fills in by itself for that source is left out, its preset included.
+    The command leaves out what the command line fills in by itself for that source, its preset included.
     """
     own = {name: value for name, value in config.items() if name not in NOT_REPEATED}
     if own.get("budget_images") is not None:
@@ -23,7 +24,8 @@ def fit_command(config: Mapping[str, Any]) -> str:
     usual = presets.default_for(config.get("source"))
     options = {name: changed_options(own, _defaults(name, own)) for name in (usual, *presets.available())}
     named = {name: ["--preset", name, *words] for name, words in options.items()}
-    # Unnamed, it is what the command line takes for that source, which must be told if it is not the usual one, too.
+    # The usual preset need not be named: the command line takes it for that source. But the source must be named,
+    # unless it is the usual one, too.
     tells = usual == presets.default_for(None) or "--source" in options[usual]
     named[usual] = options[usual] if tells else ["--source", str(own["source"]), *options[usual]]
     # The first of equals is the usual one.
@@ -37,7 +39,7 @@ def _defaults(preset: str, own: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def changed_options(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
-    """Words of a command line, for those values that are not as in `defaults`."""
+    """Words of a command line for the values that differ from `defaults`."""
     changed = {name: value for name, value in values.items() if name not in defaults or defaults[name] != value}
     return [word for name, value in changed.items() for word in _option(name.replace("_", "-"), value)]
 

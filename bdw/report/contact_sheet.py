@@ -21,7 +21,7 @@ TILES = 24
 LARGEST_SIDE = 192
 """Pixels; larger images are shrunk to it, twice the size at which the page shows them."""
 SEED = 0
-"""Of the draw among images that tie."""
+"""Seed of the draw among images that tie."""
 LONGEST_NAME = 26
 """Characters of an image's name that a tile has room for."""
 
@@ -38,7 +38,8 @@ class Tile:
 
     @property
     def short_name(self) -> str:
-        """The name, if it is long without its ending and its middle: folders stand in front, numbers at the back."""
+        """The name; a long one loses its ending and its middle, since folders stand in front and numbers at the
+        back."""
         if len(self.name) <= LONGEST_NAME:
             return self.name
         stem = str(PurePosixPath(self.name).with_suffix(""))
@@ -78,12 +79,12 @@ def _pruned(weights: pd.DataFrame) -> pd.DataFrame:
 
 
 def spread_of(weights: pd.DataFrame) -> float:
-    """How far the mean weights lie apart, which says how many digits tell them apart."""
+    """The span of the mean weights. Captions take from it how many digits tell the weights apart."""
     return float(np.ptp(weights["mean"])) if len(weights) else 0.0
 
 
 def _first(pool: pd.DataFrame, name: str, *, ascending: bool, spread: float = 1.0) -> Choice:
-    """The first rows by that column; whatever ties comes in an order drawn at random, the same every time.
+    """The first rows by that column; rows that tie come in a random order, the same every time.
 
     Data sets are sorted by class, so that an order by index would show the first class only.
     """

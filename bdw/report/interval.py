@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bdw.report.wording import percent
 
 QUANTILE = 1.959963984540054
-"""Of the standard normal distribution at 97.5 %: a 95 % interval leaves 2.5 % out on either side."""
+"""Quantile of the standard normal distribution at 97.5 %: a 95 % interval leaves 2.5 % out on either side."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Interval:
 
 
 def wilson(share: float, number_of: int) -> Interval:
-    """Wilson's score interval of a share that was counted over so many images (JASA 22, 1927, page 209).
+    """Wilson's score interval of a share that was counted over a number of images (JASA 22, 1927, page 209).
 
-    Unlike the usual plus and minus it holds near 0 and 1 and for few images. It knows about the choice of images only:
-    how much another seed of the same run would differ is not in it.
+    Unlike the usual plus and minus it holds near 0 and 1 and for few images. It covers the choice of images only, not
+    how much another seed of the same run would differ.
     """
     squared = QUANTILE**2
     scale = 1 + squared / number_of

@@ -21,7 +21,7 @@ from bdw.runs.trajectory import FOLDER, Trajectory
 MOST = 6
 """Steps that are shown: the first ones."""
 LARGEST_FRACTION = 0.5
-"""Of a target's labelled images that validation is advised to take."""
+"""Largest share of a target's labelled images that validation is advised to take."""
 WITHOUT_WEIGHTS = {
     "weighter": "uniform",
     "weights_file": None,
@@ -66,7 +66,7 @@ def _train_longer(outcome: Outcome) -> Iterator[Step]:
             f"Images have been missing since epoch {outcome.first_pruned} only; more epochs let training gain from it."
         )
     elif outcome.best == epochs:
-        why = "The last epoch was the best one, so that more may be better."
+        why = "The last epoch was the best one, so more epochs may be better."
         if config.get("schedule") == "cosine":
             why = (
                 "The last epoch was the best one, as is usual with a cosine: only a longer run tells if more is better."
@@ -97,7 +97,7 @@ def _replay(outcome: Outcome) -> Iterator[Step]:
     if len(Trajectory(folder / FOLDER).epochs()) == outcome.num_epochs:
         yield Step(
             "See what other thresholds would have pruned",
-            "The weights of every epoch were recorded, so that every lambda and rho is answered in seconds.",
+            "The weights of every epoch were recorded, so every lambda and rho can be previewed in seconds.",
             shlex.join(["python", "-m", "bdw", "replay", "--run", str(folder)]),
         )
     elif unpruned(outcome) is not None and config.get("weighter") == "beta":
@@ -115,7 +115,7 @@ def _compare(outcome: Outcome) -> Iterator[Step]:
         known = {name: value for name, value in WITHOUT_WEIGHTS.items() if name in outcome.run.config}
         yield Step(
             "Compare with plain training",
-            "Whether the weights were worth their price only the same run without them can tell.",
+            "Only the same run without weights can tell whether they were worth their price.",
             _again(outcome, "plain", **known),
         )
 
@@ -124,7 +124,7 @@ def _another_seed(outcome: Outcome) -> Iterator[Step]:
     seed = int(outcome.run.config.get("seed") or 0) + 1
     yield Step(
         "See the noise",
-        "The same data and settings with another seed: differences as large as that mean nothing.",
+        "The same run with another seed: differences as large as between these two mean nothing.",
         _again(outcome, f"seed-{seed}", seed=seed),
     )
 

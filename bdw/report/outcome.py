@@ -1,4 +1,4 @@
-"""What came out of a run, as the numbers that its verdict, its warnings and its advice all rest on."""
+"""The outcome of a run: the numbers on which its verdict, its warnings and its advice rest."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Outcome:
     best: int | None
     """The epoch whose encoder was delivered."""
     validation: Score | None
-    """That encoder's."""
+    """Validation score of that encoder."""
     test: Score | None
     num_images: int | None
     """Images of the source."""
@@ -53,8 +53,8 @@ class Outcome:
     spent: float | None
     """Seconds of training steps that learning weights took."""
     saved: float | None
-    """Seconds that plain training of the pruned images would have taken; None with a budget of images, too, which
-    spends them on the images that are kept."""
+    """Seconds that plain training of the pruned images would have taken; None if unknown, and with a budget of images,
+    where the kept images get these seconds."""
     separation: Separation | None
 
     @classmethod
@@ -127,7 +127,7 @@ def _saw_all(run: RunFiles, best: int, num_images: int, budget: int | None) -> b
         return True
     if budget is None or seen[row] < budget:
         return False
-    if row == 0:  # Nothing learnt prunes before the first epoch, and what is fixed prunes before it or never.
+    if row == 0:  # Learnt weights never prune before the first epoch; fixed weights prune before it or never.
         return bool(kept[0] == 1 or column(metrics, "meta_loss").notna().any())
     return bool(seen[row - 1] >= (best - 1) * num_images and kept[row - 1] == 1)
 

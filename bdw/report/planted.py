@@ -1,4 +1,5 @@
-"""What is known about the source's images, junk by construction or of another domain, and how well the weights tell.
+"""What is known about the source's images (useful, planted junk, of another domain), and how well the weights tell them
+apart.
 
 `planted` holds 1 for a useful image, 0 for planted junk and -1 where nobody knows; the method never sees it.
 """
@@ -25,7 +26,7 @@ class Words:
     useful: str
     other: str
     others: str
-    """Several of them, after a number."""
+    """The other images in the plural, after a number."""
 
 
 PLANTED = Words("Planted junk", "useful", "junk", "planted junk images")
@@ -33,7 +34,7 @@ DOMAINS = Words("Domains of the source", "target", "other", "images of other dom
 
 
 def words(weights: pd.DataFrame, target: str) -> Words:
-    """Those for a mixture that the target is a member of, or for planted junk."""
+    """The names for a mixture that the target is a member of, or for planted junk."""
     own_domain = bool(target) and "kind" in weights.columns and bool((weights["kind"] == target).any())
     return DOMAINS if own_domain else PLANTED
 

@@ -37,7 +37,7 @@ def _verdict(found: Diagnosis) -> str:
     when = (
         plural(math.ceil(epochs), "epoch")
         if math.isfinite(epochs)
-        else f"{plural(math.ceil(found.visits_to_tell), 'visit')}, but weights are learnt no more"
+        else f"{plural(math.ceil(found.visits_to_tell), 'visit')}, but weights are no longer learnt"
     )
     says = "One visit says little" if found.signal_to_noise < LITTLE else "Visits agree with one another"
     return (
@@ -49,8 +49,8 @@ def _verdict(found: Diagnosis) -> str:
 def _about_sharing(config: Mapping[str, Any]) -> Iterator[str]:
     if config.get("shared_derivatives"):
         yield (
-            "These numbers are of single visits, before images that look alike share their evidence "
-            "(shared_derivatives). The weights learn from what is shared, about which they say nothing."
+            "These numbers measure single visits, before images that look alike share their evidence "
+            "(shared_derivatives). They say nothing about the shared evidence, from which the weights learn."
         )
 
 

@@ -14,7 +14,7 @@ from bdw.report.figure import BLUE, INK, JUNK_COLOURS, PAPER, new_axes
 def evidence_histogram(histogram: Histogram, titles: Mapping[str, str] | None = None) -> Figure:
     """Number of images by t statistic, groups stacked, and as a line what noise alone would show.
 
-    The titles name groups in the legend; one without a title goes by its own name.
+    The titles name groups in the legend; a group without a title keeps its own name.
     """
     edges = np.array(histogram.edges)
     figure, axes = new_axes("t statistic of an image's evidence", "images", width=5.9, height=4.2)

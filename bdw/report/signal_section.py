@@ -65,10 +65,10 @@ def _table(found: Diagnosis) -> Block:
 
 def _about(found: Diagnosis) -> str:
     return (
-        f"Evidence that is reliable need not be about usefulness. Which images are useful is known here, and one visit "
-        f"tells them from the others by {found.d_prime:.3f} standard deviations of its noise (d′; "
-        f"by its sign alone, which no outlier sways, {found.sign_d_prime:.3f}), while what it tells "
-        f"of single images, whatever that is about, spreads by {ratio(found.signal_to_noise)}."
+        f"Reliable evidence need not be about usefulness. Here it is known which images are useful: one visit tells "
+        f"them from the others by {found.d_prime:.3f} standard deviations of its noise (d′; {found.sign_d_prime:.3f} "
+        f"by its sign alone, which no outlier sways). What visits tell of single images, useful or not, spreads by "
+        f"{ratio(found.signal_to_noise)} of them."
     )
 
 

@@ -15,7 +15,7 @@ class SweepCost:
 
     trials: int
     cpu_hours: float
-    """NaN where the trials do not say what they reserved."""
+    """NaN if the trials do not record what they reserved."""
     gpu_hours: float
     """Fractions of a GPU count as such."""
     instances: float

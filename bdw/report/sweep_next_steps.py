@@ -14,7 +14,7 @@ OWN_IMAGES, OWN_TARGET = "photos/", "labelled/"
 PAPER = "pictures"
 """Preset of the paper's method on own images."""
 ANYWHERE = "/path/to/labelled"
-"""Trials run in folders of their own, so that a sweep's target needs a whole path."""
+"""Trials run in folders of their own, so that a sweep's target must be an absolute path."""
 MOST_SEEDS = 5
 """More seeds than these are left to the reader."""
 

@@ -1,4 +1,4 @@
-"""The page of a sweep: what was found, what to do next, and then the tables, pictures and trials behind it."""
+"""The page of a sweep: what was found, what to do next, then the tables, pictures and trials behind these."""
 
 from __future__ import annotations
 

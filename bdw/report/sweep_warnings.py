@@ -92,7 +92,7 @@ def _ties(trials: pd.DataFrame) -> str:
     label = measure_of(trials).label
     return (
         f"{sharing:,} of {plural(complete, 'complete trial')} share the best validation {label}: validation cannot "
-        "tell them apart, and which of them is called the best is a matter of the images that they saw."
+        "tell them apart, and the one that saw the fewest images is called the best."
     )
 
 

@@ -17,7 +17,7 @@ STATES = ("complete", "pruned", "failed", "running")
 RANKED_BY = "validation"
 NO_METHOD = "unknown"
 COMPARISON_PREFIX = "comparison-"
-"""How the names of trials start that stand beside a search's for comparison and were not searched."""
+"""Beginning of the names of trials that stand in the table for comparison and are not part of the search."""
 
 # Column of the file -> (heading, how its numbers read). What is not listed here or a score is a searched parameter.
 _COSTS: dict[str, tuple[str, Callable[[float], str]]] = {
@@ -53,8 +53,8 @@ def methods_of(trials: pd.DataFrame) -> pd.Series[str]:
 def ranked(trials: pd.DataFrame) -> pd.DataFrame:
     """The trials by state (complete ones first), then by validation score, best first, unknown last.
 
-    A validation split is small, so that trials often tie: then the one that saw the fewest instances comes first, then
-    the one that comes first in the file, which a sweep writes by number. The sweep itself chooses by the same rule.
+    A validation split is small, so that trials often tie. Ties go to the trial that saw the fewest instances, then to
+    the first in the file, which a sweep writes by number. The sweep itself chooses by the same rule.
     """
     known = {state: position for position, state in enumerate(STATES)}
     keys = trials.assign(
@@ -81,7 +81,7 @@ def best_trial(trials: pd.DataFrame) -> pd.DataFrame | None:
 
 
 def searched(trials: pd.DataFrame) -> pd.DataFrame:
-    """The trials of the search; all of them where none stands there for comparison only, or nothing else does."""
+    """The trials of the search; all trials if none, or every one, stands in the table for comparison only."""
     own = trials[~trials["trial"].astype(str).str.startswith(COMPARISON_PREFIX)]
     return trials if own.empty else own
 

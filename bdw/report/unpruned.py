@@ -1,4 +1,4 @@
-"""Why a run pruned nothing although it might have, and what would let it."""
+"""Why a run with pruning pruned nothing, and what would make it prune."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from bdw.report.wording import number, percent, plural
 from bdw.weighting.weighters.beta import is_useless, share_below
 
 LAMBDAS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4)
-"""Tried in the place of a run's lambda, lowest first; none near 1/2, the mean from which weights start."""
+"""Values tried in place of a run's lambda, lowest first; none near 1/2, the mean from which weights start."""
 ENOUGH, TOO_MUCH = 0.02, 0.8
-"""Shares of the source between which what another lambda would prune is worth a trial."""
+"""Another lambda is worth a trial if it would prune a share of the source between these two."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ def unpruned(outcome: Outcome) -> Unpruned | None:
         return None
     if not outcome.learns:
         return Unpruned(
-            "Fixed weights prune the images of weight 0, and none has it.", "Give what shall go the weight 0."
+            "Fixed weights prune the images of weight 0, and none has it.",
+            "Give the weight 0 to the images that shall go.",
         )
     burn_in = int(config.get("burn_in_epochs") or 0)
     if burn_in >= outcome.num_epochs:
@@ -43,15 +44,15 @@ def unpruned(outcome: Outcome) -> Unpruned | None:
         )
     if len(weights) <= outcome.floor:
         return Unpruned(
-            f"The source has {plural(len(weights), 'image')}, and so many are always kept (min_kept).",
+            f"The source has {plural(len(weights), 'image')}, and all of them must be kept (min_kept).",
             "Lower min_kept or batch_size.",
         )
     if config.get("weighter") == "l2rw":
         return Unpruned("The weighter l2rw has no pruning rule.", "Choose the weighter beta or counts.")
     if not has_distributions(weights):
         return Unpruned(
-            f"The lowest weight is {number(float(weights['mean'].min()))}; pruned is what has had a gradient and is "
-            f"not above lambda = {number(config['cdf_threshold'])}.",
+            f"The lowest weight is {number(float(weights['mean'].min()))}; an image is pruned once it has had "
+            f"a gradient and its weight is not above lambda = {number(config['cdf_threshold'])}.",
             f"{_faster(outcome)}, or raise cdf_threshold (lambda).",
         )
     return _by_the_rule(outcome)

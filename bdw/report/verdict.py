@@ -13,7 +13,7 @@ SPENT_ON_KEPT = "the images that pruning saved went to the kept ones"
 
 
 def verdict(outcome: Outcome) -> list[Finding]:
-    """What a reader should know who reads nothing else. What a run's files do not tell is left out."""
+    """The sentences for somebody who reads nothing else. They leave out what the run's files do not tell."""
     findings = [
         Finding("Found", " ".join(_found(outcome))),
         Finding("Bought", " ".join(_bought(outcome))),
@@ -113,7 +113,7 @@ def _balance(outcome: Outcome) -> list[str]:
 
 
 def _sure(outcome: Outcome) -> list[str]:
-    """On how many images scores rest, and whether the best epoch stands out from the others."""
+    """The number of images behind the scores, and whether the best epoch stands out from the others."""
     validation, test = outcome.validation, outcome.test
     parts = []
     if test is not None and test.interval is not None:

@@ -178,7 +178,7 @@ def _log_odds(mean: float) -> float:
 
 
 def _guide_means(width: float) -> tuple[float, ...]:
-    """The guides for a picture that spans so many decades: the coarsest set that fits, else the diagonal alone."""
+    """The guides for a picture that is `width` decades wide: the coarsest set that fits, else the diagonal alone."""
     for means in GUIDE_MEANS:
         gaps = -np.diff([_log_odds(mean) for mean in means])
         if gaps.min() >= 0.09 * width and abs(_log_odds(means[0])) <= 0.9 * width:

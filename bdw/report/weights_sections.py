@@ -138,7 +138,7 @@ def _sheet(run: RunFiles, title: str, caption: str, choice: contact_sheet.Choice
 
 
 def _sorts(run: RunFiles, rows: pd.DataFrame) -> str:
-    """How many of the images shown are useful, where that is known of all."""
+    """How many of the images shown are useful; empty unless it is known of all."""
     if "planted" not in rows.columns or (rows["planted"] < 0).any():
         return ""
     called = words(rows if run.weights is None else run.weights, str(run.config.get("target", "")))

@@ -21,9 +21,10 @@ COMPLETE = "complete"
 
 
 def push_run(remote: RemoteFolder, run_dir: Path, *, best_epoch: int | None = None) -> None:
-    """Copy a run: its own files, then its newest checkpoint, which replaces older ones there but the best epoch's.
+    """Copy a run: its own files, then its newest checkpoint. Older checkpoints of the copy are deleted, but for the
+    best epoch's.
 
-    The checkpoint comes last, because whoever pulls takes it as the sign that the rest is there.
+    The checkpoint comes last: for whoever pulls, it is the sign that the rest is there.
     """
     remote.push_files(run_dir)
     here, listed = checkpoint.positions(run_dir / CHECKPOINTS), _listed(remote)

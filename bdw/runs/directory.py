@@ -151,7 +151,7 @@ def git_revision() -> str | None:
 
 
 def versions() -> dict[str, str | None]:
-    """Of Python and of the packages that results depend on; None for one that is not installed."""
+    """Versions of Python and of the packages that results depend on; None for a package that is not installed."""
     own = {"python": platform.python_version(), "bdw": _version("beta-data-weighter")}
     return own | {package: _version(package) for package in _REPORTED_PACKAGES}
 

@@ -68,7 +68,7 @@ class EpochReport:
     target_instances_seen: int
     """Target images that passed a meta-loss, since the start."""
     learning_rate: float
-    """Of the epoch's last step."""
+    """alpha of the epoch's last step."""
     seconds: float
     """Seconds of this epoch's training steps."""
     wall_seconds: float

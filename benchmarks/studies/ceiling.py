@@ -1,7 +1,7 @@
-"""How well an encoder's features tell useful images from the others to whoever knows which are which.
+"""A ceiling: how well a classifier that is told which images are useful finds them by an encoder's features.
 
-Evidence that is shared between images that look alike to the encoder cannot say more than its features do: what this
-finds is a ceiling for it, and where it is low, more evidence does not help.
+Evidence that is shared between images that look alike to the encoder cannot say more than its features do. Where this
+ceiling is low, more evidence does not help.
 """
 
 from __future__ import annotations

@@ -26,9 +26,9 @@ class ClassSubsets:
     chosen: Rows
     """Labels of the target's classes."""
     class_names: list[str]
-    """Of these."""
+    """Names of these classes."""
     labels: Rows
-    """Of all images of the file."""
+    """Labels of all images of the file."""
     source: Rows
     """Rows of the file, rising."""
     target: dict[str, Rows]

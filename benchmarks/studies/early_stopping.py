@@ -32,11 +32,11 @@ class Arguments:
     """Command line of this benchmark."""
 
     seeds: tuple[int, ...] = (0, 1)
-    """Of the searches; each runs with and without early stopping."""
+    """Seeds of the searches; each runs with and without early stopping."""
     samples: int = 24
     """Trials of a search, published settings (never stopped) among them."""
     epochs: int = 10
-    """Of a trial: its budget as passes over the source."""
+    """Epochs of a trial: its budget as passes over the source."""
     concurrency: int = 2
     """Trials side by side."""
     save: bool = False
@@ -47,7 +47,7 @@ def main(arguments: Arguments) -> None:
     """Print both searches' seconds for every seed and their ratio, and keep them if asked to."""
     pairs = []
     for number, seed in enumerate(arguments.seeds):
-        # Who comes first changes, so that a machine that slows down or speeds up favours none.
+        # The two take turns in coming first, so that a machine that slows down or speeds up favours neither.
         names = sorted(VARIANTS, reverse=bool(number % 2))
         searches = {name: _search(arguments, seed, VARIANTS[name]) for name in names}
         goal = min(max(value for _, value in search["finished"]) for search in searches.values())

@@ -1,4 +1,5 @@
-"""What would stay of useful and of useless images if every method pruned as many: those of the lowest mean weights."""
+"""The shares of useful and of useless images that would stay if every method pruned equally many: those of the lowest
+mean weights."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SHARE = 0.5
-"""Of the source, to keep: in the middle, since the methods' own rules prune very different numbers of images."""
+"""Share of the source to keep: in the middle, since the methods' own rules prune very different numbers of images."""
 KEPT = ("useful_kept", "useless_kept")
 """What `shares_kept` tells, a column each."""
 

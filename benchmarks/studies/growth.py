@@ -68,7 +68,7 @@ class Arguments:
     rounds: int = 9
     """How often every variant is timed."""
     seed: int = 0
-    """Of pixels and tables."""
+    """Seed of pixels and tables."""
     save: bool = False
     """Keep the result in benchmarks/results."""
 
@@ -108,7 +108,7 @@ def _widen(trainer: Trainer, width: int) -> None:
 
 
 def milliseconds_per_step(trainers: Mapping[int, Trainer], steps: int, rounds: int) -> dict[int, list[float]]:
-    """Of every variant in every round, after one to warm up; the variants take turns."""
+    """Milliseconds a step of every variant in every round, after a round to warm up; the variants take turns."""
     found: dict[int, list[float]] = {variant: [] for variant in trainers}
     for number in range(rounds + 1):
         for variant, trainer in trainers.items():
@@ -149,7 +149,7 @@ def whole_epoch(trainer: Trainer) -> float:
 
 
 def pruning_seconds(instances: int, rounds: int, seed: int) -> list[float]:
-    """Of the verdicts about so many instances and the keep mask that follows, in every round."""
+    """Seconds of the verdicts on `instances` instances and the keep mask that follows, in every round."""
     weighter, seconds = random_weighter(instances, seed), []
     for _ in range(rounds):
         mask = KeepMask(instances, BATCH)

@@ -43,9 +43,9 @@ class Arguments(CellArguments):
     """Command line of this benchmark."""
 
     targets: tuple[str, ...] = MINI.targets
-    """Of the mini-decathlon. Default: all ten."""
+    """Targets of the mini-decathlon. Default: all ten."""
     method: str = RANKED
-    """Whose mean weights choose, as sweeps name a method: BDW or Counts and fields of the config."""
+    """Method whose mean weights choose, as sweeps name it: BDW or Counts and fields of the config."""
     kept: float = 0.3
     """Share of the source to keep."""
     epochs: int = 10

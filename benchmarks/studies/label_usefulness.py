@@ -58,11 +58,11 @@ class Arguments(CellArguments):
     )
     """What to compare, as sweeps name a method: BDW and fields of the config."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    """Of runs; each has its own classes, too."""
+    """Seeds of runs; each has its own classes, too."""
     data_set: str = "imagenet-mini"
-    """Of many classes; only its training images are used."""
+    """Data set of many classes; only its training images are used."""
     classes: int = 10
-    """Of the target."""
+    """Classes of the target."""
     source_per_class: int = 20
     """Images of every class in the source."""
     train_per_class: int = 40

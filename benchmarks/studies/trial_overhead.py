@@ -31,7 +31,7 @@ class Arguments:
     trials: int = 8
     """Trials of each method."""
     epochs: int = 4
-    """Of a trial: its budget as passes over the source."""
+    """Epochs of a trial: its budget as passes over the source."""
     save: bool = False
     """Keep the result in benchmarks/results."""
 

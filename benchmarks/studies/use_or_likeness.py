@@ -46,13 +46,13 @@ class Arguments(CellArguments):
     """Command line of this benchmark."""
 
     targets: tuple[str, ...] = DOMAINS
-    """Of the mixture's domains."""
+    """Targets among the mixture's domains."""
     domains: tuple[str, ...] = DOMAINS
-    """Of the mixture."""
+    """Domains of the mixture."""
     methods: tuple[str, ...] = ("BDW meta_loss=prototype", "BDW meta_loss=pretext", RANKED)
-    """Whose weights to judge, as sweeps name a method: BDW or Counts and fields of the config."""
+    """Methods whose weights to judge, as sweeps name a method: BDW or Counts and fields of the config."""
     epochs: int = 10
-    """Of every run."""
+    """Epochs of every run."""
     max_source: int = 6000
     """Images of the mixture, drawn from all members together; the rarest decides how many of each are trained on."""
     image_size: int = 16

@@ -41,9 +41,9 @@ class Arguments:
     data_root: str
     """Folder with the data sets as .npz files."""
     domains: tuple[str, ...] = ("cifar10", "gtsrb", "kmnist", "omniglot", "vgg-flowers", "pedestrians")
-    """Of the mixture."""
+    """Domains of the mixture."""
     targets: tuple[str, ...] = ("cifar10", "gtsrb", "kmnist", "vgg-flowers")
-    """Of these domains."""
+    """Targets among these domains."""
     methods: tuple[str, ...] = ("BDW meta_loss=pretext", RAISED, RANKED)
     """What to compare, as sweeps name a method: BDW or Counts and fields of the config."""
     seeds: tuple[int, ...] = (0, 1)

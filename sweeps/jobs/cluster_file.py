@@ -1,9 +1,9 @@
-"""A cluster file looked at before it costs money: nothing left to fill in, nothing that Ray would refuse.
+"""Check a cluster file before it costs money: nothing left to fill in, nothing that Ray would refuse.
 
     python -m sweeps.jobs.cluster_file cluster/aws.yaml
 
 Prints what the cluster is made of and which parts of it are paid for; exit status 2 and one line for what cannot work.
-Manifests of KubeRay are only looked at for what is left to fill in: `kubectl apply --dry-run=server` knows the rest.
+Of KubeRay's manifests only unfilled values are found; `kubectl apply --dry-run=server` checks the rest.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Options:
     """Check a cluster file: what is left to fill in, Ray's own rules, the files that it would copy."""
 
     file: tyro.conf.Positional[Path]
-    """Of `ray up` (cluster/aws.yaml), or a manifest for KubeRay."""
+    """A cluster file for `ray up` (cluster/aws.yaml), or a manifest for KubeRay."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -156,7 +156,7 @@ def summary(config: Mapping[str, Any]) -> list[str]:
 
 
 def _machine(node_type: Mapping[str, Any]) -> str:
-    """The machine's name at its cloud, and whether it is the cheap kind that can be taken away."""
+    """The machine's name at its cloud, and whether it is a spot machine, which is cheap and can be taken away."""
     node = node_type["node_config"]
     azure = node.get("azure_arm_parameters", {})
     kind = node.get("InstanceType") or node.get("machineType") or azure.get("vmSize") or "unknown machine"

@@ -1,4 +1,4 @@
-"""A cluster's job server: what `ray job` talks to, with an end to its patience and errors in one line."""
+"""A cluster's job server, to which `ray job` talks; here requests time out, and errors are one line."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ray.job_submission import JobSubmissionClient
 from bdw.errors import InputError
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
-# Seconds that a request may take: to connect, and to the first byte of an answer.
+# Timeouts of a request in seconds: to connect, and to the first byte of an answer.
 SHORT, LONG = (3.05, 10), (3.05, 120)
 PAUSE = 2.0
-ATTEMPTS = 30  # With the pause a minute and more: a head's dashboard is back by then if it comes back at all.
+ATTEMPTS = 30  # With the pauses more than a minute: a head's dashboard is back by then if it comes back at all.
 
 
 class JobServerError(RuntimeError):
@@ -28,7 +28,7 @@ class JobServerError(RuntimeError):
 
 
 class Details(Protocol):
-    """What a server knows of a job; Ray's `JobDetails`."""
+    """What a server knows about a job; Ray's `JobDetails`."""
 
     status: Any
     message: str | None
@@ -39,7 +39,7 @@ class JobServer(Protocol):
     """The part of Ray's client that is used."""
 
     def ray_version(self) -> str:
-        """Of the cluster."""
+        """The cluster's version of Ray."""
         ...
 
     def submit_job(self, *, entrypoint: str, submission_id: str, runtime_env: dict[str, Any]) -> str:
@@ -51,7 +51,7 @@ class JobServer(Protocol):
         ...
 
     def tail_job_logs(self, job_id: str) -> AsyncIterator[str]:
-        """All that the job prints, from its first line, until it ends."""
+        """The job's whole output, from its first line, until it ends."""
         ...
 
 
@@ -89,7 +89,8 @@ def connect(address: str) -> JobServer:
 
 
 def require_same_ray(server: JobServer, address: str) -> None:
-    """Raise `InputError` if the cluster runs another Ray than this environment: then it was not installed from it."""
+    """Raise `InputError` if the cluster runs another version of Ray than this environment: it was then installed from
+    other requirements."""
     there = server.ray_version()
     if there != ray.__version__:
         raise InputError(
@@ -111,10 +112,9 @@ def submit(server: JobServer, *, entrypoint: str, submission_id: str, runtime_en
 
 
 def follow(server: JobServer, job: str, show: Callable[[str], None], *, pause: float = PAUSE) -> Details:
-    """Hand out all that the job prints, as it does, and return what became of it.
+    """Yield the job's output as it comes, and return how the job ended.
 
-    A connection that breaks is made again, and what was shown is not shown twice. Raises `JobServerError` if the
-    server stays away.
+    A broken connection is made again, and no output is yielded twice. Raises `JobServerError` if the server stays away.
     """
     shown, failures = 0, 0
 
@@ -162,7 +162,7 @@ class _Client(JobSubmissionClient):  # type: ignore[misc]
 
 
 def _reason(error: BaseException) -> str:
-    """The last line of what a server said, which of a traceback is the one that counts."""
+    """The last line of a server's answer: of a traceback, the line that counts."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip(" .")]
     text = lines[-1] if lines else type(error).__name__
     return text if len(text) <= 300 else text[:300] + "..."

@@ -1,10 +1,11 @@
-"""Beside Ray on a machine that can be taken away: pass the cloud's notice on, and leave when the head is gone.
+"""A watcher beside Ray on a machine that can be taken away: it passes the cloud's notice on, and leaves when the head
+is gone.
 
     python -m sweeps.jobs.spot_notice --cloud aws --head HEAD:6379        started by the files in cluster/
 
-A spot machine learns of its end from its cloud two minutes (AWS) or half a minute before. Ray knows only once somebody
-tells it (`ray drain-node`); then trainers save what they have and continue elsewhere. And a worker whose head has died
-is nobody's: no autoscaler ends it, so it ends itself, because it is paid for.
+A cloud announces the end of a spot machine two minutes (AWS) or half a minute before. Ray must be told (`ray
+drain-node`); then trainers save what they have and continue elsewhere. No autoscaler ends a worker whose head has died,
+and it would be paid for without end, so it ends itself.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Options:
     """Tell Ray of the end of this machine, and end it when its head is gone."""
 
     cloud: Literal["aws", "gcp", "azure", "none"] = "none"
-    """Whose metadata service is asked for a notice; none: only leave when orphaned."""
+    """The cloud whose metadata service is asked for a notice; none: only leave when orphaned."""
     head: str = ""
     """Address of Ray's head, host:port; without it that of RAY_ADDRESS."""
     now: float | None = None
@@ -116,7 +117,7 @@ def seconds_left(cloud: str, fetch: Fetch) -> float | None:
 
 
 def drain(head: str, seconds: float) -> bool:
-    """Tell Ray that this machine's raylets end in so many seconds; whether there were any and Ray took it."""
+    """Tell Ray that this machine's raylets end in `seconds`; returns whether there were any and Ray accepted."""
     deadline = max(1, round(seconds - SAFETY))
     print(f"this machine ends in {seconds:.0f} s: telling Ray to leave it within {deadline} s", flush=True)
     told = [subprocess.run(drain_command(head, node, deadline), check=False).returncode for node in raylets()]

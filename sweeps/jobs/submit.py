@@ -4,7 +4,7 @@
     python -m sweeps.jobs.submit --address http://HEAD:8265 sweeps/stl10_pruning.py -- --storage-path s3://bucket/sweeps
 
 The checkout goes along as the job's working directory; nothing is installed on the cluster, whose machines have the
-requirements already. What stands behind `--` is the script's own and is checked here, before anything is sent.
+requirements already. The options behind `--` are the script's own; they are checked here, before anything is sent.
 
 The exit status is the script's own; 128 + n if signal n ended it; 1 if it could not be started or was stopped, or if
 the cluster was lost; 2 for input that cannot work; 130 after Ctrl-C, which leaves the job running.
@@ -47,7 +47,7 @@ class Options:
     address: str | None = None
     """The cluster's job server. Default: RAY_API_SERVER_ADDRESS, RAY_ADDRESS if http, http://127.0.0.1:8265."""
     wait: bool = True
-    """Follow the job to its end; without, only say how to."""
+    """Follow the job to its end; otherwise only say how to."""
     submission_id: str | None = None
     """Name of the job on the cluster. Default: made of the script and the time."""
     dry_run: bool = False
@@ -121,7 +121,7 @@ def find_script(script: str) -> str:
 
 
 def parse_script_options(script: str, arguments: Sequence[str]) -> SweepOptions:
-    """The script's options as it will read them. Raises `InputError` for what it would not take."""
+    """The script's options as the script will read them. Raises `InputError` for options that it would refuse."""
     name = Path(script).stem
     options: type[SweepOptions] = importlib.import_module(f"sweeps.{name}").Options
     try:
@@ -188,12 +188,12 @@ class EndOfLog:
 
 
 def say(line: str) -> None:
-    """Ours, besides the job's own output on stdout."""
+    """Print a line of our own on stderr; the job's output goes to stdout."""
     print(f"{PROG}: {line}", file=sys.stderr, flush=True)
 
 
 def _revision() -> dict[str, dict[str, str]]:
-    """What the uploaded copy, which has no history, is a copy of."""
+    """The commit that the uploaded copy, which has no history, was made from."""
     revision = git_revision()
     return {"env_vars": {REVISION_VARIABLE: revision}} if revision else {}
 
@@ -204,7 +204,7 @@ def _is_script(path: Path) -> bool:
 
 
 def _is_place(path: str) -> bool:
-    """Whether it means the same wherever it is read."""
+    """Whether the path means the same on every machine."""
     return "://" in path or path.startswith(("/", "~"))
 
 

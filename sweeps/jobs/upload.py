@@ -1,4 +1,4 @@
-"""What Ray would upload as a job's working directory, known before anything is sent.
+"""The files that Ray would upload as a job's working directory, listed before anything is sent.
 
 The walk is Ray's own (`_dir_travel` and its rules for ignored files), so that the answer is what Ray does: .gitignore
 and .rayignore count, in every folder. These functions are private to Ray 2.60; a test compares with the archive that
@@ -21,14 +21,14 @@ from bdw.errors import InputError
 
 LIMIT = 100 * 2**20
 """Bytes of a request that the job server refuses."""
-ENTRY_BYTES = 30 + 46  # Of an archive, for each file besides its contents and twice its name.
+ENTRY_BYTES = 30 + 46  # Bytes of an archive for each file, besides its contents and twice its name.
 END_BYTES = 22
-MAIN_PART = 0.9  # A file or folder with that much of its folder's bytes is named in the folder's place.
+MAIN_PART = 0.9  # A file or folder with this share of its folder's bytes is named in the folder's place.
 
 
 @dataclass(frozen=True)
 class Upload:
-    """The files of a working directory that go along."""
+    """The files of a working directory that are uploaded."""
 
     root: Path
     files: dict[str, int]
@@ -36,7 +36,7 @@ class Upload:
 
     @classmethod
     def of(cls, root: Path) -> Upload:
-        """What Ray would take of the folder now. Raises `InputError` for what cannot be read."""
+        """The files of the folder that Ray would upload now. Raises `InputError` for what cannot be read."""
         root = root.absolute()
         files: dict[str, int] = {}
 
@@ -65,7 +65,7 @@ class Upload:
         return sum(self.files.values()) + 2 * names + ENTRY_BYTES * len(self.files) + END_BYTES
 
     def holds(self, path: str) -> bool:
-        """Whether the file or folder goes along. `path` is relative to the root."""
+        """Whether the file or folder is uploaded. `path` is relative to the root."""
         name = os.path.normpath(path)
         return name == "." or any(file == name or file.startswith(name + "/") for file in self.files)
 

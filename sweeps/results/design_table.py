@@ -1,4 +1,4 @@
-"""What designs of the meta-batch reach and cost, from a sweep's trials.csv: a table, and a picture for each target."""
+"""Scores and costs of meta-batch designs, from a sweep's trials.csv: a table, and a picture for each target."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ from sweeps.runner.experiment import Experiment
 Trials = pd.DataFrame
 Summary = pd.DataFrame
 COSTS = {"wall_seconds": "front_by_seconds", "target_instances_seen": "front_by_target_images"}
-"""Cost -> column that says whether no other design is both cheaper and better on validation."""
+"""Cost -> column that says whether the design is on the Pareto front: no other one is both cheaper and better on
+validation."""
 SIZES = ("ways", "shots", "queries", "meta_every")
 CAPTION = (
     "Validation {label} on {target}, mean over {seeds} with its standard error, against what a run costs: wall-clock "
@@ -111,7 +112,7 @@ def summarise(trials: Trials, cells: Sequence[Cell], measure: Measure) -> Summar
 
 
 def markdown(summary: Summary, measure: Measure) -> str:
-    """A Markdown table for each target, and what they hold."""
+    """A Markdown table for each target, and a legend."""
     seeds = plural(int(summary["num_seeds"].max()), "seed")
     parts = [
         f"{measure.heading.capitalize()}: mean ± sample standard deviation over {seeds}; costs and the kept share are "

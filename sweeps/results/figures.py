@@ -37,7 +37,8 @@ def draw_trials(trials: pd.DataFrame, measure: Measure, baseline: str, path: Pat
     """pareto.png: validation score of the complete trials against seconds and against instances seen.
 
     The baseline is one point, the mean over its seeds. Pruned trials are left out: what they would have cost and
-    reached is unknown. Returns why there is no picture, or None if there is one; last time's is gone in any case.
+    reached is unknown. Returns why there is no picture, or None if there is one; an earlier picture is deleted in any
+    case.
     """
     path.unlink(missing_ok=True)
     complete = trials[(trials["state"] == "complete") & trials["validation_score"].notna()]
@@ -119,7 +120,7 @@ def draw_ranks(results: pd.DataFrame, folder: Path, *, measure: Measure, remark:
 
     `suffix` comes before the endings, where a sweep has diagrams of several measures.
 
-    Returns why there is no diagram, or None if there is one; last time's files are gone in any case.
+    Returns why there is no diagram, or None if there is one; earlier files are deleted in any case.
     """
     diagrams = [folder / f"critical_difference{suffix}.{ending}" for ending in ("png", "pdf")]
     comparison_file = folder / f"comparison{suffix}.json"

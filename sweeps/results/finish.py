@@ -84,11 +84,11 @@ def wrap_up_comparison(
     oracles: Collection[str] | None = None,
     subject: str | None = None,
 ) -> Path:
-    """The same where nothing was searched: all trials are the comparison's.
+    """Write everything that a sweep without a search leaves behind: all its trials belong to the comparison.
 
-    `draw` gets the long results table and the complete cells, and adds the experiment's own tables and figures. Unless
-    `ranked`, these are all: no table by method and domain, no average ranks. `baseline`, `oracles` and `subject` are
-    for the story of a comparison at equal budget, as in `wrap_up`.
+    `draw` gets the long results table and the complete cells, and adds the experiment's own tables and figures. Without
+    `ranked` nothing else is added: no table by method and domain, no average ranks. `baseline`, `oracles` and `subject`
+    are for the story of a comparison at equal budget, as in `wrap_up`.
 
     Returns:
         the report's path.

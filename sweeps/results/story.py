@@ -1,4 +1,4 @@
-"""What a sweep at equal budget has to tell, as files for its page: story.json, curves.png and the tables."""
+"""The story of a sweep at equal budget, as files for its page: story.json, curves.png and the tables."""
 
 from __future__ import annotations
 
@@ -52,16 +52,15 @@ def tell_story(
         results: the long results table; its test scores make the gains.
         folder: the sweep's; holds curves.parquet.
         measure: of the scores.
-        baseline: name of the method to compare with.
-        oracles: methods that know what no real one can; the first of them is the verdict's. Those without rows are
-            passed over.
-        subject: whom the verdict is about. None, or a method without rows: the best real competitor, and the verdict
-            says that it was chosen afterwards.
+        baseline: name of the method to compare with. oracles: methods that know what no real one can; the verdict uses
+            the first of them. Those without rows are ignored.
+        subject: the method that the verdict is about. None, or a method without rows: the best real competitor, and the
+        verdict says that it was chosen afterwards.
         remark: what a reader must know before drawing conclusions.
         validation_images: target domain -> number of images that validation scores are measured on.
 
     Returns:
-        why there is no story, or None if there is one. Last time's files are gone in any case.
+        why there is no story, or None if there is one. Earlier files are deleted in any case.
     """
     for name in _FILES:
         (folder / name).unlink(missing_ok=True)
@@ -192,7 +191,7 @@ def _plain(table: TextTable) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> Any:
-    """The same without what JSON has no words for: NaN is None, infinity a text."""
+    """The same value in JSON's terms: NaN becomes None, infinity a text."""
     if isinstance(value, Mapping):
         return {name: _finite(own) for name, own in value.items()}
     if isinstance(value, (list, tuple)):

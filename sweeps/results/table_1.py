@@ -33,12 +33,13 @@ FULL_SET = 60_000
 
 
 def write_table(results: pd.DataFrame, folder: Path, remarks: Sequence[str] = ()) -> list[str]:
-    """table_1.csv, table_1.md and the dot plot table_1.png and .pdf; returns what holds of the paper's order, in words.
+    """table_1.csv, table_1.md and the dot plot table_1.png and .pdf; returns sentences on whether the paper's order
+    holds.
 
     Args:
         results: the long results table, with rows of the metric `pretext_loss`.
-        folder: the sweep's.
-        remarks: what a reader must know before holding the numbers against the paper's, a paragraph each.
+        folder: the sweep's. remarks: what a reader must know before comparing the numbers with the paper's, a paragraph
+            each.
     """
     published = paper_losses()
     summary = summarise(results, METRIC)
@@ -72,9 +73,10 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def order_in_words(results: pd.DataFrame) -> list[str]:
-    """For every domain with all of Oracle, BDW and VAE: their order by mean, whether it is the paper's, and how firm.
+    """For every domain with all of Oracle, BDW and VAE: their order by mean, whether it is the paper's, and in how many
+    seeds it holds.
 
-    Only seeds that all three completed count, so that no method is better for having had easier ones.
+    Only seeds that all three completed count, so that no method profits from easier ones.
     """
     said = []
     for domain in dict.fromkeys(results["domain"]):
@@ -90,7 +92,7 @@ def order_in_words(results: pd.DataFrame) -> list[str]:
 
 
 def _firmness(by_seed: pd.DataFrame, order: Sequence[str]) -> str:
-    """In how many seeds neighbours in the order stand as their means do."""
+    """The number of seeds in which neighbours in the order are ordered as their means are."""
     num_seeds = len(by_seed)
     if num_seeds == 1:
         return "a single seed"
@@ -100,7 +102,7 @@ def _firmness(by_seed: pd.DataFrame, order: Sequence[str]) -> str:
 
 
 def differences_in_words(base: RunConfig, rooms: Mapping[str, Room]) -> list[str]:
-    """What sets the numbers apart from the paper's: settings other than its own, and the images that were at hand.
+    """How the runs differ from the paper's: in settings, and in the images that were available.
 
     Args:
         base: what all runs share, but for their method, target and seed.

@@ -34,7 +34,8 @@ MEASURED = {
     "epoch": "epoch",
 }
 DUPLICATE_OF = "duplicate_of"
-"""User attribute of a trial that was drawn a second time and so was never started: the first one's number."""
+"""User attribute of a trial whose settings were drawn a second time, so that it was never started: the first one's
+number."""
 LABELS = ("method", "domain", "seed")
 
 
@@ -83,14 +84,14 @@ def measurement(trial: FrozenTrial, metric: str) -> float:
 
 
 def result_rows(trial: FrozenTrial) -> list[dict[str, Any]]:
-    """A complete trial's rows of the long table, under the method's and the domain's name in this sweep."""
+    """A complete trial's rows of the long table, under the names that method and domain have in this sweep."""
     attributes = trial.user_attrs
     own = {"method": attributes["method"], "domain": attributes["domain"], "run": run_path(attributes["run"])}
     return [{**row, **own} for row in attributes.get("results", ())]
 
 
 def write_trials(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """trials.csv; columns that no row fills stay, so that the file has the same shape whatever happened."""
+    """trials.csv; columns without a value stay, so that the file always has the same columns."""
     write_text(path, pd.DataFrame(list(rows)).to_csv(index=False))
 
 

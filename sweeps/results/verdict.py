@@ -1,4 +1,4 @@
-"""A comparison at equal budget in two or three plain sentences, made of numbers and claiming no more than they show."""
+"""A comparison at equal budget in two or three plain sentences that claim no more than its numbers show."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """What is to be told. Scores and gains are as people read them (in percent and points for shares)."""
+    """The numbers of a verdict. Scores and gains are in readable units (percent and points for shares)."""
 
     method: str
-    """Whom the verdict is about."""
+    """The method that the verdict is about."""
     baseline: str
     label: str
-    """Of the score, such as accuracy."""
+    """Name of the score, such as accuracy."""
     is_share: bool
     """Whether scores are in percent and gains in points."""
     decimals: int
     mean: float
-    """Of the method, over domains."""
+    """Mean score of the method over domains."""
     baseline_mean: float
     gain: float
-    """Over the baseline, paired; positive is better."""
+    """Paired gain over the baseline; positive is better."""
     gain_low: float | None
     """End of the 95 % interval over domains; None for one domain."""
     gain_high: float | None
@@ -30,13 +30,13 @@ class Findings:
     num_better: int
     num_seeds: int
     num_candidates: int = 1
-    """Among how many the method was chosen by these very scores; 1 if it was named beforehand."""
+    """Number of methods among which the method was chosen by these very scores; 1 if it was named beforehand."""
     seconds_ratio: float | None = None
-    """What the baseline spent in all, divided by what the method spent up to the baseline's final score; 0 for never.
-    None if nothing is known of it."""
+    """The baseline's whole cost, divided by the method's cost up to the baseline's final score; 0 if it never reached
+    that score, None if unknown."""
     images_ratio: float | None = None
     share_reached: float = math.nan
-    """Of the method's runs, 0 to 1."""
+    """Share of the method's runs that reached the baseline's final score, 0 to 1."""
     baseline_ratio: float | None = None
     """The baseline's own ratio of seconds: above 1 if it had its best score before its end."""
     test: str | None = None
@@ -46,21 +46,21 @@ class Findings:
     differs: bool = False
     """Whether the pair of method and baseline was shown to differ."""
     num_methods: int = 0
-    """Under that test."""
+    """p-value of that test."""
     oracle: str | None = None
     oracle_gain: float = math.nan
     oracle_low: float | None = None
 
     @property
     def oracle_share(self) -> float | None:
-        """Which part of the oracle's gain the method gets (0 to 1 and beyond); None unless the oracle surely gains."""
+        """The method's gain as a share of the oracle's (0 to 1 and beyond); None unless the oracle surely gains."""
         if self.oracle is None or self.oracle_low is None or not self.oracle_low > 0:
             return None
         return self.gain / self.oracle_gain
 
 
 def sentences(found: Findings) -> tuple[str, ...]:
-    """Say what was found, what it bought, and how sure it is.
+    """The verdict in words: what was found, what it bought, and how sure it is.
 
     Args:
         found: the numbers.

@@ -55,9 +55,9 @@ def cells(
     *,
     domain_fields: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Cell]:
-    """All combinations, domain by domain; an episode design that a domain has no room for is cut down to fit.
+    """All combinations, domain by domain; an episode design that is too large for a domain is cut down to fit.
 
-    `domain_fields` are what a domain wants otherwise than `base` has it (see `DataChoice`); a method's own fields win.
+    `domain_fields` are the fields in which a domain differs from `base` (see `DataChoice`); a method's own fields win.
 
     Raises `InputError` for a target with fewer images than a batch of the pretext meta-loss.
     """
@@ -117,7 +117,7 @@ def run_comparison(
 
 
 def complete_cells(study: optuna.Study, wanted: Sequence[Cell]) -> list[Cell]:
-    """Those that the study has whole."""
+    """The cells whose trial in the study is complete."""
     done = _complete(study)
     return [cell for cell in wanted if cell.run in done]
 

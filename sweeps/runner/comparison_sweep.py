@@ -1,4 +1,4 @@
-"""A sweep that searches nothing, from its cells to its page: what the entries that only compare have in common."""
+"""A sweep without a search, from its cells to its page: the common part of the entries that only compare."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def compare_and_report(
 ) -> None:
     """Run the cells that the study lacks, write everything and say where the report is.
 
-    For `draw` and `ranked` see `wrap_up_comparison`. Raises `InputError` for what cannot work, and if nothing did.
+    For `draw` and `ranked` see `wrap_up_comparison`. Raises `InputError` for what cannot work, and if no run is
+    complete.
     """
     paths, options = experiment.paths, experiment.options
     with experiment.only_driver(console.print):

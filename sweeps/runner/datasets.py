@@ -16,7 +16,7 @@ from sweeps.runner.space import PAPER, RECOMMENDED
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """How large a sweep is unless options say otherwise."""
+    """Default size of a sweep."""
 
     samples: int = 0
     """Trials of the search, if there is one."""
@@ -36,16 +36,16 @@ class DataChoice:
     targets: tuple[str, ...]
     """Default target domains."""
     search_target: str | None = None
-    """What the search is for, none of the targets, so that nothing that is reported was chosen by; default: the first
-    target."""
+    """Target of the search, none of the reported ones, so that no reported target had a part in the choice; default:
+    the first target."""
     recipes: tuple[str, ...] = (PAPER,)
-    """Whose settings are searched. With the recommended recipe the base weights as the paper does, and runs of all
-    methods have the same budget of images."""
+    """Recipes whose settings are searched. With the recommended recipe among them the base has the paper's weighting,
+    and runs of all methods have the same budget of images."""
     controls: tuple[str, ...] = ()
-    """Weighters that are compared besides: `nearest-neighbour`, `oracle` where the useful images are known, `random`
+    """Further weighters in the comparison: `nearest-neighbour`, `oracle` where the useful images are known, `random`
     for a random subset of the size that the recommended recipe keeps."""
     domain_fields: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Target -> fields of a `RunConfig` that it wants otherwise than the others, its episodes' design say."""
+    """Target -> fields of a `RunConfig` in which it differs from the others, such as the design of its episodes."""
     data_root_holds: str | None = None
     """What must lie under --data-root; None if no data root is needed."""
     seeds: tuple[int, ...] = (0,)

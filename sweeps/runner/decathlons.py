@@ -43,7 +43,7 @@ CHALLENGE = DataChoice(
 
 
 def _labelled(images: int, of: int) -> dict[str, Any]:
-    """A set that is far larger than the others lends so many of its training images."""
+    """Number of training images that are used of a set that is far larger than the others."""
     return {"target_fraction": images / of}
 
 

@@ -27,7 +27,7 @@ class Design:
 
     @classmethod
     def parse(cls, text: str) -> Design:
-        """The design that `str` wrote so."""
+        """The design that a text of `str` names."""
         ways, shots, queries = map(int, re.findall(r"\d+", text))
         return cls(ways, shots, queries)
 
@@ -44,7 +44,7 @@ class Design:
 
 @dataclass(frozen=True)
 class Room:
-    """What a target's training part has to draw episodes from, and which pictures these are."""
+    """The images that a target's training part offers for episodes, and which pictures these are."""
 
     num_classes: int
     smallest_class: int
@@ -52,7 +52,7 @@ class Room:
     num_images: int
     """Training images of all classes."""
     contents: str = ""
-    """Short names of what source and target hold: other pictures under the same name are other data."""
+    """Content keys of source and target: other pictures under the same name are other data."""
     source_kinds: Mapping[str, int] = field(default_factory=dict)
     """Images of the source by kind (a mixture's members, say); empty where kinds are unknown."""
 

@@ -38,20 +38,20 @@ class Experiment:
     """What a sweep compares, and where."""
 
     name: str
-    """Of the kind of experiment; `paths.name` is the sweep's own."""
+    """Name of the kind of experiment; the sweep's own is `paths.name`."""
     options: SweepOptions
     choice: DataChoice
     base: RunConfig
-    """What all trials share; its target is the search's, if there is a search, or the first."""
+    """Config that all trials share; its target is that of the search, or the first one without a search."""
     rooms: dict[str, Room]
-    """Target domain -> what it has to draw episodes from."""
+    """Target domain -> its images for episodes."""
     search_room: Room
-    """The same for the base's target."""
+    """The images for episodes of the base's target."""
     paths: Paths
 
     @classmethod
     def settle(cls, name: str, options: SweepOptions, choice: DataChoice) -> Experiment:
-        """Load every target once (which also packs it), and settle what the options left open.
+        """Load every target once (which also packs it), and fill in what the options left open.
 
         Raises `InputError` for data, targets, episodes or storage that cannot work.
         """
@@ -108,7 +108,7 @@ class Experiment:
         `say` gets a line for whoever waits. Raises `InputError` if another driver holds one of them.
         """
         with only_driver(self.paths.path), driver_lock.held(self._register(), name=self.paths.name, say=say):
-            self.paths.fetch()  # Another driver may have gone on until we held the lease.
+            self.paths.fetch()  # Another driver may have continued until we held the lock.
             yield
 
     def open_comparison(self) -> optuna.Study:
@@ -122,7 +122,7 @@ class Experiment:
         )
 
     def settings(self) -> dict[str, Any]:
-        """What must be the same for results to belong together."""
+        """The settings that must be the same for results to belong together."""
         return {
             "experiment": self.name,
             **portable(self.base),
@@ -150,7 +150,7 @@ class Experiment:
     def _register(self) -> Register:
         if self.paths.copy_at is not None and self.options.study_storage is None:
             return CopyRegister(RemoteFolder.at(self.paths.copy_at))
-        # Every experiment compares, so that this study stands for its search, too.
+        # Every experiment has a comparison, so the comparison's study stands for the search, too.
         return StudyRegister(self._storage(), self._comparison_name, score_alone(self.measure).directions)
 
     def _storage(self) -> optuna.storages.BaseStorage:
@@ -164,11 +164,11 @@ class SearchExperiment(Experiment):
     options: SearchOptions
     space: Space
     num_trials: int
-    """Of the search."""
+    """The search's space."""
 
     @classmethod
     def settle(cls, name: str, options: SweepOptions, choice: DataChoice) -> SearchExperiment:
-        """As for every experiment; the space holds what the search's target has room for."""
+        """As for every experiment; the space holds the designs that fit the search's target."""
         assert isinstance(options, SearchOptions)
         settled = Experiment.settle(name, options, choice)
         room = settled.search_room
@@ -187,7 +187,7 @@ class SearchExperiment(Experiment):
 
     @property
     def stops_early(self) -> bool:
-        """Whether trials may be stopped before their last epoch, for which they must be comparable by one number."""
+        """Whether trials may be stopped before their last epoch; for that one number must rank them."""
         return self.options.early_stopping and self.objective.is_single
 
     def open_search(self) -> optuna.Study:
@@ -202,7 +202,7 @@ class SearchExperiment(Experiment):
         )
 
     def settings(self) -> dict[str, Any]:
-        """And what the search is for."""
+        """As for every experiment, and the objective of the search."""
         return {
             "objective": self.options.objective,
             "designs": [str(design) for design in self.space.designs],
@@ -210,7 +210,7 @@ class SearchExperiment(Experiment):
         }
 
     def described(self) -> dict[str, Any]:
-        """And how long it searches."""
+        """As for every experiment, and the length of the search."""
         return {"trials": self.num_trials, **super().described()}
 
 

@@ -20,14 +20,14 @@ class SweepOptions:
     download: bool = False
     """Let torchvision download a data set that is not under the data root."""
     targets: tuple[str, ...] = ()
-    """Target domains; a search is for the first of them, the comparison over all. Default: those of the
-    data, and a search for one that is not compared if the data have one to spare."""
+    """Target domains; the search has the first of them as its target, the comparison has all. Default: the data's own,
+    and a further one for the search where the data have one to spare."""
     max_source: int | None = None
-    """Use only that many source images. Default: as many as suit the data."""
+    """Use only that many source images. Default: depends on the data."""
     epochs: int | None = None
-    """Epochs of a whole trial, or its budget as passes over the source. Default: as many as suit the data."""
+    """Epochs of a whole trial, or its budget as passes over the source. Default: depends on the data."""
     seeds: tuple[int, ...] = ()
-    """Seeds of the comparison; a search uses the first. Default: as many as suit the data."""
+    """Seeds of the comparison; a search uses the first. Default: depends on the data."""
     num_workers: int = 1
     """Workers of a trial; with more than one a trial goes through Ray Train."""
     cpus_per_trial: float | None = None
@@ -39,12 +39,12 @@ class SweepOptions:
     storage_path: str | None = None
     """Folder, s3://bucket/path or gs://bucket/path. Default: runs/sweeps here."""
     name: str | None = None
-    """Of the sweep; the same name continues it. Default: made of the experiment and the data."""
+    """Name of the sweep; the same name continues it. Default: made of the experiment and the data."""
     study_storage: str | None = None
     """SQLAlchemy URL of a database for the Optuna study. Default: a journal file in the sweep's folder."""
     log_to: tuple[str, ...] = ()
-    """wandb and mlflow (extras of the same names) hear of every epoch, too. TensorBoard's files lie below ray/tune in
-    the sweep's folder anyway; naming tensorboard insists on them."""
+    """Also send every epoch to wandb or mlflow (extras of the same names). TensorBoard's files lie below ray/tune in
+    the sweep's folder anyway, if it is installed; with tensorboard named here, a sweep without it is refused."""
     smoke: bool = False
     """Only see that everything works: very few images, epochs and trials."""
 
@@ -65,14 +65,14 @@ class SweepOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions(SweepOptions):
-    """And those of a sweep that searches before it compares."""
+    """The options of a sweep that searches before it compares."""
 
     samples: int | None = None
-    """Trials of the search, published settings among them. Default: as many as suit the data."""
+    """Trials of the search, published settings among them. Default: depends on the data."""
     objective: str = "accuracy"
     """accuracy, or accuracy-seconds or accuracy-instances (a front of trade-offs, which stops no trial early)."""
     early_stopping: bool = True
-    """Stop a trial that is in the worse half of those that came as far. Published settings are never stopped."""
+    """Stop a trial that is in the worse half of the trials that came as far. Published settings are never stopped."""
 
     def check(self) -> None:
         """Raise `InputError` for values that cannot work."""

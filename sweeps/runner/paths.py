@@ -22,14 +22,14 @@ class Paths:
     """A sweep's directory and, for a storage that is not a folder of this machine, its copy."""
 
     name: str
-    """Of the sweep."""
+    """Name of the sweep."""
     directory: str
-    """Absolute, or with `~` for the home of whoever runs Ray on a machine."""
+    """Absolute, or with `~` for the home of the user who runs Ray on a machine."""
     copy_at: str | None
 
     @classmethod
     def of(cls, storage_path: str | None, name: str) -> Paths:
-        """The places of the sweep `name` below a folder, or below an address such as s3://bucket/path.
+        """The paths of the sweep `name` below a folder, or below an address such as s3://bucket/path.
 
         Raises `InputError` for a name that is no file name.
         """
@@ -63,7 +63,7 @@ class Paths:
     def run_name(self, config: RunConfig, title: str, contents: str) -> str:
         """The trial's identity: the same settings on the same data have the same name, whenever and wherever they run.
 
-        `contents` tells data of the same name apart (see `Room.contents`): the data root is a place like any other.
+        `contents` tells data of the same name apart (see `Room.contents`), since the data root does not count.
         """
         settings = identity.settings(config) | {"contents": contents}
         slug = re.sub(r"[^a-z0-9.]+", "-", title.lower()).strip("-.")
@@ -78,7 +78,7 @@ class Paths:
         return below(self.copy_at, f"runs/{run}") if self.copy_at else None
 
     def found_at(self, run: str) -> str:
-        """Where whoever looks at the study finds the run's files."""
+        """The address of the run's files, for whoever looks at the study."""
         return self.run_copy(run) or self.run_dir(run)
 
     def prepare(self) -> None:

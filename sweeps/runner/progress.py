@@ -24,7 +24,7 @@ from bdw.runs.console import clock_time
 ENDED = ("complete", "pruned", "failed")
 MOST_ROWS = 20
 OTHER_LINES = 5
-"""Of the terminal's height, for all that is not a trial: headings, what is left out, the summary, the prompt."""
+"""Lines of the terminal that are kept for headings, the count of trials left out, the summary and the prompt."""
 SECONDS_BETWEEN_TABLES = 0.25
 SECONDS_BETWEEN_LINES = 5.0
 COLUMNS: tuple[tuple[str, Literal["left", "right"]], ...] = (
@@ -42,24 +42,24 @@ COLUMNS: tuple[tuple[str, Literal["left", "right"]], ...] = (
 
 @dataclass
 class _Line:
-    """What is known of a trial."""
+    """The state of a trial in the table."""
 
     number: str
-    """Of the study's trial."""
+    """Number of the study's trial."""
     title: str
     method: str
     target: str
     epoch: int = 0
     share: float = 0.0
-    """Of the budget that is used."""
+    """Share of the budget that is used."""
     score: float = math.nan
     best: float = math.nan
     kept: float = math.nan
     images_per_second: float = math.nan
     seconds_in_all: float = math.nan
-    """What the whole run takes at the pace so far, an earlier attempt and evaluations included."""
+    """Seconds of the whole run at the pace so far, an earlier attempt and evaluations included."""
     heard_at: float = math.nan
-    """When the last epoch was reported, by the clock."""
+    """Time of the last epoch's report, by the clock."""
     state: str = "starting"
 
     @classmethod
@@ -84,7 +84,7 @@ class _Line:
         return max(0.0, self.seconds_in_all * (1 - self.share) - (now - self.heard_at))
 
     def cells(self, measure: Measure, now: float) -> tuple[str, ...]:
-        """What stands under `COLUMNS`."""
+        """The cells under `COLUMNS`."""
         left = self.seconds_left(now)
         return (
             self.number,
@@ -141,7 +141,7 @@ class SweepProgress(tune.Callback):  # type: ignore[misc]
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Leave the summary behind; what went wrong, if anything did, goes on its way."""
+        """Leave the summary behind; an exception passes on."""
         if self._live is not None:
             self._live.stop()
         self._print(self._summary())
@@ -236,7 +236,8 @@ class SweepProgress(tune.Callback):  # type: ignore[misc]
         return "  ".join([self._stage, *parts])
 
     def _seconds_left(self, now: float) -> float:
-        """Until the last trial ends, with as many side by side as run now and none stopped early; NaN if unknown."""
+        """Seconds until the last trial ends, with as many side by side as now and none stopped early; NaN if
+        unknown."""
         paces = [line.seconds_in_all for line in self._lines.values()]
         known = [pace for pace in paces if math.isfinite(pace)]
         running = self._running()
@@ -248,7 +249,7 @@ class SweepProgress(tune.Callback):  # type: ignore[misc]
         ends = [whole if math.isnan(left) else left for left in lefts] or [0.0]
         heapq.heapify(ends)
         for _ in range(waiting):
-            heapq.heapreplace(ends, ends[0] + whole)  # Whoever waits takes the place that is free first.
+            heapq.heapreplace(ends, ends[0] + whole)  # The next waiting trial takes the first free place.
         return max(ends)
 
     def _table(self, now: float) -> Group:

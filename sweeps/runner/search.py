@@ -26,7 +26,7 @@ METHOD = "BDW"
 
 
 def run_search(experiment: SearchExperiment, study: optuna.Study, workload: Workload, console: Console) -> None:
-    """Bring the study to the experiment's number of settled trials; what is settled already does not run again."""
+    """Run trials until the study has the experiment's number of them; finished trials do not run again."""
     base, paths = experiment.base, experiment.paths
     continued = requeue_unfinished(study)
     if continued:
@@ -70,9 +70,9 @@ def run_search(experiment: SearchExperiment, study: optuna.Study, workload: Work
 
 
 def enqueue_cells(study: optuna.Study, cells: Iterable[Mapping[str, Any]], *, origin: str) -> None:
-    """Queue those of some published settings that neither wait, run nor are settled; `origin` says whose they are.
+    """Queue the published settings that neither wait, run nor are finished; `origin` says who published them.
 
-    A cell that failed is tried once more every time that the sweep is started, and not more often.
+    A cell that failed is tried once more each time the sweep is started.
     """
     states = (TrialState.WAITING, TrialState.RUNNING, *SETTLED)
     there = [trial.system_attrs.get("fixed_params") for trial in study.get_trials(deepcopy=False, states=states)]
@@ -84,7 +84,7 @@ def enqueue_cells(study: optuna.Study, cells: Iterable[Mapping[str, Any]], *, or
 def best_trial(study: optuna.Study, *, origin: str | None = None, recipe: str | None = None) -> FrozenTrial | None:
     """The complete trial of the best score, of all, of one origin or of one recipe; None if there is none.
 
-    A validation split is small, so that trials often tie: then the one that saw the fewest images, then the one of the
+    A validation split is small, so that trials often tie. Ties go to the trial that saw the fewest images, then to the
     lowest number. The report chooses by the same rule (`bdw.report.trials_table.ranked`).
     """
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
@@ -108,7 +108,8 @@ def failures(study: optuna.Study) -> list[str]:
 
 
 def early_stopping(study: optuna.Study, measure: Measure) -> BudgetHalving:
-    """The rule by which trials are stopped, told of the study's earlier ones; published settings are not ranked."""
+    """The rule by which trials are stopped; it knows the study's earlier trials and does not rank published
+    settings."""
     halving = BudgetHalving(measure)
     for trial in settled_trials(study):
         if "origin" not in trial.user_attrs:

@@ -1,6 +1,8 @@
-"""What is searched: eta, rho, lambda, the meta-loss, the meta-batch's design and what learning the weights may save.
+"""The search space: eta, rho, lambda, the meta-loss, the meta-batch's design and two ways to learn weights at less
+cost.
 
-Of the paper's method, whose eight cells come first, and where there is room for it of the recommended recipe, too.
+These are parameters of the paper's method, whose eight cells come first. The recommended recipe is searched, too, where
+the data choice names it.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ class Space:
     """The searched parameters; names are those of the config's fields, and `design` for ways, shots and queries."""
 
     designs: tuple[Design, ...]
-    """The first one is the paper's, or as much of it as the target has room for."""
+    """The first one is the paper's, cut down to fit the target if need be."""
     num_views: int
     """Views that the pretext task makes of an image; the tangent pass may see fewer."""
     recipes: tuple[str, ...] = (PAPER,)
@@ -53,7 +55,7 @@ class Space:
     def _draw_paper(self, trial: optuna.Trial) -> dict[str, Any]:
         drawn: dict[str, Any] = {
             ETA: trial.suggest_float(ETA, 0.1, 100, log=True),
-            # rho never below lambda, where the uniform prior alone would have every image pruned.
+            # rho is never below lambda: there the uniform prior alone would have every image pruned.
             RHO: trial.suggest_float(RHO, 0.4, 0.95),
             LAMBDA: trial.suggest_float(LAMBDA, 0.05, 0.4),
             "meta_loss": trial.suggest_categorical("meta_loss", META_LOSSES),

@@ -1,4 +1,4 @@
-"""Who else hears of every trial's epochs: TensorBoard's files, and on request Weights & Biases and MLflow."""
+"""Trackers of every trial's epochs: TensorBoard's files, and on request Weights & Biases and MLflow."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PACKAGES = {TENSORBOARD: "tensorboardX", "wandb": "wandb", "mlflow": "mlflow"}
 NO_TENSORBOARD = "no TensorBoard files: tensorboardX is not installed (`pip install tensorboardX`)"
 NO_ACCOUNT = ("offline", "disabled")
 _SILENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true"}
-"""A sweep's numbers go where they were sent, and nothing to the makers of the packages."""
+"""A sweep's numbers go to the chosen trackers, and no usage statistics to the makers of the packages."""
 _TUNES_OWN = {*AUTO_RESULT_KEYS, "done", "trial_id", "experiment_tag", "should_checkpoint", "__duplicate__"}
 
 
@@ -45,7 +45,7 @@ def require_usable(trackers: Sequence[str]) -> None:
 
 
 def is_installed(tracker: str) -> bool:
-    """Whether the tracker's package is."""
+    """Whether the tracker's package is installed."""
     return find_spec(PACKAGES[tracker]) is not None
 
 
@@ -62,7 +62,7 @@ def loggers(trackers: Sequence[str], paths: Paths) -> list[tune.Callback]:
     if "wandb" in trackers:
         from ray.air.integrations.wandb import WandbLoggerCallback
 
-        # What logs is a process of Ray's, which may not have this one's environment.
+        # The logging process is Ray's and may not have this process's environment.
         project, mode = os.environ.get("WANDB_PROJECT", "bdw"), os.environ.get("WANDB_MODE", "online")
         found.append(_numbers_only(WandbLoggerCallback)(project=project, group=paths.name, mode=mode))
     if "mlflow" in trackers:
@@ -89,7 +89,7 @@ def numbers(row: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _numbers_only(logger: type[Any]) -> type[Any]:
-    """The same logger of Ray's, for what `numbers` leaves."""
+    """Ray's logger, given only what `numbers` returns."""
 
     class NumbersOnly(logger):  # type: ignore[misc]
         def log_trial_result(self, iteration: int, trial: Trial, result: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""One life of Ray Tune on a study: runs what the study still lacks and hides Tune's own files and output."""
+"""One run of Ray Tune on a study: it runs the trials that the study lacks and hides Tune's own files and output."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sweeps.study.searcher import Reasons, StudySearcher
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Workload:
-    """How a trial is spread over the cluster, and who hears of it."""
+    """How a trial is spread over the cluster, and which trackers get its epochs."""
 
     num_workers: int
     cpus_per_trial: float
@@ -36,13 +36,13 @@ class Workload:
     log_to: tuple[str, ...] = ()
     """Trackers besides TensorBoard (see `tracking`)."""
     remarks: tuple[str, ...] = ()
-    """What whoever waits for the trials should know; a line each."""
+    """Lines for whoever waits for the trials."""
 
     @classmethod
     def on(cls, cluster: Cluster, options: SweepOptions) -> Workload:
-        """The workload with open points settled by what the cluster has: a CPU per worker, as many trials as fit.
+        """The workload, with open options filled in from the cluster: a CPU per worker, as many trials as fit.
 
-        On a cluster that has no room for a trial yet that is one. Raises `InputError` if a trial will never fit on this
+        On a cluster that has no room for a trial yet, one trial. Raises `InputError` if a trial will never fit on this
         machine.
         """
         cpus = options.cpus_per_trial or float(options.num_workers)
@@ -120,8 +120,8 @@ def run_segment(
 ) -> None:
     """Run the searcher's trials to their ends.
 
-    Tune is always started afresh: what is done is in the study, and a trial finds its checkpoint in its run directory.
-    Raises `InputError` if the study's storage is lost on the way.
+    Tune always starts afresh: the study records what is done, and a trial finds its checkpoint in its run directory.
+    Raises `InputError` if the study's storage is lost meanwhile.
     """
     if searcher.num_open == 0:
         return

@@ -1,4 +1,4 @@
-"""One driver at a time, wherever it runs: it says in the study that it drives, and goes on saying so while it lives.
+"""One driver at a time, wherever it runs: it writes a claim into the study and renews it while it lives.
 
 A storage offers no compare-and-set, only a register that the last writer wins. So a claim is written only where nobody
 else's is alive, and counts once it has stood for longer than anybody takes from reading to writing (Fischer's mutual
@@ -29,11 +29,11 @@ class Timing:
     """Seconds; the same for all who may claim the same study."""
 
     settle: float = 1.0
-    """How long a claim must have stood: longer than from reading the register to having written it."""
+    """Seconds that a claim must have stood: longer than it takes to read the register and write it."""
     beat: float = 10.0
-    """Between two signs of life."""
+    """Seconds between two signs of life."""
     patience: float = 45.0
-    """Of silence, after which a driver on another machine is taken for dead."""
+    """Seconds of silence after which a driver on another machine is taken for dead."""
 
 
 @contextmanager
@@ -48,8 +48,8 @@ def held(
     timing = timing or Timing()
     claim = _claim(register, name, say, timing)
     heart = _Heart(register, claim, timing.beat)
-    # A shell has what it starts in the background ignore SIGINT, and Ray Train leaves a handler of its own behind; with
-    # either the heart could not break the block off.
+    # A shell makes background processes ignore SIGINT, and Ray Train leaves a handler of its own behind; in both cases
+    # the heart could not break the block off.
     interrupts = signal.signal(signal.SIGINT, signal.default_int_handler)
     heart.start()
     try:
@@ -84,7 +84,7 @@ def _claim(register: Register, name: str, say: Callable[[str], None], timing: Ti
             if there.owner == mine.owner:
                 return mine
             raise _taken(name, there)
-        # Whoever held it before has taken its claim away, and with it ours.
+        # The former holder has taken its claim away, and with it ours.
     raise InputError(f"name: {name!r} cannot be claimed: other drivers come and go; try again")
 
 

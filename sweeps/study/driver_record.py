@@ -1,4 +1,4 @@
-"""Who drives a sweep, and where that stands: in its study, or beside the copy of its journal."""
+"""The record of who drives a sweep, kept in its study or beside the copy of its journal."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ FILE = ".driver.json"
 
 @dataclass(frozen=True)
 class DriverRecord:
-    """Who drives."""
+    """A claim: which driver runs the sweep."""
 
     owner: str
     """Unique for each claim."""
     host: str
     machine: str
-    """Within which process ids mean the same, and clocks are one."""
+    """Name of the machine since its last start: process ids and clocks can be compared within it."""
     pid: int
     since: float
     """Seconds since 1970, on the owner's clock."""
     seen: float
-    """Of the last sign of life, on the owner's clock."""
+    """Seconds since 1970 of the last sign of life, on the owner's clock."""
     beats: int = 0
 
     @classmethod
@@ -46,17 +46,17 @@ class DriverRecord:
         return cls(uuid.uuid4().hex, socket.gethostname(), _machine(), os.getpid(), now, now)
 
     def next_beat(self) -> DriverRecord:
-        """The same, with one sign of life more."""
+        """The same claim with one more sign of life."""
         return replace(self, seen=time.time(), beats=self.beats + 1)
 
     @property
     def is_ours(self) -> bool:
-        """Whether it was made on this machine."""
+        """Whether the claim was made on this machine."""
         return self.machine == _machine()
 
     @property
     def has_ended(self) -> bool:
-        """Whether the process that made it is known to be gone; of other machines' nothing is known."""
+        """Whether the process that made the claim is known to be gone; False for other machines' processes."""
         if not self.is_ours:
             return False
         try:
@@ -68,7 +68,7 @@ class DriverRecord:
         return False
 
     def __str__(self) -> str:
-        """Who, for how long, and when last heard of."""
+        """Which process on which machine, for how long, and its last sign of life."""
         now = time.time()
         return (
             f"process {self.pid} on {self.host} for {_duration(now - self.since)} "
@@ -77,10 +77,10 @@ class DriverRecord:
 
 
 class Register(Protocol):
-    """Where the claim stands. The last writer wins."""
+    """A register for the claim. The last writer wins."""
 
     def read(self) -> DriverRecord | None:
-        """Whose claim it is; None if nobody's."""
+        """The claim; None if there is none."""
 
     def write(self, claim: DriverRecord | None) -> None:
         """Put a claim there, or take it away."""
@@ -97,7 +97,7 @@ class StudyRegister:
             )
 
     def read(self) -> DriverRecord | None:
-        """Whose claim it is."""
+        """The claim; None if there is none."""
         with told_clearly():
             found = self._study.user_attrs.get(ATTRIBUTE)
             self._study._storage.remove_session()
@@ -117,7 +117,7 @@ class CopyRegister:
         self._copy = copy
 
     def read(self) -> DriverRecord | None:
-        """Whose claim it is."""
+        """The claim; None if there is none."""
         with told_clearly("storage_path"):
             text = self._copy.read_text(FILE)
         return None if not text else DriverRecord(**json.loads(text))

@@ -13,7 +13,7 @@ from bdw.evaluation import Measure
 from sweeps.study.objective import SCORE
 
 REDUCTION_FACTOR = 2
-"""One of so many goes on from rung to rung."""
+"""One of this many trials goes on from rung to rung."""
 RUNGS = (0.5, 0.75)
 """Shares of the budget at which trials are compared. Before a half of it a method that prunes has hardly begun to spend
 on the kept images what it saved on the others."""
@@ -22,11 +22,11 @@ on the kept images what it saved on the others."""
 class BudgetHalving(FIFOScheduler):  # type: ignore[misc]
     """ASHA's stopping rule (Li et al. 2020, arXiv 1810.05934) on the share of the budget and the best score so far.
 
-    At a rung a trial goes on if it is in the best half of those that came there before it and itself; one that ties
-    with the last of these goes on, too. Trials whose labels say `spared` are neither stopped, so that a published grid
-    is complete, nor ranked, so that they use up nobody's place. No trial is stopped at the end of its budget, since it
-    still has its files to write. And it can be told of earlier segments' trials, because Tune is started afresh when a
-    study continues.
+    At a rung a trial goes on if it is in the better half of the trials that reached the rung so far, itself included; a
+    trial that ties with the last of these goes on, too. Trials with the label `spared` are never stopped, so that a
+    published grid is complete, and never ranked, so that they take no place. No trial is stopped at the end of its
+    budget, since it still has to write its files. Tune starts afresh when a study continues, so `remember` adds the
+    trials of earlier starts.
     """
 
     def __init__(self, measure: Measure) -> None:
@@ -49,7 +49,7 @@ class BudgetHalving(FIFOScheduler):  # type: ignore[misc]
         return str(TrialScheduler.CONTINUE if promoted else TrialScheduler.STOP)
 
     def _is_promoted(self, trial_id: str, share: float, value: float) -> bool:
-        """Enter the trial at every rung that it has reached by then, if it has been measured; whether it may go on."""
+        """Enter a measured trial at every rung that it has reached; returns whether it may go on."""
         if math.isnan(value):
             return True
         promoted = True

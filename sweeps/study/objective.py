@@ -1,4 +1,4 @@
-"""What a search optimises: the names that --objective accepts and how a trial's last report becomes its values."""
+"""The objectives of a search: the names that --objective accepts, and a trial's values from its last report."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Objective:
 
     @property
     def is_single(self) -> bool:
-        """Whether trials can be compared by one number, which early stopping needs."""
+        """Whether one number ranks trials, as early stopping needs."""
         return len(self.metrics) == 1
 
     def values(self, report: Mapping[str, Any]) -> tuple[float, ...]:

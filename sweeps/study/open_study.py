@@ -20,9 +20,9 @@ from sweeps.study.storage import open_database, open_journal, told_clearly
 Direction = Literal["minimize", "maximize"]
 
 CRASHED = "crashed"
-"""User attribute of a trial that failed without a word of its own: an exception, or its process or machine died."""
+"""User attribute of a trial that failed without reporting a reason: an exception, or its process or machine died."""
 
-# States that need no more work. A failed trial is not among them: what it should have found out is still unknown.
+# States that need no more work. A failed trial does: its result is still unknown.
 SETTLED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -30,7 +30,7 @@ SETTLED = (TrialState.COMPLETE, TrialState.PRUNED)
 def only_driver(sweep_dir: Path) -> Iterator[None]:
     """Hold the sweep's lock while the block runs; the system releases it when the process ends, however it ends.
 
-    Without it a second driver would take the trials that the first one is running for orphans. Raises `InputError` if
+    Without the lock a second driver would take the first one's running trials for orphans. Raises `InputError` if
     another process holds it.
     """
     sweep_dir.mkdir(parents=True, exist_ok=True)
@@ -90,9 +90,9 @@ def open_study(
 def requeue_unfinished(study: optuna.Study, *, enqueue: bool = True) -> int:
     """Fail the trials that a dead driver left running, and queue them again; returns how many are continued.
 
-    So are trials that crashed, once each: a machine that died is no reason to lose what was tried. A trial's run
-    directory follows from its parameters, so that the new trial continues from the old one's checkpoint.
-    Without `enqueue` they are only failed, for a caller that knows by itself what is still to do.
+    Crashed trials are queued again, too, once each, since a dead machine is no reason to lose a trial. A trial's run
+    directory follows from its parameters, so that the new trial continues from the old one's checkpoint. Without
+    `enqueue` trials are only failed, for a caller that queues what is missing itself.
     """
     trials = study.get_trials(deepcopy=False)
     continued = {trial.user_attrs.get(CONTINUES) for trial in trials}
@@ -101,7 +101,7 @@ def requeue_unfinished(study: optuna.Study, *, enqueue: bool = True) -> int:
     crashed = [trials[number] for number in crashes if trials[number].user_attrs.get(CONTINUES) not in crashes]
     lost = [*unfinished, *(trial for trial in crashed if trial.number not in continued)]
     for trial in sorted(lost, key=lambda trial: trial.number):
-        # Queued first: a kill in between must leave a trial twice rather than never.
+        # Queued before it is failed: a kill in between must leave a trial twice rather than not at all.
         if enqueue and trial.number not in continued:
             kept = {key: trial.user_attrs[key] for key in ("origin",) if key in trial.user_attrs}
             parameters = {**trial.system_attrs.get("fixed_params", {}), **trial.params}

@@ -1,4 +1,4 @@
-"""Who proposes: Optuna's TPE, whose draws depend on the study and a seed, not on how often a sweep was started."""
+"""Proposals by Optuna's TPE; its draws depend on the study and a seed, not on how often a sweep was started."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 CONTINUES = "continues"
-"""User attribute of a trial that was queued for another one's unfinished work: that one's number."""
+"""User attribute of a trial that was queued to finish another one's work: the other trial's number."""
 
 
 class RepeatableTPE(BaseSampler):
     """A new TPE sampler for every trial, seeded with how many trials before it were drawn rather than queued.
 
-    A sampler that lives as long as its driver would, after a kill, repeat its first draws or go on with others. This
-    one draws what it would have drawn: a trial that is queued again for a kill stands where the killed one stood, and
-    finds out the same. Trials side by side end in whatever order they do, so that this holds for one at a time.
+    After a kill, a sampler that lives as long as its driver would repeat its first draws or go on with others. This
+    sampler draws what it would have drawn without the kill: a trial that is queued again takes the killed trial's place
+    and gets the same parameters. With several trials side by side the order of their ends matters, so this holds for
+    one trial at a time.
     """
 
     def __init__(self, seed: int) -> None:

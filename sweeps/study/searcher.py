@@ -1,7 +1,7 @@
 """Ray Tune's view of an Optuna study: asks it for trials and tells it how they really ended.
 
-Ray's own OptunaSearch tells a trial that a scheduler stopped as complete with its last value, and never tells one
-whose value is NaN. Here a trial is COMPLETE only when it said so after its last epoch, PRUNED with its step when the
+Ray's own OptunaSearch records a trial that a scheduler stopped as complete with its last value, and never records a
+trial whose value is NaN. Here a trial is COMPLETE only if it said so after its last epoch, PRUNED with its step if the
 scheduler stopped it before, and FAIL with a reason otherwise.
 """
 
@@ -52,9 +52,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         propose: Draws parameters on an Optuna trial and returns the Tune trial's config. `config["labels"]` holds
             JSON values that are stored with the trial; its `run` identifies the trial: nothing with the same `run`
             runs twice.
-        objective: What is told as the value.
-        num_new: How many trials this segment may start. Trials that fail are among them, or a broken set-up would be
-            tried for ever; proposals of what has run already are not.
+        objective: What is told as the value. num_new: How many trials this searcher may start. Failed trials count, or
+            a broken set-up would be tried for ever; proposals that have run already do not.
     """
 
     def __init__(self, study: optuna.Study, propose: Propose, *, objective: Objective, num_new: int) -> None:
@@ -70,7 +69,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
 
     @property
     def num_open(self) -> int:
-        """Trials that this segment may still start."""
+        """Trials that this searcher may still start."""
         return self._open
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
@@ -118,7 +117,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         """Tell a trial that crashed as failed, for this reason; it will be tried again when the sweep is started."""
         trial = self._crashed.pop(trial_id, None)
         last = self._last_rows.pop(trial_id, {})
-        # Without its storage the study learns of it when it is opened again: it was running then.
+        # Without its storage the study finds the trial still running when it is opened again.
         if trial is not None and self._trouble is None:
             with self._remembering_trouble():
                 self._record(trial, last)
@@ -128,7 +127,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     def close(self) -> None:
         """Tell crashed trials whose reason never came. Call it after `Tuner.fit`.
 
-        Raises `InputError` if the study's storage was lost on the way: Tune takes that for a failure of the trials.
+        Raises `InputError` if the study's storage was lost meanwhile: Tune takes that for a failure of the trials.
         """
         for trial_id in list(self._crashed):
             self.explain_crash(trial_id, "crashed; the reason stands in Ray's logs")

@@ -1,4 +1,4 @@
-"""Where studies are kept: opened, mended after a kill, and a clear line for one that is locked, damaged or gone."""
+"""Storages of studies: opened, and mended after a kill; one clear line if a storage is locked, damaged or gone."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def without_password(url: str) -> str:
 
 @contextmanager
 def told_clearly(what: str = "study") -> Iterator[None]:
-    """`InputError` instead of what a storage raises that went away or stays locked while the block uses it."""
+    """Within the block, errors of a storage that went away or stays locked become an `InputError`."""
     try:
         yield
     except StorageInternalError as error:
@@ -77,9 +77,9 @@ def told_clearly(what: str = "study") -> Iterator[None]:
 
 
 def mend(journal: Path) -> None:
-    """Cut off what a process that was killed, or whose disk was full, left of its last line.
+    """Cut off the unfinished last line of a process that was killed or whose disk was full.
 
-    Whoever writes next would continue that line, and nobody could read the journal any more.
+    The next writer would continue that line, and nobody could read the journal any more.
     """
     with journal.open("rb") as file:
         if _ends_in_a_line(file):
@@ -93,7 +93,7 @@ def mend(journal: Path) -> None:
 def _lock_before_reading(storage: RDBStorage) -> None:
     """Let an SQLite file be locked from a transaction's first read on.
 
-    It knows no SELECT ... FOR UPDATE, on which Optuna relies: two processes would take the same waiting trial. The
+    SQLite lacks SELECT ... FOR UPDATE, on which Optuna relies: two processes would take the same waiting trial. The
     recipe is that of SQLAlchemy's manual ("Serializable isolation / Savepoints / Transactional DDL").
     """
 
@@ -116,7 +116,7 @@ def _ends_in_a_line(file: BinaryIO) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """The first line of what a driver said: Optuna wraps it in a guess about invalid data."""
+    """The first line of a database driver's error; Optuna wraps it in a guess about invalid data."""
     return _first_line(error.__cause__ or error)
 
 

@@ -44,7 +44,7 @@ def test_writes_everything_and_says_what_it_means(
     assert "BDW differs from RotNet" in printed
     assert "BDW beats L2RW" in printed, "Wilcoxon's signed ranks"
     assert "L2RW and RotNet: no difference shown among all methods. A difference is shown without BDW." in printed
-    assert "With 8 domains and 3 methods a method must win on" in printed
+    assert "With 8 domains and 3 methods you can detect only a method that wins on" in printed
     read = json.loads((out / "comparison.json").read_text())
     assert read["metric"] == "accuracy"
     assert read["alpha"] == 0.1

@@ -141,7 +141,7 @@ def test_weights_that_learn_no_more_are_not_forecast(config: RunConfig, problem:
     trainer = run(config.replace(**options), problem)
     assert [report.meta_every for report in trainer.history][::5] == [1, 0]
     found = signal_file(trainer)
-    assert (found.forecast.epochs, found.forecast.why) == (None, "never, as weights are learnt no more")
+    assert (found.forecast.epochs, found.forecast.why) == (None, "never, since weights are no longer learnt")
     assert math.isnan(found.epochs_per_visit)
     assert math.isfinite(found.common_share), "of the last epoch that learnt"
 

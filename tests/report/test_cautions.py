@@ -36,7 +36,7 @@ def test_the_best_epoch_precedes_all_pruning(changed_run: ChangedRun) -> None:
 def test_weights_that_only_prune_have_done_nothing_either(changed_run: ChangedRun) -> None:
     best_first = {"validation_score": [0.9, 0.8, 0.8, 0.8], "is_best": [True, False, False, False]}
     run = changed_run(validation=MANY, metrics=best_first, config={"weighted_loss": False})
-    assert _warned(run)[EARLY].endswith("Nor does it to the weights, which only prune in this run.")
+    assert _warned(run)[EARLY].endswith("It owes nothing to the weights either: in this run they only prune.")
 
 
 def test_the_epoch_after_which_images_first_go_was_trained_on_all_of_them(changed_run: ChangedRun) -> None:
@@ -70,7 +70,7 @@ def test_fixed_weights_prune_before_the_first_epoch(changed_run: ChangedRun) -> 
 def test_what_is_kept_is_the_floor(changed_run: ChangedRun, floor: dict[str, int], warns: bool) -> None:
     warned = _warned(changed_run(validation=MANY, config=floor))
     assert (FLOOR in warned) == warns
-    assert not warns or "What is left, 36 images, is all that a run has to keep" in warned[FLOOR]
+    assert not warns or "The run ended with 36 images, the fewest that it may keep" in warned[FLOOR]
 
 
 def test_by_default_the_floor_is_a_batch(changed_run: ChangedRun) -> None:

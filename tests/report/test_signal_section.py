@@ -60,12 +60,12 @@ def test_little_is_called_little_with_the_epochs_that_it_takes() -> None:
     assert "One visit says little: the signal-to-noise of one is 0.100" in text
     assert "after 271 epochs" in text, "(1.645 / 0.1)^2"
     assert "after 542 epochs" in said(diagnosis(0.1, epochs_per_visit=2.0))
-    assert "after 271 visits, but weights are learnt no more" in said(diagnosis(0.1, epochs_per_visit=math.nan))
+    assert "after 271 visits, but weights are no longer learnt" in said(diagnosis(0.1, epochs_per_visit=math.nan))
     assert "Expect 12 more epochs" in text
     assert "5.0 % of the others" in text
     assert "Try" not in text
-    assert "of single visits, before images that look alike share" in text
-    assert "of single visits" not in said(diagnosis(0.1))
+    assert "measure single visits, before images that look alike share" in text
+    assert "single visits" not in said(diagnosis(0.1))
 
 
 def test_what_no_visit_shows_is_called_chance() -> None:
@@ -126,7 +126,7 @@ def test_the_page_shows_it_where_it_was_asked_for(tmp_path: Path, make_run: Call
     page = write_run_report(run).read_text()
     assert title in page
     assert "0.420 standard deviations" in page
-    assert "no outlier sways, 0.250" in page
+    assert "0.250 by its sign alone, which no outlier sways" in page
     assert "0.400 (0.200 to 0.600)" in page
     (run / "signal.json").write_text(diagnosis(math.nan, between=Anova(*(math.nan,) * 7)).json())
     assert "Too few visits" in write_run_report(run).read_text()

@@ -65,7 +65,7 @@ def test_a_lambda_that_prunes_next_to_nothing_or_next_to_all_is_not_advised(
     ("config", "why"),
     [
         ({"burn_in_epochs": 4}, "Pruning begins after 4 epochs (burn_in_epochs), and the run had 4."),
-        ({"min_kept": 60}, "The source has 60 images, and so many are always kept (min_kept)."),
+        ({"min_kept": 60}, "The source has 60 images, and all of them must be kept (min_kept)."),
         ({"weighter": "l2rw"}, "The weighter l2rw has no pruning rule."),
     ],
 )

@@ -1,4 +1,4 @@
-"""What every reader is asked and what it answers. A new data set is one file that does this and one registry line."""
+"""What a reader is asked and what it answers. A new data set is one file with a reader and one registry line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SplitName = Literal["train", "validation", "test"]
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is wanted, after the specification (`reader`, `reader:path` or a path) has been taken apart."""
+    """What is asked of a reader, after the specification (`reader`, `reader:path` or a path) was taken apart."""
 
     option: str
     """Name of the option that the user gave (`source`, `target`), for messages."""

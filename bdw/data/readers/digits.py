@@ -35,7 +35,7 @@ class Digits:
         self.name = name
 
     def source(self, request: Request) -> Part:
-        """2,000 images, in an order that tells nothing: 1,000 digits and a third of 1,000 of each kind of junk."""
+        """2,000 images in a random order: 1,000 digits and a third of 1,000 of each kind of junk."""
         if self.name != "digits":
             raise InputError(f"{request.option}: {self.name!r} is a target only; allowed: 'digits', its source")
         grids, digit_labels = _digits()

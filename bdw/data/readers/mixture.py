@@ -20,7 +20,7 @@ _WHAT = "mixture:A+B, every member a name, a file or a folder as --source takes 
 
 
 class Mixture:
-    """The sources of its members in an order that tells nothing, drawn by the seed."""
+    """The sources of its members in a random order, drawn by the seed."""
 
     name = "mixture"
 

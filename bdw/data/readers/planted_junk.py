@@ -1,4 +1,4 @@
-"""Junk that is planted among the digits: images that cannot help to tell digits apart, but look alike in the small.
+"""Junk that is planted among the digits: images that cannot help to tell digits apart, but resemble them locally.
 
 All kinds are drawn on the digits' own 8 x 8 grid with their 17 grey levels (0 to 16) and go through the same
 enlargement, so that neither sharpness nor the set of grey values gives them away.
@@ -28,7 +28,7 @@ def draw(kind: str, digit: Grid, generator: np.random.Generator) -> Grid:
 
 
 def _stripes(shape: tuple[int, ...], generator: np.random.Generator) -> Grid:
-    """Waves in any direction. A quarter turn gives another such image, so rotations cannot be told either."""
+    """Waves in any direction. A quarter turn gives another such image, so rotations cannot be told apart either."""
     angle, phase = generator.uniform(0, 2 * np.pi, 2)
     period = generator.uniform(2.5, 6.0)
     rows, columns = np.indices(shape)

@@ -87,7 +87,7 @@ READERS = tuple(Domain(domain) for domain in DOMAINS)
 
 
 def require_whole(data_root: Path | None, *, source: str, targets: Sequence[str]) -> None:
-    """Raise one `InputError` with everything that is missing of these data sets; other data's names are passed over."""
+    """Raise one `InputError` with everything that is missing of these data sets; names of other data are ignored."""
     wanted = {name.removeprefix(PREFIX): _TARGET for name in targets if name.startswith(PREFIX)}
     if source.startswith(PREFIX):
         wanted.setdefault(source.removeprefix(PREFIX), _SOURCE)
@@ -123,7 +123,7 @@ def _require(option: str, root: Path, wanted: Mapping[str, Sequence[str]]) -> No
 
 
 def _missing(root: Path, domain: str, parts: Sequence[str]) -> list[str]:
-    """What is missing of a domain, in words."""
+    """In words, the missing parts of a domain."""
     found = []
     has_images = (root / "data" / domain).is_dir()
     if not has_images:

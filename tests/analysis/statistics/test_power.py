@@ -159,8 +159,9 @@ def test_says_what_ten_domains_and_five_methods_can_show() -> None:
     found = detectable_difference(num_domains=10, num_methods=5)
     assert found.at_difference is not None
     assert found.in_words().startswith(
-        f"With 10 domains and 5 methods a method must win on {100 * found.at_difference.win_probability:.0f} % of "
-        "domains against another to be told apart from it with a probability of 80 % (alpha = 0.05; it is ahead by "
+        f"With 10 domains and 5 methods you can detect only a method that wins on "
+        f"{100 * found.at_difference.win_probability:.0f} % of domains against another: the two are told apart with a "
+        "probability of 80 % (alpha = 0.05; ahead by "
     )
 
 

@@ -12,7 +12,7 @@ Ink = NDArray[np.float64]
 """Grey levels from 0 to 255, (size, size)."""
 
 FINENESS = 3
-"""A character is drawn so many times as large and then averaged down, since hinting at 24 pixels would make all faces
+"""A character is drawn larger by this factor and then averaged down, since hinting at 24 pixels would make all faces
 alike."""
 HEIGHTS = tuple(0.05 * step for step in range(14, 21))
 """Heights of the letter's em square as a share of the image's side."""
@@ -21,7 +21,7 @@ MAX_SLANT = 0.25
 MAX_TURN = 8.0
 """Degrees to either side: far less than the quarter turns that the rotation task asks about."""
 MIN_CONTRAST = 100.0
-"""Grey levels that ink and ground are apart, at least."""
+"""Smallest difference in grey levels between ink and ground."""
 MAX_NOISE = 8.0
 """Largest standard deviation of the noise, in grey levels."""
 

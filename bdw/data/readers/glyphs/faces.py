@@ -31,7 +31,7 @@ class Face:
     path: Path
     characters: frozenset[str]
     digest: str
-    """Of the file's bytes."""
+    """Hash of the file's bytes."""
 
 
 @cache

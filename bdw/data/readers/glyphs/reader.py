@@ -31,7 +31,7 @@ LETTER = "letter"
 """Kind of a useful image, whatever its script."""
 TRAIN_PER_CLASS = 5
 LEAST_VALIDATION = 500
-"""Validation images of a target, at least, in equal parts: on fewer, settings tie."""
+"""Least number of validation images of a target, equally many a letter: on fewer, settings tie."""
 TEST_PER_CLASS = 20
 
 _GENERATION = 1
@@ -80,7 +80,7 @@ class Glyphs:
         self.name = "glyphs" if script is None else f"glyphs-{script}"
 
     def source(self, request: Request) -> Part:
-        """The pool, in an order that tells nothing; names begin with a letter's script or the kind of rubbish."""
+        """The pool in a random order; names begin with a letter's script or the kind of rubbish."""
         if self.script is not None:
             raise InputError(f"{request.option}: {self.name!r} is a target only; allowed: 'glyphs', its source")
         options = PoolOptions.parse(request.option, request.spec)
@@ -197,7 +197,7 @@ def _warn_of_faces(absent: tuple[str, ...]) -> None:
 
 @cache
 def _letters() -> tuple[tuple[str, str], ...]:
-    """(script, character) of the whole pool; scripts take turns, and short ones begin again."""
+    """(script, character) of the whole pool. Scripts take turns; a short script begins again at its first character."""
     longest = max(len(_drawable(script)) for script in SCRIPTS)
     return tuple(
         (script, _drawable(script)[i % len(_drawable(script))])
@@ -217,7 +217,8 @@ def _faces_for(split: SplitName, character: str, characters: str) -> tuple[Face,
 
 
 def _dealt(num_kinds: int, count: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """The kind's number for so many images: each as often as any other, give or take one, in a random order."""
+    """Kind numbers 0 to `num_kinds` - 1 of `count` images, in a random order; all kinds are equally frequent, up to one
+    image."""
     return generator.permutation(np.arange(count, dtype=np.int64) % num_kinds)
 
 

@@ -10,7 +10,7 @@ def _between(first: int, last: int, leave_out: str = "") -> str:
 
 
 SCRIPTS: Mapping[str, str] = {
-    # Small letters that are their capital's shape in small (c, o, s, ...) would be a second name for one picture.
+    # Small letters with their capital's shape (c, o, s, ...) are left out: they would be a second name for one picture.
     "latin": "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + "abdefghjmnqrty",
     "greek": "ΓΔΘΛΞΠΣΦΨΩΒΕΖΗΚΜΝΡΤΥ" + "αβγδεζηθλμνξπρστφχψω",
     "cyrillic": "БГДЖЗИЛПФЦЧШЩЪЫЬЭЮЯ" + "абвгдежийклмнптфыюяэ",
@@ -28,8 +28,8 @@ SCRIPTS: Mapping[str, str] = {
 }
 """Name -> its characters, 24 to 40 of them, one class each.
 
-The first ten are what the project reports on (`REPORTED`), the next four are kept for choosing settings
-(`FOR_CHOOSING`): no number of the one kind may depend on a choice made with the other.
+Results are reported on the first ten (`REPORTED`). Settings are chosen on the next four (`FOR_CHOOSING`), so that no
+reported number depends on a choice that was made with it.
 """
 
 REPORTED = tuple(SCRIPTS)[:10]
