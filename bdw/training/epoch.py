@@ -50,7 +50,7 @@ def training_steps(
     learner: Learner,
     images: ImageTable,
     progress: EpochProgress,
-    interruptions: StopRequests,
+    stop_requests: StopRequests,
     *,
     meta_every: int,
     epoch: int,
@@ -85,7 +85,7 @@ def training_steps(
                 group["lr"] = learning_rate(progress, len(indices))
         used = 0.0 if used_after is None else used_after(progress, len(indices))
         measured = train_step(learner, SourceBatch(mine, raw, len(indices), used), learn=learn)
-        loss, meta_loss, agreed = _checked(measured, step, epoch, interruptions)
+        loss, meta_loss, agreed = _checked(measured, step, epoch, stop_requests)
         progress.weighting_seconds += learner.clock.take()
         if meta_loss is not None:
             progress.meta_steps, last_meta_loss = progress.meta_steps + 1, meta_loss
@@ -155,7 +155,7 @@ def require_finite(learner: Learner, step: int, epoch: int) -> None:
 
 
 def _checked(
-    measured: StepMeasurements, step: int, epoch: int, interruptions: StopRequests
+    measured: StepMeasurements, step: int, epoch: int, stop_requests: StopRequests
 ) -> tuple[float, float | None, AfterStep]:
     """This worker's mean loss and meta-loss, if any, as numbers, and what is to be done now.
 
@@ -171,7 +171,7 @@ def _checked(
         "meta_loss": meta_loss is not None and not math.isfinite(meta_loss),
         "meta-gradient": derivatives is not None and not bool(derivatives.isfinite().all()),
     }
-    *counts, save, stop = collectives.total(torch.tensor([*bad.values(), *interruptions.wishes()]).int()).tolist()
+    *counts, save, stop = collectives.total(torch.tensor([*bad.values(), *stop_requests.wishes()]).int()).tolist()
     for quantity, count in zip(bad, counts, strict=True):
         if count:
             raise NonFiniteError(quantity, step, epoch)

@@ -12,38 +12,38 @@ from bdw.parallel.stop_requests import Notice, StopRequests, terminations
 
 def test_by_the_clock() -> None:
     now = [0.0]
-    interruptions = StopRequests(minutes=2, clock=lambda: now[0])
+    stop_requests = StopRequests(minutes=2, clock=lambda: now[0])
     seen = []
     for now[0] in (0, 119, 120, 121, 240, 242):
-        seen.append(interruptions.wishes())
+        seen.append(stop_requests.wishes())
         if seen[-1][0]:
-            interruptions.saved()
+            stop_requests.saved()
     assert seen == [(False, False), (False, False), (True, False), (False, False), (True, False), (False, False)]
 
 
 def test_a_notice_is_answered_once_and_a_changed_one_again() -> None:
     board = [None, Notice("soon", stop=False), Notice("soon", stop=False), Notice("sooner", stop=False)]
     notices = iter(board)
-    interruptions = StopRequests(minutes=60, notice_board=lambda: next(notices))
+    stop_requests = StopRequests(minutes=60, notice_board=lambda: next(notices))
     wishes = []
     for _ in board:
-        wishes.append(interruptions.wishes())
+        wishes.append(stop_requests.wishes())
         if wishes[-1][0]:
-            interruptions.saved()
+            stop_requests.saved()
     assert wishes == [(False, False), (True, False), (False, False), (True, False)]
 
 
 def test_a_notice_to_stop_is_a_wish_until_it_is_granted() -> None:
-    interruptions = StopRequests(minutes=60, notice_board=lambda: Notice("enough", stop=True))
-    assert interruptions.wishes() == interruptions.wishes() == (True, True)
-    assert interruptions.reason_to_stop() == interruptions.reason_to_save() == "enough"
+    stop_requests = StopRequests(minutes=60, notice_board=lambda: Notice("enough", stop=True))
+    assert stop_requests.wishes() == stop_requests.wishes() == (True, True)
+    assert stop_requests.reason_to_stop() == stop_requests.reason_to_save() == "enough"
 
 
 def test_who_only_has_to_save_gives_no_reason_to_stop() -> None:
-    interruptions = StopRequests(minutes=60, notice_board=lambda: Notice("the node goes", stop=False))
-    assert interruptions.wishes() == (True, False)
-    assert interruptions.reason_to_save() == "the node goes"
-    assert interruptions.reason_to_stop() is None
+    stop_requests = StopRequests(minutes=60, notice_board=lambda: Notice("the node goes", stop=False))
+    assert stop_requests.wishes() == (True, False)
+    assert stop_requests.reason_to_save() == "the node goes"
+    assert stop_requests.reason_to_stop() is None
 
 
 def test_the_first_sigterm_is_a_notice_and_the_second_is_final() -> None:

@@ -1,4 +1,4 @@
-"""A time budget in whole runs, by a clock that only steps, evaluations and pilots move."""
+"""A time budget in whole runs, by a clock that only steps, evaluations and step timing move."""
 
 from __future__ import annotations
 
@@ -131,8 +131,8 @@ def test_a_budget_that_is_ample_changes_nothing(
 def test_all_epochs_end_in_time_with_as_much_learning_as_fits(
     tmp_path: Path, machine: Machine, share: float, options: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    pilots = 4 * (PLAIN + 5.0) + 4 * (PLAIN + 2.0)
-    budget = pilots + PLAINLY + 2 * EVALUATION + share * (FULL - PLAINLY)
+    timing = 4 * (PLAIN + 5.0) + 4 * (PLAIN + 2.0)
+    budget = timing + PLAINLY + 2 * EVALUATION + share * (FULL - PLAINLY)
     trainer = _run(_config(tmp_path, time_budget=budget / 60, **options))
     assert len(trainer.history) == 6
     assert trainer.state.clock.seconds() <= budget

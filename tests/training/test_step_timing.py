@@ -23,7 +23,7 @@ def _config(tmp_path: Path, **options: Any) -> RunConfig:
     return RunConfig().replace(**{**flat, "shots": 2, "queries": 2, **options})
 
 
-def _piloted(trainer: Trainer) -> list[StepSeconds]:
+def _timed(trainer: Trainer) -> list[StepSeconds]:
     losses = [trainer.learner.meta_loss] * 2 if trainer.learner.meta_loss is not None else []
     batch = torch.arange(16)
     parts = trainer.state.step_parts
@@ -59,7 +59,7 @@ def test_trial_steps_leave_no_trace(tmp_path: Path, options: dict[str, Any], aft
     if after_an_epoch:
         next(trainer.epochs())
     before = _state(trainer.learner)
-    found = _piloted(trainer)
+    found = _timed(trainer)
     assert len(found) == (1 if options["weighter"] == "uniform" else 2)
     assert all(step.plain > 0 for step in found)
     assert all((step.learning > 0) is (options["weighter"] != "uniform") for step in found)
@@ -102,6 +102,6 @@ def test_learning_costs_what_it_does_in_the_mean_where_not_every_step_asks_the_t
     asked: list[bool] = []
     monkeypatch.setattr(step_timing, "train_step", step)
     monkeypatch.setattr(WeightingTimer, "take", lambda _: 7.0 if asked[-1] else 1.0)
-    (found, _) = _piloted(Trainer(_config(tmp_path, direction_every=100)))
+    (found, _) = _timed(Trainer(_config(tmp_path, direction_every=100)))
     assert found.learning == pytest.approx(1.06)
     assert len(asked) == 2 * 2 * (step_timing.WARM_UP + step_timing.TIMED), "as few steps, however many do not ask"
