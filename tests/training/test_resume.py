@@ -12,7 +12,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from bdw.config import REMOVED, RunConfig
+from bdw.config import RunConfig
+from bdw.config.removed import REMOVED
 from bdw.data import Problem
 from bdw.errors import InputError, RunStopped
 from bdw.parallel.stop_requests import Notice

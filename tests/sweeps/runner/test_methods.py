@@ -28,6 +28,12 @@ def test_settings_are_fields_of_a_method_that_goes_by_its_whole_text() -> None:
     assert (config.weighter.weight_lr, config.weighter.cdf_threshold, config.weighter.meta_every) == (100.0, 0.2, 2)
 
 
+def test_settings_go_by_name_or_dotted_path() -> None:
+    (dotted,) = chosen(["BDW weighter.cdf_threshold=0.3 gradient.direction_every=2 meta.shots=1"], KNOWN)
+    (short,) = chosen(["BDW lambda=0.3 direction_every=2 shots=1"], KNOWN)
+    assert dotted.fields == short.fields
+
+
 def test_a_method_goes_by_the_name_that_it_is_given() -> None:
     (named,) = chosen(["Hundred, by  pretext: BDW eta=100 meta_loss=pretext"], KNOWN)
     assert named.name == "Hundred, by pretext"
@@ -53,6 +59,8 @@ def test_a_method_goes_by_the_name_that_it_is_given() -> None:
         # Whatever a comparison holds equal is no method's to change.
         (["BDW epochs=100"], "methods: 'epochs' is not known"),
         (["BDW target=mnist"], "methods: 'target' is not known"),
+        (["BDW budget.epochs=100"], "methods: 'budget.epochs' is not known"),
+        (["BDW meta.direction_every=2"], r"did you mean 'gradient.direction_every'"),
     ],
 )
 def test_what_cannot_be_chosen_is_said(texts: list[str], message: str) -> None:
