@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bdw import data
+from bdw.data import unused
 
 if TYPE_CHECKING:
     from bdw.commands.options import Pack
+
+
+MOST_NAMES = 20
+"""Files that are named one by one; the store's header lists all."""
 
 
 def pack(command: Pack) -> None:
@@ -26,5 +31,9 @@ def pack(command: Pack) -> None:
     labelled = int((store.labels >= 0).sum())
     shape = " x ".join(map(str, store.images.shape[1:]))
     print(f"packed  {len(store):,} images ({labelled:,} labelled) of {shape} (channels x height x width): {store.path}")
-    for entry in store.header["skipped"]:
-        print(f"skipped {entry['name']}: {entry['reason']}")
+    skipped = store.header["skipped"]
+    for entry in skipped[:MOST_NAMES]:
+        count = f" ({entry['count']:,} like it)" if "count" in entry else ""
+        print(f"skipped {entry['name']}: {entry['reason']}{count}")
+    if skipped:
+        print(f"unused  {unused.number_of(skipped):,} file(s): {unused.told(skipped)}; see {store.path}/header.json")

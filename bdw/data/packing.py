@@ -98,13 +98,13 @@ def _write_contents(
     labels: list[int] = []
     planted: list[int] = []
     kinds: list[str] = []
-    skipped: list[dict[str, str]] = []
+    skipped: list[dict[str, Any]] = []
     digest = hashlib.sha256()
     shape: tuple[int, ...] | None = None
     with (folder / "images.npy").open("wb+") as file:
         for done, item in enumerate(instances, start=1):
             if isinstance(item, Skipped):
-                skipped.append({"name": item.name, "reason": item.reason})
+                skipped.append(item.entry())
             else:
                 image = np.ascontiguousarray(item.image)
                 if shape is None:
