@@ -31,6 +31,8 @@ def pack(command: Pack) -> None:
     labelled = int((store.labels >= 0).sum())
     shape = " x ".join(map(str, store.images.shape[1:]))
     print(f"packed  {len(store):,} images ({labelled:,} labelled) of {shape} (channels x height x width): {store.path}")
+    for remark in store.remarks:
+        print(f"note    {remark}")
     skipped = store.header["skipped"]
     for entry in skipped[:MOST_NAMES]:
         count = f" ({entry['count']:,} like it)" if "count" in entry else ""

@@ -81,6 +81,8 @@ class Part:
     classes: tuple[str, ...] = ()
     planted: NDArray[np.int8] | None = None
     kinds: NDArray[np.str_] | None = None
+    remarks: Callable[[], Sequence[str]] = tuple
+    """Sentences on what became of images, once all are read."""
     unused: Sequence[Skipped] = ()
     """What lies beside the images and is none of them; listed with those that cannot be decoded."""
     packed: PackedDataset | None = field(default=None, compare=False)

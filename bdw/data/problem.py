@@ -20,7 +20,7 @@ from bdw.data import splits
 from bdw.data.cache import packed_once
 from bdw.data.instances import Part
 from bdw.data.packed import PackedDataset
-from bdw.data.packing import Progress, write_packed
+from bdw.data.packing import Progress, write_part
 from bdw.data.readers import resolve
 from bdw.data.readers.base import Reader, Request, SplitName
 from bdw.data.target import Assignment, assign, require_labels
@@ -62,7 +62,9 @@ class Target:
     key: str
     """Short name of the contents of all splits, like the source's content_key."""
     skipped: tuple[Mapping[str, str], ...] = ()
-    """Images that could not be decoded: name and reason."""
+    """What is not used, as the stores' headers list it: name, reason, how many."""
+    remarks: tuple[str, ...] = ()
+    """Sentences on what became of images when they were packed."""
 
     @property
     def development(self) -> LabelledImages:
@@ -203,6 +205,7 @@ def _packed_target(
         classes=assigned.classes,
         key=hashlib.sha256(contents.encode()).hexdigest()[:16],
         skipped=tuple(entry for store in stores.values() for entry in store.header["skipped"]),
+        remarks=tuple(dict.fromkeys(remark for store in stores.values() for remark in store.remarks)),
     )
 
 
@@ -246,14 +249,7 @@ def pack(
         chosen = parts[part]
     chosen = _limited(chosen, max_images, seed)
     origin = {**chosen.fingerprint, "image_size": image_size, "channels": chosen.channels}
-    return write_packed(
-        Path(out_dir),
-        chosen.instances(),
-        classes=chosen.classes,
-        total=len(chosen),
-        origin=origin,
-        progress=_labelled(progress, part),
-    )
+    return write_part(Path(out_dir), chosen, origin, _labelled(progress, part))
 
 
 def _find(config: DataConfig, spec: str, option: str, channels: int | None = None) -> tuple[Reader, Request]:

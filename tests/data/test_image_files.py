@@ -9,10 +9,9 @@ import pytest
 from sample_sets import encode, pictures, write_folder
 
 from bdw.config import DataConfig
-from bdw.data import load, pack, unused
-from bdw.data.readers import image_kinds
+from bdw.data import image_kinds, load, pack, unused
+from bdw.data.image_kinds import why_not_by_content
 from bdw.data.readers.image_files import find_images
-from bdw.data.readers.image_kinds import why_not_by_content
 from bdw.errors import InputError
 
 HEIC = b"\0\0\0\x18ftypheic" + bytes(20)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from bdw.data.decode import decode
+from bdw.data.deep_pixels import SampleRange
 from bdw.data.instances import Part, Pixels, Skipped
 from bdw.data.readers.base import Request, SplitName
 from bdw.data.readers.image_files import Found, Parts, find_images
@@ -29,7 +30,7 @@ class Folder:
     def source(self, request: Request) -> Part:
         """All images below the folder, unlabelled."""
         root, found = _found(request)
-        return _part(root, [(file, -1) for file in found.files], (), found.unused, request)
+        return _part(root, [(file, -1) for file in found.files], (), found.unused, request, _common_range(root, found))
 
     def target(self, request: Request) -> dict[SplitName, Part]:
         """Sub-folders are classes; they may lie below folders for the splits (see `split_layout`)."""
@@ -37,9 +38,18 @@ class Folder:
         layout = find_layout(root, found, request)
         # All that is not used is listed once, with the training images.
         unused: dict[SplitName, Sequence[Skipped]] = {"train": [*found.unused, *layout.unused]}
-        return {
-            split: _labelled(root, folder, found, unused.get(split, ()), request)
+        common = _common_range(root, found)
+        parts = {
+            split: _labelled(root, folder, found, unused.get(split, ()), request, common)
             for split, folder in layout.roots.items()
+        }
+        if len(parts) == 1:
+            return parts
+        # What is white in a split's deep images depends on the other splits.
+        names = hashlib.sha256(repr(found.files).encode("utf-8", "backslashreplace")).hexdigest()
+        return {
+            split: dataclasses.replace(part, fingerprint={**part.fingerprint, "folder": names})
+            for split, part in parts.items()
         }
 
 
@@ -62,7 +72,13 @@ def _found(request: Request) -> tuple[Path, Found]:
     return root, found
 
 
-def _labelled(root: Path, folder: Parts, found: Found, unused: Sequence[Skipped], request: Request) -> Part:
+def _common_range(root: Path, found: Found) -> SampleRange:
+    return SampleRange(lambda: (root.joinpath(*parts) for parts in found.files))
+
+
+def _labelled(
+    root: Path, folder: Parts, found: Found, unused: Sequence[Skipped], request: Request, common: SampleRange
+) -> Part:
     where = root.joinpath(*folder)
     depth = len(folder)
     classes = sorted(parts[depth] for parts in found.folders if len(parts) == depth + 1 and parts[:depth] == folder)
@@ -81,11 +97,16 @@ def _labelled(root: Path, folder: Parts, found: Found, unused: Sequence[Skipped]
         raise InputError(
             f"{request.option}: class folder {str(where / empty[0])!r} holds no images{beside and f', only {beside}'}"
         )
-    return _part(root, files, classes, unused, request)
+    return _part(root, files, classes, unused, request, common)
 
 
 def _part(
-    root: Path, files: list[tuple[Parts, int]], classes: Iterable[str], unused: Sequence[Skipped], request: Request
+    root: Path,
+    files: list[tuple[Parts, int]],
+    classes: Iterable[str],
+    unused: Sequence[Skipped],
+    request: Request,
+    common: SampleRange,
 ) -> Part:
     channels = request.channels or 3
     digest = hashlib.sha256()
@@ -94,7 +115,7 @@ def _part(
         digest.update(f"{Path(*parts)!r} {label} {status.st_size} {status.st_mtime_ns}\n".encode())
 
     def read(i: int) -> Pixels:
-        return decode(root.joinpath(*files[i][0]), channels, request.image_size)
+        return decode(root.joinpath(*files[i][0]), channels, request.image_size, common)
 
     return Part(
         names=[_printable("/".join(parts)) for parts, _ in files],
@@ -103,6 +124,7 @@ def _part(
         channels=channels,
         fingerprint={"reader": "folder", "path": _printable(str(root.resolve())), "files": digest.hexdigest()},
         classes=tuple(_printable(name) for name in classes),
+        remarks=common.remarks,
         unused=[dataclasses.replace(skipped, name=_printable(skipped.name)) for skipped in unused],
     )
 

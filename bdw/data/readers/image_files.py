@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
+from bdw.data.image_kinds import NO_IMAGE, SIGNATURE_BYTES, why_not, why_not_by_content
 from bdw.data.instances import Skipped
-from bdw.data.readers.image_kinds import NO_IMAGE, SIGNATURE_BYTES, why_not, why_not_by_content
 
 Parts = tuple[str, ...]
 """A path below the folder, as the names of its folders and its own."""

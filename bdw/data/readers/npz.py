@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdw.data.decode import decode, fit_array
+from bdw.data.deep_pixels import SampleRange
 from bdw.data.instances import Part, Pixels
 from bdw.data.readers.base import Request, SplitName
 from bdw.errors import InputError
@@ -84,9 +85,14 @@ def _part(file: Path, request: Request) -> Part:
     grey = not encoded and (arrays["images"].ndim == 3 or arrays["images"].shape[-1] == 1)
     channels = request.channels or (1 if grey else 3)
 
-    def read_encoded(i: int) -> Pixels:
+    def encoded_file(i: int) -> bytes:
         begin, end = arrays["offsets"][i : i + 2]
-        return decode(arrays["data"][begin:end].tobytes(), channels, request.image_size)
+        return bytes(arrays["data"][begin:end].tobytes())
+
+    common = SampleRange(lambda: map(encoded_file, range(count)))
+
+    def read_encoded(i: int) -> Pixels:
+        return decode(encoded_file(i), channels, request.image_size, common)
 
     def read_raw(i: int) -> Pixels:
         pixels = arrays["images"][i]
@@ -106,6 +112,7 @@ def _part(file: Path, request: Request) -> Part:
             "modified": status.st_mtime_ns,
         },
         classes=classes,
+        remarks=common.remarks,
     )
 
 
