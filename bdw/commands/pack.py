@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bdw import data
 from bdw.data import unused
+from bdw.data.readers import not_read
 
 if TYPE_CHECKING:
     from bdw.commands.options import Pack
@@ -33,6 +35,9 @@ def pack(command: Pack) -> None:
     print(f"packed  {len(store):,} images ({labelled:,} labelled) of {shape} (channels x height x width): {store.path}")
     for remark in store.remarks:
         print(f"note    {remark}")
+    root = None if command.data_root is None else Path(command.data_root)
+    if other := not_read(command.spec, "source" if command.part == "source" else "target", root):
+        print(f"note    {other}")
     skipped = store.header["skipped"]
     for entry in skipped[:MOST_NAMES]:
         count = f" ({entry['count']:,} like it)" if "count" in entry else ""

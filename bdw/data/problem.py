@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,12 @@ from bdw.data.cache import packed_once
 from bdw.data.instances import Part
 from bdw.data.packed import PackedDataset
 from bdw.data.packing import Progress, write_part
-from bdw.data.readers import resolve
+from bdw.data.readers import not_read, resolve
 from bdw.data.readers.base import Reader, Request, SplitName
 from bdw.data.target import Assignment, assign, require_labels
 from bdw.errors import InputError
+
+Found = TypeVar("Found")
 
 LabelledProgress = Callable[[str, int, int | None], None]
 """Called with what is being done (`packing source, images`), how many are done and their total."""
@@ -102,7 +104,7 @@ def load(
     InputError for anything that cannot work.
     """
     reader, request = _find(config, config.source, "source")
-    pool = reader.source(request)
+    pool = _read(reader.source, request)
     parts = _target_parts(config, pool.channels)
     if config.target_fraction < 1:
         pool = _without(pool, parts)
@@ -133,7 +135,7 @@ def planned_target(config: DataConfig) -> Assignment:
 def _target_parts(config: DataConfig, channels: int | None) -> Mapping[SplitName, Part]:
     """The target as its reader finds it, but only `target_fraction` of every class of its training images."""
     reader, request = _find(config, config.target, "target", channels)
-    parts = dict(reader.target(request))
+    parts = dict(_read(reader.target, request))
     if config.target_fraction < 1:
         train = parts["train"]
         require_labels(train, config.target)
@@ -241,9 +243,9 @@ def pack(
         seed=seed,
     )
     if part == "source":
-        chosen = reader.source(request)
+        chosen = _read(reader.source, request)
     else:
-        parts: Mapping[str, Part] = {str(split): found for split, found in reader.target(request).items()}
+        parts: Mapping[str, Part] = {str(split): found for split, found in _read(reader.target, request).items()}
         if part not in parts:
             raise InputError(f"part: {part!r} is not in {spec!r}; allowed: source, {', '.join(parts)}")
         chosen = parts[part]
@@ -262,6 +264,21 @@ def _find(config: DataConfig, spec: str, option: str, channels: int | None = Non
         channels=channels,
         seed=config.data_seed,
     )
+
+
+def _read(method: Callable[[Request], Found], request: Request) -> Found:
+    """What a reader finds; its InputError also names a folder here that the user may have meant."""
+    try:
+        return method(request)
+    except InputError as error:
+        other = not_read(request.spec, request.option, request.root)
+        raise InputError(f"{error}; {other}" if other else str(error)) from error
+
+
+def not_read_here(config: DataConfig) -> list[str]:
+    """Sentences on folders and files called like the source or the target that are not what is read."""
+    specs = {"source": config.source, "target": config.target}
+    return [other for option, spec in specs.items() if (other := not_read(spec, option, _data_root(config)))]
 
 
 def _packed(
