@@ -7,7 +7,7 @@ import functools
 import hashlib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdw.config import DataConfig
-from bdw.data import splits
+from bdw.data import splits, unused
 from bdw.data.cache import packed_once
 from bdw.data.instances import Part
+from bdw.data.overlap import shared_images
 from bdw.data.packed import PackedDataset
 from bdw.data.packing import Progress, write_part
 from bdw.data.readers import not_read, resolve
@@ -43,6 +44,8 @@ class LabelledImages:
     """uint8 (n, c, h, w)."""
     labels: NDArray[np.int64]
     """int64 (n,), 0 to C - 1."""
+    names: NDArray[np.str_] | None = None
+    """Unicode (n,): as the packed data set has them; None for images that come from elsewhere."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -87,6 +90,13 @@ class Problem:
         """The only target; `ValueError` if there are several, which one asks for by name."""
         (target,) = self.targets.values()
         return target
+
+    @functools.cached_property
+    def held_out_in_source(self) -> Mapping[str, int]:
+        """How many of the target's validation and test images the source holds, by split; only where it holds any."""
+        splits = {"validation": self.target.validation, "test": self.target.test}
+        known = {name: (split.images, split.names) for name, split in splits.items() if split.names is not None}
+        return shared_images(self.source, known)
 
 
 def load(
@@ -192,12 +202,14 @@ def _packed_target(
         split: _packed(config, work_dir, part, config.target, f"target {split}", progress)
         for split, part in parts.items()
     }
+    _require_all_classes(config.target, planned.classes, parts["train"], stores["train"])
     # Once more, as images may have been skipped.
     assigned = assign(config, stores)
 
     def images(split: SplitName) -> LabelledImages:
         share = assigned.shares[split]
-        return LabelledImages(np.array(stores[share.part].images[share.rows]), share.labels)
+        store = stores[share.part]
+        return LabelledImages(np.array(store.images[share.rows]), share.labels, np.array(store.names[share.rows]))
 
     contents = " ".join(f"{split}:{stores[split].content_key}" for split in sorted(stores))
     return Target(
@@ -209,6 +221,22 @@ def _packed_target(
         skipped=tuple(entry for store in stores.values() for entry in store.header["skipped"]),
         remarks=tuple(dict.fromkeys(remark for store in stores.values() for remark in store.remarks)),
     )
+
+
+def _require_all_classes(spec: str, classes: Sequence[str], part: Part, store: PackedDataset) -> None:
+    """InputError if a class lost all its training images while they were decoded."""
+    left = {store.classes[label] for label in np.unique(store.labels)}
+    for name in classes:
+        if name not in left:
+            label = part.classes.index(name)
+            own = {
+                part_name for part_name, own_label in zip(part.names, part.labels, strict=True) if own_label == label
+            }
+            why = [entry for entry in store.header["skipped"] if entry["name"] in own]
+            raise InputError(
+                f"target: class {name!r} of {spec!r} has no image that can be read: {unused.told(why)}, such as "
+                f"{why[0]['name']}; allowed: at least 1 in every class"
+            )
 
 
 def pack(
