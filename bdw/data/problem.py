@@ -229,9 +229,7 @@ def _require_all_classes(spec: str, classes: Sequence[str], part: Part, store: P
     for name in classes:
         if name not in left:
             label = part.classes.index(name)
-            own = {
-                part_name for part_name, own_label in zip(part.names, part.labels, strict=True) if own_label == label
-            }
+            own = {part.names[int(i)] for i in np.flatnonzero(part.labels == label)}
             why = [entry for entry in store.header["skipped"] if entry["name"] in own]
             raise InputError(
                 f"target: class {name!r} of {spec!r} has no image that can be read: {unused.told(why)}, such as "

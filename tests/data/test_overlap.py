@@ -54,7 +54,8 @@ def test_a_class_that_cannot_be_read_at_all_is_named(tmp_path: Path) -> None:
         file.write_bytes(b"\0\0\0\x18ftypheic" if file.name < "020" else b"broken")
     message = (
         r"^target: class 'b' of '.*' has no image that can be read: "
-        r"7 .png \(HEIC, which needs the package pillow-heif\), 3 .png \(not an image in a known format\), such as b/001.png; allowed: at least 1 in every class$"
+        r"7 .png \(HEIC, which needs the package pillow-heif\), "
+        r"3 .png \(not an image in a known format\), such as b/001.png; allowed: at least 1 in every class$"
     )
     with pytest.raises(InputError, match=message):
         problem(folder, folder, tmp_path)
