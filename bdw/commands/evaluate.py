@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bdw import evaluation
 from bdw.config import RunConfig
 from bdw.data import load_target, packing_bar
+from bdw.data.problem import not_read_here
 from bdw.encoders.precision import compute_in
 from bdw.errors import InputError
 from bdw.evaluation import Examination
@@ -39,6 +40,8 @@ def evaluate(command: Evaluate) -> None:
     with tempfile.TemporaryDirectory() as temporary, packing_bar() as bar:
         work_dir = Path(temporary) if command.run is None else command.run
         target = load_target(config.data, work_dir, channels=int(metadata["channels"]), progress=bar)
+        for other in not_read_here(config.data):
+            print(f"note: {other}")
         measure.check(settings, len(target.development))
         examination = Examination(encoder=encoder, target=target, split="test", settings=settings, progress=bar)
         score = measure.evaluate(examination)

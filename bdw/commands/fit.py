@@ -32,7 +32,7 @@ from bdw.runs.console import ConsoleProgress
 from bdw.runs.directory import RunDirectory
 from bdw.runs.metrics import ProgressListener
 from bdw.training.fit import FitResult
-from bdw.training.summary import headline, skipped
+from bdw.training.summary import headline, notes
 from bdw.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
@@ -52,11 +52,11 @@ def fit(config: RunConfig | None = None, *, listener: ProgressListener | None = 
     Returns:
         the encoder, the instance weights and the history; the run directory holds all of docs/design.md, section 7.
 
-    Files that cannot be decoded are skipped and logged as a warning. Raises `InputError` for settings that cannot work,
-    and what else `bdw.iterate` raises.
+    What is not used, and what else is odd of the data, is logged as a warning. Raises `InputError` for settings that
+    cannot work, and what else `bdw.iterate` raises.
     """
     config, workers = settled(settings, config)
-    train(config, workers, listener=listener, on_start=_log_skipped)
+    train(config, workers, listener=listener, on_start=_log_notes)
     return FitResult.read(Path(config.output.run_dir).resolve())
 
 
@@ -134,8 +134,8 @@ def settled(settings: Mapping[str, Any], config: RunConfig | None = None) -> tup
     return run, WorkersConfig(**workers)
 
 
-def _log_skipped(trainer: Trainer) -> None:
-    if (line := skipped(trainer.problem)) is not None:
+def _log_notes(trainer: Trainer) -> None:
+    for line in notes(trainer.config, trainer.problem):
         logger.warning(line)
 
 

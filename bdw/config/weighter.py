@@ -29,7 +29,7 @@ class WeighterConfig:
     which means the same at every image size."""
     weights_file: str | None = None
     """`given`: a Parquet or CSV file with columns index or name, and weight or mean (an instance_weights.parquet, say).
-    Images of weight 0 are thrown away before the first epoch."""
+    Images of weight 0, or that a column kept calls false, are thrown away before the first epoch."""
     kept_share: float | None = None
     """`random`: share of the source that is kept, drawn by the run's seed. Weighters that learn never keep less than
     this share; the best images by mean weight stay. Others ignore it."""

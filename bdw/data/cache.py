@@ -13,9 +13,9 @@ import secrets
 import shutil
 from pathlib import Path
 
-from bdw.data.instances import Part
+from bdw.data.instances import Part, UndecodableImageError, UnreadableImageError
 from bdw.data.packed import VERSION, PackedDataset
-from bdw.data.packing import Progress, write_packed
+from bdw.data.packing import Progress, write_part
 from bdw.errors import InputError
 
 
@@ -35,10 +35,24 @@ def packed_once(
     if path.exists():
         with contextlib.suppress(InputError):
             store = PackedDataset.open(path)
-            if store.header.get("origin", {}).get("key") == key:
+            if store.header.get("origin", {}).get("key") == key and not _can_be_read_now(store, part):
                 return store
         _discard(path)
-    return write_packed(path, part.instances(), classes=part.classes, total=len(part), origin=origin, progress=progress)
+    return write_part(path, part, origin, progress)
+
+
+def _can_be_read_now(store: PackedDataset, part: Part) -> bool:
+    """Whether an image of the part that could not be read when the store was packed can be read, or decoded, by now."""
+    unread = {entry["name"] for entry in store.header["skipped"] if entry.get("unread")}
+    for i in [i for i, name in enumerate(part.names) if name in unread] if unread else []:
+        try:
+            part.read(i)
+        except UnreadableImageError:
+            continue
+        except UndecodableImageError:
+            pass
+        return True
+    return False
 
 
 def _discard(path: Path) -> None:

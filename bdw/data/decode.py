@@ -3,8 +3,10 @@
 * The central square is resized to size x size pixels: bilinear, antialiased when it shrinks.
 * EXIF orientation is honoured; of an animation the first frame is taken.
 * Transparent pixels (RGBA, LA, palettes with transparency) are laid onto white, the paper of most pictures on the web.
-* 16-bit grey keeps its upper byte; 1-bit becomes 0 and 255; everything else goes through Pillow's conversion to grey
-  or RGB. Floating-point images have no defined range and are refused.
+* More than 8 bits a sample are brought to 8 (see `deep_pixels`); 1-bit becomes 0 and 255; everything else goes through
+  Pillow's conversion to grey or RGB. Floating-point images have no defined range and are refused.
+* So are images of more bands than colours: what a TIFF does not call alpha, or an alpha that is hardly ever opaque or
+  fully transparent and so must be something else, such as a satellite's infrared.
 """
 
 from __future__ import annotations
@@ -15,23 +17,40 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from bdw.data.instances import Pixels, UndecodableImageError
+from bdw.data.deep_pixels import SampleRange, is_deep, to_eight_bits
+from bdw.data.image_kinds import HEIF_NEEDS, SIGNATURE_BYTES, is_heif
+from bdw.data.instances import Pixels, UndecodableImageError, UnreadableImageError
+
+_BANDS = "allowed: 1 (grey) or 3 (colour), and transparency"
+_FEW_LEVELS = 8
+_PHOTOMETRIC, _SAMPLES, _EXTRA = 262, 277, 338
+_BLACK_IS_ZERO, _RGB = 1, 2
+_ALPHA = ((1,), (2,))
 
 
-def decode(file: Path | bytes, channels: int, size: int) -> Pixels:
-    """The image file (a path, or its bytes) as uint8 (channels, size, size). UndecodableImageError with the reason."""
+def decode(file: Path | bytes, channels: int, size: int, common: SampleRange | None = None) -> Pixels:
+    """The image file (a path, or its bytes) as uint8 (channels, size, size).
+
+    `common` is the range of the pool's images of more than 8 bits; None: each image's own. UndecodableImageError with
+    the reason; UnreadableImageError, a kind of it, where the operating system did not hand out the file.
+    """
     try:
         with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
             limit = Image.MAX_IMAGE_PIXELS
             if limit is not None and image.width * image.height > limit:
                 raise UndecodableImageError(f"{image.width} x {image.height} pixels, more than the limit of {limit}")
+            _require_colours(image)
+            if is_deep(image):
+                return fit(to_eight_bits(image, file, common), channels, size)
             # JPEGs may be decoded at an eighth of their size; twice the wanted size loses nothing that is visible.
             image.draft(None, (2 * size, 2 * size))
             return fit(ImageOps.exif_transpose(image), channels, size)
     except UndecodableImageError:
         raise
     except Exception as error:  # Decoders fail on broken files with anything from SyntaxError to struct.error.
-        raise UndecodableImageError(_reason(error)) from error
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
+            raise UnreadableImageError(_reason(error)) from error
+        raise UndecodableImageError(_reason(error, file)) from error
 
 
 def fit(image: Image.Image, channels: int, size: int) -> Pixels:
@@ -54,20 +73,33 @@ def fit_array(pixels: Pixels, channels: int, size: int) -> Pixels:
 def _convert(image: Image.Image, mode: str) -> Image.Image:
     if image.mode == "F":
         raise UndecodableImageError("floating-point pixels have no defined range")
-    if image.mode.startswith("I"):
-        values = np.asarray(image)
-        if values.min() < 0 or values.max() > 65535:
-            raise UndecodableImageError("32-bit pixels have no defined range")
-        image = Image.fromarray((values // 256).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
+        levels = image.getchannel("A").histogram()
+        if 4 * (levels[0] + levels[255]) < sum(levels) and sum(map(bool, levels)) > _FEW_LEVELS:
+            raise UndecodableImageError(f"a last band that is no transparency; {_BANDS}")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image if image.mode == mode else image.convert(mode)
 
 
-def _reason(error: Exception) -> str:
+def _require_colours(image: Image.Image) -> None:
+    """UndecodableImageError if a TIFF has bands beside its colours that it does not call alpha."""
+    tags = getattr(image, "tag_v2", {})
+    colours = {_BLACK_IS_ZERO: 1, _RGB: 3}.get(tags.get(_PHOTOMETRIC, -1))
+    bands = int(tags.get(_SAMPLES, 1))
+    if colours is not None and bands > colours and (bands > colours + 1 or tags.get(_EXTRA) not in _ALPHA):
+        raise UndecodableImageError(f"{bands} bands; {_BANDS}")
+
+
+def _reason(error: Exception, file: Path | bytes = b"") -> str:
     if isinstance(error, UnidentifiedImageError):
         # Pillow's message holds the address of a buffer or the full path; neither helps in a list of names.
+        with io.BytesIO(file) if isinstance(file, bytes) else file.open("rb") as stream:
+            head = stream.read(SIGNATURE_BYTES)
+        if is_heif(head):
+            return HEIF_NEEDS
+        if head[:4] in (b"II*\0", b"MM\0*"):
+            return f"a TIFF whose bands or bits are not read; {_BANDS}"
         return "not an image in a known format"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,11 @@ _READ_AHEAD = 256
 
 
 class UndecodableImageError(Exception):
-    """One image that cannot be read; its message is the reason that the header lists."""
+    """One image that cannot be used; its message is the reason that the header lists."""
+
+
+class UnreadableImageError(UndecodableImageError):
+    """One image that could not be read this time (no right to, a failing disk); nothing is known of its contents."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +51,20 @@ class Instance:
 
 @dataclass(frozen=True)
 class Skipped:
-    """An image that could not be decoded, and why."""
+    """What is not used, and why: an image that cannot be decoded, or files that are no images."""
 
     name: str
+    """Of the file, or of the first of several; a folder's ends in a slash."""
     reason: str
+    count: int = 1
+    """How many files or folders this stands for."""
+    is_unread: bool = False
+    """Whether it could not be read, rather than decoded: a missing right or a failing disk, which may pass."""
+
+    def entry(self) -> dict[str, Any]:
+        """The JSON object that a packed store's header lists."""
+        entry: dict[str, Any] = {"name": self.name, "reason": self.reason}
+        return entry | ({"count": self.count} if self.count > 1 else {}) | ({"unread": True} if self.is_unread else {})
 
 
 @dataclass(frozen=True)
@@ -67,6 +81,10 @@ class Part:
     classes: tuple[str, ...] = ()
     planted: NDArray[np.int8] | None = None
     kinds: NDArray[np.str_] | None = None
+    remarks: Callable[[], Sequence[str]] = tuple
+    """Sentences on what became of images, once all are read."""
+    unused: Sequence[Skipped] = ()
+    """What lies beside the images and is none of them; listed with those that cannot be decoded."""
     packed: PackedDataset | None = field(default=None, compare=False)
     """The store that already holds exactly this, so that nothing needs packing."""
 
@@ -94,7 +112,10 @@ class Part:
         )
 
     def instances(self) -> Iterator[Instance | Skipped]:
-        """All images in order, decoded by a few threads (Pillow releases the interpreter lock while it decodes)."""
+        """All images in order, decoded by a few threads (Pillow releases the interpreter lock while it decodes).
+
+        What is unused comes at the end.
+        """
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             for start in range(0, len(self), _READ_AHEAD):
                 chunk = range(start, min(start + _READ_AHEAD, len(self)))
@@ -103,12 +124,13 @@ class Part:
                     warnings.filterwarnings("ignore", module=r"PIL")
                     done = list(pool.map(self._instance, chunk))
                 yield from done
+        yield from self.unused
 
     def _instance(self, i: int) -> Instance | Skipped:
         try:
             image = self.read(i)
         except UndecodableImageError as error:
-            return Skipped(self.names[i], str(error))
+            return Skipped(self.names[i], str(error), is_unread=isinstance(error, UnreadableImageError))
         return Instance(
             self.names[i],
             image,

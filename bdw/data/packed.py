@@ -97,6 +97,11 @@ class PackedDataset:
         """Colour channels: 1 or 3."""
         return int(self.images.shape[1])
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Sentences on what became of images when they were packed."""
+        return tuple(map(str, self.header.get("remarks", ())))
+
     def verify(self) -> None:
         """Recompute the checksum over all contents; InputError if they are not what was written."""
         digest = hashlib.sha256()

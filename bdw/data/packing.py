@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from bdw.data.instances import Instance, Skipped
+from bdw.data.instances import Instance, Part, Pixels, Skipped
 from bdw.data.packed import FORMAT, VERSION, PackedDataset, add_columns
 from bdw.errors import InputError
 
@@ -30,13 +30,14 @@ def write_packed(
     total: int | None = None,
     origin: Mapping[str, object] | None = None,
     progress: Progress | None = None,
+    remarks: Callable[[], Sequence[str]] = tuple,
 ) -> PackedDataset:
     """Write a new store and return it open.
 
     Images are written as they come, so the collection need not fit into memory. Skipped ones are listed in the header
-    with their reasons. `origin` (JSON values) is kept in the header. If another process finished the same path first,
-    its store is returned when the contents are the same. InputError if nothing could be decoded, the path is taken or
-    the disk is full.
+    with their reasons. `origin` (JSON values) and what `remarks` says at the end are kept in the header. If another
+    process finished the same path first, its store is returned when the contents are the same. InputError if nothing
+    could be decoded, the path is taken or the disk is full.
     """
     path = Path(path)
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
@@ -44,7 +45,7 @@ def write_packed(
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         temporary.mkdir(parents=True)
-        header = _write_contents(temporary, instances, tuple(classes), total, origin or {}, progress)
+        header = _write_contents(temporary, instances, tuple(classes), total, origin or {}, progress, remarks)
         try:
             temporary.rename(path)
         except OSError:
@@ -56,6 +57,20 @@ def write_packed(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return PackedDataset.open(path)
+
+
+def write_part(path: Path, part: Part, origin: Mapping[str, object], progress: Progress | None = None) -> PackedDataset:
+    """`write_packed` of all that a reader has found."""
+    total = len(part) + len(part.unused)
+    return write_packed(
+        path,
+        part.instances(),
+        classes=part.classes,
+        total=total,
+        origin=origin,
+        progress=progress,
+        remarks=part.remarks,
+    )
 
 
 def pack_arrays(
@@ -92,19 +107,21 @@ def _write_contents(
     total: int | None,
     origin: Mapping[str, object],
     progress: Progress | None,
+    remarks: Callable[[], Sequence[str]],
 ) -> dict[str, Any]:
     """Fill the (temporary) folder; returns the header."""
     names: list[str] = []
     labels: list[int] = []
     planted: list[int] = []
     kinds: list[str] = []
-    skipped: list[dict[str, str]] = []
+    skipped: list[dict[str, Any]] = []
     digest = hashlib.sha256()
     shape: tuple[int, ...] | None = None
+    single_colour = 0
     with (folder / "images.npy").open("wb+") as file:
         for done, item in enumerate(instances, start=1):
             if isinstance(item, Skipped):
-                skipped.append({"name": item.name, "reason": item.reason})
+                skipped.append(item.entry())
             else:
                 image = np.ascontiguousarray(item.image)
                 if shape is None:
@@ -114,6 +131,7 @@ def _write_contents(
                     raise ValueError(f"{item.name}: {image.dtype} {image.shape} instead of uint8 {shape}")
                 file.write(image.data)
                 digest.update(image.data)
+                single_colour += item.planted == -1 and _is_single_colour(image)
                 names.append(item.name)
                 labels.append(item.label)
                 planted.append(item.planted)
@@ -153,12 +171,18 @@ def _write_contents(
         "checksum": checksum,
         "content_key": checksum[:16],
         "skipped": skipped,
+        "remarks": [*remarks(), *([f"{single_colour:,} images are a single colour"] if single_colour else [])],
         "origin": dict(origin),
     }
     with (folder / "header.json").open("wb") as file:
         file.write(json.dumps(header, indent=1).encode())
         _flush(file)
     return header
+
+
+def _is_single_colour(image: Pixels) -> bool:
+    # Few images begin and end with the same value, so that hardly any is compared as a whole.
+    return bool((image[:, 0, 0] == image[:, -1, -1]).all() and (image == image[:, :1, :1]).all())
 
 
 def _write_npy_header(file: BinaryIO, shape: tuple[int, ...]) -> None:

@@ -7,24 +7,27 @@ import functools
 import hashlib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bdw.config import DataConfig
-from bdw.data import splits
+from bdw.data import splits, unused
 from bdw.data.cache import packed_once
 from bdw.data.instances import Part
+from bdw.data.overlap import shared_images
 from bdw.data.packed import PackedDataset
-from bdw.data.packing import Progress, write_packed
-from bdw.data.readers import resolve
+from bdw.data.packing import Progress, write_part
+from bdw.data.readers import not_read, resolve
 from bdw.data.readers.base import Reader, Request, SplitName
 from bdw.data.target import Assignment, assign, require_labels
 from bdw.errors import InputError
+
+Found = TypeVar("Found")
 
 LabelledProgress = Callable[[str, int, int | None], None]
 """Called with what is being done (`packing source, images`), how many are done and their total."""
@@ -41,6 +44,8 @@ class LabelledImages:
     """uint8 (n, c, h, w)."""
     labels: NDArray[np.int64]
     """int64 (n,), 0 to C - 1."""
+    names: NDArray[np.str_] | None = None
+    """Unicode (n,): as the packed data set has them; None for images that come from elsewhere."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -62,7 +67,9 @@ class Target:
     key: str
     """Short name of the contents of all splits, like the source's content_key."""
     skipped: tuple[Mapping[str, str], ...] = ()
-    """Images that could not be decoded: name and reason."""
+    """What is not used, as the stores' headers list it: name, reason, how many."""
+    remarks: tuple[str, ...] = ()
+    """Sentences on what became of images when they were packed."""
 
     @property
     def development(self) -> LabelledImages:
@@ -84,6 +91,13 @@ class Problem:
         (target,) = self.targets.values()
         return target
 
+    @functools.cached_property
+    def held_out_in_source(self) -> Mapping[str, int]:
+        """How many of the target's validation and test images the source holds, by split; only where it holds any."""
+        splits = {"validation": self.target.validation, "test": self.target.test}
+        known = {name: (split.images, split.names) for name, split in splits.items() if split.names is not None}
+        return shared_images(self.source, known)
+
 
 def load(
     config: DataConfig,
@@ -100,7 +114,7 @@ def load(
     InputError for anything that cannot work.
     """
     reader, request = _find(config, config.source, "source")
-    pool = reader.source(request)
+    pool = _read(reader.source, request)
     parts = _target_parts(config, pool.channels)
     if config.target_fraction < 1:
         pool = _without(pool, parts)
@@ -131,7 +145,7 @@ def planned_target(config: DataConfig) -> Assignment:
 def _target_parts(config: DataConfig, channels: int | None) -> Mapping[SplitName, Part]:
     """The target as its reader finds it, but only `target_fraction` of every class of its training images."""
     reader, request = _find(config, config.target, "target", channels)
-    parts = dict(reader.target(request))
+    parts = dict(_read(reader.target, request))
     if config.target_fraction < 1:
         train = parts["train"]
         require_labels(train, config.target)
@@ -188,12 +202,14 @@ def _packed_target(
         split: _packed(config, work_dir, part, config.target, f"target {split}", progress)
         for split, part in parts.items()
     }
+    _require_all_classes(config.target, planned.classes, parts["train"], stores["train"])
     # Once more, as images may have been skipped.
     assigned = assign(config, stores)
 
     def images(split: SplitName) -> LabelledImages:
         share = assigned.shares[split]
-        return LabelledImages(np.array(stores[share.part].images[share.rows]), share.labels)
+        store = stores[share.part]
+        return LabelledImages(np.array(store.images[share.rows]), share.labels, np.array(store.names[share.rows]))
 
     contents = " ".join(f"{split}:{stores[split].content_key}" for split in sorted(stores))
     return Target(
@@ -203,7 +219,22 @@ def _packed_target(
         classes=assigned.classes,
         key=hashlib.sha256(contents.encode()).hexdigest()[:16],
         skipped=tuple(entry for store in stores.values() for entry in store.header["skipped"]),
+        remarks=tuple(dict.fromkeys(remark for store in stores.values() for remark in store.remarks)),
     )
+
+
+def _require_all_classes(spec: str, classes: Sequence[str], part: Part, store: PackedDataset) -> None:
+    """InputError if a class lost all its training images while they were decoded."""
+    left = {store.classes[label] for label in np.unique(store.labels)}
+    for name in classes:
+        if name not in left:
+            label = part.classes.index(name)
+            own = {part.names[int(i)] for i in np.flatnonzero(part.labels == label)}
+            why = [entry for entry in store.header["skipped"] if entry["name"] in own]
+            raise InputError(
+                f"target: class {name!r} of {spec!r} has no image that can be read: {unused.told(why)}, such as "
+                f"{why[0]['name']}; allowed: at least 1 in every class"
+            )
 
 
 def pack(
@@ -238,22 +269,15 @@ def pack(
         seed=seed,
     )
     if part == "source":
-        chosen = reader.source(request)
+        chosen = _read(reader.source, request)
     else:
-        parts: Mapping[str, Part] = {str(split): found for split, found in reader.target(request).items()}
+        parts: Mapping[str, Part] = {str(split): found for split, found in _read(reader.target, request).items()}
         if part not in parts:
             raise InputError(f"part: {part!r} is not in {spec!r}; allowed: source, {', '.join(parts)}")
         chosen = parts[part]
     chosen = _limited(chosen, max_images, seed)
     origin = {**chosen.fingerprint, "image_size": image_size, "channels": chosen.channels}
-    return write_packed(
-        Path(out_dir),
-        chosen.instances(),
-        classes=chosen.classes,
-        total=len(chosen),
-        origin=origin,
-        progress=_labelled(progress, part),
-    )
+    return write_part(Path(out_dir), chosen, origin, _labelled(progress, part))
 
 
 def _find(config: DataConfig, spec: str, option: str, channels: int | None = None) -> tuple[Reader, Request]:
@@ -266,6 +290,21 @@ def _find(config: DataConfig, spec: str, option: str, channels: int | None = Non
         channels=channels,
         seed=config.data_seed,
     )
+
+
+def _read(method: Callable[[Request], Found], request: Request) -> Found:
+    """What a reader finds; its InputError also names a folder here that the user may have meant."""
+    try:
+        return method(request)
+    except InputError as error:
+        other = not_read(request.spec, request.option, request.root)
+        raise InputError(f"{error}; {other}" if other else str(error)) from error
+
+
+def not_read_here(config: DataConfig) -> list[str]:
+    """Sentences on folders and files called like the source or the target that are not what is read."""
+    specs = {"source": config.source, "target": config.target}
+    return [other for option, spec in specs.items() if (other := not_read(spec, option, _data_root(config)))]
 
 
 def _packed(

@@ -34,7 +34,7 @@ class WeightsFile:
 
 
 def read_weights(path: Path) -> WeightsFile:
-    """The columns `index` and/or `name`, and `weight` (or `mean`, as runs write it).
+    """The columns `index` and/or `name`, and `weight` (or `mean`, as runs write it); 0 where `kept`, if any, is false.
 
     `InputError` for a file that cannot be read, lacks a column, or holds a weight that is negative or not finite.
     """
@@ -53,8 +53,10 @@ def read_weights(path: Path) -> WeightsFile:
             f"weights_file: {path}: {value} is {weights[wrong[0]]} in row {wrong[0] + 1} ({len(wrong)} such row(s)); "
             "allowed: finite numbers, 0 or more"
         )
+    if "kept" in columns:
+        weights = weights * _column(path, table, "kept", pa.bool_()).astype(np.bool_)
     if not weights.any():
-        raise InputError(f"weights_file: {path}: all weights are 0; allowed: at least one above 0")
+        raise InputError(f"weights_file: {path}: all weights are 0 or not kept; allowed: at least one above 0")
     return WeightsFile(
         path,
         weights,

@@ -3,7 +3,8 @@ applies."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from bdw.report.outcome import Outcome
 from bdw.report.page import Notice
@@ -17,11 +18,34 @@ FEW_VALIDATION_IMAGES = 200
 def cautions(outcome: Outcome) -> list[Notice]:
     """The warnings that apply to this run, the most important first."""
     return [
+        *_held_out_in_source(outcome),
         *_delivered_before_pruning(outcome),
         *_at_the_floor(outcome),
         *_nothing_pruned(outcome),
         *_few_validation_images(outcome),
+        *_remarks(outcome),
     ]
+
+
+def _held_out_in_source(outcome: Outcome) -> Iterator[Notice]:
+    shared = _source(outcome).get("held_out_in_source") or {}
+    if shared:
+        named = " and ".join(f"{plural(int(number), f'{split} image')}" for split, number in shared.items())
+        yield Notice(
+            "The source holds images of the target that scores are measured on",
+            f"The encoder was trained on {named}, without labels. Where the images of the task are not at hand before "
+            "training, scores will be lower than here.",
+        )
+
+
+def _remarks(outcome: Outcome) -> Iterator[Notice]:
+    remarks = _source(outcome).get("remarks") or ()
+    if remarks:
+        yield Notice("Images of the source that may not be what they seem", f"{'; '.join(map(str, remarks))}.")
+
+
+def _source(outcome: Outcome) -> Mapping[str, Any]:
+    return outcome.run.description.get("source") or {}
 
 
 def _delivered_before_pruning(outcome: Outcome) -> Iterator[Notice]:

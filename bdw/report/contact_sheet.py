@@ -22,6 +22,8 @@ LARGEST_SIDE = 192
 """Pixels; larger images are shrunk to it, twice the size at which the page shows them."""
 SEED = 0
 """Seed of the draw among images that tie."""
+TIES_WITHIN = 12
+"""Decimals of a weight beyond which two tie."""
 LONGEST_NAME = 26
 """Characters of an image's name that a tile has room for."""
 
@@ -88,6 +90,8 @@ def _first(pool: pd.DataFrame, name: str, *, ascending: bool, spread: float = 1.
 
     Data sets are sorted by class, so that an order by index would show the first class only.
     """
+    # What differs by the rounding of sums alone ties too.
+    pool = pool.assign(**{name: pool[name].round(TIES_WITHIN)})
     drawn = pool.iloc[np.random.default_rng(SEED).permutation(len(pool))]
     rows = drawn.sort_values(name, ascending=ascending, kind="stable").head(TILES)
     if rows.empty:

@@ -38,7 +38,7 @@ class RunFiles:
     weights: pd.DataFrame | None
     results: pd.DataFrame | None
     images: npt.NDArray[np.uint8] | None
-    skipped: tuple[tuple[str, str], ...]
+    skipped: tuple[tuple[str, str, int], ...]
     notes: tuple[str, ...]
     signal: Diagnosis | None = None
     """What `diagnose_signal` found; None where it was not asked for."""
@@ -117,9 +117,10 @@ def _check_numbers(path: Path, weights: pd.DataFrame) -> None:
 
 def _source(
     run_dir: Path, source: dict[str, Any], weights: pd.DataFrame | None
-) -> tuple[npt.NDArray[np.uint8] | None, tuple[tuple[str, str], ...], tuple[str, ...]]:
-    """Images, skipped files (name, reason) and notes; a source that moved away costs the sheets, not the report."""
-    skipped = _skipped(source.get("skipped"))
+) -> tuple[npt.NDArray[np.uint8] | None, tuple[tuple[str, str, int], ...], tuple[str, ...]]:
+    """Images, skipped files (name, reason, how many) and notes; a source that moved away costs the sheets alone."""
+    of_target = _skipped(source.get("target_skipped"))
+    skipped = _skipped(source.get("skipped")) + of_target
     if not source.get("path"):
         return None, skipped, ()
     path = run_dir / str(source["path"])
@@ -127,7 +128,7 @@ def _source(
         packed = PackedDataset.open(path)
     except (InputError, OSError) as error:
         return None, skipped, (f"Contact sheets are left out, the packed source cannot be opened: {error}",)
-    skipped = _skipped(packed.header.get("skipped")) or skipped
+    skipped = _skipped(packed.header.get("skipped")) + of_target or skipped
     if source.get("content_key") not in (None, packed.content_key):
         return None, skipped, (f"Contact sheets are left out, {path} now holds other images than this run saw.",)
     if weights is not None and not weights["index"].between(0, len(packed) - 1).all():
@@ -135,7 +136,11 @@ def _source(
     return packed.images, skipped, ()
 
 
-def _skipped(entries: object) -> tuple[tuple[str, str], ...]:
+def _skipped(entries: object) -> tuple[tuple[str, str, int], ...]:
     if not isinstance(entries, list):
         return ()
-    return tuple((str(entry.get("name")), str(entry.get("reason"))) for entry in entries if isinstance(entry, dict))
+    return tuple(
+        (str(entry.get("name")), str(entry.get("reason")), int(entry.get("count", 1)))
+        for entry in entries
+        if isinstance(entry, dict)
+    )

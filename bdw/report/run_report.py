@@ -138,12 +138,13 @@ def _results_sections(outcome: Outcome) -> list[Section]:
     return [Section("Further results", [table])] if rows else []
 
 
-def _skipped_blocks(skipped: tuple[tuple[str, str], ...]) -> list[Block]:
-    shown = skipped[:MAX_SKIPPED_SHOWN]
-    text = f"{plural(len(skipped), 'file')} could not be used and took no part in the run."
+def _skipped_blocks(skipped: tuple[tuple[str, str, int], ...]) -> list[Block]:
+    shown = [(name, reason, f"{count:,}") for name, reason, count in skipped[:MAX_SKIPPED_SHOWN]]
+    total = sum(count for *_, count in skipped)
+    text = f"{plural(total, 'file')} could not be used and took no part in the run."
     if len(shown) < len(skipped):
         text += f" The first {len(shown)} are listed; the header of the packed source holds all."
-    return [Text(text), Table(("file", "reason"), shown)]
+    return [Text(text), Table(("file", "reason", "files"), tuple(shown), numeric=frozenset(("files",)))]
 
 
 def _repeat_blocks(run: RunFiles) -> list[Block]:

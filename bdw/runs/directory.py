@@ -131,6 +131,9 @@ def source_facts(problem: Problem) -> dict[str, Any]:
         "content_key": source.content_key,
         "path": str(source.path),
         "skipped": source.header["skipped"],
+        "target_skipped": list(target.skipped),
+        "remarks": list(source.remarks),
+        "held_out_in_source": dict(problem.held_out_in_source),
         "target_classes": list(target.classes),
         "target_images": {split: len(getattr(target, split)) for split in ("train", "validation", "test")},
     }

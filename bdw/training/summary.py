@@ -8,7 +8,8 @@ import torch
 
 from bdw.config import RunConfig
 from bdw.config.budget import Budget
-from bdw.data import Problem
+from bdw.data import Problem, unused
+from bdw.data.problem import not_read_here
 from bdw.parallel import collectives
 from bdw.training.run_state import RunState
 
@@ -37,20 +38,25 @@ def headline(state: RunState, config: RunConfig, problem: Problem, device: torch
         f"run     {Path(config.output.run_dir).resolve()}"
         + (f", continued after {state.position}" if any(state.position) else ""),
     ]
-    if (line := skipped(problem)) is not None:
-        lines.append(line)
-    return "\n".join(lines)
+    return "\n".join([*lines, *notes(config, problem)])
 
 
-def skipped(problem: Problem) -> str | None:
-    """How many files cannot be decoded, with an example and where all are listed; None if all can."""
-    unread = (*problem.source.header["skipped"], *problem.target.skipped)
-    if not unread:
-        return None
-    return (
-        f"skipped {len(unread)} image(s) that cannot be decoded, such as {unread[0]['name']} ({unread[0]['reason']}); "
-        f"all are listed in {problem.source.path / 'header.json'} or the target's"
-    )
+def notes(config: RunConfig, problem: Problem) -> list[str]:
+    """What is odd of the data, a line each: other data of the same name, images on both sides, what is not used."""
+    source, target = problem.source, problem.target
+    lines = [
+        *not_read_here(config.data),
+        *(f"the source holds {n:,} of the target's {split} images" for split, n in problem.held_out_in_source.items()),
+        *dict.fromkeys((*source.remarks, *target.remarks)),
+    ]
+    lines = [f"note    {line}" for line in lines]
+    skipped = (*source.header["skipped"], *target.skipped)
+    if skipped:
+        lines.append(
+            f"skipped {unused.number_of(skipped):,} file(s) that are not used: {unused.told(skipped)}, such as "
+            f"{skipped[0]['name']}; all are listed in {source.path / 'header.json'} or the target's"
+        )
+    return lines
 
 
 def _length(budget: Budget) -> list[str]:

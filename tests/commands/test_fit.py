@@ -89,7 +89,10 @@ def test_fit_from_python_leaves_what_the_command_leaves(
         "image_size": 8, "crop_size": 8, "batch_size": 8, "ways": 2, "shots": 1, "queries": 1, "monitors": ["rankme"],
     }  # fmt: skip
     result = bdw.fit(**settings, run_dir=tmp_path / "python")
-    assert "skipped 1 image(s) that cannot be decoded, such as broken.png" in caplog.text
+    assert (
+        "skipped 1 file(s) that are not used: 1 .png (not an image in a known format), such as broken.png"
+        in caplog.text
+    )
     assert capsys.readouterr().out == ""
     assert [report.epoch for report in result.history] == [1, 2]
     assert set(result.history[0].monitors) == {"rankme"}

@@ -123,7 +123,7 @@ def test_fit_on_the_users_own_folders(
     output = capsys.readouterr().out
     assert "24 images of 3 x 20 x 20" in output
     assert "3 classes" in output
-    assert "skipped 1 image(s) that cannot be decoded, such as broken.png" in output
+    assert "skipped 1 file(s) that are not used: 1 .png (not an image in a known format), such as broken.png" in output
     resnet = torchvision.models.resnet18()
     resnet.fc = torch.nn.Identity()
     resnet.load_state_dict(safetensors.torch.load_file(tmp_path / "run" / "encoder.safetensors"), strict=True)

@@ -13,7 +13,8 @@ from sample_sets import write_folder, write_raw_npz
 from bdw.config import DataConfig
 from bdw.data import PackedDataset, available, load, load_target, pack, pack_arrays
 from bdw.data.instances import Part
-from bdw.data.readers import resolve
+from bdw.data.problem import not_read_here
+from bdw.data.readers import not_read, resolve
 from bdw.errors import InputError
 
 
@@ -53,6 +54,29 @@ def test_a_name_wins_over_a_folder_of_that_name(tmp_path: Path, monkeypatch: pyt
     write_folder(tmp_path / "digits")
     assert resolve("digits", option="source", image_size=8)[0].name == "digits"
     assert resolve("./digits", option="source", image_size=8)[0].name == "folder"
+
+
+def test_a_folder_that_is_not_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("digits", "mnist", "digits:2024", "x"):
+        write_folder(tmp_path / name)
+    (tmp_path / "root").mkdir()
+    write_raw_npz(tmp_path / "root" / "x-train.npz")
+    assert not_read("digits", "source") == (
+        "source 'digits' means the data set 'digits', not the folder here; write './digits' for it"
+    )
+    in_root = not_read("x", "target", tmp_path / "root")
+    assert in_root == f"target 'x' means {tmp_path}/root/x-train.npz, not the folder here; write './x' for it"
+    for spec in ("./digits", "x", "digits-bold", "./digits:2024", str(tmp_path), "mixture:digits+x"):
+        assert not_read(spec, "source") == ""
+    assert not_read_here(config("digits", "x")) == [not_read("digits", "source")]
+    with pytest.raises(InputError, match=r"'mnist': no --data-root .*; source 'mnist' means the data set 'mnist',"):
+        load(config("mnist", "x"), tmp_path)
+    with pytest.raises(InputError, match=r"'digits:2024' has a path; allowed: 'digits', .* './digits:2024' for it"):
+        load(config("digits:2024", "x"), tmp_path)
+    assert len(load(config("./digits:2024", "x"), tmp_path).source) == 30
+    with pytest.raises(InputError, match=r"^target: 'digits:2023' has a path; allowed: 'digits', which needs none$"):
+        load(config("x", "digits:2023"), tmp_path)
 
 
 def test_packed_once_and_found_again(tmp_path: Path) -> None:

@@ -39,6 +39,12 @@ def test_ties_are_drawn_and_counted_not_taken_by_index() -> None:
     assert _indices(contact_sheet.least_useful(weights)) == shown
 
 
+def test_what_differs_by_rounding_alone_ties() -> None:
+    choice = contact_sheet.least_useful(_weights((0.3 + 1e-16 * np.arange(1200)).tolist(), [0] * 1200))
+    assert choice.rows["index"].max() > 600
+    assert choice.ties.startswith("1,200 images have the weight 0.3")
+
+
 def test_only_those_that_tie_with_the_last_are_drawn() -> None:
     weights = _weights([0.9] * 10 + [0.2] * 100, [0] * 110)
     choice = contact_sheet.most_useful(weights)

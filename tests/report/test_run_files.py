@@ -28,7 +28,7 @@ def test_a_whole_run(tmp_path: Path, make_run: MakeRun) -> None:
     run = read_run(make_run(tmp_path / "run"))
     assert run.images is not None
     assert run.images.shape == (60, 1, 8, 8)
-    assert run.skipped == (("broken<b>.png", "truncated & useless"),)
+    assert run.skipped == (("broken<b>.png", "truncated & useless", 1),)
     assert run.notes == ()
     assert run.weights is not None
 

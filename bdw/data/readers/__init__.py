@@ -55,6 +55,17 @@ def resolve(
     return _READERS[name], request
 
 
+def not_read(spec: str, option: str, data_root: Path | None = None) -> str:
+    """A sentence on the folder or file called `spec` here, where `spec` means other data; "" if there is none."""
+    name, path = _take_apart(spec, option, data_root)
+    here = Path(spec).expanduser()
+    if name == mixture.NAME or path == here or not here.exists():
+        return ""
+    meant = str(path) if name == "npz" else f"the data set {name!r}"
+    kind = "folder" if here.is_dir() else "file"
+    return f"{option} {spec!r} means {meant}, not the {kind} here; write './{spec}' for it"
+
+
 _ALL: tuple[Reader, ...] = (
     *digits.READERS,
     *folder.READERS,

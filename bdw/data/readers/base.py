@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -59,6 +60,13 @@ class Reader(Protocol):
     def target(self, request: Request) -> Mapping[SplitName, Part]:
         """The labelled parts; `train` always, the others where the data set has them (the rest is split off)."""
         ...
+
+
+def distinct(names: Sequence[object]) -> tuple[str, ...]:
+    """Class names by label, as text; those that several labels share get their label behind them."""
+    texts = [name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else str(name) for name in names]
+    times = Counter(texts)
+    return tuple(text if times[text] == 1 else f"{text} ({label})" for label, text in enumerate(texts))
 
 
 def missing_data(request: Request, how: str, root: Path | None) -> InputError:

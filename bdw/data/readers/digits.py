@@ -36,6 +36,7 @@ class Digits:
 
     def source(self, request: Request) -> Part:
         """2,000 images in a random order: 1,000 digits and a third of 1,000 of each kind of junk."""
+        _require_no_path(request)
         if self.name != "digits":
             raise InputError(f"{request.option}: {self.name!r} is a target only; allowed: 'digits', its source")
         grids, digit_labels = _digits()
@@ -68,6 +69,7 @@ class Digits:
 
     def target(self, request: Request) -> dict[SplitName, Part]:
         """The 797 digits outside the pool, 60 % train and 40 % test of every class."""
+        _require_no_path(request)
         _, digit_labels = _digits()
         outside = np.setdiff1d(np.arange(len(digit_labels)), _pool(request.seed))
         train, test = splits.hold_out(digit_labels[outside], TEST_FRACTION, request.seed, _CLASSES)
@@ -97,6 +99,11 @@ class Digits:
 
 
 READERS = tuple(Digits(name) for name in RENDITIONS)
+
+
+def _require_no_path(request: Request) -> None:
+    if request.path is not None:
+        raise InputError(f"{request.option}: {request.spec!r} has a path; allowed: {request.name!r}, which needs none")
 
 
 @cache

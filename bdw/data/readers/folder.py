@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from bdw.data.decode import decode
-from bdw.data.instances import Part, Pixels
+from bdw.data.deep_pixels import SampleRange
+from bdw.data.instances import Part, Pixels, Skipped
 from bdw.data.readers.base import Request, SplitName
+from bdw.data.readers.image_files import Found, Parts, find_images
+from bdw.data.readers.split_layout import find_layout
+from bdw.data.unused import told
 from bdw.errors import InputError
 
-SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"}
-    | {".jp2", ".tga", ".ico", ".avif"}
-)
-"""Files with other endings are not looked at (and not counted as skipped)."""
-
-_SPLIT_FOLDERS: dict[SplitName, tuple[str, ...]] = {
-    "train": ("train", "training"),
-    "validation": ("val", "valid", "validation"),
-    "test": ("test", "testing"),
-}
 _WHAT = "a folder of images"
 
 
@@ -35,88 +29,104 @@ class Folder:
 
     def source(self, request: Request) -> Part:
         """All images below the folder, unlabelled."""
-        root = _folder(request)
-        files = list(_image_files(root))
-        if not files:
-            raise InputError(f"{request.option}: folder {str(root)!r} holds no images; allowed: {_WHAT}")
-        return _part(root, [(file, -1) for file in files], (), request)
+        root, found = _found(request)
+        return _part(root, [(file, -1) for file in found.files], (), found.unused, request, _common_range(root, found))
 
     def target(self, request: Request) -> dict[SplitName, Part]:
-        """Sub-folders are classes; they may lie below `train`, `val` (or `validation`) and `test`."""
-        root = _folder(request)
-        split_roots: dict[SplitName, Path] = {
-            split: root / name
-            for split, names in _SPLIT_FOLDERS.items()
-            for name in reversed(names)
-            if (root / name).is_dir()
+        """Sub-folders are classes; they may lie below folders for the splits (see `split_layout`)."""
+        root, found = _found(request)
+        layout = find_layout(root, found, request)
+        # All that is not used is listed once, with the training images.
+        unused: dict[SplitName, Sequence[Skipped]] = {"train": [*found.unused, *layout.unused]}
+        common = _common_range(root, found)
+        parts = {
+            split: _labelled(root, folder, found, unused.get(split, ()), request, common)
+            for split, folder in layout.roots.items()
         }
-        if "train" not in split_roots:
-            split_roots = {"train": root}
-        return {split: _labelled(folder, root, request) for split, folder in split_roots.items()}
+        if len(parts) == 1:
+            return parts
+        # What is white in a split's deep images depends on the other splits.
+        names = hashlib.sha256(repr(found.files).encode("utf-8", "backslashreplace")).hexdigest()
+        return {
+            split: dataclasses.replace(part, fingerprint={**part.fingerprint, "folder": names})
+            for split, part in parts.items()
+        }
 
 
 READERS = (Folder(),)
 
 
-def _folder(request: Request) -> Path:
+def _found(request: Request) -> tuple[Path, Found]:
     root = request.required_path(_WHAT)
     if not root.is_dir():
         raise InputError(f"{request.option}: {str(root)!r} is a file; allowed: {_WHAT}")
-    return root
+    try:
+        found = find_images(root)
+    except OSError as error:
+        raise InputError(f"{request.option}: folder {str(root)!r} cannot be read ({error.strerror})") from None
+    if not found.files:
+        beside = told(skipped.entry() for skipped in found.unused)
+        raise InputError(
+            f"{request.option}: folder {str(root)!r} holds no images; allowed: {_WHAT}{beside and f'; it has {beside}'}"
+        )
+    return root, found
 
 
-def _labelled(folder: Path, root: Path, request: Request) -> Part:
-    classes = tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")))
+def _common_range(root: Path, found: Found) -> SampleRange:
+    return SampleRange(lambda: (root.joinpath(*parts) for parts in found.files))
+
+
+def _labelled(
+    root: Path, folder: Parts, found: Found, unused: Sequence[Skipped], request: Request, common: SampleRange
+) -> Part:
+    where = root.joinpath(*folder)
+    depth = len(folder)
+    classes = sorted(parts[depth] for parts in found.folders if len(parts) == depth + 1 and parts[:depth] == folder)
     if not classes:
         raise InputError(
-            f"{request.option}: folder {str(folder)!r} has no sub-folders; allowed: one sub-folder of images per class"
+            f"{request.option}: folder {str(where)!r} has no sub-folders; allowed: one sub-folder of images per class"
         )
-    files: list[tuple[Path, int]] = []
-    for label, name in enumerate(classes):
-        members = [(file, label) for file in _image_files(folder / name)]
-        if not members:
-            raise InputError(f"{request.option}: class folder {str(folder / name)!r} holds no images")
-        files += members
-    return _part(root, files, tuple(_printable(name) for name in classes), request)
+    label_of = {name: label for label, name in enumerate(classes)}
+    files = [
+        (parts, label_of[parts[depth]]) for parts in found.files if len(parts) > depth + 1 and parts[:depth] == folder
+    ]
+    empty = sorted(set(classes) - {classes[label] for _, label in files})
+    if empty:
+        inside = "/".join((*folder, empty[0], ""))
+        beside = told(skipped.entry() for skipped in found.unused if skipped.name.startswith(inside))
+        raise InputError(
+            f"{request.option}: class folder {str(where / empty[0])!r} holds no images{beside and f', only {beside}'}"
+        )
+    return _part(root, files, classes, unused, request, common)
 
 
-def _part(root: Path, files: list[tuple[Path, int]], classes: tuple[str, ...], request: Request) -> Part:
+def _part(
+    root: Path,
+    files: list[tuple[Parts, int]],
+    classes: Iterable[str],
+    unused: Sequence[Skipped],
+    request: Request,
+    common: SampleRange,
+) -> Part:
     channels = request.channels or 3
     digest = hashlib.sha256()
-    for file, label in files:
-        status = file.stat()
-        digest.update(f"{file.relative_to(root)!r} {label} {status.st_size} {status.st_mtime_ns}\n".encode())
+    for parts, label in files:
+        status = root.joinpath(*parts).stat()
+        digest.update(f"{Path(*parts)!r} {label} {status.st_size} {status.st_mtime_ns}\n".encode())
 
     def read(i: int) -> Pixels:
-        return decode(files[i][0], channels, request.image_size)
+        return decode(root.joinpath(*files[i][0]), channels, request.image_size, common)
 
     return Part(
-        names=[_printable(file.relative_to(root).as_posix()) for file, _ in files],
+        names=[_printable("/".join(parts)) for parts, _ in files],
         labels=np.array([label for _, label in files], dtype=np.int64),
         read=read,
         channels=channels,
         fingerprint={"reader": "folder", "path": _printable(str(root.resolve())), "files": digest.hexdigest()},
-        classes=classes,
+        classes=tuple(_printable(name) for name in classes),
+        remarks=common.remarks,
+        unused=[dataclasses.replace(skipped, name=_printable(skipped.name)) for skipped in unused],
     )
-
-
-def _image_files(root: Path) -> Iterator[Path]:
-    """Image files below root by their relative path; links to folders are followed, but never in circles."""
-    seen = set()
-    found = []
-    for folder, folders, files in os.walk(root, followlinks=True):
-        status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [
-            Path(folder, name)
-            for name in files
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122
-        ]
-    yield from sorted((file for file in found if file.is_file()), key=lambda file: file.relative_to(root).parts)
 
 
 def _printable(name: str) -> str:

@@ -16,13 +16,14 @@ from bdw.data.readers.base import Reader, Request, SplitName
 from bdw.errors import InputError
 
 Resolve = Callable[..., tuple[Reader, Request]]
+NAME = "mixture"
 _WHAT = "mixture:A+B, every member a name, a file or a folder as --source takes it"
 
 
 class Mixture:
     """The sources of its members in a random order, drawn by the seed."""
 
-    name = "mixture"
+    name = NAME
 
     def __init__(self, resolve: Resolve):
         """`resolve` finds the reader of a member: the registry's own, which knows this reader and so is given to it."""

@@ -1,7 +1,8 @@
 """Images in .npz files: raw arrays, or encoded image files joined end to end (read with allow_pickle=False).
 
 Either `images` uint8 (n, h, w) or (n, h, w, 3), or `data` uint8 (bytes of all files) with `offsets` int64 (n + 1);
-`labels` int64 (n,) and `classes` (names by label) are optional. NAME-train.npz has its test split in NAME-test.npz.
+`labels`, numbers or names (see `label_column`), and `classes` (names by label) are optional. NAME-train.npz has its
+test split in NAME-test.npz.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdw.data.decode import decode, fit_array
+from bdw.data.deep_pixels import SampleRange
 from bdw.data.instances import Part, Pixels
 from bdw.data.readers.base import Request, SplitName
+from bdw.data.readers.label_column import label_column
 from bdw.errors import InputError
 
 _WHAT = "an .npz file, or the part of its name before -train.npz"
@@ -75,18 +78,21 @@ def _part(file: Path, request: Request) -> Part:
         raise InputError(f"{request.option}: {str(file)!r} is not a readable .npz file ({error})") from None
     encoded = "data" in arrays and "offsets" in arrays
     count = _check(file, arrays, encoded, request)
-    labels = arrays.get("labels", np.full(count, -1)).astype(np.int64)
-    classes = tuple(str(name) for name in arrays.get("classes", range(labels.max(initial=-1) + 1)))
-    if len(labels) != count or labels.min(initial=-1) < -1 or labels.max(initial=-1) >= len(classes):
-        raise InputError(
-            f"{request.option}: {str(file)!r}: labels must be {count} numbers from -1 (none) to {len(classes) - 1}"
-        )
+    try:
+        labels, classes = label_column(arrays.get("labels"), arrays.get("classes"), count)
+    except InputError as error:
+        raise InputError(f"{request.option}: {str(file)!r}: {error}") from None
     grey = not encoded and (arrays["images"].ndim == 3 or arrays["images"].shape[-1] == 1)
     channels = request.channels or (1 if grey else 3)
 
-    def read_encoded(i: int) -> Pixels:
+    def encoded_file(i: int) -> bytes:
         begin, end = arrays["offsets"][i : i + 2]
-        return decode(arrays["data"][begin:end].tobytes(), channels, request.image_size)
+        return bytes(arrays["data"][begin:end].tobytes())
+
+    common = SampleRange(lambda: map(encoded_file, range(count)))
+
+    def read_encoded(i: int) -> Pixels:
+        return decode(encoded_file(i), channels, request.image_size, common)
 
     def read_raw(i: int) -> Pixels:
         pixels = arrays["images"][i]
@@ -106,6 +112,7 @@ def _part(file: Path, request: Request) -> Part:
             "modified": status.st_mtime_ns,
         },
         classes=classes,
+        remarks=common.remarks,
     )
 
 

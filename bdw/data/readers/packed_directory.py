@@ -6,7 +6,7 @@ import numpy as np
 
 from bdw.data.instances import Part, Pixels
 from bdw.data.packed import PackedDataset
-from bdw.data.readers.base import Request, SplitName
+from bdw.data.readers.base import Request, SplitName, distinct
 from bdw.errors import InputError
 
 
@@ -50,7 +50,7 @@ def _part(request: Request) -> Part:
         read=read,
         channels=store.channels,
         fingerprint={"reader": "packed", "content": store.header["checksum"]},
-        classes=store.classes,
+        classes=distinct(store.classes),
         planted=store.planted,
         kinds=store.planted_kinds,
         packed=store,

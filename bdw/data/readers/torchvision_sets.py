@@ -12,7 +12,7 @@ import numpy as np
 
 from bdw.data.decode import decode, fit
 from bdw.data.instances import Part, Pixels, UndecodableImageError
-from bdw.data.readers.base import Request, SplitName, missing_data
+from bdw.data.readers.base import Request, SplitName, distinct, missing_data
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class TorchvisionSet:
             return fit(image, channels, request.image_size)
 
         count = int(labels.max(initial=-1)) + 1
-        classes = tuple(str(name) for name in getattr(data, "classes", range(count)))
+        classes = distinct(getattr(data, "classes", range(count)))
         return Part(
             names=[f"{split}/{i:06d}" for i in range(len(labels))],
             labels=labels,

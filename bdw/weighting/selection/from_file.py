@@ -19,7 +19,7 @@ from bdw.weighting.selection.protocol import Acts, Toolkit
 
 @dataclass(frozen=True)
 class FromFile:
-    """The weights of a file. An instance of weight 0 is pruned before the first epoch."""
+    """The weights of a file. An instance of weight 0, or not kept, is pruned before the first epoch."""
 
     file: WeightsFile
     acts: ClassVar[Acts] = Acts.IN_LOSS | Acts.BY_PRUNING

@@ -41,6 +41,28 @@ def test_what_a_run_wrote_is_read_back(tmp_path: Path, source: PackedDataset, ma
     assert np.flatnonzero(found.useless()).tolist() == [0]
 
 
+def test_what_a_run_did_not_keep_is_left_out(
+    tmp_path: Path, source: PackedDataset, make_weighter: MakeWeighter
+) -> None:
+    mask = KeepMask(N, 1)
+    mask.prune(np.arange(N) < N // 2, WEIGHTS, epoch=1)
+    nothing = np.full(N, np.nan)
+    table = weights_table(source, WeightTable(nothing, nothing, WEIGHTS + 1, np.zeros(N)), mask)
+    write_table(tmp_path / "w.parquet", table)
+    found = make_weighter(weighter="given", weights_file=str(tmp_path / "w.parquet"))
+    np.testing.assert_array_equal(found.table().mean, np.where(np.arange(N) < N // 2, 0, WEIGHTS + 1))
+    assert np.flatnonzero(found.useless()).tolist() == list(range(N // 2))
+    path = _csv(tmp_path / "w.csv", "index,weight,kept", [f"{i},1,{i % 2 == 0}" for i in range(N)])
+    found = make_weighter(weighter="given", weights_file=path)
+    np.testing.assert_array_equal(found.table().mean, [1, 0] * (N // 2))
+
+
+def test_a_kept_that_is_no_truth_value_is_refused(tmp_path: Path, make_weighter: MakeWeighter) -> None:
+    path = _csv(tmp_path / "w.csv", "index,weight,kept", [f"{i},1,perhaps" for i in range(N)])
+    with pytest.raises(InputError, match="kept holds string values; allowed: bool"):
+        make_weighter(weighter="given", weights_file=path)
+
+
 @pytest.mark.parametrize("by", ["index", "name"])
 @pytest.mark.parametrize("column", ["weight", "mean"])
 def test_csv_in_any_order(tmp_path: Path, make_weighter: MakeWeighter, by: str, column: str) -> None:
