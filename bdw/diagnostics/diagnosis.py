@@ -158,7 +158,8 @@ def _forecast(
     if schedule is None:
         return Forecast(why="never, since weights are no longer learnt")
     if config.schedule.schedule == "cosine":
-        # The last rate is next to 0: with it no weight would ever move again, which says nothing about the signal.
+        # The last learning rate is next to 0. With it no weight would ever move again, which says nothing about the
+        # signal.
         return Forecast(why="not known with schedule cosine, whose learning rate has come down to 0")
     if config.gradient.shared_derivatives:
         return Forecast(why="not known with shared_derivatives")

@@ -58,7 +58,7 @@ def own_images(recipe: Mapping[str, Any] | None) -> str:
     is_paper = bool(recipe) and recipe.get("target_margin") is None
     defaults = presets.build(PAPER if is_paper else presets.default_for(OWN_IMAGES)).flat()
     known = run_fields()
-    # The design of an episode is one for the sweep's targets; the preset's has been chosen for pictures.
+    # The run's episodes are designed for the sweep's targets, the preset's for pictures.
     own = {
         name: value
         for name, value in recipe.items()

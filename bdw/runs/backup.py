@@ -70,8 +70,8 @@ class RunBackup:
             self._patiently(lambda: remote.push_files(self._run.path), "copying the run to")
 
     def push(self, *, best_epoch: int | None, at_end: bool) -> None:
-        """Copy what is new. What fails is logged, for the next checkpoint makes up for it; `at_end` there is none, so
-        that it is tried again until patience ends in an `OSError`."""
+        """Copy what is new. A failure is logged, and the next checkpoint copies what is missing. `at_end` no checkpoint
+        follows: the copy is tried again for `storage_patience` seconds, then `OSError`."""
         if self._remote is None:
             return
         remote = self._remote
@@ -88,7 +88,7 @@ class RunBackup:
             logger.warning("copying the run to %s failed (%s); the next checkpoint tries again", remote.root, error)
 
     def _require_same_run(self, config: RunConfig) -> None:
-        """`InputError` if the copy is of another run, which must not take the place of what is here."""
+        """`InputError` if the copy is of another run, which must not replace what is here."""
         assert self._remote is not None
         remote, name = self._remote, self._run.config.name
         text = self._read(lambda: remote.read_text(name))

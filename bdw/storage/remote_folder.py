@@ -73,7 +73,7 @@ class RemoteFolder:
             return bytes(stream.read()).decode("utf-8")
 
     def write_text(self, name: str, text: str) -> None:
-        """Put that into a file of the copy. Raises `OSError` if the storage does not let us."""
+        """Write the contents into a file of the copy. Raises `OSError` if the storage refuses."""
         self.write(name, text.encode("utf-8"))
 
     def push_files(self, folder: Path) -> None:

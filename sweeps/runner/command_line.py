@@ -19,7 +19,7 @@ Options = TypeVar("Options")
 
 
 def parse(options: type[Options], arguments: Sequence[str] | None = None, *, prog: str) -> Options:
-    """The options as a dataclass. Raises `InputError` for what is not an option or not a value of one."""
+    """The options as a dataclass. Raises `InputError` for unknown options and wrong values."""
     names = [field.name.replace("_", "-") for field in dataclasses.fields(options)]  # type: ignore[arg-type]
     found: Options = parsed(options, sys.argv[1:] if arguments is None else arguments, prog=prog, names=names)
     return found

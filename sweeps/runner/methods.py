@@ -16,7 +16,7 @@ from sweeps.runner.space import ETA, LAMBDA, RHO
 LETTERS = {"eta": ETA, "rho": RHO, "lambda": LAMBDA}
 """The paper's names of fields."""
 SECTIONS = ("weighter", "gradient", "meta")
-"""Of the config, in which methods may differ; whatever else differed would make the comparison unfair."""
+"""Fields of the config in which methods may differ; any other difference would make the comparison unfair."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,7 @@ def chosen(texts: Sequence[str], known: Mapping[str, Method]) -> list[Method]:
     """The methods that a command line names, such as "BDW", "BDW eta=100 meta_every=2" or "Fast: BDW meta_every=2".
 
     Settings are the config's fields of weighting, by name or dotted path (`weighter.cdf_threshold=0.3`), or the paper's
-    eta, rho and lambda. A method goes by what stands
-    before a colon and a space, or by its whole text.
+    eta, rho and lambda. A method's name is the text before a colon and a space, or its whole text.
 
     Raises `InputError` for an unknown name or field, what is no setting, and a method given twice or none at all.
     """
