@@ -119,7 +119,7 @@ def state(weighter: BetaWeighter, mask: KeepMask) -> dict[str, Any]:
 def state_bytes(num_instances: int) -> dict[str, float]:
     """Bytes per instance of every tensor that a worker holds all the time, by name."""
     both = state(random_weighter(num_instances, 0), KeepMask(num_instances, 1))
-    tensors = {f"{part}.{name}": t for part, tensors in both.items() for name, t in tensors.items() if t.dim()}
+    tensors = {f"{part}.{name}": t for part, tensors in both.items() for name, t in tensors.items() if t.numel() > 1}
     return {name: t.numel() * t.element_size() / num_instances for name, t in tensors.items()}
 
 

@@ -58,12 +58,10 @@ class InstanceTable:
         columns: int = 1,
         momentum: Momentum | None = None,
         marks: tuple[str, ...] = (),
-        name: str = "parameters",
         dtype: torch.dtype = torch.float32,
     ):
-        """`name`: of the values in the state."""
         cells = columns * num_instances
-        self.columns, self.momentum, self._name = columns, momentum, name
+        self.columns, self.momentum = columns, momentum
         self.values = torch.zeros(quantities, cells, dtype=dtype)
         self.marks = {mark: torch.zeros(cells, dtype=torch.bool) for mark in marks}
         self._touched = torch.zeros(cells, dtype=torch.bool)
@@ -161,14 +159,14 @@ class InstanceTable:
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Continue from `state_dict()`."""
         for name, value in self.state_dict().items():
-            value.copy_(state[name].view_as(value))
+            value.copy_(state[name])
         if self.momentum is not None:
-            self.now = state["now"].reshape(-1).tolist()
+            self.now = state["now"].tolist()
 
     def _exchanged(self) -> dict[str, Tensor]:
         """What travels with a cell, by its name in the state."""
         moving = {} if self.momentum is None else {"buffers": self.buffers, "clock": self.clock}
-        return {self._name: self.values, **moving, **self.marks}
+        return {"parameters": self.values, **moving, **self.marks}
 
     def _cells(self, rows: Tensor, column: int) -> Tensor:
         assert 0 <= column < self.columns, "columns are counted from 0"

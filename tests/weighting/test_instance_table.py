@@ -167,14 +167,6 @@ def test_state_continues_bit_for_bit(make: Callable[[], InstanceTable]) -> None:
     assert all(torch.equal(value, expected[name]) for name, value in second.state_dict().items())
 
 
-def test_the_state_of_earlier_tables_is_read() -> None:
-    """Clocks were a single number before there were columns."""
-    one, other = table(), table()
-    _visited(one, 4, 7)
-    other.load_state_dict(one.state_dict() | {"now": torch.tensor(7)})
-    assert other.now == [7]
-
-
 def test_an_excerpt_goes_on_alone() -> None:
     whole, rows = table(columns=2), torch.tensor([7, 2, 31])
     _visited(whole, 5, 30)
@@ -193,9 +185,9 @@ def test_an_excerpt_goes_on_alone() -> None:
 
 
 def test_without_momentum_rows_rest_and_cost_no_more_than_they_hold() -> None:
-    plain = InstanceTable(3, 2, name="table")
+    plain = InstanceTable(3, 2)
     plain.write(torch.tensor([2, 0]), torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
     plain.freeze(torch.tensor([2]))
     plain.end_epoch()
     assert plain.values.tolist() == [[2, 0, 1], [4, 0, 3]]
-    assert set(plain.state_dict()) == {"table", "touched"}
+    assert set(plain.state_dict()) == {"parameters", "touched"}

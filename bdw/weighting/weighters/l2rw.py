@@ -35,7 +35,7 @@ class L2RWWeighter(LearntWeighter):
     learns_from_draw = False
 
     def __init__(self, num_instances: int):
-        super().__init__(InstanceTable(num_instances, 1, name="weights", dtype=torch.float64))
+        super().__init__(InstanceTable(num_instances, 1, dtype=torch.float64))
 
     @staticmethod
     def check(config: WeighterConfig) -> None:
