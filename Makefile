@@ -55,8 +55,9 @@ test test-rest: export OMP_NUM_THREADS := 1
 test test-rest: export MKL_NUM_THREADS := 1
 test test-rest: export OPENBLAS_NUM_THREADS := 1
 
+# In two processes; which test goes to which, tests/conftest.py says.
 test: setup-dev ## run the tests, but for the long ones
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m pytest -n 2 -m "not long"
 
 test-rest: setup-dev ## run the tests that `make test` leaves out
 	$(BIN)/python -m pytest -m long

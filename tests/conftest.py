@@ -8,12 +8,32 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from bdw.config import RunConfig
 from bdw.data import LabelledImages, Problem, Target, pack_arrays
+
+if TYPE_CHECKING:
+    from xdist.scheduler import LoadFileScheduling
+
+START_RAY = ("tests/ray/", "tests/sweeps/test_", "tests/sweeps/jobs/", "tests/sweeps/runner/test_tune_runner")
+"""Where tests start Ray, or use the one that others started."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    """Deals files out to the processes of `pytest -n`, whole; all that start Ray to one process, as they fill the
+    machine by themselves and share what they start. The most numerous go first, which are these."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Files(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "ray" if nodeid.startswith(START_RAY) else super()._split_scope(nodeid)
+
+    return Files(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -198,10 +198,17 @@ def many_methods(num_methods: int, *, num_domains: int = 4, scale: float = 1.0) 
     return table.assign(higher_is_better=True)
 
 
-def test_more_methods_than_the_figure_of_scores_holds(tmp_path: Path) -> None:
-    many_methods(12).to_csv(tmp_path / "many.csv", index=False)
-    assert main(["compare", str(tmp_path / "many.csv"), "--out", str(tmp_path / "out")]) == 0
-    names = {path.name for path in (tmp_path / "out").iterdir()}
+@pytest.fixture(scope="module")
+def many_compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is written about twelve methods."""
+    folder = tmp_path_factory.mktemp("many")
+    many_methods(12).to_csv(folder / "many.csv", index=False)
+    assert main(["compare", str(folder / "many.csv"), "--out", str(folder / "out")]) == 0
+    return folder / "out"
+
+
+def test_more_methods_than_the_figure_of_scores_holds(many_compared: Path) -> None:
+    names = {path.name for path in many_compared.iterdir()}
     assert {"cd.pdf", "scores.pdf", "scores.tex", "comparison.json"} <= names
     assert not any(name.startswith(".") for name in names)
 
@@ -305,15 +312,12 @@ def test_very_large_and_very_small_scores_make_valid_files(scale: float, tmp_pat
     assert (pairs["hodges_lehmann"] != 0).all()
 
 
-def test_figures_of_many_methods_are_wider_than_a_column(
-    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    many_methods(12).to_csv(tmp_path / "many.csv", index=False)
+def test_figures_of_many_methods_are_wider_than_a_column(results: Path, many_compared: Path, tmp_path: Path) -> None:
+    assert main(["compare", str(results), "--metric", "loss", "--out", str(tmp_path)]) == 0
     widths = {}
-    for name, path, options in (("few", results, ["--metric", "loss"]), ("many", tmp_path / "many.csv", [])):
-        assert main(["compare", str(path), "--out", str(tmp_path / name), *options]) == 0
+    for name, folder in (("few", tmp_path), ("many", many_compared)):
         for figure in ("pairs", "ranks_by_domain", "cd"):
-            with Image.open(tmp_path / name / f"{figure}.png") as picture:
+            with Image.open(folder / f"{figure}.png") as picture:
                 widths[name, figure] = picture.width / 200
     assert {widths["few", figure] for figure in ("pairs", "ranks_by_domain", "cd")} == {COLUMN_WIDTH}
     assert [widths["many", figure] for figure in ("pairs", "ranks_by_domain", "cd")] == [6.8, 6.8, 3.3]

@@ -156,7 +156,7 @@ def test_runs_from_top_to_bottom_on_invented_numbers(
     assert not [line for line in outputs.printed.splitlines() if line.startswith("No ") and ": " in line]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_critical_difference_of_a_results_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = result_rows(["RotNet", "BDW eta=1", "BDW eta=10"], ["one"], "accuracy")
     write_results(tmp_path / "results.parquet", rows)
@@ -168,7 +168,7 @@ def test_critical_difference_of_a_results_table(tmp_path: Path, monkeypatch: pyt
     assert EXAMPLE not in "".join(outputs.pictures)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_stl10_pruning_of_a_sweeps_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = tmp_path / "runs" / "sweeps" / "stl10_pruning-digits"
     trials = []
@@ -205,7 +205,7 @@ def test_stl10_pruning_of_a_sweeps_folder(tmp_path: Path, monkeypatch: pytest.Mo
     assert all("stl10_pruning-digits" in texts and EXAMPLE not in texts for texts in outputs.pictures)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_mnist_autoencoders_of_a_sweeps_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = tmp_path / "runs" / "sweeps" / "mnist_autoencoders"
     targets = ["mnist", "kmnist"]
@@ -229,7 +229,7 @@ def test_mnist_autoencoders_of_a_sweeps_folder(tmp_path: Path, monkeypatch: pyte
     assert f"{100 * share:.0f}" in outputs.pictures[3].split(" | ")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("is_packed_there", [True, False])
 def test_instance_weights_of_a_runs_folder(
     is_packed_there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

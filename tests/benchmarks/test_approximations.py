@@ -63,7 +63,7 @@ def test_bad_arguments_are_refused(field: str, value: object) -> None:
         approximations.Arguments(**{field: value})  # type: ignore[arg-type]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_option_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     approximations.main(approximations.Arguments(moments=(0,), draws=1, target_batches=1, rounds=1))

@@ -53,7 +53,7 @@ def test_the_table_compares_kinds_of_arithmetic(results: Path, capsys: pytest.Ca
     assert "bfloat16               cheap BDW" in capsys.readouterr().out
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on the CPU")
 def test_compiled_kinds_run(results: Path) -> None:
     kinds = ("bfloat16 compiled", "bfloat16 CUDA graphs", "float32 all compiled")

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.kill_sweep import Arguments, sweep_in_peace, sweep_with_kills
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_kills_of_driver_trial_and_head_change_nothing(tmp_path: Path) -> None:
     arguments = Arguments(trials=6, kills=3, max_source=1500)

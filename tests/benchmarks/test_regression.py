@@ -34,6 +34,7 @@ def repository(tmp_path: Path) -> Path:
     """Tags: `old` takes 1 s an epoch, `new` 2 s, `broken` cannot run; the files as they are take 0.5 s."""
     folder = tmp_path / "repository"
     (folder / "bdw").mkdir(parents=True)
+    (folder / "bdw" / "__init__.py").touch()  # Or the package that is installed is the one that `-m bdw` finds.
     _git(folder, "init", "--quiet")
     main = folder / "bdw" / "__main__.py"
     for tag, text in (("old", FIT.replace("SECONDS", "1")), ("new", FIT.replace("SECONDS", "2")), ("broken", "1 / 0")):

@@ -32,7 +32,7 @@ REGION = "us-east-1"
 SSH_FROM = "203.0.113.7/32"
 SOMEBODY, HEAD = "somebody", "head"  # Access keys, by which the simulation tells who asks.
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @dataclass(frozen=True)

@@ -201,7 +201,6 @@ def test_a_folder_that_may_not_be_written_is_one_line(tmp_path: Path, capsys: py
     assert len(error.splitlines()) == 1
 
 
-@pytest.mark.slow
 def test_two_workers_under_torchrun(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "bdw"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}

@@ -67,7 +67,7 @@ def test_compiling_changes_no_name_and_no_copy(monkeypatch: pytest.MonkeyPatch) 
 
 
 @needs_compiler
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_real_compiler_is_found() -> None:
     require_compiler(CPU)
 
@@ -79,7 +79,7 @@ def _run(config: RunConfig, problem: Problem) -> Trainer:
 
 
 @needs_compiler
-@pytest.mark.slow
+@pytest.mark.long
 def test_compiled_runs_differ_from_eager_ones_by_rounding_and_continue_each_others(
     config: RunConfig, problem: Problem, tmp_path: Path
 ) -> None:

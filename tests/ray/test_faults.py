@@ -19,7 +19,7 @@ from bdw.runs.checkpoint import Position
 from bdw.storage.remote_folder import RemoteFolder
 from benchmarks.chaos import FLAGS, NOBODY, VICTIMS, Arena, Driver, Victim, digest, train_disturbed
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 LONG_EPOCH = ("--epochs", "1", "--max-source", "2000", "--batch-size", "4", "--checkpoint-minutes", "30")
 """Flags of a run that saves in its only epoch, some ten seconds long, for special reasons alone."""
 Drive = Callable[..., Driver]
@@ -55,7 +55,9 @@ def is_training(driver: Driver) -> bool:
     return "source " in driver.said()
 
 
-@pytest.mark.parametrize("victim", VICTIMS)
+@pytest.mark.parametrize(
+    "victim", [pytest.param(victim, marks=[] if victim == "worker" else pytest.mark.long) for victim in VICTIMS]
+)
 def test_a_run_ends_where_an_undisturbed_one_does(
     arena: Arena, undisturbed: str, victim: Victim, tmp_path: Path
 ) -> None:
@@ -73,6 +75,7 @@ def test_a_run_ends_where_an_undisturbed_one_does(
     assert not list((tmp_path / "run" / "checkpoints").glob(".*")), "half-written checkpoints stay"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [pytest.param(1, id="one, in a step or between"), pytest.param(2, id="both")])
 def test_workers_that_hang_are_replaced(arena: Arena, drive: Drive, undisturbed: str, number: int) -> None:
     """A stopped process answers nobody, not even its own watchdog; the other's, which sees steps alone, or Ray does."""
@@ -86,6 +89,7 @@ def test_workers_that_hang_are_replaced(arena: Arena, drive: Drive, undisturbed:
     assert re.search(r"continued after epoch \d", driver.said())
 
 
+@pytest.mark.long
 def test_an_announced_pre_emption_is_used_to_save(arena: Arena, drive: Drive) -> None:
     driver = drive(*LONG_EPOCH)
     wait_until(lambda: is_training(driver))
@@ -98,6 +102,7 @@ def test_an_announced_pre_emption_is_used_to_save(arena: Arena, drive: Drive) ->
     arena.refill()
 
 
+@pytest.mark.long
 def test_the_console_can_ask_the_workers_to_save_and_stop(drive: Drive) -> None:
     driver = drive(*LONG_EPOCH)
     wait_until(lambda: is_training(driver))
@@ -110,6 +115,7 @@ def test_the_console_can_ask_the_workers_to_save_and_stop(drive: Drive) -> None:
     assert f"continued after {saved}" in driver.said()
 
 
+@pytest.mark.long
 def test_storage_may_fail_for_a_while(drive: Drive, undisturbed: str, tmp_path: Path) -> None:
     storage = tmp_path / "storage" / "run"
     driver = drive("--storage-path", str(storage))
@@ -125,6 +131,7 @@ def test_storage_may_fail_for_a_while(drive: Drive, undisturbed: str, tmp_path: 
     assert (storage / "results.parquet").read_bytes() == (driver.run_dir / "results.parquet").read_bytes()
 
 
+@pytest.mark.long
 def test_numbers_that_blow_up_end_the_run_with_one_line(drive: Drive) -> None:
     driver = drive("--learning-rate", "1e30")
     assert driver.wait() == 1
@@ -133,6 +140,7 @@ def test_numbers_that_blow_up_end_the_run_with_one_line(drive: Drive) -> None:
     assert "continued after" not in driver.said(), "it was tried again"
 
 
+@pytest.mark.long
 def test_more_workers_than_a_cluster_has_is_no_endless_wait(drive: Drive) -> None:
     driver = drive("--num-workers", "7", "--start-timeout", "2")
     assert driver.wait() != 0
@@ -141,6 +149,7 @@ def test_more_workers_than_a_cluster_has_is_no_endless_wait(drive: Drive) -> Non
     assert "did not start in time" in said
 
 
+@pytest.mark.long
 def test_fewer_workers_go_on_where_that_is_allowed(arena: Arena, drive: Drive) -> None:
     """Two of three machines are left, and the run was told that two workers will do."""
     driver = drive("--num-workers", "3", "--min-workers", "2", "--start-timeout", "20")
@@ -152,6 +161,7 @@ def test_fewer_workers_go_on_where_that_is_allowed(arena: Arena, drive: Drive) -
     arena.refill()
 
 
+@pytest.mark.long
 def test_this_machine_has_no_room_for_so_many(tmp_path: Path) -> None:
     """Without a cluster Ray is started here, and what does not fit is refused before anything is trained."""
     done = subprocess.run(

@@ -224,7 +224,6 @@ def test_what_no_second_attempt_would_change_is_a_failure(
     assert not any("curve" in row or "ended" in row for row in reported)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("local_ray")
 def test_a_trial_on_two_workers(config: TrainingConfig, tmp_path: Path) -> None:
     plan = TrialPlan(config=config.flat(), num_workers=2, train_dir=str(tmp_path / "train"))
@@ -237,7 +236,7 @@ def test_a_trial_on_two_workers(config: TrainingConfig, tmp_path: Path) -> None:
     assert last["curve"] == curve_on_disk(config)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("local_ray")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data")  # Ray Train sets what Ray Data renamed.
 def test_two_workers_keep_the_same_images(config: TrainingConfig, tmp_path: Path) -> None:

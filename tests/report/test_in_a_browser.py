@@ -19,7 +19,7 @@ PHONE, DESK = 360, 1280
 """Widths in CSS pixels."""
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian's package chromium)"),
 ]
 

@@ -23,6 +23,8 @@ from typing import Any
 import psutil
 import pytest
 
+from bdw.ray.cluster import Cluster
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -257,6 +259,29 @@ def refused(
         return said
 
     return refuse
+
+
+@pytest.fixture
+def run_entry(
+    local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[Callable[[list[str]], None], list[str]], str]:
+    """Call it with an entry's main and arguments: what it prints. Trials run, two at a time, on the tests' own Ray,
+    which has started already, and so have its processes."""
+
+    @contextlib.contextmanager
+    def running_ray(*, worker_groups: bool) -> Iterator[Cluster]:
+        yield Cluster(cpus=2.0, gpus=0.0, has_driver_resource=True, is_ours=True)
+
+    for module in ("sweeps.stl10_pruning", "sweeps.runner.comparison_sweep"):
+        monkeypatch.setattr(f"{module}.running_ray", running_ray)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def run(main: Callable[[list[str]], None], arguments: list[str]) -> str:
+        main(arguments)
+        return capsys.readouterr().out
+
+    return run
 
 
 @pytest.fixture

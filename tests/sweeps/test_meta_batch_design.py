@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,8 +22,6 @@ from sweeps.runner.episode_designs import Design, Room
 from sweeps.runner.experiment import Experiment
 from sweeps.runner.paths import Paths
 
-ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = str(ROOT / "sweeps" / "meta_batch_design.py")
 ACCURACY = measure("accuracy")
 
 
@@ -149,17 +145,11 @@ def test_bad_input_is_one_line_and_status_2(arguments: list[str], message: str, 
     assert message in refused(main, arguments, "meta_batch_design")
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_smoke(tmp_path: Path, environment: dict[str, str]) -> None:
-    command = [SCRIPT, "--smoke", "--storage-path", str(tmp_path), "--name", "small", "--seeds", "0", "1"]
+def test_smoke(tmp_path: Path, run_entry: Callable[..., str]) -> None:
+    arguments = ["--smoke", "--storage-path", str(tmp_path), "--name", "small", "--seeds", "0", "1"]
 
     def run(*more: str) -> str:
-        done = subprocess.run(
-            [sys.executable, *command, *more], env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return run_entry(main, [*arguments, *more])
 
     said = run("--ways", "5", "40")
     sweep = tmp_path / "small"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +11,7 @@ import pytest
 
 from bdw.config import presets
 from bdw.training.trainer import Trainer
-
-ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = str(ROOT / "sweeps" / "mnist_autoencoders.py")
-
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+from sweeps.mnist_autoencoders import main
 
 
 @pytest.fixture
@@ -32,16 +27,10 @@ def data_root(tmp_path: Path) -> Path:
     return root
 
 
-def test_smoke(tmp_path: Path, data_root: Path, environment: dict[str, str]) -> None:
-    command = [sys.executable, SCRIPT, "--data-root", str(data_root), "--smoke", "--storage-path", str(tmp_path)]
-    command += ["--name", "small", "--targets", "mnist", "kmnist", "--methods", "Oracle", "VAE", "BDW", "L2RW"]
-
-    def run() -> str:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    said = run()
+def test_smoke(tmp_path: Path, data_root: Path, run_entry: Callable[..., str]) -> None:
+    arguments = ["--data-root", str(data_root), "--smoke", "--storage-path", str(tmp_path)]
+    arguments += ["--name", "small", "--targets", "mnist", "kmnist", "--methods", "Oracle", "VAE", "BDW", "L2RW"]
+    said = run_entry(main, arguments)
     sweep = tmp_path / "small"
     assert said.splitlines()[-1] == f"report: {sweep / 'report.html'}"
     results = pd.read_parquet(sweep / "results.parquet")
@@ -65,9 +54,10 @@ def test_smoke(tmp_path: Path, data_root: Path, environment: dict[str, str]) -> 
     weights = pd.read_parquet(sweep / oracle["run"] / "instance_weights.parquet")
     assert (weights["kept"] == (weights["kind"] == "mnist")).all()
 
-    assert "  epoch " not in run(), "a finished sweep runs nothing again"
+    assert "  epoch " not in run_entry(main, arguments), "a finished sweep runs nothing again"
 
 
+@pytest.mark.long
 def test_the_preset_trains_on_the_real_images(tmp_path: Path, shared_data: Path) -> None:
     config = presets.build("mnist_autoencoders").replace(
         data_root=str(shared_data), cache_dir=str(tmp_path), run_dir=str(tmp_path / "run"), target="kmnist",

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import optuna
@@ -15,6 +16,7 @@ import pandas as pd
 import pytest
 from optuna.trial import TrialState
 
+from sweeps.stl10_pruning import main
 from sweeps.study.open_study import open_storage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,8 +26,6 @@ METHODS = {
     *("plain training", "random subset", "nearest neighbours"),
     *("BDW, paper's cell", "BDW, recommended", "oracle"),
 }
-
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def start(arguments: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
@@ -37,6 +37,8 @@ def trials_of(sweep: Path, name: str) -> list[optuna.trial.FrozenTrial]:
     return optuna.load_study(study_name=name, storage=open_storage(sweep / "study.journal")).get_trials()
 
 
+@pytest.mark.long
+@pytest.mark.timeout(600)
 def test_smoke_sweep_through_a_kill(tmp_path: Path, environment: dict[str, str]) -> None:
     arguments = ["--smoke", "--storage-path", str(tmp_path / "sweeps"), "--name", "smoke"]
     sweep = tmp_path / "sweeps" / "smoke"
@@ -101,12 +103,12 @@ def require_equal_budgets(sweep: Path, accuracy: pd.DataFrame) -> None:
     assert all(sentence in html.unescape(page) for sentence in story["verdict"])
 
 
-def test_two_objectives_and_a_storage_address(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_two_objectives_and_a_storage_address(tmp_path: Path, run_entry: Callable[..., str]) -> None:
     arguments = ["--smoke", "--storage-path", f"file://{tmp_path}/storage", "--name", "pair"]
     arguments += ["--data", "digits", "--targets", "digits"]
     arguments += ["--samples", "1", "--epochs", "1", "--objective", "accuracy-seconds"]
-    said, _ = start(arguments, environment).communicate()
-    assert "report: " in said, said
+    said = run_entry(main, arguments)
+    assert "report: " in said
     assert "critical_difference.png: 5 methods on 1 domains" in said
     sweep = tmp_path / "storage" / "pair"
     assert {"study.journal", "report.html", "results.parquet", "trials.csv", "pareto.png"} <= {

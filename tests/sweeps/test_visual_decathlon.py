@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,9 +18,6 @@ from sweeps.runner.comparison import Cell, cells
 from sweeps.runner.episode_designs import Design
 from sweeps.runner.methods import chosen
 from sweeps.visual_decathlon import METHODS, Options, main, settle
-
-ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = str(ROOT / "sweeps" / "visual_decathlon.py")
 
 
 @pytest.fixture
@@ -72,18 +67,10 @@ def planned(options: Options) -> dict[str, Cell]:
     return {cell.domain: cell for cell in wanted if cell.method == options.methods[0]}
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_smoke_of_the_mini_decathlon(tmp_path: Path, mini: Path, environment: dict[str, str]) -> None:
-    command = [sys.executable, SCRIPT, "--data", str(mini), "--smoke", "--storage-path", str(tmp_path)]
-    command += ["--name", "small", "--targets", "cifar10", "dtd", "--fine-tuning-epochs", "1"]
-
-    def run() -> str:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    said = run()
+def test_smoke_of_the_mini_decathlon(tmp_path: Path, mini: Path, run_entry: Callable[..., str]) -> None:
+    arguments = ["--data", str(mini), "--smoke", "--storage-path", str(tmp_path)]
+    arguments += ["--name", "small", "--targets", "cifar10", "dtd", "--fine-tuning-epochs", "1"]
+    said = run_entry(main, arguments)
     sweep = tmp_path / "small"
     assert said.splitlines()[-1] == f"report: {sweep / 'report.html'}"
     results = pd.read_parquet(sweep / "results.parquet")
@@ -103,7 +90,7 @@ def test_smoke_of_the_mini_decathlon(tmp_path: Path, mini: Path, environment: di
         assert drawn or f"left out: critical_difference{measured}.png" in said
     assert "Table 2 on 2 target domains (mini)" in (sweep / "report.html").read_text()
 
-    assert "  epoch " not in run(), "a finished sweep runs nothing again"
+    assert "  epoch " not in run_entry(main, arguments), "a finished sweep runs nothing again"
 
 
 def test_the_challenge_in_its_own_layout_has_the_papers_designs_where_they_fit(tmp_path: Path) -> None:
@@ -130,7 +117,7 @@ def test_large_sets_lend_the_mini_decathlon_a_part_of_their_training_images() ->
         assert set(choice.domain_fields) <= set(choice.targets)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_real_files_have_room_for_the_mini_decathlons_designs(tmp_path: Path, shared_data: Path) -> None:
     """On the two targets whose episodes are the dearest to fill."""
     options = Options(

@@ -172,7 +172,7 @@ def test_a_random_subset_is_all_that_is_trained_on(config: RunConfig, problem: P
     assert not torch.equal(first, other)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(5))
 def test_planted_junk_is_found_with_the_pretext_meta_loss(seed: int, tmp_path: Path) -> None:
     config = RunConfig().replace(

@@ -99,7 +99,7 @@ def test_the_papers_figure_2(ranks: list[float], chi_square: float) -> None:
     assert comparison.differs("BDW", "RotNet")
 
 
-@pytest.mark.parametrize("num_tables", [50, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("num_tables", [50, pytest.param(1000, marks=pytest.mark.long)])
 def test_agrees_with_scikit_posthocs_and_scipy_without_ties(num_tables: int) -> None:
     for seed in range(num_tables):
         table = random_table(seed, num_domains=3 + seed % 29, num_methods=3 + seed % 7)

@@ -31,7 +31,7 @@ LISTS = [
 NOTHING: dict[str, Any] = {"auth": {}, "docker": {}, "file_mounts": {}} | {name: [] for name in LISTS}
 HEAD_TYPE = "ray.head.default"  # The provider knows its head by this name.
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

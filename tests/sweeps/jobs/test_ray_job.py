@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 SMALLEST = ["--smoke", "--samples", "1", "--epochs", "1", "--data", "digits", "--targets", "digits"]
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 
 def test_literally(head: Head, tmp_path: Path) -> None:
@@ -23,6 +23,7 @@ def test_literally(head: Head, tmp_path: Path) -> None:
     assert report.is_file()
 
 
+@pytest.mark.long
 def test_with_an_uploaded_working_directory(head: Head) -> None:
     done = head.ray_job_submit("--working-dir", ".", "--", "python", "sweeps/stl10_pruning.py", *SMALLEST)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -32,6 +33,7 @@ def test_with_an_uploaded_working_directory(head: Head) -> None:
     assert report.is_file()
 
 
+@pytest.mark.long
 def test_the_jobs_failure_is_the_commands(head: Head) -> None:
     done = head.ray_job_submit("--", "sweeps/stl10_pruning.py", "--data", "nonsense")
     assert done.returncode != 0

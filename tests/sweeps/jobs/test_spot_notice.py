@@ -180,7 +180,7 @@ def test_no_address(head: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert "allowed: host:port of Ray's head" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ray_hears_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """A node of a real Ray, busy with work, counts as draining from then on, and Ray knows until when."""
     # A process connects to one Ray only, and this one has that of other tests, which asks for a token.

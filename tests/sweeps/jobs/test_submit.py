@@ -260,7 +260,7 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "sweeps.jobs.submit", *arguments]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 class TestOnACluster:
     def test_success(self, head: Head, tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_tensorboard_shows_curves_over_epochs(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of its database.
 def test_mlflow_gets_an_experiment_a_sweep_and_curves_over_epochs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

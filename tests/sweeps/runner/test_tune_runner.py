@@ -113,7 +113,7 @@ def test_true_states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "1 complete, 1 pruned, 2 failed of 4  0 running" in said
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("local_ray")
 def test_a_stopped_group_of_workers_asks_for_no_machines_any_more(tmp_path: Path) -> None:
     study, _ = run(tmp_path, workload(2), [{"weak": True}])

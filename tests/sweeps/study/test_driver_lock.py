@@ -175,7 +175,7 @@ def claim_and_die(folder: Path, kind: str) -> None:
         os._exit(9)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_of_those_who_start_together_one_drives(tmp_path: Path, kind: str) -> None:
     """Each takes the others for machines far away, of whose processes it knows nothing."""

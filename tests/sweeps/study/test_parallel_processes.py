@@ -34,7 +34,7 @@ def propose(trial: optuna.Trial) -> dict[str, Any]:
     return {"plan": {"x": x}, "labels": {"run": f"run-{x!r}"}}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", ["journal", "database"])
 def test_eight_processes_ask_and_tell_at_once(tmp_path: Path, kind: str) -> None:

@@ -35,7 +35,7 @@ GREY = 128
 TARGET, JUNK, USEFUL = 45, 60, 120
 """Contrast of the stripes in grey levels."""
 
-SEEDS = [5, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (6, 7, 8, 9))]
+SEEDS = [5, *(pytest.param(seed, marks=pytest.mark.long) for seed in (6, 7, 8, 9))]
 
 
 def _backgrounds(n: int, rng: np.random.Generator) -> NDArray[np.uint8]:
