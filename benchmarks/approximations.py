@@ -141,9 +141,7 @@ def main(arguments: Arguments) -> None:
 
         for meta_loss, own in OPTIONS.items():
             options = {**FOR_ALL, **own}
-            learners = {
-                name: on_crops(trainer(meta_loss=meta_loss, **fields).learner) for name, fields in options.items()
-            }
+            learners = {name: trainer(meta_loss=meta_loss, **fields).learner for name, fields in options.items()}
             every = {name: fields.get("meta_every", 1) for name, fields in options.items()}
             in_turn = {name: every[name] * fields.get("direction_every", 1) for name, fields in options.items()}
             times: dict[str, float] = {}
@@ -240,6 +238,7 @@ class GivenDirection(TargetGradient):
 def expected(learner: Learner, moment: Moment, target_batches: int) -> tuple[Tensor, GivenDirection]:
     """dL_meta/dw (k,) with the mean target gradient over this number of target batches, by the exact pass; and that
     mean."""
+    learner = on_crops(learner)
     moment.restore(learner)
     batch, model = moment.batch, learner.model
     assert learner.alignment is not None
@@ -260,7 +259,7 @@ def expected(learner: Learner, moment: Moment, target_batches: int) -> tuple[Ten
 def drawn_gradients(learner: Learner, moment: Moment, draws: int, every: int) -> Tensor:
     """What that many steps from the same moment tell the weights (draws, k), all else drawn anew."""
     weighter = Given(moment.weights)
-    learner = dataclasses.replace(learner, weighter=weighter)
+    learner = on_crops(dataclasses.replace(learner, weighter=weighter))
     told = []
     for number in range(draws):
         if number % every:  # a step without learning
@@ -309,7 +308,7 @@ def _times(
     steps in turn, each kind among them."""
 
     def steps(name: str) -> Callable[[], None]:
-        learner = learners[name]
+        learner = on_crops(learners[name])
         moment.restore(learner)
 
         def run() -> None:
