@@ -187,7 +187,6 @@ def _part(config: dict[str, Any], steps: int | None) -> dict[str, Any]:
     return _state(trainer)
 
 
-@pytest.mark.long
 def test_three_workers_in_new_processes_end_where_undisturbed_ones_do(
     stoppable: tuple[RunConfig, RunConfig], tmp_path: Path
 ) -> None:
