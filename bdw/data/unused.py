@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-MOST_KINDS = 12
+MOST_KINDS = 30
+"""Kinds that the line names; the rest is a number."""
 
 
 def number_of(entries: Iterable[Mapping[str, Any]]) -> int:
@@ -19,10 +20,16 @@ def number_of(entries: Iterable[Mapping[str, Any]]) -> int:
 def told(entries: Iterable[Mapping[str, Any]]) -> str:
     """Such as `8 .heic (HEIC, which needs the package pillow-heif), 4 without an ending (no image)`; "" for nothing."""
     kinds: Counter[tuple[str, str]] = Counter()
+    reasons: dict[tuple[str, str], set[str]] = defaultdict(set)
     for entry in entries:
         # Sizes and positions in a decoder's message would make every file a kind of its own.
-        kinds[_ending(str(entry["name"])), re.sub(r"\d+", "N", str(entry["reason"]))] += int(entry.get("count", 1))
-    shown = [f"{count:,} {ending} ({reason})" for (ending, reason), count in kinds.most_common(MOST_KINDS)]
+        kind = _ending(str(entry["name"])), re.sub(r"\d+", "N", str(entry["reason"]))
+        kinds[kind] += int(entry.get("count", 1))
+        reasons[kind].add(str(entry["reason"]))
+    shown = [
+        f"{count:,} {kind[0]} ({min(reasons[kind]) if len(reasons[kind]) == 1 else kind[1]})"
+        for kind, count in kinds.most_common(MOST_KINDS)
+    ]
     if len(kinds) > MOST_KINDS:
         shown.append(f"{kinds.total() - sum(n for _, n in kinds.most_common(MOST_KINDS)):,} of other kinds")
     return ", ".join(shown)

@@ -60,8 +60,9 @@ def test_what_is_not_used_is_counted_by_its_ending(tmp_path: Path) -> None:
 
 
 def test_kinds_beyond_the_first_are_counted_together() -> None:
-    entries = [{"name": f"a.{i:02d}", "reason": f"broken at {i}"} for i in range(20)]
-    assert unused.told(entries).endswith(", 8 of other kinds")
+    entries = [{"name": f"a.{i:02d}", "reason": f"broken at {i}"} for i in range(40)]
+    assert unused.told(entries).endswith(", 10 of other kinds")
+    assert unused.told(entries[7:8]) == "1 .07 (broken at 7)"
     assert unused.told([{"name": "a.x", "reason": f"{i} bytes"} for i in range(20)]) == "20 .x (N bytes)"
     assert unused.told([]) == ""
 

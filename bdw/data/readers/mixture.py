@@ -61,6 +61,12 @@ class Mixture:
                 "seed": request.seed,
             },
             kinds=np.array(members)[which],
+            remarks=lambda: [remark for part in parts for remark in part.remarks()],
+            unused=[
+                dataclasses.replace(skipped, name=f"{member}/{skipped.name}")
+                for member, part in zip(members, parts, strict=True)
+                for skipped in part.unused
+            ],
         )
 
     def target(self, request: Request) -> dict[SplitName, Part]:
