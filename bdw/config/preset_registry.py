@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from bdw.errors import InputError, unknown_option
 
-if TYPE_CHECKING:
-    from bdw.config.run import RunConfig
+Preset = TypeVar("Preset", bound=Callable[[], Any])
+"""A function that returns a `RunConfig`; that class asks this registry where to start, so it is not named here."""
+_PRESETS: dict[str, Callable[[], Any]] = {}
 
-_PRESETS: dict[str, Callable[[], RunConfig]] = {}
 
-
-def preset(function: Callable[[], RunConfig]) -> Callable[[], RunConfig]:
+def preset(function: Preset) -> Preset:
     """Decorates a function that returns a complete config: `--preset` takes its name."""
     _PRESETS[function.__name__] = function
     return function
@@ -24,7 +23,7 @@ def available() -> tuple[str, ...]:
     return tuple(sorted(_PRESETS))
 
 
-def build(name: str) -> RunConfig:
+def build(name: str) -> Any:
     """The config of that preset. Raises `InputError` for a name that there is not."""
     if name not in _PRESETS:
         raise unknown_option("preset", name, _PRESETS)
@@ -48,7 +47,7 @@ def require_one_length(epochs: object, budget_images: object) -> None:
         )
 
 
-def starting_point(values: Mapping[str, Any]) -> tuple[RunConfig, dict[str, Any]]:
+def starting_point(values: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     """The config from which a run with these values starts, and the values without the preset's name."""
     rest = dict(values)
     name, source = rest.pop("preset", None), rest.get("source", rest.get("data.source"))

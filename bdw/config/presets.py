@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bdw.config.preset_registry import available, build, default_for, preset
+from bdw.config import preset_registry
+from bdw.config.preset_registry import available, default_for, preset
 from bdw.config.run import RunConfig
 
 __all__ = ["LENGTH", "RANKED", "RECOMMENDED", "available", "build", "default_for", "paper_weighting", "weighting"]
+
+
+def build(name: str) -> RunConfig:
+    """The config of that preset. Raises `InputError` for a name that there is not."""
+    config: RunConfig = preset_registry.build(name)
+    return config
 
 
 @preset

@@ -73,6 +73,7 @@ class RunConfig:
         `preset` may be among them; by default it is the one that suits the source.
         Raises `InputError` for unknown names and wrong types.
         """
+        config: RunConfig
         config, rest = starting_point(values)
         return config.replace(**rest)
 

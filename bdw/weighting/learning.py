@@ -3,43 +3,48 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from bdw.encoders import source_statistics, untouched_statistics
+from bdw.parallel.randomness import Randomness
+from bdw.pretext import PretextModel
 from bdw.weighting.composition import composition
 from bdw.weighting.gradient.forward_mode import weight_gradient
 from bdw.weighting.gradient.smoothing import colours
 from bdw.weighting.gradient.transforms import Visit
 from bdw.weighting.meta_loss import TargetImages
 from bdw.weighting.verdicts import Verdicts
-from bdw.weighting.weighters.protocol import WeightSample
+from bdw.weighting.weighters.protocol import Weighter, WeightSample
 
-if TYPE_CHECKING:
-    from bdw.weighting.step import Learner
+
+class LearningStep(NamedTuple):
+    """What learning from a step may use of it."""
+
+    model: PretextModel
+    weighter: Weighter
+    learning_rate: float
+    """alpha, of the update that the step made."""
+    randomness: Randomness
+    target_images: int
+    """Images of the target batch that the step drew; 0 if it drew none."""
 
 
 class Receiver(Protocol):
     """Takes in what a step says of its instances; every worker calls it."""
 
-    def __call__(
-        self, learner: Learner, visit: Visit, sample: WeightSample, derivatives: Tensor, *, asked: bool
-    ) -> None:
-        """Learn from derivatives (m,) at that sample. `asked`: whether the step drew a target batch."""
+    def __call__(self, step: LearningStep, visit: Visit, sample: WeightSample, derivatives: Tensor) -> None:
+        """Learn from derivatives (m,) at that sample."""
 
 
 class LearnsByVisit:
     """The weighter learns from dL_meta/dw in every step."""
 
-    def __call__(
-        self, learner: Learner, visit: Visit, sample: WeightSample, derivatives: Tensor, *, asked: bool
-    ) -> None:
+    def __call__(self, step: LearningStep, visit: Visit, sample: WeightSample, derivatives: Tensor) -> None:
         """The host waits for the device here."""
-        del asked
-        learning_rate = learner.optimiser.param_groups[0]["lr"]
-        learner.weighter.update(sample, weight_gradient(derivatives, learning_rate, visit.instances).cpu())
+        step.weighter.update(sample, weight_gradient(derivatives, step.learning_rate, visit.instances).cpu())
 
 
 @dataclass(frozen=True)
@@ -52,26 +57,24 @@ class LearnsByVerdict:
     uses_source_statistics: bool = False
     """As the alignment's."""
 
-    def __call__(
-        self, learner: Learner, visit: Visit, sample: WeightSample, derivatives: Tensor, *, asked: bool
-    ) -> None:
+    def __call__(self, step: LearningStep, visit: Visit, sample: WeightSample, derivatives: Tensor) -> None:
         """Take the visits in and, where the target was asked, some of its images as examples of what helps and some
         others as the end of the scale."""
         del sample
         self.verdicts.learn(visit.indices, _descriptions(visit), derivatives)
-        if not asked or learner.alignment is None:
+        if step.target_images == 0:
             return
-        randomness, count = learner.randomness, learner.alignment.meta_loss.images_per_batch
-        halves = [self.target.draw(count, randomness, half=half) for half in (0, 1)]
+        randomness, model = step.randomness, step.model
+        halves = [self.target.draw(step.target_images, randomness, half=half) for half in (0, 1)]
         lengths, crop = [len(half) for half in halves], self.target.crop(randomness)
 
         def crop_by_halves(images: Tensor) -> Tensor:
             return torch.cat([crop(half) for half in images.split(lengths)])
 
-        views = learner.model.task.views(torch.cat(halves), crop_by_halves, randomness["target_views"])
+        views = model.task.views(torch.cat(halves), crop_by_halves, randomness["target_views"])
         statistics = source_statistics if self.uses_source_statistics else untouched_statistics
-        with torch.no_grad(), statistics(learner.model):
-            features = learner.model(views).features
+        with torch.no_grad(), statistics(model):
+            features = model(views).features
         shown = Visit(torch.arange(sum(lengths)), views.images, sum(lengths), features=features)
         told, measured = zip(*(part.split(lengths) for part in _descriptions(shown)), strict=True)
         self.verdicts.learn_examples(told)

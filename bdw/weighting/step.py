@@ -19,6 +19,7 @@ from bdw.weighting.gradient.alignment import Alignment, Stateful
 from bdw.weighting.gradient.estimators import Derivatives
 from bdw.weighting.gradient.target_gradient import Direction
 from bdw.weighting.gradient.transforms import Visit
+from bdw.weighting.learning import LearningStep
 from bdw.weighting.meta_loss import Augment, MetaLoss
 from bdw.weighting.timer import WeightingTimer
 from bdw.weighting.verdicts import Verdicts
@@ -164,7 +165,14 @@ def learn_weights(
     direction, meta_loss = target_gradient(alignment, learner.randomness)
     derivatives = instance_derivatives(of_instances, direction, outputs)
     compared = alignment.transformed(derivatives, visit)
-    alignment.receiver(learner, visit, sample, compared, asked=meta_loss is not None)
+    step = LearningStep(
+        learner.model,
+        learner.weighter,
+        learner.optimiser.param_groups[0]["lr"],
+        learner.randomness,
+        0 if meta_loss is None else alignment.meta_loss.images_per_batch,
+    )
+    alignment.receiver(step, visit, sample, compared)
     learner.clock.stop()
     return Told(meta_loss, derivatives)
 
