@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bdw.data.image_kinds import reads_heif
+
 if TYPE_CHECKING:
     from bdw.data.packed import PackedDataset
 
@@ -116,6 +118,7 @@ class Part:
 
         What is unused comes at the end.
         """
+        reads_heif()  # From here on Pillow opens HEIC, where it can, whatever the files' endings say.
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             for start in range(0, len(self), _READ_AHEAD):
                 chunk = range(start, min(start + _READ_AHEAD, len(self)))

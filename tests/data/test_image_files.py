@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from PIL import Image, ImageFile
 from sample_sets import encode, pictures, write_folder
 
 from bdw.config import DataConfig
@@ -82,6 +86,32 @@ def test_telephone_pictures_with_the_extra(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(image_kinds, "reads_heif", lambda: True)
     write(tmp_path, "IMG_1.HEIC", data=HEIC)
     assert find_images(tmp_path).files == [("IMG_1.HEIC",)]
+
+
+def test_the_extra_opens_them_whatever_their_ending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for pillow-heif, which tests do without: it makes Pillow open HEIC as a red square."""
+
+    class Opener(ImageFile.ImageFile):
+        format = "HEIF"
+
+        def _open(self) -> None:
+            self._mode, self._size, self.tile = "RGB", (9, 9), []
+            self.im = Image.new("RGB", (9, 9), "red").im
+
+    registry = [dict(Image.OPEN), list(Image.ID)]
+    register = SimpleNamespace(register_heif_opener=lambda: Image.register_open("HEIF", Opener, image_kinds.is_heif))
+    monkeypatch.setitem(sys.modules, "pillow_heif", register)
+    image_kinds.reads_heif.cache_clear()
+    try:
+        write(tmp_path / "pool", "renamed.jpg", "x.HEIC", data=HEIC)
+        store = pack(str(tmp_path / "pool"), tmp_path / "packed", 8)
+    finally:
+        image_kinds.reads_heif.cache_clear()
+        Image.OPEN.clear()
+        Image.OPEN.update(registry[0])
+        Image.ID[:] = registry[1]
+    assert store.names.tolist() == ["renamed.jpg", "x.HEIC"]
+    assert (store.images == np.array([255, 0, 0]).reshape(3, 1, 1)).all()
 
 
 def test_system_folders_are_neither_classes_nor_images(tmp_path: Path) -> None:
