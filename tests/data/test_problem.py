@@ -60,13 +60,13 @@ def test_a_folder_that_is_not_read_is_named(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     for name in ("digits", "mnist", "digits:2024", "x"):
         write_folder(tmp_path / name)
-    (tmp_path / "root").mkdir()
-    write_raw_npz(tmp_path / "root" / "x-train.npz")
+    (tmp_path / "sets").mkdir()
+    write_raw_npz(tmp_path / "sets" / "x-train.npz")
     assert not_read("digits", "source") == (
         "source 'digits' means the data set 'digits', not the folder here; write './digits' for it"
     )
-    in_root = not_read("x", "target", tmp_path / "root")
-    assert in_root == f"target 'x' means {tmp_path}/root/x-train.npz, not the folder here; write './x' for it"
+    in_root = not_read("x", "target", tmp_path / "sets")
+    assert in_root == f"target 'x' means {tmp_path}/sets/x-train.npz, not the folder here; write './x' for it"
     for spec in ("./digits", "x", "digits-bold", "./digits:2024", str(tmp_path), "mixture:digits+x"):
         assert not_read(spec, "source") == ""
     assert not_read_here(config("digits", "x")) == [not_read("digits", "source")]
