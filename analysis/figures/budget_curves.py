@@ -189,9 +189,9 @@ def _draw_lines(
             continue
         if curve.low is not None and curve.high is not None:
             bands[name] = ax.fill_between(
-                curve.cost, curve.low, curve.high, step="post", color=styles[name]["color"], alpha=0.1, linewidth=0
+                curve.cost, curve.low, curve.high, color=styles[name]["color"], alpha=0.1, linewidth=0
             )
-        lines[name] = ax.step(curve.cost, curve.mean, where="post", zorder=3, **styles[name])[0]
+        lines[name] = ax.plot(curve.cost, curve.mean, zorder=3, **styles[name])[0]
     return lines, bands
 
 

@@ -18,13 +18,13 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MeanCurve:
-    """One method's mean best score against a cost. Made by `mean_curves`; a step function, level to the right."""
+    """One method's mean best score against a cost. Made by `mean_curves`; straight between two costs."""
 
     method: str
     cost: Floats
     """(n,) ascending: all costs at which a run of the method was evaluated, within the range that all runs cover."""
     mean: Floats
-    """(n,) over domains of the means over seeds, from this cost up to the next."""
+    """(n,) over domains of the means over seeds."""
     low: Floats | None
     """(n,) end of the band; None for a single domain."""
     high: Floats | None
@@ -37,9 +37,9 @@ def mean_curves(
 ) -> dict[str, MeanCurve]:
     """Average best scores so far over seeds, then over domains, at equal cost.
 
-    Runs are evaluated at different costs. Between two evaluations a run's best score is that of the earlier one, so
-    that curves are step functions; they are read off at all costs that occur, from the latest first evaluation of a
-    method's runs to their earliest last one. Beyond that range a mean would be over other runs than within it.
+    Runs are evaluated at different costs. Between two evaluations a run's best score lies on the straight line, as
+    for `time_to_score`. Curves are read off at all costs that occur, from the latest first evaluation of a method's
+    runs to their earliest last one. Beyond that range a mean would be over other runs than within it.
 
     Args:
         curves: one row per evaluation (see `checked_curves`).
@@ -86,8 +86,7 @@ def _mean_curve(own: pd.DataFrame, cost: str, levels: dict[str, float], confiden
     grid = np.unique(np.concatenate([x[(x >= start) & (x <= end)] for _, x, _ in runs]))
     by_domain: dict[str, list[Floats]] = {}
     for domain, x, y in runs:
-        # The last evaluation at or before each cost.
-        by_domain.setdefault(domain, []).append(y[np.searchsorted(x, grid, side="right") - 1])
+        by_domain.setdefault(domain, []).append(np.interp(grid, x, y))
     means = np.array([np.mean(values, axis=0) for values in by_domain.values()])
     low, high = None, None
     count = len(means)

@@ -21,7 +21,7 @@ class TargetDependence:
     """Mean rank correlations (Spearman's, -1 to 1) of the mean weights of all images between pairs of runs."""
 
     between_targets: float
-    """Runs with the same seed on two targets."""
+    """Runs on two targets, with two seeds where there are several: runs of one seed share their noise."""
     between_seeds: float | None
     """Runs with two seeds on the same target: what noise alone leaves. None for a single seed."""
     num_targets: int
@@ -49,7 +49,8 @@ def target_dependence(results: pd.DataFrame, folder: Path, *, method: str) -> Ta
             if np.ptp(weights) > 0:
                 ranks[domain, seed] = rankdata(weights)
     pairs = [(a, b) for a, b in itertools.combinations(ranks, 2) if len(ranks[a]) == len(ranks[b])]
-    targets = [_correlation(ranks[a], ranks[b]) for a, b in pairs if a[0] != b[0] and a[1] == b[1]]
+    one_seed = len({seed for _, seed in ranks}) == 1
+    targets = [_correlation(ranks[a], ranks[b]) for a, b in pairs if a[0] != b[0] and (one_seed or a[1] != b[1])]
     seeds = [_correlation(ranks[a], ranks[b]) for a, b in pairs if a[0] == b[0] and a[1] != b[1]]
     if not targets:
         return None

@@ -21,12 +21,12 @@ def curves(runs: dict[tuple[str, str, int], list[tuple[float, float]]]) -> pd.Da
     )
 
 
-def test_runs_are_step_functions_over_the_range_of_all() -> None:
+def test_runs_are_straight_between_evaluations_over_the_range_of_all() -> None:
     table = curves({("a", "x", 0): [(10, 0.1), (30, 0.3), (50, 0.9)], ("a", "x", 1): [(20, 0.5), (40, 0.7)]})
     curve = mean_curves(table, cost="instances_seen")["a"]
     assert curve.cost.tolist() == [20, 30, 40]
-    # At 20 the first run still has what it reached at 10.
-    assert curve.mean.tolist() == pytest.approx([0.3, 0.4, 0.5])
+    # At 20 the first run is half-way from 0.1 to 0.3, and at 40 from 0.3 to 0.9; the second at 30 from 0.5 to 0.7.
+    assert curve.mean.tolist() == pytest.approx([(0.2 + 0.5) / 2, (0.3 + 0.6) / 2, (0.6 + 0.7) / 2])
     assert (curve.low, curve.num_domains, curve.num_runs) == (None, 1, 2)
     assert mean_curves(table, cost="wall_seconds")["a"].cost.tolist() == [2, 3, 4]
 

@@ -24,7 +24,7 @@ def _sweep(folder: Path, weights: dict[tuple[str, int], np.ndarray]) -> pd.DataF
     return pd.DataFrame(rows)
 
 
-def test_pairs_of_targets_have_one_seed_and_pairs_of_seeds_one_target(tmp_path: Path) -> None:
+def test_pairs_of_targets_differ_in_their_seed_too_and_pairs_of_seeds_have_one_target(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     shared = draw.random(200)
     weights = {(d, s): np.round(shared + draw.random(200), 1) for d in ("x", "y", "z") for s in (0, 1)}
@@ -34,7 +34,7 @@ def test_pairs_of_targets_have_one_seed_and_pairs_of_seeds_one_target(tmp_path: 
     def mean(pairs: list[tuple[tuple[str, int], tuple[str, int]]]) -> float:
         return float(np.mean([spearmanr(weights[a], weights[b]).statistic for a, b in pairs]))
 
-    targets = [((a, s), (b, s)) for a, b in (("x", "y"), ("x", "z"), ("y", "z")) for s in (0, 1)]
+    targets = [((a, s), (b, 1 - s)) for a, b in (("x", "y"), ("x", "z"), ("y", "z")) for s in (0, 1)]
     assert found.between_targets == pytest.approx(mean(targets))
     assert found.between_seeds == pytest.approx(mean([((d, 0), (d, 1)) for d in "xyz"]))
     assert found.num_targets == 3
@@ -42,7 +42,7 @@ def test_pairs_of_targets_have_one_seed_and_pairs_of_seeds_one_target(tmp_path: 
 
 def test_what_cannot_be_compared_is_left_out(tmp_path: Path) -> None:
     ramp = np.linspace(0, 1, 50)
-    table = _sweep(tmp_path, {("x", 0): ramp, ("y", 0): ramp[:20], ("z", 0): np.ones(50), ("w", 1): ramp})
+    table = _sweep(tmp_path, {("x", 0): ramp, ("y", 1): ramp[:20], ("z", 1): np.ones(50), ("x", 1): ramp})
     assert target_dependence(table, tmp_path, method="BDW") is None
     assert target_dependence(table, tmp_path, method="plain") is None
     assert target_dependence(table.drop(columns="run"), tmp_path, method="BDW") is None
