@@ -58,7 +58,7 @@ def parse(arguments: Sequence[str]) -> Command:
         ),
     )
     assert isinstance(command, Command)
-    return command
+    return _with_given_sizes(command, arguments) if isinstance(command, Fit) else command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -133,6 +133,16 @@ def _starting_point(arguments: Sequence[str]) -> RunConfig:
     values = {name: value for name, value in vars(given).items() if value not in (None, "None", "none")}
     require_one_length(values.pop("epochs", None), values.pop("budget_images", None))
     return RunConfig.from_flat(values)
+
+
+def _with_given_sizes(command: Fit, arguments: Sequence[str]) -> Fit:
+    """The command, whose episode and target batch shrink only where the arguments do not say how large they are."""
+    flags = (word.partition("=")[0].rpartition(".")[2] for word in arguments if word.startswith("--"))
+    given = {flag.lstrip("-").replace("-", "_") for flag in flags}
+    if "may_shrink" in given:
+        return command
+    config = command.config
+    return dataclasses.replace(command, config=dataclasses.replace(config, meta=config.meta.without_shrinking(given)))
 
 
 def _names(command: type | None, config: RunConfig) -> list[str]:

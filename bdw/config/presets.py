@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bdw.config import preset_registry
+from bdw.config.meta import SIZES
 from bdw.config.preset_registry import available, default_for, preset
 from bdw.config.run import RunConfig
 
@@ -86,7 +87,7 @@ def recommended() -> RunConfig:
     `python -m bdw fit --source DIR --target DIR`; a GPU for more than some thousand images. Every method that is to be
     compared gets the same budget of images: `--weighter uniform` is plain training.
     """
-    return pictures().replace(**RECOMMENDED)
+    return pictures().replace(**RECOMMENDED, may_shrink=SIZES)
 
 
 @preset
@@ -108,6 +109,7 @@ def pictures() -> RunConfig:
             "learning_rate": 0.1,
             "lr_milestones": [15, 25],
             "weight_decay": 1e-4,
+            "may_shrink": SIZES,
         }
     )
 
@@ -149,7 +151,7 @@ def pictures_shared() -> RunConfig:
 
     `python -m bdw fit --preset pictures_shared --source DIR --target DIR`; labels only measure the encoder.
     """
-    return pictures().replace(**_SHARED_EVIDENCE)
+    return pictures().replace(**_SHARED_EVIDENCE, may_shrink=SIZES)
 
 
 RANKED = {

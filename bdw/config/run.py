@@ -88,7 +88,8 @@ class RunConfig:
     def replace(self, **values: Any) -> Self:
         """A copy with these fields (names or dotted paths) changed and everything checked again.
 
-        With another `pretext`, the options of the new task have their defaults unless they are given.
+        With another `pretext`, the options of the new task have their defaults unless they are given. A size of the
+        meta-batch that is given does not shrink any more, unless `may_shrink` is given, too.
         """
         task = values.get("pretext", values.get("pretext.pretext", self.pretext.pretext))
         known = run_fields(task if isinstance(task, str) else "")
@@ -98,6 +99,9 @@ class RunConfig:
             found = resolved(name, known)
             own = options if found.is_option else changed.setdefault(found.section, {})
             own[found.name] = coerced(found.key, value, found.type)
+        own = changed.get("meta", {})
+        if own:
+            own.setdefault("may_shrink", self.meta.without_shrinking(own).may_shrink)
         sections = {s: dataclasses.replace(getattr(self, s), **own) for s, own in changed.items() if s != "pretext"}
         pretext = self.pretext.with_options(changed.get("pretext", {}).get("pretext"), options)
         return dataclasses.replace(self, pretext=pretext, **sections)

@@ -8,8 +8,8 @@ from typing import Any
 
 from bdw.config import presets
 
-# Where a run continued from is not part of what it computes.
-NOT_REPEATED = frozenset({"resume"})
+# Where a run continued from is not part of what it computes; a size that is named does not shrink anyway.
+NOT_REPEATED = frozenset({"resume", "may_shrink"})
 
 
 def fit_command(config: Mapping[str, Any]) -> str:

@@ -41,6 +41,7 @@ from bdw.weighting.gradient.smoothing import Smoothing
 from bdw.weighting.gradient.target_gradient import TargetGradient
 from bdw.weighting.gradient.transforms import Centring, LogLoss, Observer, Transform
 from bdw.weighting.keep_mask import KeepMask, min_kept
+from bdw.weighting.largest_meta_batch import fitted
 from bdw.weighting.learning import LearnsByVerdict, LearnsByVisit, Receiver
 from bdw.weighting.selection.protocol import Toolkit
 from bdw.weighting.step import Learner
@@ -56,7 +57,8 @@ def load_problem(config: RunConfig, run_dir: Path, packing: LabelledProgress | N
 
     def check_target(labels: NDArray[np.int64], classes: tuple[str, ...]) -> None:
         if weighters.learns(config.weighter) is not Learns.NEVER:
-            meta_loss.check(config.meta, torch.from_numpy(labels), classes)
+            images = torch.from_numpy(labels)
+            meta_loss.check(fitted(config.meta, images), images, classes)
         for measure in chosen_measures(config):
             measure.check(Settings.from_config(config), len(labels))
 
@@ -155,7 +157,8 @@ def _meta_losses(
     config: RunConfig, target: meta_loss.TargetImages, task: pretext.PretextTask
 ) -> list[meta_loss.MetaLoss]:
     """The configured one and, for a time budget, those of smaller and smaller meta-batches."""
-    designs = [config.meta] if config.budget.time_budget is None else time_budget.designs(config.meta)
+    largest = fitted(config.meta, target.labels)
+    designs = [largest] if config.budget.time_budget is None else time_budget.designs(largest)
     losses = [meta_loss.build(design, target, task) for design in designs]
     smaller = [b for a, b in itertools.pairwise(losses) if b.images_per_batch < a.images_per_batch]
     return [losses[0], *smaller]

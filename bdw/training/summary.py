@@ -8,10 +8,14 @@ import torch
 
 from bdw.config import RunConfig
 from bdw.config.budget import Budget
-from bdw.data import Problem, unused
+from bdw.config.meta import SIZES
+from bdw.data import Problem, Target, unused
 from bdw.data.problem import not_read_here
 from bdw.parallel import collectives
 from bdw.training.run_state import RunState
+from bdw.weighting import registry as weighters
+from bdw.weighting.largest_meta_batch import fitted
+from bdw.weighting.weighters.protocol import Learns
 
 
 def headline(state: RunState, config: RunConfig, problem: Problem, device: torch.device) -> str:
@@ -48,6 +52,7 @@ def notes(config: RunConfig, problem: Problem) -> list[str]:
         *not_read_here(config.data),
         *(f"the source holds {n:,} of the target's {split} images" for split, n in problem.held_out_in_source.items()),
         *dict.fromkeys((*source.remarks, *target.remarks)),
+        *_shrunk(config, target),
     ]
     lines = [f"note    {line}" for line in lines]
     skipped = (*source.header["skipped"], *target.skipped)
@@ -57,6 +62,24 @@ def notes(config: RunConfig, problem: Problem) -> list[str]:
             f"{skipped[0]['name']}; all are listed in {source.path / 'header.json'} or the target's"
         )
     return lines
+
+
+def _shrunk(config: RunConfig, target: Target) -> list[str]:
+    if weighters.learns(config.weighter) is Learns.NEVER:
+        return []
+    before, labels = config.meta, torch.from_numpy(target.train.labels)
+    after = fitted(before, labels)
+    changes = [
+        f"{name} {getattr(after, name)} for {getattr(before, name)}"
+        for name in SIZES
+        if getattr(after, name) != getattr(before, name)
+    ]
+    if not changes:
+        return []
+    return [
+        f"{', '.join(changes)}: the target has {len(target.classes)} classes and {len(labels):,} training images, "
+        f"{int(labels.bincount().min()):,} in the smallest class"
+    ]
 
 
 def _length(budget: Budget) -> list[str]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from analysis import paper_accuracies, paper_table
-from bdw.config import presets
+from bdw.config import RunConfig, presets
+from bdw.errors import InputError
 
 
 def test_stl10_is_the_cell_of_table_3_that_table_2_repeats() -> None:
@@ -17,3 +20,12 @@ def test_stl10_is_the_cell_of_table_3_that_table_2_repeats() -> None:
         cell["lambda"],
     )
     assert f"{in_table_2:.2f} %" in str(presets.stl10.__doc__)
+
+
+def test_sizes_that_are_given_do_not_shrink() -> None:
+    assert presets.build("recommended").meta.may_shrink == ("ways", "shots", "queries", "target_batch")
+    assert presets.build("recommended").replace(ways=10).meta.may_shrink == ("shots", "queries", "target_batch")
+    assert presets.build("recommended").replace(ways=9, may_shrink=["ways"]).meta.may_shrink == ("ways",)
+    assert presets.build("digits").meta.may_shrink == ()
+    with pytest.raises(InputError, match=r"may_shrink: \('epochs',\) cannot work; allowed: some of ways, shots"):
+        RunConfig().replace(may_shrink=["epochs"])
