@@ -30,14 +30,18 @@ RESULT_COLUMNS = (
 )  # fmt: skip
 
 
+INPUT_RANGE = {"input_low": "-1", "input_high": "1"}
+"""What pixel values 0 and 255 become before an encoder sees them, with a straight line between (`to_float`)."""
+
+
 def write_encoder(path: Path, encoder: str, backbone: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
     """The backbone's state, loadable with `strict=True` into the bare architecture whose head is removed.
 
     For the ResNets that is torchvision's class with `fc` set to Identity. `metadata` (name -> value, kept as strings)
-    says how images must be prepared.
+    says how large images must be; `INPUT_RANGE` stands beside it.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in backbone.items()}
-    strings = {"encoder": encoder, **{name: str(value) for name, value in metadata.items()}}
+    strings = {"encoder": encoder, **INPUT_RANGE, **{name: str(value) for name, value in metadata.items()}}
     with replacing(path) as temporary:
         # Not save_file: it makes a file that only its owner may read, which is no use on a shared cluster.
         temporary.write_bytes(safetensors.torch.save(tensors, strings))
