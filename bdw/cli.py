@@ -23,6 +23,7 @@ from bdw.commands.options import Command, Doctor, Evaluate, Fit, Pack, Replay, R
 from bdw.config import RunConfig
 from bdw.config.preset_registry import require_one_length
 from bdw.errors import InputError, RunError, RunStopped, unknown_option
+from bdw.storage.spelt_out import HANDLER
 
 HELP_ALL = "--help-all"
 
@@ -63,6 +64,7 @@ def parse(arguments: Sequence[str]) -> Command:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
+    _spell_out_what_the_console_lacks()
     try:
         command = parse(sys.argv[1:] if arguments is None else arguments)
         return _run(command)
@@ -119,6 +121,13 @@ def _run(command: Command) -> int:
             print(doctor.as_json(findings) if command.json else doctor.render(findings))
             return 1 if doctor.prevents_a_run(findings) else 0
     return 0
+
+
+def _spell_out_what_the_console_lacks() -> None:
+    """Names of files may hold what the console's encoding has no letters for, or bytes that are no letters at all."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=HANDLER)
 
 
 def _starting_point(arguments: Sequence[str]) -> RunConfig:

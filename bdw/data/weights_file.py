@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -71,15 +72,16 @@ def _read(path: Path) -> pa.Table:
     if path.suffix.lower() not in readers:
         raise InputError(f"weights_file: {path} ends in {path.suffix!r}; allowed: .parquet, .csv")
     try:
-        return readers[path.suffix.lower()](path)
+        with path.open("rb") as file:
+            return readers[path.suffix.lower()](file)
     except (OSError, pa.ArrowException) as error:
         reason = "there is no such file" if not path.exists() else " ".join(str(error).split())
         raise InputError(f"weights_file: {path} cannot be read: {reason}") from None
 
 
-def _read_csv(path: Path) -> pa.Table:
+def _read_csv(file: BinaryIO) -> pa.Table:
     # Names stay what they are: `007` is no number.
-    return pa.csv.read_csv(path, convert_options=pa.csv.ConvertOptions(column_types={"name": pa.string()}))
+    return pa.csv.read_csv(file, convert_options=pa.csv.ConvertOptions(column_types={"name": pa.string()}))
 
 
 def _column(path: Path, table: pa.Table, name: str, kind: pa.DataType) -> NDArray[np.generic]:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import ray.train
 import torch
 from ray import tune
@@ -32,6 +31,7 @@ from bdw.ray.preemption import announced
 from bdw.ray.workers import WorkerGroup, in_background, train_on
 from bdw.runs.backup import RunBackup
 from bdw.runs.directory import RunDirectory
+from bdw.runs.export import read_table
 from bdw.training.finish import are_written
 from bdw.training.trainer import Trainer
 
@@ -125,7 +125,7 @@ def run_epochs(plan: TrialPlan, report: Report) -> list[Row]:
             hand_out(epoch.row())
     if collectives.rank() != 0:
         return []
-    rows: list[Row] = pq.read_table(RunDirectory(Path(config.output.run_dir)).results).to_pylist()
+    rows: list[Row] = read_table(RunDirectory(Path(config.output.run_dir)).results).to_pylist()
     return rows
 
 

@@ -20,7 +20,8 @@ def read_table(path: Path, required: Iterable[str]) -> pd.DataFrame:
     """
     _require_file(path)
     try:
-        table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        with path.open("rb") as file:
+            table = pd.read_csv(file) if path.suffix == ".csv" else pd.read_parquet(file)
     except (OSError, ValueError, pyarrow.ArrowException) as error:
         raise InputError(f"{path}: cannot be read as a table: {_first_line(error)}") from error
     missing = [column for column in required if column not in table.columns]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from bdw.data.weights_file import CONTENT_KEY
 from bdw.encoders import Encoder
 from bdw.errors import InputError
 from bdw.storage.atomic_write import replacing
+from bdw.storage.spelt_out import spelt_out
 
 if TYPE_CHECKING:
     from bdw.weighting.keep_mask import KeepMask
@@ -51,14 +53,17 @@ def read_encoder(path: Path) -> tuple[Encoder, dict[str, str]]:
     """The encoder in a file of `write_encoder`, in evaluation mode, and its metadata; `InputError` for any other
     file."""
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
+        # safetensors opens no path that is not UTF-8, and gives the metadata of nothing but a path.
+        contents = path.read_bytes()
+        tensors = safetensors.torch.load(contents)
+        header = json.loads(contents[8 : 8 + int.from_bytes(contents[:8], "little")])
+        metadata: dict[str, str] = header.get("__metadata__", {})
     except (OSError, safetensors.SafetensorError) as error:
         raise InputError(f"encoder file {path} cannot be read: {error}") from error
     if not {"encoder", "channels", "crop_size"} <= set(metadata):
         raise InputError(f"encoder file {path} was not written by bdw: it does not say which architecture it holds")
     encoder = encoders.build(metadata["encoder"], int(metadata["channels"]), int(metadata["crop_size"]))
-    encoder.backbone.load_state_dict(safetensors.torch.load_file(path), strict=True)
+    encoder.backbone.load_state_dict(tensors, strict=True)
     return encoder.eval(), metadata
 
 
@@ -85,8 +90,15 @@ def weights_table(source: PackedDataset, weights: WeightTable, mask: KeepMask) -
 
 def write_table(path: Path, table: pa.Table) -> None:
     """A Parquet file, whole or not at all."""
-    with replacing(path) as temporary:
-        pq.write_table(table, temporary)
+    # Arrow opens no path that is not UTF-8, Python does.
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        pq.write_table(table, file)
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """The table in a Parquet file, or these columns of it."""
+    with path.open("rb") as file:
+        return pq.read_table(file, columns=columns)
 
 
 def results_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
@@ -96,10 +108,13 @@ def results_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
         "value": pa.float64(), "higher_is_better": pa.bool_(), "wall_seconds": pa.float64(),
         "instances_seen": pa.int64(), "kept_fraction": pa.float64(), "run": pa.string(),
     }  # fmt: skip
-    return pa.table({name: pa.array([row[name] for row in rows], types[name]) for name in RESULT_COLUMNS})
+    columns = {name: [row[name] for row in rows] for name in RESULT_COLUMNS}
+    for name in ("domain", "run"):
+        columns[name] = list(map(spelt_out, columns[name]))
+    return pa.table({name: pa.array(values, types[name]) for name, values in columns.items()})
 
 
 def instances_seen(path: Path) -> list[int]:
     """The column of that name of a results table."""
-    column: list[int] = pq.read_table(path, columns=["instances_seen"])["instances_seen"].to_pylist()
+    column: list[int] = read_table(path, ["instances_seen"])["instances_seen"].to_pylist()
     return column

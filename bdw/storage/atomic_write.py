@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bdw.storage.spelt_out import HANDLER
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -44,6 +46,6 @@ def _flush(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole text file, or nothing."""
+    """Write a whole text file, or nothing; paths in the text are spelt out (`spelt_out`)."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors=HANDLER)

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-import pyarrow.parquet as pq
-
 from bdw.encoders import Encoder
 from bdw.runs.directory import RunDirectory
-from bdw.runs.export import read_encoder
+from bdw.runs.export import read_encoder, read_table
 from bdw.runs.metrics import EpochReport
 
 if TYPE_CHECKING:
@@ -35,4 +33,4 @@ class FitResult:
         run = RunDirectory(run_dir)
         encoder, _ = read_encoder(run.encoder)
         history = tuple(map(EpochReport.from_row, run.read_metrics()))
-        return cls(encoder, pq.read_table(run.instance_weights).to_pandas(), history, run_dir)
+        return cls(encoder, read_table(run.instance_weights).to_pandas(), history, run_dir)

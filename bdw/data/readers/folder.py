@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from bdw.data.readers.image_files import Found, Parts, find_images
 from bdw.data.readers.split_layout import find_layout
 from bdw.data.unused import told
 from bdw.errors import InputError
+from bdw.storage.spelt_out import spelt_out
 
 _WHAT = "a folder of images"
 
@@ -118,17 +118,12 @@ def _part(
         return decode(root.joinpath(*files[i][0]), channels, request.image_size, common)
 
     return Part(
-        names=[_printable("/".join(parts)) for parts, _ in files],
+        names=[spelt_out("/".join(parts)) for parts, _ in files],
         labels=np.array([label for _, label in files], dtype=np.int64),
         read=read,
         channels=channels,
-        fingerprint={"reader": "folder", "path": _printable(str(root.resolve())), "files": digest.hexdigest()},
-        classes=tuple(_printable(name) for name in classes),
+        fingerprint={"reader": "folder", "path": spelt_out(str(root.resolve())), "files": digest.hexdigest()},
+        classes=tuple(spelt_out(name) for name in classes),
         remarks=common.remarks,
-        unused=[dataclasses.replace(skipped, name=_printable(skipped.name)) for skipped in unused],
+        unused=[dataclasses.replace(skipped, name=spelt_out(skipped.name)) for skipped in unused],
     )
-
-
-def _printable(name: str) -> str:
-    """File names are bytes; what is not UTF-8 is spelt out, so that names can go into any table."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
