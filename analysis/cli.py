@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--missing",
         choices=[policy.replace(" ", "-") for policy in get_args(MissingPolicy)],
         default="error",
-        help="what to do about (method, domain) cells without a score (default: %(default)s)",
+        help="what to do about (method, domain) cells without a score, or with NaN alone (default: %(default)s)",
     )
     command.add_argument("--control", metavar="METHOD", help="also compare every method with this one alone")
     command.add_argument(
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         title=options.title,
     )
     try:
-        rows = rows_of_metric(read_results(options.results), options.metric)
+        rows = rows_of_metric(read_results(options.results), options.metric, allow_missing=wishes.missing != "error")
         written = write_comparison(rows, options.out, wishes, source=str(options.results), say=_say)
     except AnalysisInputError as error:
         print(f"python -m analysis {options.command}: {error}", file=sys.stderr)

@@ -21,6 +21,7 @@ from analysis.figures.control_diagram import draw_control
 from analysis.figures.critical_difference_diagram import draw_cd
 from analysis.figures.domain_dots import MOST_METHODS, draw_domain_dots
 from analysis.figures.figure_style import COLUMN_WIDTH, FULL_WIDTH, save_figure
+from analysis.figures.missing_glyphs import missing_glyphs_told
 from analysis.figures.rank_heat_map import draw_rank_heat_map
 from analysis.results_table import metric_direction
 from analysis.statistics.bayesian_signed_rank import bayesian_signed_rank_of_all_pairs, require_rope
@@ -77,7 +78,7 @@ def write_comparison(
     scores shows the ten methods of the best average ranks where there are more.
 
     Args:
-        rows: long results table of one metric (see `rows_of_metric`).
+        rows: long results table of one metric (see `rows_of_metric`), NaN where a score is missing.
         out: folder, made if absent.
         wishes: what is asked for.
         source: where the rows come from, for the record. say: gets a line before a part that takes long.
@@ -90,6 +91,7 @@ def write_comparison(
     record: dict[str, Any] = {"metric": str(rows["metric"].iloc[0]), "results": source, **comparison.to_dict()}
     lines = describe(comparison).splitlines()
     files: list[_File] = []
+    rows = rows[rows["value"].notna()]
     kept = _kept_rows(rows, comparison)
     if comparison.critical_difference is None:
         pairs = wilcoxon_holm(rows, higher_is_better=higher_is_better, alpha=wishes.alpha, missing="common domains")
@@ -112,7 +114,7 @@ def write_comparison(
     files += [_text("scores.md", table.to_markdown), _text("scores.tex", table.to_latex)]
     record |= {"wilcoxon_holm": pairs.to_dict(), "verdict": "\n".join(lines)}
     files.append(_text("comparison.json", lambda: json.dumps(record, indent=2, allow_nan=False) + "\n"))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, missing_glyphs_told(say):
         made = [path for write in files for path in write(Path(folder))]
         return Written(tuple(lines), tuple(_move_all(made, out)))
 

@@ -92,15 +92,17 @@ def _texts_only_where_no_number(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def rows_of_metric(results: pd.DataFrame, metric: str | None = None) -> pd.DataFrame:
+def rows_of_metric(results: pd.DataFrame, metric: str | None = None, *, allow_missing: bool = False) -> pd.DataFrame:
     """Select the rows of one metric and check that they can be averaged.
 
     Args:
         results: long table with the columns method, domain, seed, metric, value.
         metric: which metric; None where the table holds exactly one.
+        allow_missing: whether a value may be NaN, which then counts as no row.
 
     Returns:
-        the rows of that metric, keys filled, no (method, domain, seed) twice, every value a finite number.
+        the rows of that metric, keys filled, no (method, domain, seed) twice, every value a finite number, or NaN where
+        that is allowed.
 
     Raises:
         ColumnsError, MetricError, DuplicateError, NotNumericError, NotFiniteError: see their names.
@@ -124,11 +126,11 @@ def rows_of_metric(results: pd.DataFrame, metric: str | None = None) -> pd.DataF
         twice = rows.loc[repeated, ["method", "domain", "seed"]].drop_duplicates().itertuples(index=False)
         cells = listing(f"({row.method}, {row.domain}, {row.seed})" for row in twice)
         raise DuplicateError(f"(method, domain, seed): {cells} more than once for {chosen!r}; allowed: once each")
-    return rows.assign(value=numbers(rows, "value"))
+    return rows.assign(value=numbers(rows, "value", allow_missing=allow_missing))
 
 
-def numbers(rows: pd.DataFrame, column: str) -> pd.Series[float]:
-    """Return a column as floats.
+def numbers(rows: pd.DataFrame, column: str, *, allow_missing: bool = False) -> pd.Series[float]:
+    """Return a column as floats, NaN among them only where missing values are allowed.
 
     Raises:
         ColumnsError: no such column.
@@ -141,7 +143,11 @@ def numbers(rows: pd.DataFrame, column: str) -> pd.Series[float]:
     converted = pd.Series(found, index=rows.index, dtype=float)
     for wrong, error, allowed in (
         (not_numeric, NotNumericError, "numbers"),
-        (~np.isfinite(converted), NotFiniteError, f"finite numbers up to {LARGEST:g}"),
+        (
+            np.isinf(converted) if allow_missing else ~np.isfinite(converted),
+            NotFiniteError,
+            f"finite numbers up to {LARGEST:g}",
+        ),
     ):
         if wrong.any():
             row = rows.loc[wrong].iloc[0]
@@ -178,7 +184,7 @@ def domain_means(rows: pd.DataFrame, column: str = "value", *, allow_missing: bo
     Args:
         rows: rows of one metric, as `rows_of_metric` returns them.
         column: what to average.
-        allow_missing: whether a method may have no row on a domain.
+        allow_missing: whether a method may have no row on a domain, or NaN alone.
 
     Returns:
         wide DataFrame of floats, index = domains, columns = methods, both in order of first appearance; NaN where a
@@ -187,7 +193,7 @@ def domain_means(rows: pd.DataFrame, column: str = "value", *, allow_missing: bo
     Raises:
         MissingCellsError: some method was not run on some domain, and that is not allowed.
     """
-    means = rows.groupby(["domain", "method"], sort=False)[column].agg(lambda values: mean_of(values.tolist()))
+    means = rows.groupby(["domain", "method"], sort=False)[column].agg(lambda values: mean_of(values.dropna().tolist()))
     wide = means.unstack("method").reindex(index=rows["domain"].unique(), columns=rows["method"].unique())
     if not allow_missing:
         require_complete(wide)

@@ -14,7 +14,9 @@ seeds, 16 units in the last place. Float32 scores differ by far more and are tol
 
 
 def mean_of(values: Sequence[float]) -> float:
-    """Return the mean of finite numbers, rounded once, so that their order does not matter."""
+    """Return the mean of finite numbers, rounded once, so that their order does not matter; NaN if there are none."""
+    if not values:
+        return math.nan
     try:
         return math.fsum(values) / len(values)
     except OverflowError:

@@ -54,17 +54,20 @@ def score_table_without(
     Raises:
         AnalysisInputError: one of its subclasses, by what is wrong.
     """
-    wide = _with_gaps(scores, higher_is_better=higher_is_better, metric=metric)
+    allowed = missing != "error"
+    wide = _with_gaps(scores, higher_is_better=higher_is_better, metric=metric, allow_missing=allowed)
     return resolve_missing(tie_what_is_equal(wide), missing)
 
 
-def _with_gaps(scores: pd.DataFrame, *, higher_is_better: bool, metric: str | None) -> pd.DataFrame:
+def _with_gaps(
+    scores: pd.DataFrame, *, higher_is_better: bool, metric: str | None, allow_missing: bool
+) -> pd.DataFrame:
     if not isinstance(scores, pd.DataFrame):
         raise AnalysisInputError(f"scores: {type(scores).__name__}; allowed: a pandas DataFrame, wide or long")
     if not isinstance(higher_is_better, (bool, np.bool_)):
         raise OptionError(f"higher_is_better: {higher_is_better!r}; allowed: True, False")
     if is_long(scores):
-        rows = rows_of_metric(scores, metric)
+        rows = rows_of_metric(scores, metric, allow_missing=allow_missing)
         if "higher_is_better" in rows.columns and metric_direction(rows) != bool(higher_is_better):
             raise DirectionError(
                 f"higher_is_better: {bool(higher_is_better)} was asked for, but the table says "

@@ -182,7 +182,7 @@ def compare(
 
     Args:
         scores: wide table (index = domains, columns = methods), or the long results table with the columns method,
-            domain, seed, metric, value. A missing cell is NaN in the wide table, no row at all in the long one.
+            domain, seed, metric, value. A missing cell is NaN in the wide table, no row but of NaN in the long one.
         higher_is_better: True for accuracies, False for losses. A long table that says otherwise is an error.
         alpha: level of the tests, in (0, 1).
         metric: which metric of a long table; None where it holds exactly one.

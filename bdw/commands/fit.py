@@ -20,7 +20,7 @@ from bdw.config.preset_registry import require_one_length
 from bdw.data import packing_bar
 from bdw.data.problem import LabelledProgress
 from bdw.diagnostics.diagnosis import Diagnosis, summary
-from bdw.parallel import collectives
+from bdw.parallel import collectives, torchrun
 from bdw.parallel.stop_requests import NoticeBoard, no_notice, terminations
 from bdw.report import write_run_report
 from bdw.report.outcome import Outcome
@@ -64,7 +64,8 @@ def fit_from_console(config: RunConfig, workers: WorkersConfig) -> None:
     """Train, say on the console how it goes, and at the end where everything lies."""
     run = RunDirectory(Path(config.output.run_dir).resolve())
     progress = ConsoleProgress(measure=evaluation.measure(config.evaluation.measure))
-    is_first, is_here = os.environ.get("RANK", "0") == "0", workers.num_workers is None
+    is_here = workers.num_workers is None
+    is_first = not is_here or torchrun.place(os.environ)[0] == 0
     packing, console = contextlib.ExitStack(), contextlib.ExitStack()
 
     def on_start(trainer: Trainer) -> None:
@@ -142,7 +143,7 @@ def _log_notes(trainer: Trainer) -> None:
 @contextlib.contextmanager
 def _process_group() -> Iterator[None]:
     """The process group of torchrun's workers; nothing without torchrun, or where the caller has made one."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+    if dist.is_initialized() or torchrun.place(os.environ)[1] == 1:
         yield
         return
     if torch.cuda.is_available():

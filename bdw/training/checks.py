@@ -80,6 +80,9 @@ def check(config: RunConfig) -> None:
             f"direction_parameters: 'head' cannot work with meta_loss {config.meta.meta_loss!r}: prototypes do not "
             "depend on the head; allowed: 'all', or meta_loss 'pretext'"
         )
+    learns = weighters.learns(config.weighter) is not Learns.NEVER
+    if learns and "pretext" in names and config.gradient.target_statistics != "source":
+        _require_two_rows(config, "target_batch", config.meta.target_batch, config.meta.target_batch, 2)
     chosen_measures(config)
     with torch.device("meta"):
         encoder = encoders.build(config.encoder.encoder, 3, config.data.crop_size)
@@ -139,6 +142,26 @@ def check_batch(config: RunConfig, num_instances: int) -> None:
         raise InputError(
             f"batch_size: {batch_size} is too small for {workers} workers; allowed: at least {2 * workers}"
         )
+    # Pruning may leave any number of images to be cut into equal batches.
+    least = -(-batch_size // 2) if config.weighter.prune else num_instances // -(-num_instances // batch_size)
+    _require_two_rows(config, "batch_size", batch_size, least // workers, 4 * workers - 1)
+
+
+def _require_two_rows(config: RunConfig, field: str, value: int, images: int, allowed: int) -> None:
+    """`InputError` if a batch of so few images is one row where the encoder's batch norm needs two."""
+    views = pretext.task_class(config.pretext.pretext).num_views
+    if images * min(config.gradient.tangent_views or views, views) > 1:
+        return
+    size = config.data.crop_size
+    with torch.device("meta"):
+        encoder = encoders.build(config.encoder.encoder, 3, size).train()
+        try:
+            encoder(torch.empty(1, *encoder.image_shape))
+        except ValueError:  # torch's, where a channel has but one value
+            raise InputError(
+                f"{field}: {value} cannot work: it may leave one image to a batch, and batch norm of encoder "
+                f"{config.encoder.encoder!r} at {size} x {size} pixels needs two; allowed: at least {allowed}"
+            ) from None
 
 
 def require_same_data(problem: Problem) -> None:

@@ -321,3 +321,33 @@ def test_figures_of_many_methods_are_wider_than_a_column(results: Path, many_com
                 widths[name, figure] = picture.width / 200
     assert {widths["few", figure] for figure in ("pairs", "ranks_by_domain", "cd")} == {COLUMN_WIDTH}
     assert [widths["many", figure] for figure in ("pairs", "ranks_by_domain", "cd")] == [6.8, 6.8, 3.3]
+
+
+def test_a_row_of_nan_counts_as_missing(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = pd.read_parquet(results)
+    table = table[table["metric"] == "accuracy"].reset_index(drop=True)
+    bdw, rotnet = table["method"] == "BDW", table["method"] == "RotNet"
+    gaps = (bdw & (table["domain"] == "d3")) | (rotnet & (table["domain"] == "d5") & (table["seed"] == 1))
+    with_nan = tmp_path / "nan.csv"
+    table.assign(value=table["value"].where(~gaps)).to_csv(with_nan, index=False)
+    arguments = ["compare", str(with_nan), "--out", str(tmp_path / "out")]
+    assert main(arguments) == 2
+    assert "value: nan in row (BDW, d3, seed 0)" in capsys.readouterr().err
+    assert main([*arguments, "--missing", "drop-domains"]) == 0
+    assert "Left out: domain d3 (no score of BDW)." in capsys.readouterr().out
+    read = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    without = table[~gaps & (table["domain"] != "d3")]  # One seed of (RotNet, d5) is enough for its mean.
+    assert read["num_domains"] == 7
+    assert read["friedman_statistic"] == compare(without, higher_is_better=True).friedman_statistic
+    assert main([*arguments, "--missing", "skillings-mack"]) == 0
+    assert "7 to 8 of them" in capsys.readouterr().out
+
+
+def test_signs_that_the_font_lacks_are_named_once(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = pd.read_parquet(results)
+    table[table["metric"] == "accuracy"].replace("BDW", "漢字").to_csv(tmp_path / "names.csv", index=False)
+    assert main(["compare", str(tmp_path / "names.csv"), "--out", str(tmp_path / "out")]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("figures: the font sans-serif lacks 字漢, which are drawn as boxes; name one")

@@ -171,3 +171,26 @@ def test_a_source_of_ones_own_starts_from_the_settings_for_pictures() -> None:
     digits = cli.parse(["fit", "--source", "digits"])
     assert isinstance(digits, Fit)
     assert digits.config == presets.build("digits")
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        (
+            {"WORLD_SIZE": ""},
+            "error: WORLD_SIZE: '' cannot work; allowed: 1 or more, as torchrun sets it, or not set\n",
+        ),
+        ({"WORLD_SIZE": "2"}, "error: WORLD_SIZE: 2 workers, but RANK, MASTER_ADDR, MASTER_PORT is not set; allowed: "),
+    ],
+)
+def test_half_set_variables_of_torchrun_are_one_line(
+    variables: dict[str, str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert cli.main(["fit", "--preset", "digits", "--run-dir", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(message)
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "run").exists()

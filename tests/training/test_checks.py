@@ -54,3 +54,36 @@ def test_measures_are_checked_before_anything_loads(config: RunConfig, fields: d
     with pytest.raises(InputError, match=message):
         Trainer(config.replace(source="nowhere", **fields))
     assert not Path(config.output.run_dir).exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"batch_size": 1}, "batch_size: 1"),
+        ({"batch_size": 2}, "batch_size: 2"),  # 50 images may become 49.
+        ({"batch_size": 1, "prune": False, "encoder": "resnet18"}, "batch_size: 1"),
+        ({"target_batch": 1}, "target_batch: 1"),
+    ],
+)
+def test_a_batch_of_one_in_front_of_batch_norm_is_refused(
+    config: RunConfig, problem: Problem, changes: dict[str, Any], field: str
+) -> None:
+    settings = {"pretext": "vae", "meta_loss": "pretext", "crop_size": 8, **changes}
+    with pytest.raises(InputError, match=f"{field} cannot work: .* at 8 x 8 pixels needs two; allowed: at least [23]$"):
+        Trainer(config.replace(**settings), problem=problem)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"batch_size": 1, "pretext": "rotation"},
+        {"batch_size": 1, "encoder": "mlp"},
+        {"batch_size": 1, "crop_size": 12},
+        {"batch_size": 2, "prune": False},
+        {"batch_size": 3},
+        {"batch_size": 3, "target_batch": 1, "target_statistics": "source"},
+    ],
+)
+def test_other_small_batches_train(config: RunConfig, problem: Problem, changes: dict[str, Any]) -> None:
+    settings = {"pretext": "vae", "meta_loss": "pretext", "crop_size": 8, "encoder": "small_cnn", "epochs": 1}
+    Trainer(config.replace(**{**settings, **changes}), problem=problem)
