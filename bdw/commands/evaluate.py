@@ -29,6 +29,8 @@ def evaluate(command: Evaluate) -> None:
     measure = evaluation.measure(command.measure)
     if measure.needs_head:
         raise InputError(f"measure: {measure.name!r} needs the pretext head, which an encoder file does not hold")
+    if command.run is not None:
+        _require_finished(command.run)
     file = command.encoder if command.run is None else command.run / "encoder.safetensors"
     assert file is not None
     encoder, metadata = read_encoder(file)
@@ -50,6 +52,15 @@ def evaluate(command: Evaluate) -> None:
         f"({len(target.classes)} classes; {len(target.development):,} labelled images to learn from; "
         f"layer {settings.layer or 'output'})"
     )
+
+
+def _require_finished(run_dir: Path) -> None:
+    if not run_dir.is_dir():
+        raise InputError(f"run: {str(run_dir)!r} does not exist; allowed: the directory of a run")
+    if not (run_dir / "encoder.safetensors").is_file():
+        raise InputError(
+            f"run: {str(run_dir)!r} holds no encoder.safetensors; allowed: the directory of a run that has ended"
+        )
 
 
 def _evaluation_config(command: Evaluate, metadata: dict[str, str]) -> RunConfig:

@@ -28,10 +28,33 @@ _BLACK_IS_ZERO, _RGB = 1, 2
 _ALPHA = ((1,), (2,))
 
 
-def decode(file: Path | bytes, channels: int, size: int, common: SampleRange | None = None) -> Pixels:
+class SinglePixels:
+    """Counts images of a single pixel, which are taken but hardly meant."""
+
+    def __init__(self) -> None:
+        self._found: list[None] = []  # Threads may append to it without a lock.
+
+    def look_at(self, image: Image.Image) -> None:
+        """Count it if it has no more than one pixel."""
+        if image.size == (1, 1):
+            self._found.append(None)
+
+    def remarks(self) -> list[str]:
+        """A sentence with their number, if there are any."""
+        return [f"{len(self._found):,} images have a single pixel"] if self._found else []
+
+
+def decode(
+    file: Path | bytes,
+    channels: int,
+    size: int,
+    common: SampleRange | None = None,
+    single_pixels: SinglePixels | None = None,
+) -> Pixels:
     """The image file (a path, or its bytes) as uint8 (channels, size, size).
 
-    `common` is the range of the pool's images of more than 8 bits; None: each image's own. UndecodableImageError with
+    `common` is the range of the pool's images of more than 8 bits; None: each image's own. `single_pixels` hears of the
+    image. UndecodableImageError with
     the reason; UnreadableImageError, a kind of it, where the operating system did not hand out the file.
     """
     try:
@@ -40,6 +63,8 @@ def decode(file: Path | bytes, channels: int, size: int, common: SampleRange | N
             if limit is not None and image.width * image.height > limit:
                 raise UndecodableImageError(f"{image.width} x {image.height} pixels, more than the limit of {limit}")
             _require_colours(image)
+            if single_pixels is not None:
+                single_pixels.look_at(image)
             if is_deep(image):
                 return fit(to_eight_bits(image, file, common), channels, size)
             # JPEGs may be decoded at an eighth of their size; twice the wanted size loses nothing that is visible.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import importlib.metadata
 import io
 import json
@@ -10,6 +11,7 @@ import os
 import platform
 import re
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +27,8 @@ from bdw.runs.trajectory import FOLDER as TRAJECTORY
 from bdw.storage.atomic_write import write_text
 
 REVISION_VARIABLE = "BDW_GIT_REVISION"
+_FINAL = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOENT}
+"""Errors that no waiting mends."""
 _REPORTED_PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn")
 
 
@@ -48,8 +52,7 @@ class RunDirectory:
         `InputError` if the folder holds another run, this one without `resume`, or anything else; names what differs.
         A folder in which a run began but nothing was computed yet is free.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise InputError(f"run_dir: {self.path} is a file; allowed: a new folder")
+        self._require_writable()
         resume, has_checkpoint = config.output.resume, checkpoint.last(self.checkpoints) is not None
         if has_checkpoint and not resume:
             finished = self.results.exists()
@@ -71,6 +74,23 @@ class RunDirectory:
                 raise InputError(
                     f"run_dir: {self.path} holds another run, --resume cannot continue it: {'; '.join(different)}"
                 )
+
+    def _require_writable(self) -> None:
+        """`InputError` if the operating system will never let this run write here; what may pass is waited for later.
+
+        Leaves nothing behind.
+        """
+        try:
+            if self.path.exists() and not self.path.is_dir():
+                raise InputError(f"run_dir: {self.path} is a file; allowed: a new folder")
+            parent = next(folder for folder in (self.path, *self.path.parents) if folder.exists())
+            with tempfile.TemporaryFile(dir=parent):
+                pass
+        except OSError as error:
+            if error.errno in _FINAL:
+                raise InputError(
+                    f"run_dir: {self.path} cannot be written ({error.strerror}); allowed: a folder that can be"
+                ) from error
 
     def read_config(self) -> dict[str, Any]:
         """The contents of config.json; `InputError` if it cannot be read."""

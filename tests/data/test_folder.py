@@ -121,3 +121,12 @@ def test_file_in_place_of_a_folder(tmp_path: Path) -> None:
     reader, request = resolve(f"folder:{tmp_path}/notes.txt", option="source", image_size=8)
     with pytest.raises(InputError, match="is a file; allowed: a folder of images"):
         reader.source(request)
+
+
+def test_images_of_a_single_pixel_are_counted(tmp_path: Path) -> None:
+    pool = write_folder(tmp_path / "pool")
+    for i in range(3):
+        Image.new("RGB", (1, 1), (i, 90, 200)).save(pool / f"dot{i}.png")
+    store = pack(str(pool), tmp_path / "packed", 8)
+    assert "3 images have a single pixel" in store.remarks
+    assert not any("single pixel" in remark for remark in pack(str(pool / "a"), tmp_path / "others", 8).remarks)

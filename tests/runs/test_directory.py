@@ -1,17 +1,22 @@
-"""Which revision a run says that it was computed with, in a checkout and in a copy without history."""
+"""Where a run may write, and which revision it says that it was computed with."""
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bdw.config import RunConfig
+from bdw.errors import InputError
 from bdw.runs import directory
-from bdw.runs.directory import REVISION_VARIABLE, git_revision
+from bdw.runs.directory import REVISION_VARIABLE, RunDirectory, git_revision
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,3 +47,32 @@ def test_without_git_what_was_told_counts(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv(REVISION_VARIABLE, "told")
     monkeypatch.setattr(directory.subprocess, "run", lambda *a, **k: (_ for _ in ()).throw(FileNotFoundError))
     assert git_revision() == "told"
+
+
+def test_a_directory_that_can_be_made_is_claimed_without_a_trace(tmp_path: Path) -> None:
+    RunDirectory(tmp_path / "new" / "run").claim(RunConfig())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_cannot_be_written_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        InputError, match=r"run_dir: .*file/run cannot be written \(Not a directory\); allowed: a folder"
+    ):
+        RunDirectory(tmp_path / "file" / "run").claim(RunConfig())
+    with pytest.raises(InputError, match=r"run_dir: .*file is a file; allowed: a new folder"):
+        RunDirectory(tmp_path / "file").claim(RunConfig())
+
+    def fails(number: int) -> Any:
+        def open_file(*_: Any, **__: Any) -> Any:
+            raise OSError(number, "as told")
+
+        return open_file
+
+    for number in (errno.EACCES, errno.EROFS):
+        monkeypatch.setattr(tempfile, "TemporaryFile", fails(number))
+        with pytest.raises(InputError, match=r"run_dir: .* cannot be written \(as told\)"):
+            RunDirectory(tmp_path / "run").claim(RunConfig())
+    # A full disk may have room again when something is to be written.
+    monkeypatch.setattr(tempfile, "TemporaryFile", fails(errno.ENOSPC))
+    RunDirectory(tmp_path / "run").claim(RunConfig())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bdw.data.decode import decode
+from bdw.data.decode import SinglePixels, decode
 from bdw.data.deep_pixels import SampleRange
 from bdw.data.instances import Part, Pixels, Skipped
 from bdw.data.readers.base import Request, SplitName
@@ -114,8 +114,10 @@ def _part(
         status = root.joinpath(*parts).stat()
         digest.update(f"{Path(*parts)!r} {label} {status.st_size} {status.st_mtime_ns}\n".encode())
 
+    single_pixels = SinglePixels()
+
     def read(i: int) -> Pixels:
-        return decode(root.joinpath(*files[i][0]), channels, request.image_size, common)
+        return decode(root.joinpath(*files[i][0]), channels, request.image_size, common, single_pixels)
 
     return Part(
         names=[spelt_out("/".join(parts)) for parts, _ in files],
@@ -124,6 +126,6 @@ def _part(
         channels=channels,
         fingerprint={"reader": "folder", "path": spelt_out(str(root.resolve())), "files": digest.hexdigest()},
         classes=tuple(spelt_out(name) for name in classes),
-        remarks=common.remarks,
+        remarks=lambda: [*common.remarks(), *single_pixels.remarks()],
         unused=[dataclasses.replace(skipped, name=spelt_out(skipped.name)) for skipped in unused],
     )

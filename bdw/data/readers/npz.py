@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bdw.data.decode import decode, fit_array
+from bdw.data.decode import SinglePixels, decode, fit_array
 from bdw.data.deep_pixels import SampleRange
 from bdw.data.instances import Part, Pixels
 from bdw.data.readers.base import Request, SplitName
@@ -89,10 +89,10 @@ def _part(file: Path, request: Request) -> Part:
         begin, end = arrays["offsets"][i : i + 2]
         return bytes(arrays["data"][begin:end].tobytes())
 
-    common = SampleRange(lambda: map(encoded_file, range(count)))
+    common, single_pixels = SampleRange(lambda: map(encoded_file, range(count))), SinglePixels()
 
     def read_encoded(i: int) -> Pixels:
-        return decode(encoded_file(i), channels, request.image_size, common)
+        return decode(encoded_file(i), channels, request.image_size, common, single_pixels)
 
     def read_raw(i: int) -> Pixels:
         pixels = arrays["images"][i]
@@ -112,7 +112,7 @@ def _part(file: Path, request: Request) -> Part:
             "modified": status.st_mtime_ns,
         },
         classes=classes,
-        remarks=common.remarks,
+        remarks=lambda: [*common.remarks(), *single_pixels.remarks()],
     )
 
 
