@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib.metadata
 import io
 import os
 import sys
@@ -23,6 +24,7 @@ from bdw.commands.options import Command, Doctor, Evaluate, Fit, Pack, Replay, R
 from bdw.config import RunConfig
 from bdw.config.preset_registry import require_one_length
 from bdw.errors import InputError, RunError, RunStopped, unknown_option
+from bdw.parallel import torchrun
 from bdw.storage.spelt_out import HANDLER
 
 HELP_ALL = "--help-all"
@@ -95,6 +97,8 @@ def _run(command: Command) -> int:
     # Each command imports what it needs: `doctor` must work where torch does not, `report` where it takes long.
     match command:
         case Fit():
+            if command.workers.num_workers is not None or torchrun.place(os.environ)[0] == 0:
+                _say_at_once(f"reading the source {command.config.data.source}")
             from bdw.commands.fit import fit_from_console
 
             fit_from_console(command.config, command.workers)
@@ -115,12 +119,23 @@ def _run(command: Command) -> int:
 
             report(command.directory)
         case Doctor():
+            if not command.json:
+                _say_at_once("looking at this machine")
             from bdw.commands import doctor
 
             findings = doctor.examine(command.run_dir)
             print(doctor.as_json(findings) if command.json else doctor.render(findings))
             return 1 if doctor.prevents_a_run(findings) else 0
     return 0
+
+
+def _say_at_once(what: str) -> None:
+    """A line before the imports, which take many seconds on a slow machine or disk."""
+    try:
+        version = importlib.metadata.version("beta-data-weighter")
+    except importlib.metadata.PackageNotFoundError:
+        version = "(not installed)"
+    print(f"bdw {version}: {what} ...", flush=True)
 
 
 def _spell_out_what_the_console_lacks() -> None:

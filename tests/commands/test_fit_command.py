@@ -37,15 +37,15 @@ def test_fit_says_what_it_does_and_where_things_lie(tmp_path: Path, capsys: pyte
     lines = output.out.splitlines()
     heads = [line.split()[0] for line in lines]
     assert heads == [
-        *("source", "target", "model", "device", "batch", "weights", "run"),
+        *("bdw", "source", "target", "model", "device", "batch", "weights", "run"),
         "epoch",
         *("found", "bought", "sure", "encoder", "weights", "metrics", "report"),
     ]
-    assert re.search(r"[\d,]+ parameters, float32", lines[2])
-    assert re.search(r"test accuracy of [\d.]+ % \(95 % interval [\d.]+ to [\d.]+ %\)", lines[9])
-    assert re.search(r"weighting took [\d.]+ s, and nothing was saved\.$", lines[9])
+    assert re.search(r"[\d,]+ parameters, float32", lines[3])
+    assert re.search(r"test accuracy of [\d.]+ % \(95 % interval [\d.]+ to [\d.]+ %\)", lines[10])
+    assert re.search(r"weighting took [\d.]+ s, and nothing was saved\.$", lines[10])
     page = (tmp_path / "run" / "report.html").read_text().replace("\N{NO-BREAK SPACE}", " ")
-    assert all(line[8:] in html.unescape(page) for line in lines[8:11])
+    assert all(line[8:] in html.unescape(page) for line in lines[9:12])
     for line in lines[-4:]:
         assert Path(line.split()[1]).is_file()
     assert output.err == ""

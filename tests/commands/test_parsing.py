@@ -112,7 +112,7 @@ def test_runs_that_cannot_be_are_one_line_and_status_2(
 ) -> None:
     assert fit(tmp_path / "run", *flags) == 2
     output = capsys.readouterr()
-    assert output.out == ""
+    assert re.fullmatch(r"bdw \S+: reading the source glyphs\S* \.\.\.\n", output.out)
     assert len(output.err.splitlines()) == 1
     assert output.err.startswith(f"error: {message}")
 
@@ -194,3 +194,44 @@ def test_half_set_variables_of_torchrun_are_one_line(
     assert error.startswith(message)
     assert len(error.splitlines()) == 1
     assert not (tmp_path / "run").exists()
+
+
+SLOW = ("torch", "numpy", "pandas", "pyarrow", "sklearn", "scipy", "matplotlib", "ray")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["fit", "--preset", "digits", "--run-dir", "RUN"], r"bdw \S+: reading the source digits \.\.\.\n"),
+        (["doctor"], r"bdw \S+: looking at this machine \.\.\.\n"),
+    ],
+)
+def test_a_line_comes_before_what_takes_long_to_import(arguments: list[str], line: str, tmp_path: Path) -> None:
+    """The process ends itself at the first import that takes long, and tells which one that was."""
+    program = f"""
+import os, sys
+class First:
+    def find_spec(self, name, *_):
+        if name in {SLOW!r}:
+            print(name, file=sys.stderr, flush=True)
+            os._exit(7)
+sys.meta_path.insert(0, First())
+from bdw.cli import main
+main(sys.argv[1:])
+"""
+    words = [str(tmp_path / "run") if word == "RUN" else word for word in arguments]
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=False)
+    assert (done.returncode, bool(re.fullmatch(line, done.stdout))) == (7, True), (done.stdout, done.stderr)
+
+
+def test_json_stays_json_and_workers_stay_silent(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("bdw.commands.doctor.examine", lambda _: [])
+    assert cli.main(["doctor", "--json"]) == 0
+    assert capsys.readouterr().out == "[]\n"
+    monkeypatch.setattr("bdw.commands.fit.fit_from_console", lambda *_: None)
+    for name, value in {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert cli.main(["fit", "--preset", "digits"]) == 0
+    assert capsys.readouterr().out == ""
