@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from bdw.data import load, packing_bar
 from bdw.data.problem import LabelledProgress, planned_target
 from bdw.errors import InputError
 from bdw.evaluation import Measure
+from bdw.ray.environment import require_usable
 from bdw.runs.directory import git_revision, versions
 from bdw.storage.remote_folder import RemoteFolder
 from sweeps.runner import command_line, datasets
@@ -53,9 +55,10 @@ class Experiment:
     def settle(cls, name: str, options: SweepOptions, choice: DataChoice) -> Experiment:
         """Load every target once (which also packs it), and fill in what the options left open.
 
-        Raises `InputError` for data, targets, episodes or storage that cannot work.
+        Raises `InputError` for data, targets, episodes, storage or a Ray cluster that cannot work.
         """
         options.check()
+        require_usable(os.environ)  # Loading the data may take long.
         targets = options.targets or (choice.targets[:2] if options.smoke else choice.targets)
         options = dataclasses.replace(options, seeds=options.seeds or choice.seeds[: 1 if options.smoke else None])
         scale = _scale(options, choice)
