@@ -19,6 +19,7 @@ from bdw.data import load, packing_bar
 from bdw.data.problem import LabelledProgress, planned_target
 from bdw.errors import InputError
 from bdw.evaluation import Measure
+from bdw.parallel.stop_requests import terminations
 from bdw.ray.environment import require_usable
 from bdw.runs.directory import git_revision, versions
 from bdw.storage.remote_folder import RemoteFolder
@@ -82,7 +83,7 @@ class Experiment:
         # All of them first: packing may take hours, and a target that cannot work is known from its labels.
         for config in configs.values():
             _require_episodes(config)
-        with packing_bar() as bar:
+        with terminations(), packing_bar() as bar:
             found = {target: _room(config, paths, bar) for target, config in configs.items()}
         return Experiment(
             name=name,
