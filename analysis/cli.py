@@ -37,8 +37,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = commands.add_parser(
         "compare", help="rank methods over domains, test, draw the critical-difference diagram"
     )
-    command.add_argument("results", type=Path, help="results table, .parquet or .csv")
+    command.add_argument(
+        "results", type=Path, help="results table, .parquet or .csv; long (method, domain, value, ...), or wide"
+    )
     command.add_argument("--metric", help="which metric of the table (may be left out where it holds one)")
+    direction = command.add_mutually_exclusive_group()
+    direction.add_argument(
+        "--higher-is-better", action="store_true", default=None, help="where the table does not say so itself"
+    )
+    direction.add_argument(
+        "--lower-is-better", dest="higher_is_better", action="store_false", default=None, help="likewise"
+    )
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write; made if absent")
     command.add_argument("--alpha", type=float, default=0.05, help="level of the tests (default: %(default)s)")
     command.add_argument("--title", default="", help="title of the figures")
@@ -69,13 +78,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         title=options.title,
     )
     try:
-        rows = rows_of_metric(read_results(options.results), options.metric, allow_missing=wishes.missing != "error")
+        table = read_results(options.results, metric=options.metric, higher_is_better=options.higher_is_better)
+        rows = rows_of_metric(table, options.metric, allow_missing=wishes.missing != "error")
         written = write_comparison(rows, options.out, wishes, source=str(options.results), say=_say)
     except AnalysisInputError as error:
         print(f"python -m analysis {options.command}: {error}", file=sys.stderr)
         return BAD_INPUT
-    direction = "higher" if metric_direction(rows) else "lower"
-    print(f"{rows['metric'].iloc[0]} ({direction} is better), from {options.results}")
+    better = "higher" if metric_direction(rows) else "lower"
+    print(f"{rows['metric'].iloc[0]} ({better} is better), from {options.results}")
     print("\n".join(written.lines))
     print(f"Written: {', '.join(str(path) for path in written.paths)}")
     return 0

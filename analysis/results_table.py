@@ -22,6 +22,7 @@ from analysis.errors import (
 )
 from analysis.number_check import LARGEST, number_in
 from analysis.rounding import mean_of
+from analysis.table_forms import as_long, filled_up, is_wide, read_wide_csv
 
 COLUMNS = (
     "method",
@@ -46,18 +47,22 @@ def is_long(table: pd.DataFrame) -> bool:
     return {"method", "domain"} <= {str(column) for column in table.columns}
 
 
-def read_results(path: str | Path) -> pd.DataFrame:
-    """Read a results table.
+def read_results(path: str | Path, *, metric: str | None = None, higher_is_better: bool | None = None) -> pd.DataFrame:
+    """Read a results table, short or wide ones, too.
 
     Args:
-        path: a `.parquet` or `.csv` file with the columns `COLUMNS`; further columns are kept.
+        path: a `.parquet` or `.csv` file with the columns `COLUMNS`, or some of them (method, domain and value at
+            least); or wide, data sets in the first column and a further one per method. Further columns are kept.
+        metric: name of the metric where the table names none; "score" by default.
+        higher_is_better: the direction, where the table does not say it.
 
     Returns:
-        DataFrame, one row per (method, domain, seed, metric).
+        long DataFrame, one row per (method, domain, seed, metric); seed 0 where the table has no seeds.
 
     Raises:
         ResultsFileError: the file is absent, of another kind, or unreadable.
-        ColumnsError: a needed column is absent.
+        ColumnsError: a needed column is absent. DuplicateError: a wide table has two columns or rows of one name.
+        DirectionError: the table's direction is another one.
     """
     path = Path(path)
     if path.suffix not in (".parquet", ".csv"):
@@ -75,12 +80,14 @@ def read_results(path: str | Path) -> pd.DataFrame:
                 keep_default_na=False,
                 na_values={column: ["", "nan", "NaN", "NA"] for column in _NUMBERS},
             )
-            table = _texts_only_where_no_number(table)
+            table = read_wide_csv(path) if is_wide(list(table.columns)) else _texts_only_where_no_number(table)
     except (OSError, ValueError, ImportError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ResultsFileError(f"results: {path} cannot be read as {path.suffix[1:]} ({reason})") from error
-    _require_columns(table, (*KEYS, "value", "higher_is_better"))
-    return table
+    if is_wide(list(map(str, table.columns))):
+        table = as_long(table)
+    _require_columns(table, ("method", "domain", "value"))
+    return filled_up(table, metric=metric, higher_is_better=higher_is_better)
 
 
 def _texts_only_where_no_number(table: pd.DataFrame) -> pd.DataFrame:
@@ -206,7 +213,8 @@ def require_complete(wide: pd.DataFrame) -> None:
     if missing:
         cells = listing(f"({method}, {domain})" for method, domain in missing)
         raise MissingCellsError(
-            f"scores: {len(missing)} of {wide.size} (method, domain) cells are missing: {cells}; allowed: none"
+            f"scores: {len(missing)} of {wide.size} (method, domain) cells are missing: {cells}; allowed: none, "
+            "unless --missing (`missing=` in Python) says what to do about them"
         )
 
 

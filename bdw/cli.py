@@ -1,7 +1,7 @@
 """The command line: parses, calls one function, sets the exit status.
 
 0 all went well; 1 the run failed, or `doctor` found what prevents one; 2 the input cannot work; 130 interrupted;
-143 asked to end by SIGTERM, with a checkpoint.
+143 asked to end by SIGTERM, with a checkpoint of what was trained.
 torch is imported after the arguments are parsed, so that `--help` and a wrong option answer at once.
 """
 
@@ -23,7 +23,7 @@ from bdw.commands.flags import Shown, fields_with_flags, parsed, registry
 from bdw.commands.options import Command, Doctor, Evaluate, Fit, Pack, Replay, Report, StartingPoint
 from bdw.config import RunConfig
 from bdw.config.preset_registry import require_one_length
-from bdw.errors import InputError, RunError, RunStopped, unknown_option
+from bdw.errors import InputError, RunError, RunStopped, Terminated, unknown_option
 from bdw.parallel import torchrun
 from bdw.storage.spelt_out import HANDLER
 
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RunError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except RunStopped as stopped:
+    except (RunStopped, Terminated) as stopped:
         print(f"stopped: {stopped}", file=sys.stderr)
         return 143
     except KeyboardInterrupt:

@@ -52,3 +52,11 @@ class RunStopped(RuntimeError):
     def __init__(self, reason: str, checkpoint: str):
         super().__init__(f"{reason}; stopped with a checkpoint after {checkpoint}, --resume continues from there")
         self.reason, self.checkpoint = reason, checkpoint
+
+
+class Terminated(BaseException):
+    """SIGTERM came before anything was trained, so that there is nothing to save. No `Exception`: code that goes on
+    after a failure must not go on after this."""
+
+    def __init__(self) -> None:
+        super().__init__("this process was asked to end (SIGTERM) before it trained; the same command starts again")

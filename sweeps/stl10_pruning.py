@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             title=title,
             console=console,
         )
-        paths.publish()
+        paths.publish(at_end=True)
     console.print(f"report: {report}", soft_wrap=True)
 
 

@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from packaging.requirements import Requirement
+
+from bdw.ray.environment import SHORTEN, START_OR_UNSET, answers, is_too_long, names_a_cluster, temporary_folder
 
 GIB = 2**30
 # Shown where bdw runs from a folder without being installed, so that nothing says what it depends on.
@@ -54,10 +55,10 @@ def examine(run_dir: Path) -> list[Finding]:
         *check_accelerators(),
         check_bfloat16(),
         check_memory(memory),
-        *check_ray(os.environ, Path.home(), ray_temp_dir(os.environ)),
+        *check_ray(os.environ, Path.home(), temporary_folder(os.environ)),
         check_ray_import(),
         check_disk("disk at the run directory", run_dir),
-        check_disk("disk at Ray's temporary directory", ray_temp_dir(os.environ)),
+        check_disk("disk at Ray's temporary directory", temporary_folder(os.environ)),
         check_shared_memory(memory),
         check_open_files(),
     ]
@@ -201,19 +202,11 @@ def _compute_major(architecture: str) -> int:
     return int(digits[:-1])
 
 
-def ray_temp_dir(environment: Mapping[str, str]) -> Path:
-    """Where Ray puts its sessions."""
-    of_the_system = environment.get("TMPDIR") if sys.platform == "linux" else None
-    return Path(environment.get("RAY_TMPDIR") or of_the_system or "/tmp") / "ray"
-
-
 def check_ray(environment: Mapping[str, str], home: Path, temp_dir: Path) -> list[Finding]:
     """Ray's authentication, the cluster that a script would join, and the length of its socket paths."""
     findings = [_authentication(environment, home), _cluster(environment, temp_dir)]
-    # A unix socket's path has at most 107 bytes, and Ray appends /session_<date>_<pid>/sockets/plasma_store.
-    if len(os.fsencode(temp_dir)) > 107 - 64:
-        advice = "Ray's sockets need a shorter path; export RAY_TMPDIR=/tmp"
-        findings.append(Finding("ray temporary directory", str(temp_dir), Level.FAILURE, advice))
+    if is_too_long(temp_dir):
+        findings.append(Finding("ray temporary directory", str(temp_dir), Level.FAILURE, SHORTEN))
     return findings
 
 
@@ -241,29 +234,19 @@ def _cluster(environment: Mapping[str, str], temp_dir: Path) -> Finding:
     if address.startswith(("http://", "https://")):
         advice = "ray.init() cannot use an http address; export RAY_API_SERVER_ADDRESS for `ray job` instead"
         return Finding(name, f"RAY_ADDRESS={address}", Level.FAILURE, advice)
-    if address and address not in ("auto", "local"):
-        if _answers(address):
+    if names_a_cluster(address):
+        if answers(address):
             return Finding(name, f"{address} answers (RAY_ADDRESS)")
-        advice = "start that cluster, or unset RAY_ADDRESS so that a sweep starts its own"
-        return Finding(name, f"{address} does not answer (RAY_ADDRESS)", Level.FAILURE, advice)
+        return Finding(name, f"{address} does not answer (RAY_ADDRESS)", Level.FAILURE, START_OR_UNSET)
     marker = temp_dir / "ray_current_cluster"
     try:
         running = marker.read_text().strip()
     except OSError:
         return Finding(name, "none running; a sweep starts its own")
-    if _answers(running):
+    if answers(running):
         return Finding(name, f"{running} is running")
     advice = f"a cluster ended without cleaning up: run `ray stop`, or remove {marker}"
     return Finding(name, f"{running} does not answer", Level.WARNING, advice)
-
-
-def _answers(address: str) -> bool:
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    try:
-        with socket.create_connection((host, int(port)), timeout=1.0):
-            return True
-    except (OSError, ValueError):
-        return False
 
 
 def check_ray_import(command: Sequence[str] = (sys.executable, "-c", "import ray")) -> Finding:

@@ -20,8 +20,9 @@ from bdw.config.preset_registry import require_one_length
 from bdw.data import packing_bar
 from bdw.data.problem import LabelledProgress
 from bdw.diagnostics.diagnosis import Diagnosis, summary
+from bdw.errors import RunStopped
 from bdw.parallel import collectives, torchrun
-from bdw.parallel.stop_requests import NoticeBoard, no_notice, terminations
+from bdw.parallel.stop_requests import INTERRUPTED, NoticeBoard, no_notice, terminations
 from bdw.report import write_run_report
 from bdw.report.outcome import Outcome
 from bdw.report.run_files import read_run
@@ -78,10 +79,12 @@ def fit_from_console(config: RunConfig, workers: WorkersConfig) -> None:
         with console, packing, terminations() if is_here else contextlib.nullcontext(no_notice) as notice_board:
             bar = packing.enter_context(packing_bar()) if is_first and is_here else None
             train(config, workers, listener=progress, packing=bar, notice_board=notice_board, on_start=on_start)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, RunStopped) as stopped:
+        if isinstance(stopped, RunStopped) and stopped.reason != INTERRUPTED:
+            raise
         if is_first:
             print(f"\n{_how_to_go_on(run)}", flush=True)
-        raise
+        raise KeyboardInterrupt from None
     if is_first:
         print(_closing_lines(run, config.output.report), flush=True)
 

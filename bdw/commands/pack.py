@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bdw import data
 from bdw.data import unused
 from bdw.data.readers import not_read
+from bdw.parallel.stop_requests import terminations
 
 if TYPE_CHECKING:
     from bdw.commands.options import Pack
@@ -19,7 +20,7 @@ MOST_NAMES = 20
 
 def pack(command: Pack) -> None:
     """Write a packed data set and say what is in it."""
-    with data.packing_bar() as bar:
+    with terminations(), data.packing_bar() as bar:
         store = data.pack(
             command.spec,
             command.out,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+from bdw.errors import Terminated
 from bdw.parallel import collectives
 
 
@@ -70,18 +74,70 @@ class StopRequests:
         return None if self._notice is None or not self._notice.stop else self._notice.reason
 
 
+INTERRUPTED = "interrupted (Ctrl-C)"
+_REASONS = {signal.SIGTERM: "this process was asked to end (SIGTERM)", signal.SIGINT: INTERRUPTED}
+SECONDS_TO_CLEAN_UP = 4.0
+
+
 @contextmanager
-def terminations() -> Iterator[NoticeBoard]:
-    """Inside the block SIGTERM is a notice (schedulers send it before they kill); a second one ends the process."""
+def terminations(numbers: Sequence[signal.Signals] = tuple(_REASONS)) -> Iterator[NoticeBoard]:
+    """Inside the block SIGTERM (schedulers send it before they kill) and Ctrl-C are notices; a second one ends the
+    process.
+
+    Until somebody looks at the notice board, nothing is trained yet that could be saved, and they end the process: by
+    `Terminated` or `KeyboardInterrupt`, so that a half-packed folder is removed, and `SECONDS_TO_CLEAN_UP` later in any
+    case, since code that waits for another process hears of no exception.
+    """
     notices: list[Notice] = []
+    is_looked_at = threading.Event()
+
+    def look() -> Notice | None:
+        is_looked_at.set()
+        return notices[0] if notices else None
 
     def take(number: int, frame: FrameType | None) -> None:
         del frame
-        notices.append(Notice("this process was asked to end (SIGTERM)", stop=True))
-        signal.signal(number, before)
+        for taken, handler in before.items():
+            signal.signal(taken, handler)
+        if not is_looked_at.is_set():
+            raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+        notices.append(Notice(_REASONS[signal.Signals(number)], stop=True))
+        if number == signal.SIGINT:
+            os.write(2, b"\ninterrupted: saving first; once more breaks off\n")  # print may be under way already.
 
-    before = signal.signal(signal.SIGTERM, take)
+    # A shell lets what it starts in the background ignore Ctrl-C.
+    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    with _ended_after_all(heard, is_looked_at):
+        before = {number: signal.signal(number, take) or signal.SIG_DFL for number in heard}
+        try:
+            yield look
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@contextmanager
+def _ended_after_all(numbers: Sequence[signal.Signals], is_looked_at: threading.Event) -> Iterator[None]:
+    """End the process `SECONDS_TO_CLEAN_UP` after one of these signals, unless the block is left or training by
+    then."""
+    ears, mouth = socket.socketpair()
+    mouth.setblocking(False)
+    is_left = threading.Event()
+
+    def listen() -> None:
+        while number := ears.recv(1):
+            if number[0] in numbers and not is_looked_at.is_set() and not is_left.wait(SECONDS_TO_CLEAN_UP):
+                os._exit(128 + number[0])
+
+    # The system tells this socket of a signal at once; handlers wait until the main thread is back in Python.
+    before = signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
+    listener = threading.Thread(target=listen, daemon=True, name="signals")
+    listener.start()
     try:
-        yield lambda: notices[0] if notices else None
+        yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        is_left.set()
+        signal.set_wakeup_fd(before)
+        mouth.close()
+        listener.join()
+        ears.close()

@@ -14,7 +14,7 @@ from typing import Any
 
 import ray
 
-from bdw.errors import InputError
+from bdw.ray.environment import require_usable
 from bdw.runs.directory import REVISION_VARIABLE, git_revision
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,15 +49,15 @@ class Cluster:
 
 @contextmanager
 def running_ray(*, worker_groups: bool) -> Iterator[Cluster]:
-    """Connect to Ray, or start it, for the length of the block; `worker_groups`: whether Ray Train is to be used."""
+    """Connect to Ray, or start it, for the length of the block; `worker_groups`: whether Ray Train is to be used.
+
+    Raises `InputError` where nothing answers at RAY_ADDRESS, or Ray could not make its sockets.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Tune's new printer has no silence.
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # Ctrl-C must reach us, not leave a half-ended sweep.
+    require_usable(os.environ)
     address = os.environ.get("RAY_ADDRESS", "")
-    if address.startswith("http"):
-        raise InputError(
-            f"RAY_ADDRESS: {address!r} is the job server; use `ray job submit`, or unset it to run on this machine"
-        )
     if address:
         ray.init(address=address, runtime_env=_job_environment(), log_to_driver=False, logging_level="error")
     else:

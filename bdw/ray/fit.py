@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import signal
 import time
 import uuid
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from bdw.config import RunConfig, WorkersConfig
 from bdw.data import packing_bar
 from bdw.errors import InputError, RunError, RunStopped
 from bdw.parallel import collectives
-from bdw.parallel.stop_requests import Notice, NoticeBoard, terminations
+from bdw.parallel.stop_requests import INTERRUPTED, Notice, NoticeBoard, terminations
 from bdw.ray.cluster import Cluster, running_ray
 from bdw.ray.mailbox import Postman, open_mailbox
 from bdw.ray.preemption import announced
@@ -66,7 +67,7 @@ def fit_on_workers(config: RunConfig, workers: WorkersConfig) -> None:
     progress = ConsoleProgress(measure=evaluation.measure(config.evaluation.measure))
     progress.say("starting Ray and the workers, which takes some seconds")
     # Ray takes SIGTERM for itself when it starts, so ours comes after it.
-    with running_ray(worker_groups=True) as cluster, terminations() as notice_board, _mark(run) as mark:
+    with running_ray(worker_groups=True) as cluster, terminations([signal.SIGTERM]) as notice_board, _mark(run) as mark:
         _require_room(cluster, group, workers.start_timeout, progress)
         console_end = _ConsoleEnd(progress)
         settings = {
@@ -183,7 +184,7 @@ class _ConsoleEnd:
                     if asked:
                         raise
                     self.was_interrupted = True
-                    reason = "interrupted (Ctrl-C)"
+                    reason = INTERRUPTED
                 if reason is not None and not asked:
                     asked = True
                     self._progress.say(f"{reason}: asking the workers to save and stop; once more breaks off")

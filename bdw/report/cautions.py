@@ -18,6 +18,7 @@ FEW_VALIDATION_IMAGES = 200
 def cautions(outcome: Outcome) -> list[Notice]:
     """The warnings that apply to this run, the most important first."""
     return [
+        *_unfinished(outcome),
         *_held_out_in_source(outcome),
         *_delivered_before_pruning(outcome),
         *_at_the_floor(outcome),
@@ -25,6 +26,15 @@ def cautions(outcome: Outcome) -> list[Notice]:
         *_few_validation_images(outcome),
         *_remarks(outcome),
     ]
+
+
+def _unfinished(outcome: Outcome) -> Iterator[Notice]:
+    if outcome.run.results is None:
+        yield Notice(
+            "This run has not finished",
+            f"The page shows what there was after epoch {outcome.num_epochs}: the best encoder so far, weights of the "
+            "last checkpoint, no test scores. The command at the end of the page continues it with --resume.",
+        )
 
 
 def _held_out_in_source(outcome: Outcome) -> Iterator[Notice]:

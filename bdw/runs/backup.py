@@ -66,8 +66,7 @@ class RunBackup:
     def push_files(self) -> None:
         """Copy the run's own files once more, without its checkpoints."""
         if self._remote is not None:
-            remote = self._remote
-            self._patiently(lambda: remote.push_files(self._run.path), "copying the run to")
+            self._remote.push_files(self._run.path, seconds=self._patience)
 
     def push(self, *, best_epoch: int | None, at_end: bool) -> None:
         """Copy what is new. A failure is logged, and the next checkpoint copies what is missing. `at_end` no checkpoint

@@ -13,6 +13,7 @@ from pyarrow import ArrowException, fs
 
 from bdw.errors import InputError
 from bdw.storage.atomic_write import replacing
+from bdw.storage.retry import persistently
 
 _CHUNK = 1 << 20
 
@@ -76,11 +77,25 @@ class RemoteFolder:
         """Write the contents into a file of the copy. Raises `OSError` if the storage refuses."""
         self.write(name, text.encode("utf-8"))
 
-    def push_files(self, folder: Path) -> None:
-        """Copy the files that lie directly in a folder; hidden ones and sub-folders stay."""
-        for path in sorted(folder.iterdir()):
-            if path.is_file() and not path.name.startswith("."):
-                self.push(path, path.name)
+    def push_files(self, folder: Path, *, seconds: float = 0.0) -> None:
+        """Copy the files that lie directly in a folder; hidden ones and sub-folders stay.
+
+        One that fails keeps no other back. Raises `OSError` if some still fail after further tries for so many seconds.
+        """
+        left = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+
+        def push_left() -> None:
+            failures = []
+            for path in [*left]:
+                try:
+                    self.push(path, path.name)
+                    left.remove(path)
+                except (ArrowException, OSError) as error:
+                    failures.append(error)
+            if failures:
+                raise OSError(f"{len(left)} file(s), {left[0].name} first: {_first_line(failures[0])}") from failures[0]
+
+        persistently(push_left, what=f"copying {folder.name} to {self.root}", seconds=seconds)
 
     def pull_files(self, folder: Path) -> None:
         """Copy the files that lie directly in the copy into a folder; hidden ones stay."""

@@ -35,6 +35,11 @@ class BestModel:
         model.load_state_dict(self._tensors)
         return model.eval()
 
+    def backbone(self) -> dict[str, Tensor]:
+        """The state of the encoder's backbone."""
+        prefix = "encoder.backbone."
+        return {name.removeprefix(prefix): value for name, value in self._tensors.items() if name.startswith(prefix)}
+
     def state_dict(self) -> dict[str, Any]:
         """The score and the model's tensors."""
         return {"score": self._score, "model": self._tensors}

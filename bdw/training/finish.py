@@ -1,4 +1,4 @@
-"""The end of a run: evaluate the best encoder on the test split and write what users take home."""
+"""What users take home: after a run all of it, with the best encoder's test scores; on the way what there is."""
 
 from __future__ import annotations
 
@@ -24,6 +24,25 @@ def are_written(run: RunDirectory, instances_seen: int) -> bool:
     return all(file.is_file() for file in files) and instances_seen in export.instances_seen(run.results)
 
 
+def write_so_far(
+    state: RunState, config: RunConfig, problem: Problem, run: RunDirectory, *, written: int | None
+) -> int | None:
+    """What an unfinished run has to show: the encoder of the best epoch so far, and the weights; on rank 0.
+
+    Args:
+        written: the epoch whose encoder is there already, which is not written again.
+
+    Returns:
+        the epoch whose encoder is there now; None before the first evaluation.
+    """
+    run.results.unlink(missing_ok=True)  # Of a shorter run, whose encoder this was.
+    best = state.history.best_epoch
+    if best is not None and best != written:
+        _write_encoder(state, config, problem, run, epoch=best)
+    _write_weights(state, problem, run)
+    return best
+
+
 def finish(state: RunState, config: RunConfig, problem: Problem, run: RunDirectory, examiner: Examiner) -> None:
     """Everything that a finished run leaves behind; on rank 0. Harmless to repeat."""
     run.write_metrics(state.history)
@@ -36,18 +55,8 @@ def write_results(state: RunState, config: RunConfig, problem: Problem, run: Run
     learner, last = state.learner, state.history[-1]
     best = state.best.loaded(learner.model)
     best_report = max(state.history, key=lambda report: (report.is_best, report.epoch))
-    export.write_encoder(
-        run.encoder,
-        config.encoder.encoder,
-        best.encoder.backbone.state_dict(),
-        {
-            "channels": problem.source.channels,
-            "image_size": config.data.image_size,
-            "crop_size": config.data.crop_size,
-            "epoch": best_report.epoch,
-        },
-    )
-    export.write_table(run.instance_weights, export.weights_table(problem.source, learner.weighter.table(), state.mask))
+    _write_encoder(state, config, problem, run, epoch=best_report.epoch)
+    _write_weights(state, problem, run)
     evidence = learner.visit_statistics
     if evidence is None:
         run.signal.unlink(missing_ok=True)  # of a shorter run that was diagnosed
@@ -76,3 +85,20 @@ def write_results(state: RunState, config: RunConfig, problem: Problem, run: Run
         if not math.isnan(value)
     ]
     export.write_table(run.results, export.results_table(rows))
+
+
+def _write_encoder(state: RunState, config: RunConfig, problem: Problem, run: RunDirectory, *, epoch: int) -> None:
+    """encoder.safetensors: the encoder of the best epoch so far, which is that one."""
+    facts = {
+        "channels": problem.source.channels,
+        "image_size": config.data.image_size,
+        "crop_size": config.data.crop_size,
+        "epoch": epoch,
+    }
+    export.write_encoder(run.encoder, config.encoder.encoder, state.best.backbone(), facts)
+
+
+def _write_weights(state: RunState, problem: Problem, run: RunDirectory) -> None:
+    """instance_weights.parquet: the weights as they are now."""
+    table = export.weights_table(problem.source, state.learner.weighter.table(), state.mask)
+    export.write_table(run.instance_weights, table)

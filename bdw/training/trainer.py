@@ -32,7 +32,7 @@ from bdw.training.checks import check, check_batch, usable_device, warn_of_small
 from bdw.training.epoch import EpochTotals, epoch_totals, require_finite, training_steps
 from bdw.training.epoch_report import epoch_report
 from bdw.training.examiner import Examiner
-from bdw.training.finish import finish
+from bdw.training.finish import finish, write_so_far
 from bdw.training.history import History
 from bdw.training.progress import EpochProgress
 from bdw.training.saving import Saving
@@ -101,6 +101,8 @@ class Trainer:
         self._stop_requests = StopRequests(config.output.checkpoint_minutes, notice_board)
         self._saving = Saving(self.run, config, self._stop_requests, storage_is_known=storage_is_known)
         self._watchdog = Watchdog(config.output.step_timeout)
+        self._shown: int | None = None
+        """The epoch whose encoder this process has written."""
         self._trajectory = Trajectory(self.run.trajectory)
         self.problem = problem or load_problem(config, self.run.path, packing)
         check_batch(config, len(self.problem.source))
@@ -175,7 +177,7 @@ class Trainer:
             self._save()
         # The short epochs of a budget of images would spend more on files than on training.
         if saves or evaluates or state.budget.images is None:
-            self._write_files(is_last=is_last)
+            self._write_files(is_last=is_last, shows=saves)
         if collectives.rank() == 0:
             self.listener.on_epoch(report)
         state.clock.pause()
@@ -201,17 +203,23 @@ class Trainer:
         contents = resume.contents(self.state, self.config, self.problem)
         self._saving.checkpoint(contents, self.position, self.history.best_epoch)
 
-    def _write_files(self, *, is_last: bool) -> None:
-        """The metrics or, after the last epoch, everything that the run leaves behind, and their backup."""
+    def _write_files(self, *, is_last: bool, shows: bool = False) -> None:
+        """The metrics and, if the run `shows` what it has so far, best encoder and weights; after the last epoch
+        everything that the run leaves behind. And their backup."""
 
         def write() -> None:
             if is_last:
                 finish(self.state, self.config, self.problem, self.run, self.examiner)
             else:
                 self.run.write_metrics(self.history)
+                if shows:
+                    self._show()
 
         self._saving.write(write, "the run's files")
         self._saving.back_up(best_epoch=self.history.best_epoch, at_end=is_last)
+
+    def _show(self) -> None:
+        self._shown = write_so_far(self.state, self.config, self.problem, self.run, written=self._shown)
 
     def _conclude(self, epoch: int) -> None:
         """After the epoch's steps: what is learnt all at once, and who is pruned; the same on all workers after it."""
@@ -286,6 +294,7 @@ class Trainer:
         if self.learner.visit_statistics is not None:
             self.learner.visit_statistics.share()
         self._save()
+        self._saving.write(self._show, "the best encoder so far")
         reason = self._stop_requests.reason_to_save()
         if reason is not None:
             logger.warning("%s: saved after %s", reason, self.position)

@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from bdw.commands.flags import parsed
-from bdw.errors import InputError
+from bdw.errors import InputError, Terminated
 from bdw.report.command_line import changed_options
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+TERMINATED = 143
 
 Options = TypeVar("Options")
 
@@ -26,12 +27,16 @@ def parse(options: type[Options], arguments: Sequence[str] | None = None, *, pro
 
 
 def run(main: Callable[[], None], *, prog: str) -> int:
-    """Call `main` and return the exit status: 0, 2 for bad input, 130 after Ctrl-C."""
+    """Call `main` and return the exit status: 0, 2 for bad input, 130 after Ctrl-C, 143 after SIGTERM while data are
+    packed."""
     try:
         main()
     except InputError as error:
         print(f"{prog}: {error}", file=sys.stderr)
         return BAD_INPUT
+    except Terminated as stopped:
+        print(f"{prog}: {stopped}", file=sys.stderr)
+        return TERMINATED
     except KeyboardInterrupt:
         print(f"{prog}: stopped; the same command continues where it was", file=sys.stderr)
         return INTERRUPTED

@@ -41,5 +41,5 @@ def compare_and_report(
         report = wrap_up_comparison(
             experiment, comparison, wanted, title=title, draw=draw, ranked=ranked, console=console
         )
-        paths.publish()
+        paths.publish(at_end=True)
     console.print(f"report: {report}", soft_wrap=True)

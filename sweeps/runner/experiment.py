@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from bdw.data import load, packing_bar
 from bdw.data.problem import LabelledProgress, planned_target
 from bdw.errors import InputError
 from bdw.evaluation import Measure
+from bdw.parallel.stop_requests import terminations
+from bdw.ray.environment import require_usable
 from bdw.runs.directory import git_revision, versions
 from bdw.storage.remote_folder import RemoteFolder
 from sweeps.runner import command_line, datasets
@@ -53,9 +56,10 @@ class Experiment:
     def settle(cls, name: str, options: SweepOptions, choice: DataChoice) -> Experiment:
         """Load every target once (which also packs it), and fill in what the options left open.
 
-        Raises `InputError` for data, targets, episodes or storage that cannot work.
+        Raises `InputError` for data, targets, episodes, storage or a Ray cluster that cannot work.
         """
         options.check()
+        require_usable(os.environ)  # Loading the data may take long.
         targets = options.targets or (choice.targets[:2] if options.smoke else choice.targets)
         options = dataclasses.replace(options, seeds=options.seeds or choice.seeds[: 1 if options.smoke else None])
         scale = _scale(options, choice)
@@ -79,7 +83,7 @@ class Experiment:
         # All of them first: packing may take hours, and a target that cannot work is known from its labels.
         for config in configs.values():
             _require_episodes(config)
-        with packing_bar() as bar:
+        with terminations(), packing_bar() as bar:
             found = {target: _room(config, paths, bar) for target, config in configs.items()}
         return Experiment(
             name=name,

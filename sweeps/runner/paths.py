@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Mapping
@@ -13,8 +14,13 @@ from bdw.config import RunConfig, identity
 from bdw.errors import InputError
 from bdw.runs.backup_files import pull_run
 from bdw.storage.remote_folder import RemoteFolder, below
+from bdw.storage.retry import persistently
 
 CACHE = "~/.cache/bdw/sweeps"
+PATIENCE = 60.0
+"""Seconds for which a storage that fails is tried again where nobody else makes up for it."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -104,17 +110,31 @@ class Paths:
             if copy.size_of(self.journal.name) > (self.journal.stat().st_size if self.journal.is_file() else -1):
                 copy.pull_files(self.path)
 
-    def publish(self) -> None:
-        """Bring the sweep's own files (study, tables, pictures, report) to the copy."""
-        if self.copy_at is not None:
-            RemoteFolder.at(self.copy_at).push_files(self.path)
+    def publish(self, *, at_end: bool = False) -> None:
+        """Bring the sweep's own files (study, tables, pictures, report) to the copy.
+
+        A failure is logged, and the next call copies what is missing. `at_end` no call follows: the copy is tried again
+        for `PATIENCE` seconds, then `InputError`.
+        """
+        if self.copy_at is None:
+            return
+        try:
+            RemoteFolder.at(self.copy_at).push_files(self.path, seconds=PATIENCE if at_end else 0.0)
+        except (InputError, OSError) as error:
+            failed = f"the sweep cannot be copied to {self.copy_at} ({error})"
+            if at_end:
+                raise InputError(
+                    f"storage_path: {failed}; all of it is in {self.path}, and the same command tries again"
+                ) from error
+            logger.warning("%s; the next trial's end or the sweep's tries again", failed)
 
     def fetch_run(self, run: str) -> Path:
         """The run's directory on this machine, brought here if it ran elsewhere."""
         path = Path(self.run_dir(run)).expanduser()
         copy = self.run_copy(run)
         if copy is not None:
-            pull_run(RemoteFolder.at(copy), path)
+            remote = RemoteFolder.at(copy)
+            persistently(lambda: pull_run(remote, path), what=f"reading {copy}", seconds=PATIENCE)
         return path
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,17 +77,16 @@ def told_clearly(what: str = "study") -> Iterator[None]:
 
 
 def mend(journal: Path) -> None:
-    """Cut off the unfinished last line of a process that was killed or whose disk was full.
+    """Cut off what a process that was killed, or a full disk, left at the end: blank lines and one that is no record.
 
-    The next writer would continue that line, and nobody could read the journal any more.
+    The next writer would write behind it, and nobody could read the journal any more. Raises `ValueError` with the
+    line's number for a journal that is damaged before its end, and leaves that one as it is.
     """
     with journal.open("rb") as file:
-        if _ends_in_a_line(file):
+        if _size_of_records(file) == journal.stat().st_size:
             return
     with get_lock_file(JournalFileSymlinkLock(str(journal))), journal.open("r+b") as file:
-        if not _ends_in_a_line(file):  # Nobody is in the middle of a line while we hold the lock.
-            file.seek(0)
-            file.truncate(file.read().rfind(b"\n") + 1)
+        file.truncate(_size_of_records(file))  # Nobody is in the middle of a line while we hold the lock.
 
 
 def _lock_before_reading(storage: RDBStorage) -> None:
@@ -108,11 +107,26 @@ def _lock_before_reading(storage: RDBStorage) -> None:
     storage.engine.dispose()  # Connections that were made before.
 
 
-def _ends_in_a_line(file: BinaryIO) -> bool:
-    if file.seek(0, os.SEEK_END) == 0:
-        return True
-    file.seek(-1, os.SEEK_END)
-    return file.read(1) == b"\n"
+def _size_of_records(file: BinaryIO) -> int:
+    """Bytes of the records from the start on. Raises `ValueError` if more than one broken write follows them."""
+    size, bad, broken_writes = 0, 0, 0
+    for number, line in enumerate(file, start=1):
+        if is_record := _is_record(line):
+            size += len(line)
+        else:
+            bad = bad or number
+            broken_writes += bool(line.strip())
+        if bad and (is_record or broken_writes > 1):
+            raise ValueError(f"line {bad} is no record of a study")
+    return size
+
+
+def _is_record(line: bytes) -> bool:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return False
+    return line.endswith(b"\n") and isinstance(record, dict) and {"op_code", "worker_id"} <= record.keys()
 
 
 def _reason(error: BaseException) -> str:

@@ -137,6 +137,82 @@ def test_gaps_under_skillings_and_macks_test_leave_pairs_and_no_diagram(
 
 
 @pytest.mark.parametrize(
+    ("form", "ending", "direction"),
+    [
+        ("short", ".csv", "higher"),
+        ("wide", ".csv", "lower"),
+        ("wide", ".parquet", "higher"),
+        ("wide with an index", ".parquet", "lower"),
+    ],
+)
+def test_short_and_wide_tables_mean_the_same_as_long_ones(
+    results: Path, tmp_path: Path, form: str, ending: str, direction: str
+) -> None:
+    table = pd.read_parquet(results)
+    table = table[(table["metric"] == "accuracy") & (table["seed"] == 0)]
+    table = table.assign(higher_is_better=direction == "higher")
+    table.to_csv(tmp_path / "long.csv", index=False)
+    wide = table.pivot(index="domain", columns="method", values="value")[["RotNet", "L2RW", "BDW"]]
+    if form == "short":
+        table = table[["method", "domain", "value"]]
+    else:
+        table = wide.rename_axis("data set", axis=0).rename_axis(None, axis=1)
+    has_index = form == "wide with an index"
+    table = table.reset_index() if form == "wide" else table
+    given = tmp_path / f"given{ending}"
+    table.to_csv(given, index=has_index) if ending == ".csv" else table.to_parquet(given, index=has_index)
+    assert main(["compare", str(tmp_path / "long.csv"), "--out", str(tmp_path / "one")]) == 0
+    options = [f"--{direction}-is-better", "--metric", "accuracy"]
+    assert main(["compare", str(given), *options, "--out", str(tmp_path / "two")]) == 0
+    one, two = (json.loads((tmp_path / name / "comparison.json").read_text()) for name in ("one", "two"))
+    assert {**one, "results": ""} == {**two, "results": ""}
+
+
+def test_empty_cells_of_a_wide_table_are_gaps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [f"{d},{0.1 * d},{0.2 * d},{0.3 * d}" for d in range(1, 7)]
+    (tmp_path / "wide.csv").write_text("\n".join(["data set,A,1,NA", *rows, "7,1,,nan"]))
+    command = ["compare", str(tmp_path / "wide.csv"), "--out", str(tmp_path / "out"), "--higher-is-better"]
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert "2 of 21 (method, domain) cells are missing: (1, 7), (NA, 7); allowed: none, unless --missing" in said
+    assert main([*command, "--missing", "drop-domains"]) == 0
+    assert "score (higher is better)" in (printed := capsys.readouterr().out)
+    assert "NA ranks best (average rank 1.00; 3 methods over 6 domains)." in printed
+
+
+WIDE = "d,A,B\nx,1,2\ny,2,3\nz,2,3\n"
+
+
+@pytest.mark.parametrize(
+    ("contents", "options", "message"),
+    [
+        (WIDE, [], "higher_is_better: the table has no such column; allowed: that column, or one of --higher-is"),
+        ("method,domain,value\nA,x,1\n", [], "higher_is_better: the table has no such column"),
+        ("method,domain,value,higher_is_better\nA,x,1,True\n", ["--lower-is-better"], "but the table says True"),
+        (WIDE, ["--lower-is-better", "--higher-is-better"], "not allowed with argument"),
+        ("d,A,A\nx,1,2\n", ["--lower-is-better"], "methods: A more than once"),
+        ("d,A,B\nx,1,2\nx,1,2\n", ["--lower-is-better"], "domains: x more than once"),
+        ("d,A,B\nx,1,\ny,1,NaN\n", ["--lower-is-better"], "method: B without a score"),
+        ("d,A,B\nx,1,2\ny,,\n", ["--lower-is-better"], "domain: y without a score"),
+        ("d,A,B\nx,1,2\ny,1,broken\n", ["--lower-is-better"], "value: 'broken' in row (B, y, seed 0)"),
+        ("d\nx\n", ["--lower-is-better"], "columns: d; allowed: one of data sets, and one per method"),
+    ],
+)
+def test_short_and_wide_tables_that_cannot_work_are_one_line(
+    contents: str, options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "given.csv").write_text(contents)
+    try:
+        status = main(["compare", str(tmp_path / "given.csv"), *options, "--out", str(tmp_path / "out")])
+    except SystemExit as error:
+        status = int(error.code or 0)
+    assert status == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--metric", "f1", "--out", "OUT"], "metric: 'f1' is not in the table; present: accuracy, loss"),

@@ -35,7 +35,7 @@ def test_reads_what_was_written_names_that_look_like_numbers_included(tmp_path: 
         ("results.xlsx", b"", ResultsFileError, r"ending '.xlsx'; allowed: .parquet, .csv"),
         ("results.parquet", b"not parquet", ResultsFileError, "cannot be read as parquet"),
         ("results.csv", b"", ResultsFileError, "cannot be read as csv"),
-        ("results.csv", b"method,domain\na,b\n", ColumnsError, "seed, metric, value, higher_is_better absent"),
+        ("results.csv", b"method,domain\na,b\n", ColumnsError, "columns: value absent"),
         ("absent.csv", None, ResultsFileError, "is not a file"),
     ],
 )

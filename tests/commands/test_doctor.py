@@ -11,6 +11,7 @@ import torch
 
 from bdw.commands import doctor
 from bdw.commands.doctor import GIB, Finding, Level
+from bdw.ray.environment import temporary_folder
 
 
 def levels(findings: list[Finding]) -> dict[str, Level]:
@@ -143,9 +144,9 @@ def test_the_cluster_that_a_script_would_join(tmp_path: Path) -> None:
 
 
 def test_a_long_temporary_directory_is_told(tmp_path: Path) -> None:
-    long = doctor.ray_temp_dir({"RAY_TMPDIR": "/tmp/" + 60 * "x"})
+    long = temporary_folder({"RAY_TMPDIR": "/tmp/" + 60 * "x"})
     assert levels(doctor.check_ray({}, tmp_path, long))["ray temporary directory"] is Level.FAILURE
-    assert "ray temporary directory" not in levels(doctor.check_ray({}, tmp_path, doctor.ray_temp_dir({})))
+    assert "ray temporary directory" not in levels(doctor.check_ray({}, tmp_path, temporary_folder({})))
 
 
 def test_ray_import_is_tried_in_its_own_process() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import html
 import os
@@ -18,6 +19,7 @@ import torch
 import torchvision
 
 from bdw import cli
+from bdw.data.problem import LabelledProgress
 from bdw.evaluation import linear_probe
 from bdw.runs.console import ConsoleProgress
 from bdw.runs.export import read_encoder
@@ -174,23 +176,63 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2"]
 
 
+@pytest.mark.parametrize(
+    ("number", "status", "said"),
+    [
+        (
+            signal.SIGTERM,
+            143,
+            "stopped: this process was asked to end (SIGTERM); stopped with a checkpoint after epoch 0",
+        ),
+        (signal.SIGINT, 130, "interrupted"),
+    ],
+)
 def test_a_run_asked_to_end_saves_what_it_has(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+    status: int,
+    said: str,
 ) -> None:
-    """SIGTERM in the middle of an epoch, as schedulers send it before they take a machine away."""
+    """In the middle of an epoch, by a scheduler that takes the machine away or by Ctrl-C."""
     flags = ["--preset", "digits", "--max-source", "256", "--batch-size", "32", "--epochs", "2"]
 
     def ask_to_end(progress: ConsoleProgress, report: StepReport) -> None:
         if report.step == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
 
     with monkeypatch.context() as patch:
         patch.setattr(ConsoleProgress, "on_step", ask_to_end)
-        assert fit(tmp_path / "run", *flags) == 143
-    error = capsys.readouterr().err
-    assert error.startswith("stopped: this process was asked to end (SIGTERM); stopped with a checkpoint after epoch 0")
+        assert fit(tmp_path / "run", *flags) == status
+    assert capsys.readouterr().err.startswith(said)
     assert fit(tmp_path / "run", *flags, "--resume") == 0
     assert "continued after epoch 0 and 4 steps" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_run_asked_to_end_while_it_packs_ends_and_leaves_nothing_half_packed(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+    status: int,
+) -> None:
+    @contextlib.contextmanager
+    def bar() -> Iterator[LabelledProgress]:
+        def show(what: str, done: int, total: int | None) -> None:
+            if what == "packing source, images" and done == 9:
+                os.kill(os.getpid(), number)
+
+        yield show
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bdw.commands.fit.packing_bar", bar)
+        assert fit(tmp_path / "run", *TINY) == status
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not list(tmp_path.rglob("*.tmp"))
+    assert not list(tmp_path.rglob("*source*"))
+    assert fit(tmp_path / "run", *TINY) == 0
 
 
 def test_a_folder_that_may_not_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
-from bdw.parallel.stop_requests import Notice, StopRequests, terminations
+from bdw.errors import Terminated
+from bdw.parallel.stop_requests import INTERRUPTED, Notice, StopRequests, terminations
 
 
 def test_by_the_clock() -> None:
@@ -63,6 +67,57 @@ def test_the_first_sigterm_is_a_notice_and_the_second_is_final() -> None:
         assert heard == ["outside", "outside"]
     finally:
         signal.signal(signal.SIGTERM, outside)
+
+
+def test_ctrl_c_is_a_notice_too_and_the_second_breaks_off(capfd: pytest.CaptureFixture[str]) -> None:
+    with terminations() as board:
+        assert board() is None
+        os.kill(os.getpid(), signal.SIGINT)
+        assert board() == Notice(INTERRUPTED, stop=True)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert capfd.readouterr().err.strip() == "interrupted: saving first; once more breaks off"
+
+
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGTERM, Terminated), (signal.SIGINT, KeyboardInterrupt)])
+def test_before_anybody_looks_there_is_nothing_to_save(number: int, error: type[BaseException]) -> None:
+    outside = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
+    with pytest.raises(error), terminations():
+        os.kill(os.getpid(), number)
+    assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)] == outside
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_what_runs_in_the_background_goes_on_ignoring_ctrl_c() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with terminations() as board:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert board() is None
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+WAITING = """
+import datetime, torch.distributed
+from bdw.parallel.stop_requests import terminations
+with terminations():
+    print("waiting", flush=True)
+    torch.distributed.TCPStore("127.0.0.1", 0, 2, True, datetime.timedelta(hours=1), True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_waiting_for_a_worker_that_does_not_come_is_ended(number: signal.Signals) -> None:
+    process = subprocess.Popen([sys.executable, "-c", WAITING], stdout=subprocess.PIPE, text=True)
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "waiting\n"
+        time.sleep(1)
+        process.send_signal(number)
+        began = time.monotonic()
+        assert process.wait(30) == 128 + number
+        assert time.monotonic() - began < 6
 
 
 @pytest.mark.parametrize("stop", [True, False])

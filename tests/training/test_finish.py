@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from pathlib import Path
@@ -17,7 +18,9 @@ from bdw import encoders
 from bdw.config import RunConfig
 from bdw.data import Problem
 from bdw.evaluation import linear_probe
+from bdw.report import write_run_report
 from bdw.runs import checkpoint
+from bdw.runs.export import read_encoder
 from bdw.training.trainer import Trainer, iterate
 from tests.training.comparison import assert_equal, run_to_end
 
@@ -74,6 +77,44 @@ def test_resuming_writes_what_a_crash_at_the_end_left_out(
     written = [file.stat().st_mtime_ns for file in files]
     assert list(iterate(config.replace(resume=True), problem=problem)) == []
     assert [file.stat().st_mtime_ns for file in files] == written, "nothing was missing, so nothing was to be done"
+
+
+def test_an_unfinished_run_leaves_its_best_encoder_and_its_weights(
+    config: RunConfig, problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted = iter([0.5, 0.7, 0.6, 0.8, 0.65])  # four epochs' validation, then the test split
+    monkeypatch.setattr(linear_probe, "evaluate", lambda *_: next(scripted))
+    run = Path(config.output.run_dir)
+    encoder, written, states = run / "encoder.safetensors", [], []
+    trainer = Trainer(config.replace(epochs=4), problem=problem)
+    for report in trainer.epochs():
+        states.append(copy.deepcopy(trainer.learner.model.encoder.backbone.state_dict()))
+        written.append(encoder.stat().st_mtime_ns)
+        best = 1 if report.epoch == 1 else 2 if report.epoch < 4 else 4
+        _, facts = read_encoder(encoder)
+        assert facts["epoch"] == str(best)
+        assert_equal(safetensors.torch.load_file(encoder), states[best - 1])
+        weights = pq.read_table(run / "instance_weights.parquet")
+        assert weights["mean"].to_numpy() == pytest.approx(trainer.learner.weighter.table().mean, abs=0)
+        assert sum(weights["kept"].to_pylist()) == report.kept
+        assert (run / "results.parquet").exists() == (report.epoch == 4)
+        if report.epoch == 2:
+            page = write_run_report(run).read_text(encoding="utf-8").replace("\N{NO-BREAK SPACE}", " ")
+            assert "The encoder of epoch 2 has a validation accuracy of 70.0 %" in page
+            assert "has not finished" in page
+    assert written[1] == written[2], "the best encoder was the same"
+    assert "has not finished" not in write_run_report(run).read_text(encoding="utf-8")
+
+
+def test_a_finished_run_that_goes_on_has_no_results_of_another_encoder(config: RunConfig, problem: Problem) -> None:
+    list(iterate(config, problem=problem))
+    results = Path(config.output.run_dir) / "results.parquet"
+    assert results.exists()
+    longer = iterate(config.replace(epochs=5, resume=True), problem=problem)
+    next(longer)
+    assert not results.exists()
+    list(longer)
+    assert results.exists()
 
 
 def test_a_longer_run_replaces_the_shorter_ones_results(config: RunConfig, problem: Problem) -> None:

@@ -161,8 +161,8 @@ def test_a_checkpoint_says_itself_what_it_belongs_to(config: RunConfig, problem:
     other = dataclasses.replace(problem, targets={"other": dataclasses.replace(problem.target, key="another")})
     with pytest.raises(InputError, match=r"target: .*trained on other images \(content key key, now another\)"):
         Trainer(config.replace(resume=True), problem=other)
-    (Path(config.output.run_dir) / "config.json").unlink()
-    (Path(config.output.run_dir) / "metrics.csv").unlink()
+    for file in Path(config.output.run_dir).glob("*.*"):
+        file.unlink()
     with pytest.raises(InputError, match=r"checkpoint .*another run.*weight_lr was 50.0 and is 3.0"):
         Trainer(config.replace(resume=True, weight_lr=3.0), problem=problem)
     with pytest.raises(InputError, match="already holds a run"):

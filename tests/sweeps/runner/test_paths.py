@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from bdw.config import RunConfig
 from bdw.errors import InputError
+from bdw.storage.remote_folder import RemoteFolder
 from sweeps.runner.paths import Paths, portable
 
 CONFIG = RunConfig()
@@ -60,6 +64,46 @@ def test_the_further_study_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert on_machine("one").journal.read_text() == "begun\nended\n"
     on_machine("two").journal.write_text("begun\nended\nfurther\n")  # Not published: the machine was lost for a while.
     assert on_machine("two").journal.read_text() == "begun\nended\nfurther\n"
+
+
+def test_a_copy_that_fails_is_postponed_and_at_the_end_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("bdw.storage.retry.FIRST_PAUSE", 0.01)
+    paths = Paths("sweep", str(tmp_path / "here"), f"file://{tmp_path}/storage/sweep")
+    paths.prepare()
+    for name in ("study.journal", "report.html", "trials.csv"):
+        (paths.path / name).write_text(name)
+    push, calls = RemoteFolder.push, iter([OSError("AWS Error SLOW_DOWN"), None, pa.ArrowInvalid("no"), None, OSError])
+
+    def flaky(folder: RemoteFolder, path: Path, name: str) -> None:
+        if failure := next(calls, None):
+            raise failure
+        push(folder, path, name)
+
+    monkeypatch.setattr(RemoteFolder, "push", flaky)
+    copied = tmp_path / "storage" / "sweep"
+    with caplog.at_level(logging.WARNING):
+        paths.publish()
+    assert [path.name for path in copied.iterdir()] == ["study.journal"], "one failure keeps no other file back"
+    assert len(caplog.records) == 1
+    assert "2 file(s), report.html first: AWS Error SLOW_DOWN" in caplog.text
+    paths.publish(at_end=True)
+    assert {path.name: path.read_text() for path in copied.iterdir()} == {
+        name: name for name in ("study.journal", "report.html", "trials.csv")
+    }
+
+
+def test_a_storage_that_stays_away_to_the_end_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sweeps.runner.paths.PATIENCE", 0.0)
+    paths = Paths("sweep", str(tmp_path / "here"), f"file://{tmp_path}/storage/sweep")
+    paths.prepare()
+    paths.journal.write_text("begun\n")
+    shutil.rmtree(tmp_path / "storage")
+    (tmp_path / "storage").write_text("no folder")
+    paths.publish()
+    with pytest.raises(InputError, match=r"storage_path: .*storage/sweep \(1 file.*the same command tries again$"):
+        paths.publish(at_end=True)
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "with space"])

@@ -20,8 +20,26 @@ def study_at(journal: Path, url: str | None = None) -> optuna.Study:
     return open_study(open_storage(journal, url), "sweep", directions=["maximize"], experiment={}, seed=0)
 
 
-@pytest.mark.parametrize("rest", [b'{"op_code":4,"worker', b'{"op_code":8,"trial_id":0}', b"x" * 10_000])
-def test_a_line_that_a_kill_left_half_written_is_cut_off(tmp_path: Path, rest: bytes) -> None:
+RECORD = b'{"op_code": 7, "worker_id": "w"}'
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b'{"op_code":4,"worker',
+        b'{"op_code":8,"trial_id":0}',
+        b"x" * 10_000,
+        b"\n",
+        b"\n \n\n",
+        RECORD,
+        RECORD + RECORD + b"\n",
+        RECORD[:9] + RECORD + b"\n",
+        b"\n" + RECORD[:9],
+        b"\xff\xfe\n",
+        b"[1]\n",
+    ],
+)
+def test_what_a_broken_write_left_at_the_end_is_cut_off(tmp_path: Path, rest: bytes) -> None:
     journal = tmp_path / "study.journal"
     study_at(journal).tell(study_at(journal).ask().number, 0.5)
     whole = journal.read_bytes()
@@ -47,6 +65,20 @@ def test_what_is_no_journal_is_refused(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"study: .*study.journal is damaged \(.*\); allowed: a journal that"):
             open_storage(journal)
         assert journal.read_bytes() == contents
+
+
+@pytest.mark.parametrize("damage", [b"\n", RECORD + RECORD + b"\n", RECORD[:9] + b"\n", b"null\n"])
+def test_a_journal_that_is_damaged_before_its_end_is_refused_with_the_lines_number(
+    tmp_path: Path, damage: bytes
+) -> None:
+    journal = tmp_path / "study.journal"
+    study_at(journal).ask()
+    lines = journal.read_bytes().splitlines(keepends=True)
+    contents = b"".join([*lines[:2], damage, *lines[2:]])
+    journal.write_bytes(contents)
+    with pytest.raises(InputError, match=r"study: .*study.journal is damaged \(line 3 is no record of a study\)"):
+        open_storage(journal)
+    assert journal.read_bytes() == contents
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
