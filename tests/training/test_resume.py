@@ -182,8 +182,8 @@ def test_a_run_of_an_earlier_version_goes_on_unless_it_used_what_is_gone(
         described["config"] |= fields
         (run / "config.json").write_text(json.dumps(described))
         if not has_config:
-            (run / "config.json").unlink()
-            (run / "metrics.csv").unlink(missing_ok=True)
+            for file in [path for path in run.iterdir() if path.is_file()]:
+                file.unlink()
         path = checkpoint.last(run / "checkpoints")
         assert path is not None
         state = torch.load(path / "state.pt", weights_only=True)
