@@ -12,11 +12,11 @@ from bdw.config.budget import Budget
 from bdw.parallel import collectives
 from bdw.parallel.randomness import Randomness
 from bdw.runs.checkpoint import Position
+from bdw.storage.stateful import Stateful, restore, state_of
 from bdw.training.best_model import BestModel
 from bdw.training.history import History
 from bdw.training.meta_schedule import MetaSchedule
 from bdw.training.progress import CurrentEpoch
-from bdw.training.stateful import Stateful, restore, state_of
 from bdw.training.wall_clock import WallClock
 from bdw.weighting.keep_mask import KeepMask
 from bdw.weighting.step import Learner

@@ -13,7 +13,7 @@ from torch import Tensor
 from bdw.data.batches import local_part
 from bdw.data.image_table import ImageTable
 from bdw.parallel import collectives
-from bdw.training.stateful import Stateful, untouched
+from bdw.storage.stateful import Stateful, untouched
 from bdw.weighting.gradient.target_gradient import TargetGradient
 from bdw.weighting.meta_loss import MetaLoss
 from bdw.weighting.step import Learner, SourceBatch, train_step

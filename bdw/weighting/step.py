@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from bdw.parallel.randomness import Randomness
 from bdw.pretext import BatchLoss, Crop, Outputs, PretextModel, Views
-from bdw.weighting.gradient.alignment import Alignment, Stateful
+from bdw.storage.stateful import Stateful
+from bdw.weighting.gradient.alignment import Alignment
 from bdw.weighting.gradient.estimators import Derivatives
 from bdw.weighting.gradient.target_gradient import Direction
 from bdw.weighting.gradient.transforms import Visit
@@ -171,6 +172,7 @@ def learn_weights(
         learner.optimiser.param_groups[0]["lr"],
         learner.randomness,
         0 if meta_loss is None else alignment.meta_loss.images_per_batch,
+        alignment.uses_source_statistics,
     )
     alignment.receiver(step, visit, sample, compared)
     learner.clock.stop()

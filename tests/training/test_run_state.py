@@ -13,7 +13,7 @@ from bdw.config import RunConfig
 from bdw.data import Problem
 from bdw.diagnostics.visit_statistics import VisitStatistics
 from bdw.runs import checkpoint
-from bdw.training.stateful import restore, state_of, untouched
+from bdw.storage.stateful import restore, state_of, untouched
 from bdw.training.trainer import Trainer
 from bdw.weighting.gradient.natural_gradient import NaturalDirection
 from bdw.weighting.gradient.target_gradient import TargetGradient

@@ -7,7 +7,7 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from torch import Tensor
 from bdw.encoders import constant, recomputed_stem, source_statistics, untouched_statistics
 from bdw.parallel import collectives
 from bdw.parallel.randomness import Randomness
+from bdw.storage.stateful import Stateful
 from bdw.weighting.gradient.estimators import GradientEstimator, NaturalHead
 from bdw.weighting.gradient.target_gradient import Direction, TargetGradient
 from bdw.weighting.gradient.transforms import Observer, Transform, Visit
@@ -24,16 +25,6 @@ from bdw.weighting.verdicts import Verdicts
 
 if TYPE_CHECKING:
     from bdw.diagnostics.visit_statistics import VisitStatistics
-
-
-class Stateful(Protocol):
-    """What a resumed run continues from."""
-
-    def state_dict(self) -> Any:
-        """The state."""
-
-    def load_state_dict(self, state: Any) -> None:
-        """Continue from it."""
 
 
 @dataclass(frozen=True)
