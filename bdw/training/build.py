@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from bdw import encoders, evaluation, pretext
 from bdw.config import RunConfig
@@ -43,13 +41,12 @@ from bdw.weighting.gradient.transforms import Centring, LogLoss, Observer, Trans
 from bdw.weighting.keep_mask import KeepMask, min_kept
 from bdw.weighting.largest_meta_batch import fitted
 from bdw.weighting.learning import LearnsByVerdict, LearnsByVisit, Receiver
+from bdw.weighting.meta_loss import Augment
 from bdw.weighting.selection.protocol import Toolkit
 from bdw.weighting.step import Learner
 from bdw.weighting.timer import WeightingTimer
 from bdw.weighting.verdicts import Verdicts
 from bdw.weighting.weighters.protocol import Learns, Weighter
-
-Augment = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def load_problem(config: RunConfig, run_dir: Path, packing: LabelledProgress | None) -> Problem:
@@ -193,15 +190,13 @@ def _alignment(
     if gradient.shared_derivatives:
         transforms.append(Smoothing(num_instances))
     receiver: Receiver = LearnsByVisit()
-    uses_source_statistics = gradient.target_statistics == "source"
     if gradient.target_margin is not None:
-        verdicts = Verdicts(num_instances, gradient.target_margin)
-        receiver = LearnsByVerdict(verdicts, target, uses_source_statistics)
+        receiver = LearnsByVerdict(Verdicts(num_instances, gradient.target_margin), target)
     return Alignment(
         loss,
         estimator,
         TargetGradient(gradient.direction_momentum, gradient.direction_every, device),
         transforms,
         receiver,
-        uses_source_statistics,
+        uses_source_statistics=gradient.target_statistics == "source",
     )

@@ -30,6 +30,8 @@ class LearningStep(NamedTuple):
     randomness: Randomness
     target_images: int
     """Images of the target batch that the step drew; 0 if it drew none."""
+    uses_source_statistics: bool
+    """Whether target images are normalised by the running statistics of source batches."""
 
 
 class Receiver(Protocol):
@@ -54,8 +56,6 @@ class LearnsByVerdict:
     verdicts: Verdicts
     target: TargetImages
     """Where examples of what helps are drawn from."""
-    uses_source_statistics: bool = False
-    """As the alignment's."""
 
     def __call__(self, step: LearningStep, visit: Visit, sample: WeightSample, derivatives: Tensor) -> None:
         """Take the visits in and, where the target was asked, some of its images as examples of what helps and some
@@ -72,7 +72,7 @@ class LearnsByVerdict:
             return torch.cat([crop(half) for half in images.split(lengths)])
 
         views = model.task.views(torch.cat(halves), crop_by_halves, randomness["target_views"])
-        statistics = source_statistics if self.uses_source_statistics else untouched_statistics
+        statistics = source_statistics if step.uses_source_statistics else untouched_statistics
         with torch.no_grad(), statistics(model):
             features = model(views).features
         shown = Visit(torch.arange(sum(lengths)), views.images, sum(lengths), features=features)
