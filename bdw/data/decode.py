@@ -11,13 +11,12 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from bdw.data.deep_pixels import SampleRange, is_deep, to_eight_bits
+from bdw.data.deep_pixels import SampleRange, image_source, is_deep, stream_of, to_eight_bits
 from bdw.data.image_kinds import HEIF_NEEDS, SIGNATURE_BYTES, is_heif
 from bdw.data.instances import Pixels, UndecodableImageError, UnreadableImageError
 
@@ -54,11 +53,11 @@ def decode(
     """The image file (a path, or its bytes) as uint8 (channels, size, size).
 
     `common` is the range of the pool's images of more than 8 bits; None: each image's own. `single_pixels` hears of the
-    image. UndecodableImageError with
-    the reason; UnreadableImageError, a kind of it, where the operating system did not hand out the file.
+    image. UndecodableImageError with the reason; UnreadableImageError, a kind of it, where the operating system did not
+    hand out the file.
     """
     try:
-        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
+        with Image.open(image_source(file)) as image:
             limit = Image.MAX_IMAGE_PIXELS
             if limit is not None and image.width * image.height > limit:
                 raise UndecodableImageError(f"{image.width} x {image.height} pixels, more than the limit of {limit}")
@@ -119,7 +118,7 @@ def _require_colours(image: Image.Image) -> None:
 def _reason(error: Exception, file: Path | bytes = b"") -> str:
     if isinstance(error, UnidentifiedImageError):
         # Pillow's message holds the address of a buffer or the full path; neither helps in a list of names.
-        with io.BytesIO(file) if isinstance(file, bytes) else file.open("rb") as stream:
+        with stream_of(file) as stream:
             head = stream.read(SIGNATURE_BYTES)
         if is_heif(head):
             return HEIF_NEEDS

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,16 @@ class SampleRange:
         return largest
 
 
+def image_source(file: Path | bytes) -> Path | io.BytesIO:
+    """The file (a path, or its bytes) as `Image.open` takes it."""
+    return io.BytesIO(file) if isinstance(file, bytes) else file
+
+
+def stream_of(file: Path | bytes) -> BinaryIO:
+    """The file (a path, or its bytes) to read bytes from."""
+    return io.BytesIO(file) if isinstance(file, bytes) else file.open("rb")
+
+
 def white_of(largest: int) -> int:
     """The range of 8, 10, 12, 14 or 16 bits that holds this value."""
     return next(2**bits - 1 for bits in (8, 10, 12, 14, 16) if largest < 2**bits)
@@ -77,8 +87,7 @@ def is_deep(image: Image.Image) -> bool:
 def to_eight_bits(image: Image.Image, file: Path | bytes, common: SampleRange | None) -> Image.Image:
     """A deep image, just opened from `file`, as one of 8 bits, upright. UndecodableImageError if it has no range."""
     values = _values(image, file)
-    colours = values if values.ndim == 2 else values[..., :3]
-    largest = int(colours.max())
+    largest = _largest_colour(values)
     white = _said(image, file, largest)
     if white is None:
         white = white_of(largest) if common is None else common.white()
@@ -91,11 +100,11 @@ def to_eight_bits(image: Image.Image, file: Path | bytes, common: SampleRange | 
 def _largest_unsaid(file: Path | bytes) -> int:
     """The largest colour value of a deep image whose file does not say its range, 0 for all others."""
     try:
-        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
+        with Image.open(image_source(file)) as image:
             if not is_deep(image):
                 return 0
             values = _values(image, file)
-            largest = int((values if values.ndim == 2 else values[..., :3]).max())
+            largest = _largest_colour(values)
             return largest if _said(image, file, largest) is None else 0
     except Exception:  # Whatever it is, it is told when the image's turn comes.
         return 0
@@ -117,7 +126,7 @@ def _said(image: Image.Image, file: Path | bytes, largest: int) -> int | None:
 
 def _significant_bits(file: Path | bytes) -> int | None:
     """The most bits that a PNG's sBIT chunk names; None without one."""
-    with io.BytesIO(file) if isinstance(file, bytes) else file.open("rb") as stream:
+    with stream_of(file) as stream:
         stream.seek(8)
         while len(head := stream.read(8)) == 8:
             length, kind = struct.unpack(">I4s", head)
@@ -127,6 +136,11 @@ def _significant_bits(file: Path | bytes) -> int | None:
                 return None
             stream.seek(length + 4, os.SEEK_CUR)
     return None
+
+
+def _largest_colour(values: NDArray[np.int64]) -> int:
+    """The largest of the colours; a fourth band is transparency."""
+    return int((values if values.ndim == 2 else values[..., :3]).max())
 
 
 def _values(image: Image.Image, file: Path | bytes) -> NDArray[np.int64]:
@@ -144,7 +158,7 @@ def _values(image: Image.Image, file: Path | bytes) -> NDArray[np.int64]:
 
 
 def _with_raw_mode(file: Path | bytes, change: Callable[[str], str]) -> NDArray[np.int64]:
-    with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
+    with Image.open(image_source(file)) as image:
         tiles: list[Any] = getattr(image, "tile", [])
         image.tile = [tile._replace(args=_replaced(tile.args, change(_raw_mode(tile)))) for tile in tiles]
         return np.asarray(ImageOps.exif_transpose(image)).astype(np.int64)
