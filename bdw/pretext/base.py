@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, NamedTuple
 
@@ -48,7 +49,7 @@ class BatchLoss(NamedTuple):
     """(k,) `PretextTask.losses`."""
 
 
-class PretextTask(nn.Module):
+class PretextTask(nn.Module, ABC):
     """Makes views of images, and says what the batch costs.
 
     A task owns its head; a teacher, a queue or a centre are its submodules and buffers too, so that checkpoints hold
@@ -71,13 +72,13 @@ class PretextTask(nn.Module):
         super().__init__()
         self.options = self.Options() if options is None else options
 
+    @abstractmethod
     def views(self, images: Tensor, crop: Crop, generator: torch.Generator) -> Views:
         """Views of stored images (k, c, h, w), uint8.
 
         Everything random is drawn here, once, by `crop` and from the CPU `generator`: the training pass and the tangent
         pass see the same views and the same noise.
         """
-        raise NotImplementedError
 
     def some_views(self, views: Views, count: int, generator: torch.Generator) -> Views:
         """`count` of the views of every instance (1 to num_views); each instance draws its own without replacement."""
@@ -86,13 +87,13 @@ class PretextTask(nn.Module):
             raise InputError(f"tangent_views: {count} cannot work; allowed: {self.num_views}, or none for all")
         return views
 
+    @abstractmethod
     def forward(self, encoder: Callable[[Tensor], Tensor], views: Views) -> Outputs:
         """Z and what belongs to it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def losses(self, outputs: Outputs) -> Tensor:
         """(m,) unweighted loss of every instance, averaged over its views: a function of Z alone."""
-        raise NotImplementedError
 
     def loss(self, outputs: Outputs, weights: Tensor, instances: int) -> BatchLoss:
         """L(Z, w) from this worker's Z and weights (m,); `instances` is k, of the step over all workers.
@@ -110,9 +111,11 @@ class PretextTask(nn.Module):
 
         `outputs` are those of the training pass. `progress`: share of the run's budget that is used, 0 to 1.
         """
+        del outputs, progress
 
     def begin_epoch(self, encoder: Encoder, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Prepare an epoch from all kept instances: batches of indices (k,) and stored images (k, c, h, w)."""
+        del encoder, batches
 
 
 class PretextModel(nn.Module):

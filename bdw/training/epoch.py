@@ -66,10 +66,9 @@ def training_steps(
     Every instance is trained on by one worker. The first of every `meta_every` steps learns weights (none with 0), if
     they are ever learnt; the others use them as they are. `learning_rate` says alpha of the next step, from the
     progress before it and the instances in it; by default it stays what it is. `used_after`: likewise, the share of the
-    budget that is used when that step ends. `before`: the balance of the epochs
-    behind this one. `budget_share`: the share of the run's budget that is used, where that is counted in images; then
-    pruning saves nothing, as `BreakEven.after` has it. Raises `NonFiniteError`, on every worker, if a loss or a
-    derivative is not finite.
+    budget that is used when that step ends. `before`: the balance of the epochs behind this one. `budget_share`: the
+    share of the run's budget that is used, where that is counted in images; then pruning saves nothing, as
+    `BreakEven.after` has it. Raises `NonFiniteError`, on every worker, if a loss or a derivative is not finite.
     """
     learner.model.train()
     began = time.perf_counter() - progress.seconds
