@@ -44,7 +44,8 @@ from bdw.weighting.gradient.forward_mode import weight_gradient
 from bdw.weighting.gradient.target_gradient import Direction, TargetGradient
 from bdw.weighting.step import Learner, SourceBatch, train_step, weighted_update
 from benchmarks.harness import interleaved_seconds, provenance, ratio, write_result
-from benchmarks.peers import Given, difference
+from benchmarks.peer_problem import Given
+from benchmarks.peers import difference
 
 EXACT = "exact"
 ALONE = ", mean direction"

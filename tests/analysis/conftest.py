@@ -1,10 +1,13 @@
-"""What tests of several figures need: names that make trouble, and whether texts can be read."""
+"""What tests of analysis share: a table of results, names that make trouble, and whether texts can be read."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -59,3 +62,19 @@ def assert_diagram_legible(assert_legible: AssertLegible) -> Callable[[RankDiagr
         assert_legible(drawn.figure, texts, within=drawn.axes)
 
     return check
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    generator = np.random.default_rng(0)
+    rows = [
+        ("accuracy", f"d{d}", method, seed, quality + generator.normal() * 0.01)
+        for d in range(8)
+        for method, quality in (("RotNet", 0.5), ("L2RW", 0.55), ("BDW", 0.6))
+        for seed in range(2)
+    ]
+    table = pd.DataFrame(rows, columns=["metric", "domain", "method", "seed", "value"]).assign(higher_is_better=True)
+    loss = table.assign(metric="loss", value=-table["value"], higher_is_better=False)
+    path = tmp_path / "results.parquet"
+    pd.concat([table, loss]).to_parquet(path)
+    return path
