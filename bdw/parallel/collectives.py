@@ -5,7 +5,9 @@ Whoever starts the processes (torchrun, Ray Train) also starts the process group
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -23,9 +25,22 @@ TIMEOUT = timedelta(hours=24)
 which are noticed at once, nor hanging steps, which the watchdog ends."""
 
 
+_is_alone: ContextVar[bool] = ContextVar("is_alone", default=False)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Within, this worker is the only one: it exchanges nothing, and the others need not call what it calls."""
+    token = _is_alone.set(True)
+    try:
+        yield
+    finally:
+        _is_alone.reset(token)
+
+
 def is_distributed() -> bool:
-    """Whether a process group is running."""
-    return dist.is_available() and dist.is_initialized()
+    """Whether a process group is running, and this worker is part of it at the moment (`alone`)."""
+    return not _is_alone.get() and dist.is_available() and dist.is_initialized()
 
 
 def rank() -> int:
