@@ -1,7 +1,7 @@
 """What is learnt from unlabelled images: the name of a pretext task, and the options of that task.
 
 Every task has options of its own: a frozen, keyword-only dataclass with a default for each field. Those of the built-in
-tasks are here, where no task needs to be imported; a task from elsewhere registers its own.
+tasks are in `pretext_options/`, where no task needs to be imported; a task from elsewhere registers its own.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from bdw.config.checks import require
 from bdw.config.fields import Basic
+from bdw.config.pretext_options.auto_encoder import AutoEncoderOptions
+from bdw.config.pretext_options.simclr import SimCLROptions
 from bdw.errors import InputError
 
 
@@ -20,21 +21,10 @@ class NoOptions:
     """A task without options: `rotation`, and every task that registers none."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class AutoEncoderOptions:
-    """Of `vae`; the defaults are those of the paper's appendix."""
-
-    latent_size: int = 1
-    """Numbers in a code; each has a mean and a log-variance."""
-    decoder_width: int = 100
-    """Hidden units of the decoder."""
-
-    def __post_init__(self) -> None:
-        for name in ("latent_size", "decoder_width"):
-            require(getattr(self, name) >= 1, f"pretext.{name}", getattr(self, name), "at least 1")
-
-
-_OPTIONS: dict[str, type] = {"vae": AutoEncoderOptions}
+_OPTIONS: dict[str, type] = {
+    "simclr": SimCLROptions,
+    "vae": AutoEncoderOptions,
+}
 
 
 def register_options(task: str, options: type) -> None:
@@ -52,7 +42,7 @@ class PretextConfig:
     """What is learnt from unlabelled images."""
 
     pretext: Basic[str] = "rotation"
-    """Pretext task: `rotation` or `vae` (a variational auto-encoder)."""
+    """Pretext task: `rotation`, `simclr`, `vae` (a variational auto-encoder)."""
     options: Any = None
     """The task's own options; None becomes the task's defaults."""
 

@@ -7,11 +7,12 @@ from typing import Any
 from bdw.config.pretext import NoOptions
 from bdw.encoders import Encoder
 from bdw.errors import unknown_option
-from bdw.pretext.base import BatchLoss, Crop, Outputs, PretextModel, PretextTask, Views
+from bdw.pretext.base import BatchLoss, Crop, Images, Outputs, PretextModel, PretextTask, Views
 
 __all__ = [
     "BatchLoss",
     "Crop",
+    "Images",
     "NoOptions",
     "Outputs",
     "PretextModel",
@@ -25,9 +26,14 @@ __all__ = [
 
 def _tasks() -> dict[str, type[PretextTask]]:
     from bdw.pretext.rotation import Rotation
+    from bdw.pretext.simclr import SimCLR
     from bdw.pretext.vae import VariationalAutoEncoder
 
-    return {"rotation": Rotation, "vae": VariationalAutoEncoder}
+    return {
+        "rotation": Rotation,
+        "simclr": SimCLR,
+        "vae": VariationalAutoEncoder,
+    }
 
 
 def available() -> tuple[str, ...]:

@@ -18,6 +18,16 @@ Crop = Callable[[Tensor], Tensor]
 """Stored images (k, c, h, w), uint8 -> crops (k, c, s, s), float in [-1, 1]. Each call may draw other crops."""
 
 
+class Images(NamedTuple):
+    """What is known of a run's stored images before anything is computed."""
+
+    channels: int
+    height: int
+    """In pixels."""
+    width: int
+    """In pixels."""
+
+
 class Views(NamedTuple):
     """What a task sees of a batch of k instances."""
 
@@ -72,6 +82,14 @@ class PretextTask(nn.Module, ABC):
         super().__init__()
         self.options = self.Options() if options is None else options
 
+    def check(self, images: Images) -> None:
+        """`InputError`, one line, if the task cannot work with such images; called before any compute.
+
+        For what neither the options nor the encoder alone tell: grey images where colours are learnt, say. An encoder
+        that cannot work is refused in `__init__`, and a step of one image where instances interact by every run.
+        """
+        del images
+
     @abstractmethod
     def views(self, images: Tensor, crop: Crop, generator: torch.Generator) -> Views:
         """Views of stored images (k, c, h, w), uint8.
@@ -106,12 +124,13 @@ class PretextTask(nn.Module, ABC):
         # Workers' gradients are averaged, the equation sums over the workers: hence the factor.
         return BatchLoss(weighted / instances if workers == 1 else weighted * (workers / instances), losses)
 
-    def after_step(self, outputs: Outputs, progress: float) -> None:
+    def after_step(self, encoder: nn.Module, outputs: Outputs, progress: float) -> None:
         """Move what is constant within a step (teacher, queue, centre), at its end.
 
-        `outputs` are those of the training pass. `progress`: share of the run's budget that is used, 0 to 1.
+        The encoder is at theta', as the task's own parameters are. `outputs` are those of the training pass, without
+        graph. `progress`: share of the run's budget that is used, 0 to 1.
         """
-        del outputs, progress
+        del encoder, outputs, progress
 
     def begin_epoch(self, encoder: Encoder, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Prepare an epoch from all kept instances: batches of indices (k,) and stored images (k, c, h, w)."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bdw.config.pretext import AutoEncoderOptions
+from bdw.config.pretext_options.auto_encoder import AutoEncoderOptions
 from bdw.encoders import Encoder
 from bdw.pretext.base import Crop, Outputs, PretextTask, Views
 

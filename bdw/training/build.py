@@ -130,7 +130,7 @@ def build_learner(
         weight_decay=config.optimiser.weight_decay,
     )
     precision.compute_in(config.hardware.precision, encoder)
-    wrapped = replicated(model, torch.zeros(2, *encoder.image_shape, device=device))
+    wrapped = replicated(model, torch.zeros(2, *encoder.image_shape, dtype=torch.uint8, device=device))
     if config.hardware.compile:
         compile_encoder(encoder)
     learner = Learner(

@@ -83,6 +83,8 @@ def check(config: RunConfig) -> None:
     learns = weighters.learns(config.weighter) is not Learns.NEVER
     if learns and "pretext" in names and config.gradient.target_statistics != "source":
         _require_two_rows(config, "target_batch", config.meta.target_batch, config.meta.target_batch, 2)
+    if learns and "pretext" in names:
+        _require_two_instances(config, "target_batch", config.meta.target_batch, config.meta.target_batch, 2)
     chosen_measures(config)
     with torch.device("meta"):
         encoder = encoders.build(config.encoder.encoder, 3, config.data.crop_size)
@@ -145,6 +147,25 @@ def check_batch(config: RunConfig, num_instances: int) -> None:
     # Pruning may leave any number of images to be cut into equal batches.
     least = -(-batch_size // 2) if config.weighter.prune else num_instances // -(-num_instances // batch_size)
     _require_two_rows(config, "batch_size", batch_size, least // workers, 4 * workers - 1)
+    _require_two_instances(config, "batch_size", batch_size, least, 3 if config.weighter.prune else 2)
+    if config.weighter.prune and config.weighter.min_kept is not None:
+        _require_two_instances(config, "min_kept", config.weighter.min_kept, config.weighter.min_kept, 2)
+
+
+def check_task(config: RunConfig, images: pretext.Images) -> None:
+    """`InputError` if the pretext task cannot work with such stored images."""
+    with torch.device("meta"):
+        encoder = encoders.build(config.encoder.encoder, images.channels, config.data.crop_size)
+        pretext.build(config.pretext.pretext, encoder, config.pretext.options).check(images)
+
+
+def _require_two_instances(config: RunConfig, field: str, value: int, images: int, allowed: int) -> None:
+    """`InputError` if a step may have one image where the pretext task compares the images of a step."""
+    if images < 2 and pretext.task_class(config.pretext.pretext).instances_interact:
+        raise InputError(
+            f"{field}: {value} cannot work: it may leave one image to a step, and pretext {config.pretext.pretext!r} "
+            f"compares the images of a step; allowed: at least {allowed}"
+        )
 
 
 def _require_two_rows(config: RunConfig, field: str, value: int, images: int, allowed: int) -> None:

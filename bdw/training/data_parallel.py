@@ -17,12 +17,13 @@ def replicated(model: PretextModel, images: Tensor) -> nn.Module:
     DistributedDataParallel arranges the gradients anew after the first backward pass of a process, in the order in
     which they came, and three workers or more add up differently in another arrangement. A run that is continued would
     thus differ in its first step from one that was never stopped. So that pass is made here, on a few images
-    (m, c, s, s) of any content, and leaves no other trace.
+    (m, c, s, s), uint8, of any content, and leaves no other trace.
     """
     if collectives.size() == 1:
         return model
     wrapped = DistributedDataParallel(model)
-    views = model.task.views(images, lambda crops: crops, torch.Generator().manual_seed(0))
+    dtype = next(model.parameters()).dtype
+    views = model.task.views(images, lambda stored: stored.to(dtype), torch.Generator().manual_seed(0))
     with untouched_statistics(model):
         model.task.loss(wrapped(views), torch.ones(len(images)), len(images) * collectives.size()).total.backward()
     model.zero_grad(set_to_none=True)

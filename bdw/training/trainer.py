@@ -21,6 +21,7 @@ from bdw.parallel import collectives
 from bdw.parallel.consistency import require_same
 from bdw.parallel.stop_requests import NoticeBoard, StopRequests, no_notice
 from bdw.parallel.watchdog import Watchdog
+from bdw.pretext import Images
 from bdw.runs.checkpoint import Position
 from bdw.runs.directory import RunDirectory, source_facts
 from bdw.runs.metrics import EpochReport, ProgressListener, Silent
@@ -28,7 +29,7 @@ from bdw.runs.trajectory import Trajectory
 from bdw.training import resume
 from bdw.training.allocator import keep_freed_memory
 from bdw.training.build import build_state, build_weighter, load_problem
-from bdw.training.checks import check, check_batch, usable_device, warn_of_small_budget
+from bdw.training.checks import check, check_batch, check_task, usable_device, warn_of_small_budget
 from bdw.training.epoch import EpochTotals, epoch_totals, require_finite, training_steps
 from bdw.training.epoch_report import epoch_report
 from bdw.training.examiner import Examiner
@@ -106,6 +107,7 @@ class Trainer:
         self._trajectory = Trajectory(self.run.trajectory)
         self.problem = problem or load_problem(config, self.run.path, packing)
         check_batch(config, len(self.problem.source))
+        check_task(config, Images(*self.problem.source.images.shape[1:]))
         weighter = build_weighter(config, self.problem, self.run.path, self.device, packing)
         self.state = build_state(config, self.problem, weighter, self.device, self._augment)
         self.images = ImageTable(self.problem.source.images, self.device)

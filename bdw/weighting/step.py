@@ -136,7 +136,7 @@ def train_step(learner: Learner, batch: SourceBatch, *, learn: bool = True) -> S
         told = learn_weights(learner, alignment, of_instances, visit, sample, outputs)
     else:
         outputs, loss = weighted_update(learner, views, weights, batch.instances)
-    task.after_step(outputs, batch.progress)
+    task.after_step(learner.model.encoder, outputs, batch.progress)
     return StepMeasurements(loss.losses, outputs.hits, *told)
 
 

@@ -1,4 +1,4 @@
-"""Two tasks whose instances interact, for tests only: what the general form of the meta-gradient is there for."""
+"""Two tasks whose instances interact, for tests only: one with a buffer that moves, one whose loss is no mean."""
 
 from __future__ import annotations
 
@@ -9,18 +9,39 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bdw.config.pretext_options.simclr import SimCLROptions
 from bdw.encoders import Encoder
 from bdw.pretext import BatchLoss, Crop, Outputs, PretextTask, Views
 from bdw.pretext.gather import gathered
+from bdw.pretext.simclr import SimCLR, nt_xent
 
-WIDTH, TEMPERATURE, MOVES, OFF_DIAGONAL = 6, 0.5, 0.1, 0.02
+WIDTH, MOVES, OFF_DIAGONAL = 6, 0.1, 0.02
 
 
-class _TwoViews(PretextTask):
-    """Two noisy views of an image, their rows instance-major; Z are both views' embeddings (k, 2, d)."""
+class MovingCentre(SimCLR):
+    """SimCLR around a moving centre of the projections that is constant within a step."""
+
+    centre: Tensor
+
+    def __init__(self, encoder: Encoder, options: SimCLROptions | None = None):
+        super().__init__(encoder, options)
+        self.register_buffer("centre", torch.zeros(self.options.projection_dim))
+
+    def losses(self, outputs: Outputs) -> Tensor:
+        return nt_xent(functional.normalize(outputs.z[0] - self.centre, dim=2), self.options.temperature).mean(dim=1)
+
+    def after_step(self, encoder: nn.Module, outputs: Outputs, progress: float) -> None:
+        everyones, _ = gathered(outputs.z[0])
+        self.centre.lerp_(everyones.mean(dim=(0, 1)).to(self.centre), MOVES)
+
+
+class RedundancyReduction(PretextTask):
+    """Barlow Twins' loss (Zbontar et al., ICML 2021) of a cross-correlation matrix that is weighted by w, of the
+    embeddings (k, 2, d) of two noisy views."""
 
     num_views = 2
     instances_interact = True
+    loss_is_mean = False
 
     def __init__(self, encoder: Encoder, options: Any = None):
         super().__init__(encoder, options)
@@ -35,37 +56,6 @@ class _TwoViews(PretextTask):
         features = encoder(views.inputs[0])
         embeddings = self.projector(features).unflatten(0, (-1, 2))
         return Outputs((embeddings,), (), features.detach(), None)
-
-
-class Contrastive(_TwoViews):
-    """NT-Xent (Chen et al., ICML 2020), with a moving centre of the embeddings that is constant within a step."""
-
-    centre: Tensor
-
-    def __init__(self, encoder: Encoder, options: Any = None):
-        super().__init__(encoder, options)
-        self.register_buffer("centre", torch.zeros(WIDTH))
-
-    def losses(self, outputs: Outputs) -> Tensor:
-        embeddings = functional.normalize(outputs.z[0] - self.centre, dim=2)
-        everyones, begins = gathered(embeddings)
-        own = torch.arange(2 * begins, 2 * (begins + len(embeddings)))
-        similar = embeddings.flatten(0, 1) @ everyones.flatten(0, 1).T / TEMPERATURE
-        is_self = torch.arange(2 * len(everyones)) == own.unsqueeze(1)
-        partners = own + 1 - 2 * (own % 2)
-        return functional.cross_entropy(
-            similar.masked_fill(is_self, -1e9), partners, reduction="none"
-        ).view(-1, 2).mean(dim=1)  # fmt: skip
-
-    def after_step(self, outputs: Outputs, progress: float) -> None:
-        everyones, _ = gathered(outputs.z[0])
-        self.centre.lerp_(everyones.mean(dim=(0, 1)).to(self.centre), MOVES)
-
-
-class RedundancyReduction(_TwoViews):
-    """Barlow Twins' loss (Zbontar et al., ICML 2021) of a cross-correlation matrix that is weighted by w."""
-
-    loss_is_mean = False
 
     def losses(self, outputs: Outputs) -> Tensor:
         first, second = outputs.z[0].unbind(dim=1)

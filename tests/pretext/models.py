@@ -16,13 +16,13 @@ from bdw.pretext.rotation import Rotation
 
 
 def as_stored(images: Tensor) -> Tensor:
-    """The crop that is the whole image."""
-    return images
+    """The crop that is the whole image: uint8 as float64 in [-1, 1], floats as they are."""
+    return images.double() / 127.5 - 1 if images.dtype == torch.uint8 else images
 
 
 def not_augmented(images: Tensor, _: torch.Generator) -> Tensor:
     """The same as a learner's augmentation."""
-    return images
+    return as_stored(images)
 
 
 def model_of(encoder: Encoder, task: type[PretextTask] | str = Rotation) -> PretextModel:

@@ -1,55 +1,54 @@
-"""What holds for every pretext task, those of the registry and two that interact, in float64."""
+"""What holds for every pretext task, those of the registry and two for tests only (`cases`), in float64."""
 
 from __future__ import annotations
 
 import copy
-import functools
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
 
-from bdw import pretext
 from bdw.data.batches import local_part
-from bdw.encoders import Encoder, untouched_statistics
+from bdw.encoders import untouched_statistics
 from bdw.errors import InputError
+from bdw.evaluation import pretext_loss
+from bdw.evaluation.features import Settings
 from bdw.meta_gradient import reference_weight_gradient
 from bdw.parallel import collectives
 from bdw.parallel.randomness import Randomness
-from bdw.pretext import Outputs, PretextModel, PretextTask, Views
+from bdw.pretext import Images, Outputs, PretextModel, Views
 from bdw.training.data_parallel import replicated
 from bdw.weighting.gradient.alignment import Alignment
 from bdw.weighting.gradient.estimators import ForwardMode, Head, NaturalHead, TrainingPass, choose
 from bdw.weighting.step import Learner, SourceBatch, train_step, weighted_update
 from bdw.weighting.weighters.fixed import FixedWeights
 from bdw.weighting.weighters.protocol import Learns, WeightSample
-from tests.pretext.interacting_tasks import Contrastive, RedundancyReduction
-from tests.pretext.models import model_of, not_augmented, views_of
+from tests.pretext.cases import CASES, NORMS
+from tests.pretext.models import as_stored, not_augmented, views_of
 from tests.workers import on_workers
 
-K, SIDE, LEARNING_RATE, MOMENTUM, DECAY = 7, 6, 0.05, 0.9, 1e-2
-TASKS: dict[str, type[PretextTask]] = {
-    **{name: pretext.task_class(name) for name in pretext.available()},
-    "contrastive": Contrastive,
-    "redundancy reduction": RedundancyReduction,
-}
-NORMS = {"group": functools.partial(nn.GroupNorm, 2, 4), "batch": functools.partial(nn.BatchNorm2d, 4)}
-every_task = pytest.mark.parametrize("task", TASKS)
+K, LEARNING_RATE, MOMENTUM, DECAY = 7, 0.05, 0.9, 1e-2
+every_task = pytest.mark.parametrize("task", CASES)
 every_norm = pytest.mark.parametrize("norm", NORMS)
+INTERACTING = [name for name, case in CASES.items() if case.task.instances_interact]
 
 
 def _model(task: str, norm: str = "group") -> PretextModel:
-    torch.manual_seed(0)
-    backbone = nn.Sequential(nn.Conv2d(1, 4, 3), NORMS[norm](), nn.Tanh(), nn.Flatten(), nn.Linear(64, 5))
-    return model_of(Encoder(backbone, 1, 5, (1, SIDE, SIDE)), TASKS[task]).double().train()
+    return CASES[task].model(norm)
 
 
-def _images(count: int = K) -> Tensor:
-    return torch.rand(count, 1, SIDE, SIDE, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) * 2 - 1
+def _images(task: str, count: int = K) -> Tensor:
+    return CASES[task].images(count)
+
+
+def _trained(model: PretextModel) -> dict[str, Tensor]:
+    """The parameters that training moves: a teacher's are not among them."""
+    return {name: value for name, value in model.named_parameters() if value.requires_grad}
 
 
 class _PretextLoss:
@@ -57,8 +56,11 @@ class _PretextLoss:
 
     images_per_batch = 5
 
+    def __init__(self, task: str):
+        self._task = task
+
     def draw(self, randomness: Randomness) -> Tensor:
-        return -_images(5)
+        return 255 - _images(self._task, 5)
 
     def __call__(self, model: PretextModel, batch: Tensor) -> Tensor:
         return model.task.loss(model(views_of(model, batch, seed=5)), torch.ones(5), 5).total
@@ -81,15 +83,15 @@ class _Recorder(FixedWeights):
         self.gradient = gradient
 
 
-def _learner(model: PretextModel, **estimator: Any) -> tuple[Learner, _Recorder]:
+def _learner(task: str, model: PretextModel, **estimator: Any) -> tuple[Learner, _Recorder]:
     weighter = _Recorder()
-    optimiser = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, weight_decay=DECAY)
-    alignment = Alignment(_PretextLoss(), choose(model, **estimator))
+    optimiser = torch.optim.SGD(_trained(model).values(), lr=LEARNING_RATE, momentum=MOMENTUM, weight_decay=DECAY)
+    alignment = Alignment(_PretextLoss(task), choose(model, **estimator))
     return Learner(model, model, optimiser, weighter, alignment, Randomness(0), not_augmented), weighter
 
 
-def _batch() -> SourceBatch:
-    return SourceBatch(torch.arange(K), _images(), K)
+def _batch(task: str) -> SourceBatch:
+    return SourceBatch(torch.arange(K), _images(task), K)
 
 
 @every_norm
@@ -97,14 +99,14 @@ def _batch() -> SourceBatch:
 def test_weights_learn_from_the_exact_meta_gradient(task: str, norm: str) -> None:
     """Double backward through the second step, from a copy of everything as it was before it."""
     model = _model(task, norm)
-    learner, weighter = _learner(model)
-    train_step(learner, _batch())
+    learner, weighter = _learner(task, model)
+    train_step(learner, _batch(task))
     twin = copy.deepcopy(model)
-    momentum = [copy.deepcopy(learner.optimiser.state[p]["momentum_buffer"]) for p in model.parameters()]
+    momentum = [copy.deepcopy(learner.optimiser.state[p]["momentum_buffer"]) for p in _trained(model).values()]
     randomness = Randomness(0)
     randomness.load_state_dict(learner.randomness.state_dict())
-    views = twin.task.views(_images(), lambda images: images, randomness["views"])
-    train_step(learner, _batch())
+    views = twin.task.views(_images(task), as_stored, randomness["views"])
+    train_step(learner, _batch(task))
 
     class At:
         """The twin with other parameters."""
@@ -118,17 +120,17 @@ def test_weights_learn_from_the_exact_meta_gradient(task: str, norm: str) -> Non
             outputs: Outputs = functional_call(twin, self._params, (views,))
             return outputs
 
-    meta_loss = _PretextLoss()
+    meta_loss = _PretextLoss(task)
     with untouched_statistics(twin):
         expected = reference_weight_gradient(
             lambda params: At(params)(views),
             lambda params: meta_loss(At(params), meta_loss.draw(randomness)),  # type: ignore[arg-type]
-            dict(twin.named_parameters()),
+            _trained(twin),
             weighter.weights,
             learning_rate=LEARNING_RATE,
             momentum=MOMENTUM,
             weight_decay=DECAY,
-            momentum_buffers=dict(zip(dict(twin.named_parameters()), momentum, strict=True)),
+            momentum_buffers=dict(zip(_trained(twin), momentum, strict=True)),
             loss=lambda outputs, weights: twin.task.loss(outputs, weights, K).total,
         )
     assert float((weighter.gradient - expected).norm() / expected.norm()) <= 1e-10
@@ -150,17 +152,17 @@ def _slow(model: PretextModel, views: Views, weights: Tensor, direction: dict[st
 @pytest.mark.parametrize("wanted", ["cheapest", "forward_mode", "training_pass", "head"])
 def test_every_estimator_is_exact_or_refuses(task: str, norm: str, wanted: Any) -> None:
     model = _model(task, norm)
-    interacts = TASKS[task].instances_interact or norm == "batch"
+    interacts = CASES[task].task.instances_interact or norm == "batch"
     if wanted == "training_pass" and interacts:
         with pytest.raises(InputError, match="estimator: 'training_pass' cannot work with "):
             choose(model, wanted)
         return
-    estimator, views = choose(model, wanted), views_of(model, _images())
+    estimator, views = choose(model, wanted), views_of(model, _images(task))
     weights = torch.linspace(0.2, 1.5, K, dtype=torch.float64)
     torch.manual_seed(2)
     direction = {name: torch.randn_like(value) for name, value in estimator.compared.items()}
     expected = _slow(model, views, weights, direction)
-    learner, _ = _learner(model)
+    learner, _ = _learner(task, model)
     with estimator.watch(views, weights, K) as of_instances:
         outputs, _ = weighted_update(learner, views, weights, K)
     found = of_instances(direction, outputs)
@@ -170,15 +172,15 @@ def test_every_estimator_is_exact_or_refuses(task: str, norm: str, wanted: Any) 
 @pytest.mark.parametrize(
     ("estimator", "task", "norm", "why"),
     [
-        (TrainingPass, "contrastive", "group", "whose instances interact"),
+        (TrainingPass, "simclr", "group", "whose instances interact"),
         (TrainingPass, "redundancy reduction", "group", "whose instances interact"),
         (TrainingPass, "rotation", "batch", "where batch norm lets instances depend on each other"),
-        (NaturalHead, "contrastive", "group", "whose instances interact"),
+        (NaturalHead, "simclr", "group", "whose instances interact"),
         (NaturalHead, "vae", "group", "whose head is not linear"),
     ],
 )
 def test_what_would_not_be_exact_is_refused_in_one_line(estimator: Any, task: str, norm: str, why: str) -> None:
-    said = f"estimator: '{estimator.name}' cannot work with pretext '{TASKS[task].__name__}', {why}; allowed: "
+    said = f"estimator: '{estimator.name}' cannot work with pretext '{CASES[task].task.__name__}', {why}; allowed: "
     with pytest.raises(InputError) as error:
         estimator(_model(task, norm))
     assert str(error.value) == said + "'forward_mode'"
@@ -186,7 +188,7 @@ def test_what_would_not_be_exact_is_refused_in_one_line(estimator: Any, task: st
 
 def test_another_loss_than_a_mean_is_refused_even_if_instances_do_not_interact(monkeypatch: pytest.MonkeyPatch) -> None:
     model = _model("rotation")
-    monkeypatch.setattr(TASKS["rotation"], "loss_is_mean", False)
+    monkeypatch.setattr(CASES["rotation"].task, "loss_is_mean", False)
     for estimator in (TrainingPass, NaturalHead):
         with pytest.raises(InputError, match="whose loss is not a mean over instances"):
             estimator(model)
@@ -197,25 +199,27 @@ def test_another_loss_than_a_mean_is_refused_even_if_instances_do_not_interact(m
 @every_task
 def test_views_are_drawn_once_and_from_the_generator(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = _model(task)
-    first, again = (views_of(model, _images(), seed=3) for _ in range(2))
+    first, again = (views_of(model, _images(task), seed=3) for _ in range(2))
     assert torch.equal(first.images, again.images)
     assert all(torch.equal(a, b) for a, b in zip(first.inputs, again.inputs, strict=True))
     assert all(len(rows) % K == 0 for rows in first.inputs)
     calls = []
     draw = model.task.views
     monkeypatch.setattr(model.task, "views", lambda *args: calls.append(1) or draw(*args))
-    learner, _ = _learner(model)
+    learner, _ = _learner(task, model)
     assert learner.alignment is not None
-    monkeypatch.setattr(_PretextLoss, "__call__", lambda self, model, batch: model.encoder(batch).square().sum())
-    train_step(learner, _batch())
+    monkeypatch.setattr(
+        _PretextLoss, "__call__", lambda self, model, batch: model.encoder(as_stored(batch)).square().sum()
+    )
+    train_step(learner, _batch(task))
     assert len(calls) == 1
 
 
 @every_task
 def test_a_permutation_of_the_batch_permutes_the_derivatives(task: str) -> None:
     model, order = _model(task), torch.tensor([3, 0, 6, 1, 5, 2, 4])
-    views, weights = views_of(model, _images()), torch.linspace(0.2, 1.5, K, dtype=torch.float64)
-    theta = dict(model.named_parameters())
+    views, weights = views_of(model, _images(task)), torch.linspace(0.2, 1.5, K, dtype=torch.float64)
+    theta = _trained(model)
     torch.manual_seed(2)
     direction = {name: torch.randn_like(value) for name, value in theta.items()}
     permuted = Views(
@@ -229,46 +233,47 @@ def test_a_permutation_of_the_batch_permutes_the_derivatives(task: str) -> None:
 @every_norm
 @every_task
 def test_a_restored_model_goes_on_bit_for_bit(task: str, norm: str) -> None:
-    whole, parts = _learner(_model(task, norm))[0], _learner(_model(task, norm))[0]
+    whole, parts = _learner(task, _model(task, norm))[0], _learner(task, _model(task, norm))[0]
     for _ in range(2):
-        train_step(whole, _batch())
+        train_step(whole, _batch(task))
     states = copy.deepcopy([part.state_dict() for part in (whole.model, whole.optimiser, whole.randomness)])
     for part, state in zip((parts.model, parts.optimiser, parts.randomness), states, strict=True):
         part.load_state_dict(state)
     for _ in range(2):
-        seen, again = train_step(whole, _batch()), train_step(parts, _batch())
+        seen, again = train_step(whole, _batch(task)), train_step(parts, _batch(task))
         assert torch.equal(seen.derivatives, again.derivatives)
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, parts.model.state_dict()[name]), name
 
 
 def test_buffers_of_a_task_move_after_a_step_and_are_in_its_state() -> None:
-    model = _model("contrastive")
-    train_step(_learner(model)[0], _batch())
+    task = "moving centre"
+    model = _model(task)
+    train_step(_learner(task, model)[0], _batch(task))
     assert float(model.state_dict()["task.centre"].abs().min()) > 0
 
 
 def _two_steps(task: str) -> dict[str, Tensor]:
     """Derivatives of two steps, and the model after them; the workers deal the views out."""
     model = _model(task)
-    wrapped = replicated(model, _images(2))
-    learner, _ = _learner(model)
+    wrapped = replicated(model, _images(task, 2))
+    learner, _ = _learner(task, model)
     learner = Learner(model, wrapped, learner.optimiser, learner.weighter, None, learner.randomness, not_augmented)
     weights, mine = torch.linspace(0.2, 1.5, K, dtype=torch.float64), slice(None)
     rows = local_part(torch.arange(K), collectives.rank(), collectives.size())
     mine = slice(int(rows[0]), int(rows[-1]) + 1)
     torch.manual_seed(2)
-    direction = {name: torch.randn_like(value) for name, value in model.named_parameters()}
+    direction = {name: torch.randn_like(value) for name, value in _trained(model).items()}
     found = {}
     for step in range(2):
-        whole = views_of(model, _images(), seed=step)
+        whole = views_of(model, _images(task), seed=step)
         views = Views(
             whole.images[mine], tuple(part.unflatten(0, (K, -1))[mine].flatten(0, 1) for part in whole.inputs)
         )
         with choose(model).watch(views, weights[mine], K) as of_instances:
             outputs, _ = weighted_update(learner, views, weights[mine], K)
         found[f"derivatives {step}"] = collectives.gather_rows(of_instances(direction, outputs))
-        model.task.after_step(outputs, 0.5)
+        model.task.after_step(model.encoder, outputs, 0.5)
     return {**found, **{name: value.clone() for name, value in model.state_dict().items()}}
 
 
@@ -284,9 +289,9 @@ def test_two_workers_equal_one(task: str, tmp_path: Path) -> None:
 def test_features_do_not_collapse(task: str) -> None:
     """Forty images of two kinds: the loss falls, and features keep more than one direction."""
     model = _model(task)
-    images = _images(40)
-    images[::2] += torch.linspace(-1, 1, SIDE)
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    images = _images(task, 40) // 2
+    images[::2] += torch.linspace(0, 127, images.shape[-1]).to(torch.uint8)
+    optimiser = torch.optim.SGD(_trained(model).values(), lr=0.01, momentum=0.9)
     totals = []
     for step in range(60):
         outputs = model(views_of(model, images, seed=step))
@@ -294,8 +299,43 @@ def test_features_do_not_collapse(task: str) -> None:
         optimiser.zero_grad()
         total.backward()
         optimiser.step()
-        model.task.after_step(outputs._replace(z=tuple(part.detach() for part in outputs.z)), step / 60)
+        model.task.after_step(model.encoder, outputs._replace(z=tuple(part.detach() for part in outputs.z)), step / 60)
         totals.append(float(total.detach()))
     assert np.mean(totals[-10:]) < np.mean(totals[:10])
     spectrum = torch.linalg.svdvals(outputs.features - outputs.features.mean(dim=0))
     assert float(spectrum[1] / spectrum[0]) > 0.05
+
+
+def _evaluated_by_the_first(task: str) -> float | None:
+    """The pretext loss as rank 0 measures it while the others wait for what it found."""
+    model, images = _model(task).float(), _images(task).numpy()
+    settings = Settings(crop_size=images.shape[-1], batch_size=5)
+    measured = collectives.on_first(lambda: pretext_loss.evaluate(model, images, settings))
+    return collectives.from_first(measured)
+
+
+@pytest.mark.parametrize("task", INTERACTING)
+def test_one_of_two_workers_evaluates_alone(task: str, tmp_path: Path) -> None:
+    expected = _evaluated_by_the_first(task)
+    assert on_workers(2, tmp_path / "results", _evaluated_by_the_first, task) == [expected] * 2
+
+
+@every_task
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("side", [4, 12])
+def test_images_of_any_kind_are_learnt_from_or_refused_in_one_line(task: str, channels: int, side: int) -> None:
+    """Where the task, its encoder or `check` refuses, it says what is allowed; otherwise there is a finite loss."""
+    case = dataclasses.replace(CASES[task], channels=channels, side=side)
+    refused = ""
+    try:
+        model = case.model()
+        model.task.check(Images(channels, side, side))
+    except InputError as error:
+        refused = str(error)
+    if refused:
+        assert "; allowed: " in refused
+        assert "\n" not in refused
+        return
+    losses = model.losses(views_of(model, case.images(K)))
+    assert losses.shape == (K,)
+    assert bool(losses.isfinite().all())

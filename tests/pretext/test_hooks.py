@@ -29,7 +29,8 @@ def test_a_task_sees_the_kept_images_before_an_epoch_and_the_outputs_after_a_ste
             seen += indices.tolist()
         epochs.append(seen)
 
-    def after_step(self: Rotation, outputs: Outputs, used: float) -> None:
+    def after_step(self: Rotation, encoder: Encoder, outputs: Outputs, used: float) -> None:
+        assert encoder.feature_dim == self.head.in_features
         assert not outputs.z[0].requires_grad
         progress.append(used)
 

@@ -9,7 +9,7 @@ import scipy.stats
 import torch
 
 from bdw import encoders
-from bdw.config.pretext import AutoEncoderOptions
+from bdw.config.pretext_options.auto_encoder import AutoEncoderOptions
 from bdw.errors import InputError
 from bdw.pretext import PretextModel, Views
 from bdw.pretext.vae import VariationalAutoEncoder

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from bdw import pretext
 from bdw.config import RunConfig
 from bdw.data import Problem
 from bdw.errors import InputError
+from bdw.pretext.rotation import Rotation
 from bdw.training.trainer import Trainer
 
 
@@ -71,6 +73,36 @@ def test_a_batch_of_one_in_front_of_batch_norm_is_refused(
     settings = {"pretext": "vae", "meta_loss": "pretext", "crop_size": 8, **changes}
     with pytest.raises(InputError, match=f"{field} cannot work: .* at 8 x 8 pixels needs two; allowed: at least [23]$"):
         Trainer(config.replace(**settings), problem=problem)
+
+
+@pytest.mark.parametrize("task", [name for name in pretext.available() if pretext.task_class(name).instances_interact])
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"batch_size": 2}, "batch_size: 2 cannot work: .*; allowed: at least 3$"),  # 50 images may become 49.
+        ({"batch_size": 1, "prune": False}, "batch_size: 1 cannot work: .*; allowed: at least 2$"),
+        ({"min_kept": 1}, "min_kept: 1 cannot work: .*; allowed: at least 2$"),
+        ({"target_batch": 1, "meta_loss": "pretext"}, "target_batch: 1 cannot work: .*; allowed: at least 2$"),
+    ],
+)
+def test_a_step_of_one_image_is_refused_where_instances_interact(
+    config: RunConfig, problem: Problem, task: str, changes: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InputError, match=f"^{said}"):
+        Trainer(config.replace(pretext=task, encoder="mlp", **changes), problem=problem)
+    assert not Path(config.output.run_dir).exists()
+
+
+def test_images_that_a_task_refuses_stop_the_run_before_any_compute(
+    config: RunConfig, problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(self: Rotation, images: pretext.Images) -> None:
+        raise InputError(f"pretext: refuses {tuple(images)}; allowed: others")
+
+    monkeypatch.setattr(Rotation, "check", check)
+    with pytest.raises(InputError, match=r"refuses \(1, 12, 12\)"):
+        Trainer(config, problem=problem)
+    assert not Path(config.output.run_dir).exists()
 
 
 @pytest.mark.parametrize(

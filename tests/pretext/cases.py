@@ -1,0 +1,72 @@
+"""What the conformance suite makes of every registered pretext task, and of two that only tests have.
+
+A task is taken from the registry. It stands in `SMALL` as well if its defaults are too large for a toy problem, or need
+other images than grey ones of 6 x 6 pixels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bdw import pretext
+from bdw.config.pretext_options.simclr import SimCLROptions
+from bdw.encoders import Encoder
+from bdw.pretext import PretextModel, PretextTask
+from tests.pretext.interacting_tasks import MovingCentre, RedundancyReduction
+
+FEATURES = 5
+NORMS: dict[str, Callable[[], nn.Module]] = {
+    "group": functools.partial(nn.GroupNorm, 2, 4),
+    "batch": functools.partial(nn.BatchNorm2d, 4),
+}
+
+
+def small_encoder(channels: int, side: int, norm: str) -> Encoder:
+    """A convolution, a norm and a linear layer, for images of any side from 3 on; without kinks."""
+    pooled = nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(64, FEATURES))
+    backbone = nn.Sequential(nn.Conv2d(channels, 4, 3), NORMS[norm](), nn.Tanh(), *pooled)
+    return Encoder(backbone, channels, FEATURES, (channels, side, side))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A task on a toy problem."""
+
+    task: type[PretextTask]
+    options: Any = None
+    """Small ones; a field `batch_norm` among them is set as the norm of the encoder says."""
+    channels: int = 1
+    side: int = 6
+    """Of stored images and of crops, in pixels."""
+    encoder: Callable[[int, int, str], Encoder] = small_encoder
+    """From channels, side and norm (`group` or `batch`)."""
+
+    def model(self, norm: str = "group") -> PretextModel:
+        """Encoder and task in float64 and training mode, always the same."""
+        torch.manual_seed(0)
+        encoder, options = self.encoder(self.channels, self.side, norm), self.options
+        if hasattr(options, "batch_norm"):
+            options = dataclasses.replace(options, batch_norm=norm == "batch")
+        return PretextModel(encoder, self.task(encoder, options)).double().train()
+
+    def images(self, count: int) -> Tensor:
+        """Stored images (count, c, side, side), uint8, always the same."""
+        shape, generator = (count, self.channels, self.side, self.side), torch.Generator().manual_seed(1)
+        return torch.randint(256, shape, dtype=torch.uint8, generator=generator)
+
+
+SMALL: dict[str, dict[str, Any]] = {
+    "simclr": {"options": SimCLROptions(projection_dim=4, hidden_dim=6), "channels": 3},
+}
+CASES: dict[str, Case] = {
+    **{name: Case(task=pretext.task_class(name), **SMALL.get(name, {})) for name in pretext.available()},
+    "moving centre": Case(task=MovingCentre, **SMALL["simclr"]),
+    "redundancy reduction": Case(task=RedundancyReduction),
+}
