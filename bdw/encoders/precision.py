@@ -14,6 +14,7 @@ torch itself lets cuDNN use TF32 unless it is told otherwise; here nothing is ro
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from bdw.config import Precision
 from bdw.encoders import Encoder
@@ -34,9 +35,12 @@ def require_supported(precision: Precision, device: torch.device) -> None:
         )
 
 
-def compute_in(precision: Precision, encoder: Encoder) -> None:
-    """Let that encoder train so and, as far as TF32 goes, this process compute so on GPUs from now on."""
-    encoder.autocast = torch.bfloat16 if precision == "bfloat16" else None
+def compute_in(precision: Precision, model: nn.Module) -> None:
+    """Let the encoders in that model (its own, a teacher's) train so and, as far as TF32 goes, this process compute so
+    on GPUs from now on."""
+    for module in model.modules():
+        if isinstance(module, Encoder):
+            module.autocast = torch.bfloat16 if precision == "bfloat16" else None
     for whole in (torch.backends, torch.backends.cudnn):
         if hasattr(whole, "fp32_precision"):  # from torch 2.9 on; what is set there outdoes the flags below
             setattr(whole, "fp32_precision", "none")  # noqa: B010 (mypy knows no such attribute of the module)

@@ -129,7 +129,7 @@ def build_learner(
         momentum=config.optimiser.momentum,
         weight_decay=config.optimiser.weight_decay,
     )
-    precision.compute_in(config.hardware.precision, encoder)
+    precision.compute_in(config.hardware.precision, model)
     wrapped = replicated(model, torch.zeros(2, *encoder.image_shape, dtype=torch.uint8, device=device))
     if config.hardware.compile:
         compile_encoder(encoder)

@@ -21,7 +21,7 @@ from bdw.weighting.weighters.protocol import Learns
 def headline(state: RunState, config: RunConfig, problem: Problem, device: torch.device) -> str:
     """The first lines of a run: data, model and precision, device and why, batches, directory."""
     learner, source, workers = state.learner, problem.source, collectives.size()
-    parameters = sum(parameter.numel() for parameter in learner.model.parameters())
+    parameters = sum(each.numel() for each in learner.model.parameters() if each.requires_grad)
     why = "as asked" if config.hardware.device != "auto" else "no GPU found" if device.type == "cpu" else "found"
     batch = config.optimiser.batch_size
     target_batch = learner.meta_loss.images_per_batch if learner.meta_loss else 0

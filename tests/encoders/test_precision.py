@@ -19,6 +19,7 @@ from bdw.errors import InputError
 from bdw.evaluation import fine_tuning
 from bdw.evaluation.features import Settings, extract_features
 from bdw.pretext import PretextModel
+from bdw.pretext.teacher import Teacher
 from bdw.training.trainer import Trainer
 from bdw.weighting.gradient.conv_cache import ConvCache
 from bdw.weighting.gradient.estimators import ForwardMode
@@ -198,3 +199,12 @@ def test_what_a_device_cannot_do_is_refused_before_anything_is_loaded(
     precision.require_supported("float32", gpu)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     precision.require_supported("tf32", gpu)
+
+
+def test_a_teacher_computes_as_its_student_does() -> None:
+    encoder = encoders.build("small_cnn", 1, 16)
+    teacher = Teacher(encoder)
+    precision.compute_in("bfloat16", nn.ModuleList([encoder, teacher]))
+    images = torch.randn(4, 1, 16, 16)
+    assert _dtypes_of_convolutions(teacher.copies[0], lambda: teacher(images)) == {torch.bfloat16}
+    torch.testing.assert_close(teacher(images), encoder(images).detach())

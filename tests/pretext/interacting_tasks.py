@@ -1,4 +1,4 @@
-"""Two tasks whose instances interact, for tests only: one with a buffer that moves, one whose loss is no mean."""
+"""Two tasks whose instances interact, for tests only: one with a teacher and a centre, one whose loss is no mean."""
 
 from __future__ import annotations
 
@@ -13,26 +13,35 @@ from bdw.config.pretext_options.simclr import SimCLROptions
 from bdw.encoders import Encoder
 from bdw.pretext import BatchLoss, Crop, Outputs, PretextTask, Views
 from bdw.pretext.gather import gathered
-from bdw.pretext.simclr import SimCLR, nt_xent
+from bdw.pretext.simclr import SimCLR
+from bdw.pretext.teacher import Teacher, cosine_momentum
 
 WIDTH, MOVES, OFF_DIAGONAL = 6, 0.1, 0.02
 
 
-class MovingCentre(SimCLR):
-    """SimCLR around a moving centre of the projections that is constant within a step."""
+class Taught(SimCLR):
+    """SimCLR that also wants its projections to be those of a teacher, around a moving centre."""
 
     centre: Tensor
 
     def __init__(self, encoder: Encoder, options: SimCLROptions | None = None):
         super().__init__(encoder, options)
+        self.teacher = Teacher(encoder, self.projector)
         self.register_buffer("centre", torch.zeros(self.options.projection_dim))
 
+    def forward(self, encoder: Callable[[Tensor], Tensor], views: Views) -> Outputs:
+        outputs = super().forward(encoder, views)
+        return outputs._replace(given=(self.teacher(views.inputs[0]).unflatten(0, (-1, 2)),))
+
     def losses(self, outputs: Outputs) -> Tensor:
-        return nt_xent(functional.normalize(outputs.z[0] - self.centre, dim=2), self.options.temperature).mean(dim=1)
+        (projections,), (taught,) = outputs.z, outputs.given
+        aims = functional.normalize(taught - self.centre, dim=2).flip(1)
+        return super().losses(outputs) + (projections - aims).square().sum(dim=2).mean(dim=1)
 
     def after_step(self, encoder: nn.Module, outputs: Outputs, progress: float) -> None:
-        everyones, _ = gathered(outputs.z[0])
+        everyones, _ = gathered(outputs.given[0])
         self.centre.lerp_(everyones.mean(dim=(0, 1)).to(self.centre), MOVES)
+        self.teacher.follow(encoder, self.projector, momentum=cosine_momentum(0.8, progress))
 
 
 class RedundancyReduction(PretextTask):
