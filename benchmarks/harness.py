@@ -30,8 +30,10 @@ VISIT = ("d_prime", "sign_d_prime", "signal_to_noise")
 """Keys of `signal_of` that benchmarks show in a column each."""
 
 
-def interleaved_seconds(variants: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of every variant in every round, after one warm-up round.
+def interleaved_seconds(
+    variants: Mapping[str, Callable[[], Any]], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
+    """Seconds of every variant in every round, by that clock, after one warm-up round.
 
     The variants take turns, so that whatever else the machine does hits all of them alike; only ratios within a round
     mean something.
@@ -43,10 +45,10 @@ def interleaved_seconds(variants: Mapping[str, Callable[[], Any]], rounds: int) 
     for number in range(1, rounds + 1):
         for name, run in variants.items():
             _wait_for_device()
-            began = time.perf_counter()
+            began = clock()
             run()
             _wait_for_device()
-            seconds[name].append(time.perf_counter() - began)
+            seconds[name].append(clock() - began)
         print(f"  round {number} of {rounds} done", flush=True)
     return seconds
 

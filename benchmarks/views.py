@@ -6,12 +6,15 @@ ours                    batched operations, every view with draws of its own
 torchvision, each       torchvision's v2 transforms, an image at a time: every view with draws of its own
 torchvision, batch      the same on the whole batch: one draw for all its images, which is no augmentation of a batch
 kornia                  kornia's batched augmentations, every view with draws of its own; only where it is installed
+
+Times are the processor's, of one thread, so that other work on the machine does not count.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import statistics
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -41,8 +44,6 @@ class Arguments:
     """Images of a batch; each gives one view."""
     rounds: int = 7
     """Batches that every variant makes."""
-    threads: int = 1
-    """torch's threads."""
     seed: int = 0
     """Seed of all draws."""
     save: bool = False
@@ -94,13 +95,13 @@ def _kornia(side: int) -> nn.Module:
 
 
 def compare(arguments: Arguments) -> list[dict[str, Any]]:
-    """Milliseconds of a batch for every side and variant, and its ratio to ours."""
+    """Milliseconds of the processor for a batch, for every side and variant, and its ratio to ours."""
     rows: list[dict[str, Any]] = []
     for side in arguments.sides:
         stored = STORED.get(side, side)
         shape, generator = (arguments.images, 3, stored, stored), torch.Generator().manual_seed(arguments.seed)
         images = torch.randint(256, shape, dtype=torch.uint8, generator=generator)
-        seconds = interleaved_seconds(variants(side, images, arguments.seed), arguments.rounds)
+        seconds = interleaved_seconds(variants(side, images, arguments.seed), arguments.rounds, time.process_time)
         print(f"\n{arguments.images} images of {stored} pixels -> views of {side}")
         print(f"{'variant':20} {'ms':>8} {'times ours':>11} {'lowest':>8} {'highest':>8}")
         for name in seconds:
@@ -115,7 +116,7 @@ def compare(arguments: Arguments) -> list[dict[str, Any]]:
 def main() -> None:
     """Compare, and keep the result if asked to."""
     arguments = tyro.cli(Arguments)
-    torch.set_num_threads(arguments.threads)
+    torch.set_num_threads(1)
     keep_freed_memory()
     rows = compare(arguments)
     if arguments.save:
