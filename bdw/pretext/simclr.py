@@ -11,21 +11,20 @@ from torch.nn import functional
 
 from bdw.config.pretext_options.simclr import SimCLROptions
 from bdw.encoders import Encoder
-from bdw.pretext.base import Crop, Outputs, PretextTask, Views
+from bdw.pretext.base import Outputs, Views
 from bdw.pretext.gather import gathered
 from bdw.pretext.projector import projector
-from bdw.pretext.views import Augmentation
+from bdw.pretext.two_views import TwoViews
 
 
-class SimCLR(PretextTask):
-    """Two augmented views per instance; NT-Xent (eq. 1), averaged over the instance's two views.
+class SimCLR(TwoViews):
+    """NT-Xent (eq. 1) of two augmented views per instance, averaged over the instance's two views.
 
     The head is a projector with one hidden layer; Z are the projections. The negatives of a view are all views of all
     other instances of the step, over all workers, whatever their weights.
     """
 
     Options = SimCLROptions
-    num_views = 2
     instances_interact = True
 
     def __init__(self, encoder: Encoder, options: SimCLROptions | None = None):
@@ -33,13 +32,6 @@ class SimCLR(PretextTask):
         hidden = self.options.hidden_dim or encoder.feature_dim
         widths = (encoder.feature_dim, hidden, self.options.projection_dim)
         self.projector = projector(widths, batch_norm=self.options.batch_norm)
-        self.augmentation = Augmentation.of(self.options, encoder.image_shape[-1])
-
-    def views(self, images: Tensor, crop: Crop, generator: torch.Generator) -> Views:
-        """Views (2k, c, s, s) of the stored images, rows 2i and 2i + 1 being instance i's. `crop` serves the
-        description alone."""
-        crops = crop(images)
-        return Views(crops, (self.augmentation(images, generator, copies=2).to(crops),))
 
     def forward(self, encoder: Callable[[Tensor], Tensor], views: Views) -> Outputs:
         """Z: projections (k, 2, d) of length 1. No hits."""

@@ -51,18 +51,6 @@ def test_an_instances_loss_is_the_mean_over_its_two_views() -> None:
     assert outputs.features.shape == (14, 5)
 
 
-def test_views_are_drawn_from_the_stored_image_and_describe_its_own_colours() -> None:
-    """Stored images may be larger than the views; the description is the crop."""
-    task = SimCLR(small_encoder(3, 6, "group"))
-    images = torch.randint(256, (5, 3, 9, 11), dtype=torch.uint8)
-    crops = images[:, :, :6, :6] / 127.5 - 1
-    views = task.views(images, lambda _: crops, torch.Generator().manual_seed(0))
-    assert views.images is crops
-    (drawn,) = views.inputs
-    assert drawn.shape == (10, 3, 6, 6)
-    assert not torch.equal(drawn[0::2], drawn[1::2])
-
-
 def test_options_size_the_projector() -> None:
     def widths(**options: object) -> list[tuple[int, int]]:
         task = SimCLR(small_encoder(3, 6, "group"), SimCLROptions(**options))

@@ -113,3 +113,17 @@ def test_brightness_spans_what_its_strength_says() -> None:
     result = scipy.stats.kstest(factors.numpy(), scipy.stats.uniform(0.2, 1.6).cdf)
     assert result.pvalue > 1e-3
     assert math.isclose(float(factors.max()), 1.8, abs_tol=0.01)
+
+
+def test_no_operation_stays_on_the_cpu_where_images_are_elsewhere() -> None:
+    """On the meta device a mixture of devices is an error, as it is on a GPU."""
+    images = torch.empty(6, 3, 20, 20, dtype=torch.uint8, device="meta")
+    found = _views(images)
+    assert found.shape == (12, 3, 12, 12)
+    assert found.device.type == "meta"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_makes_the_same_views() -> None:
+    images = _images(16, side=40)
+    torch.testing.assert_close(_views(images.cuda()).cpu(), _views(images), rtol=0, atol=1e-4)
