@@ -72,6 +72,12 @@ def run_search(experiment: SearchExperiment, study: optuna.Study, workload: Work
         best_so_far=best_score(settled_trials(study), experiment.measure),
         scheduler=early_stopping(study, experiment.measure) if experiment.stops_early else None,
     )
+    if searcher.num_not_found:
+        console.print(
+            f"search: {searcher.num_not_found} trial(s) fewer than asked for, since only settings were drawn that have "
+            "run already; the space seems to be used up",
+            soft_wrap=True,
+        )
 
 
 def enqueue_cells(

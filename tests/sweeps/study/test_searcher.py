@@ -244,7 +244,9 @@ def test_a_space_that_is_used_up_ends_the_search(reopen: Open) -> None:
 
     searcher = StudySearcher(reopen(), constant, objective=objective("accuracy", ACCURACY), num_new=5)
     assert isinstance(searcher.suggest("a"), dict)
+    assert searcher.num_not_found == 0
     assert searcher.suggest("b") == Searcher.FINISHED
+    assert (searcher.num_open, searcher.num_not_found) == (0, 4)
 
 
 def test_restart_after_a_killed_driver(reopen: Open) -> None:
