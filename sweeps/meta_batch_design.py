@@ -64,6 +64,7 @@ class Options(SweepOptions):
             require_each_once(name, values)
             for value in values:
                 require_at_least(name, value, least)
+        datasets.require_data_root(datasets.choose(self.data), self.data_root)
         super().check()
 
     @property

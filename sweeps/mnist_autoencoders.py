@@ -26,7 +26,7 @@ from sweeps.results import table_1
 from sweeps.runner import command_line
 from sweeps.runner.comparison import Cell, cells
 from sweeps.runner.comparison_sweep import compare_and_report
-from sweeps.runner.datasets import DataChoice, Scale
+from sweeps.runner.datasets import DataChoice, Scale, require_data_root
 from sweeps.runner.experiment import Experiment
 from sweeps.runner.methods import Method, chosen
 from sweeps.runner.options import SweepOptions
@@ -67,6 +67,7 @@ class Options(SweepOptions):
         for target in self.targets:
             if target not in DATA.targets:
                 raise unknown_option("targets", target, DATA.targets)
+        require_data_root(DATA, self.data_root)
         super().check()
 
 

@@ -59,6 +59,11 @@ class Options(SearchOptions):
     data: str = "glyphs"
     """glyphs (the embedded pool), digits (embedded, too), stl10 (the paper's) or tiny-imagenet (.npz files)."""
 
+    def check(self) -> None:
+        """Raise `InputError` for values that cannot work."""
+        datasets.require_data_root(datasets.choose(self.data), self.data_root)
+        super().check()
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the sweep to its end; raises `InputError` for what cannot work."""

@@ -63,7 +63,13 @@ class Options(SweepOptions):
         """Raise `InputError` for values that cannot work."""
         chosen(self.methods, METHODS)
         require_at_least("fine_tuning_epochs", self.fine_tuning_epochs, 1)
+        decathlons.choose(self.data, self.data_root)
         super().check()
+
+    @property
+    def places(self) -> dict[str, str]:
+        """As for every sweep, and the folder of the mini-decathlon."""
+        return {**super().places, **({} if self.data is None else {"data": self.data})}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

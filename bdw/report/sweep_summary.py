@@ -8,7 +8,15 @@ from bdw.report.page import Headline
 from bdw.report.sweep_cost import SweepCost
 from bdw.report.sweep_warnings import num_sharing_best
 from bdw.report.table_files import column
-from bdw.report.trials_table import NO_METHOD, best_trial, measure_of, methods_of, searched, state_counts
+from bdw.report.trials_table import (
+    NO_METHOD,
+    best_trial,
+    is_chosen_by_several_objectives,
+    measure_of,
+    methods_of,
+    searched,
+    state_counts,
+)
 from bdw.report.wording import count, percent, plural, seconds
 
 
@@ -29,7 +37,8 @@ def headlines(trials: pd.DataFrame) -> list[Headline]:
     if best is not None:
         which = ", the best of the search" if len(searched(trials)) < len(trials) else ""
         score = measure.shown(value_of(best, "validation_score"))
-        found.append(Headline(f"Best validation {measure.label}", score, f"trial {name_of(best)}{which}"))
+        heading = "Validation" if is_chosen_by_several_objectives(trials) else "Best validation"
+        found.append(Headline(f"{heading} {measure.label}", score, f"trial {name_of(best)}{which}"))
         if column(best, "test_score").notna().all():
             score = measure.shown(value_of(best, "test_score"))
             found.append(Headline(f"Its test {measure.label}", score, methods_of(best).iloc[0]))
@@ -71,6 +80,11 @@ def _highlight_sentence(trials: pd.DataFrame) -> str:
     num_equal = num_sharing_best(trials)
     label = measure_of(trials).label
     which = " of the search" if len(searched(trials)) < len(trials) else ""
+    if is_chosen_by_several_objectives(trials):
+        return (
+            "The search had several objectives; the complete trial that is nearest to the ideal point of their Pareto "
+            "front is highlighted."
+        )
     if num_equal > 1:
         return (
             f"{num_equal:,} complete trials{which} share the best validation {label}; the one of them that saw the "

@@ -30,7 +30,9 @@ _COSTS: dict[str, tuple[str, Callable[[float], str]]] = {
 }
 _TEXTS = ("trial", "state", "method", "domain", "seed")
 _LAST = ("reason",)
-_NOT_SHOWN = ("run", "value", "git_revision", "measure")
+CHOSEN = "chosen"
+"""Column that is 1 for the trial that a search with several objectives took for its best, 0 for its others."""
+_NOT_SHOWN = ("run", "value", "git_revision", "measure", CHOSEN)
 
 
 def measure_of(trials: pd.DataFrame) -> Measure:
@@ -69,6 +71,8 @@ def ranked(trials: pd.DataFrame) -> pd.DataFrame:
 def best_trial(trials: pd.DataFrame) -> pd.DataFrame | None:
     """The row of the complete trial that ranks first (see `ranked`); None if none has a validation score.
 
+    Where the sweep itself chose one, by several objectives, it is that one.
+
     None too if the trials are for several target domains, whose scores are not comparable. The test split plays no
     part: choosing by it would make the best look better than it is. Beside a search, only its own trials can be the
     best one, as for the sweep itself.
@@ -77,7 +81,14 @@ def best_trial(trials: pd.DataFrame) -> pd.DataFrame | None:
         return None
     own = searched(trials)
     rows = ranked(own[(own["state"] == "complete") & column(own, "validation_score").notna()])
+    if is_chosen_by_several_objectives(rows):
+        rows = rows[column(rows, CHOSEN) == 1]
     return None if rows.empty else rows.head(1)
+
+
+def is_chosen_by_several_objectives(trials: pd.DataFrame) -> bool:
+    """Whether the search itself chose one of these trials, by more than the validation score."""
+    return bool((column(trials, CHOSEN) == 1).any())
 
 
 def searched(trials: pd.DataFrame) -> pd.DataFrame:

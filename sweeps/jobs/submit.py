@@ -35,6 +35,8 @@ from sweeps.runner.options import SweepOptions
 
 PROG = "submit"
 ROOT = Path(__file__).resolve().parents[2]
+STORAGES = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs", "file")
+"""Kinds of storage that pyarrow knows."""
 END_OF_LOG = 20_000  # Characters that are searched for why the job failed.
 
 
@@ -140,16 +142,23 @@ def require_reachable_places(options: SweepOptions, upload: Upload) -> None:
             f"storage_path: {options.storage_path!r} {why}; allowed: an absolute path (or '~/...', quoted) on the "
             "cluster's machines, s3://bucket/path or gs://bucket/path"
         )
+    scheme, mark, _ = (options.storage_path or "").partition("://")
+    if mark and scheme not in STORAGES:
+        raise InputError(
+            f"storage_path: {options.storage_path!r} is in no known kind of storage; allowed: an absolute path, or one "
+            f"of {', '.join(f'{known}://' for known in STORAGES)}"
+        )
     if re.match(r"sqlite(\+\w+)?:///[^/]", options.study_storage or ""):
         raise InputError(
             f"study_storage: {options.study_storage!r} {why}; allowed: sqlite:////absolute/path on the head, or a "
             "database server"
         )
-    if options.data_root is not None and not _is_place(options.data_root) and not upload.holds(options.data_root):
-        raise InputError(
-            f"data_root: {options.data_root!r} is relative and does not go along; allowed: an absolute path (or "
-            "'~/...', quoted) on the cluster's machines"
-        )
+    for name, place in options.places.items():
+        if not _is_place(place) and not upload.holds(place):
+            raise InputError(
+                f"{name}: {place!r} is relative and does not go along; allowed: an absolute path (or '~/...', quoted) "
+                "on the cluster's machines"
+            )
 
 
 def verdict(job: str, details: Details, end_of_log: str) -> int:

@@ -18,7 +18,7 @@ from bdw.errors import InputError
 from bdw.evaluation import Measure
 from bdw.report import write_sweep_report
 from bdw.report.sweep_cost import SweepCost
-from bdw.report.trials_table import COMPARISON_PREFIX
+from bdw.report.trials_table import CHOSEN, COMPARISON_PREFIX
 from bdw.runs.export import RESULT_COLUMNS
 from sweeps.results.figures import draw_ranks, draw_trials
 from sweeps.results.story import CURVES_TABLE, STORY, tell_story
@@ -179,7 +179,12 @@ def search_rows(experiment: Experiment, study: optuna.Study) -> list[dict[str, A
     """The rows of the search's trials."""
     base = experiment.base
     known = {"method": METHOD, "domain": base.data.target, "seed": base.optimiser.seed}
-    return trial_rows(study, experiment.measure.name, known=known)
+    rows = trial_rows(study, experiment.measure.name, known=known)
+    best = best_trial(study)
+    if len(study.directions) > 1 and best is not None:
+        for row in rows:
+            row[CHOSEN] = int(row["trial"] == str(best.number))
+    return rows
 
 
 def require_complete_trial(experiment: Experiment, study: optuna.Study, *, title: str) -> None:

@@ -39,6 +39,16 @@ number."""
 LABELS = ("method", "domain", "seed")
 
 
+def was_started(trial: FrozenTrial) -> bool:
+    """Whether anything of the trial was run: not if its settings were drawn twice, or it was withdrawn."""
+    return DUPLICATE_OF not in trial.user_attrs and not was_withdrawn(trial)
+
+
+def was_withdrawn(trial: FrozenTrial) -> bool:
+    """Whether the trial was taken out of the queue before it was started."""
+    return trial.state == TrialState.FAIL and trial.datetime_start is None
+
+
 def run_path(run: str) -> str:
     """A run's directory, relative to the sweep's."""
     return f"runs/{run}"
@@ -55,7 +65,7 @@ def trial_rows(
     """
     rows = []
     for trial in study.get_trials(deepcopy=False, states=tuple(STATES)):
-        if DUPLICATE_OF in trial.user_attrs:
+        if not was_started(trial):
             continue
         attributes = {**{name: value for name, value in (known or {}).items() if name in LABELS}, **trial.user_attrs}
         row = {

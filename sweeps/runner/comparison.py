@@ -24,8 +24,10 @@ from sweeps.runner.episode_designs import Design, Room
 from sweeps.runner.methods import Method
 from sweeps.runner.paths import Paths
 from sweeps.runner.tune_runner import Workload, run_segment
+from sweeps.study.best import best_score
 from sweeps.study.objective import score_alone
 from sweeps.study.open_study import requeue_unfinished
+from sweeps.study.revisions import other_revisions
 from sweeps.study.searcher import StudySearcher
 
 CURVE_COLUMNS = [
@@ -91,11 +93,14 @@ def run_comparison(
     """Run the cells that the study does not have yet."""
     requeue_unfinished(study, enqueue=False)  # What is open follows from what is complete.
     done = _complete(study)
+    revision = git_revision()
+    reused = {cell.run: done[cell.run] for cell in wanted if cell.run in done}
+    if warning := other_revisions(reused.values(), revision):
+        console.print(warning, soft_wrap=True)
     todo = list({cell.run: cell for cell in reversed(wanted) if cell.run not in done}.values())
     num_open = len(todo)
     if not todo:
         return
-    revision = git_revision()
 
     def propose(trial: optuna.Trial) -> dict[str, Any]:
         cell = todo.pop()
@@ -113,7 +118,15 @@ def run_comparison(
 
     measure = evaluation.measure(wanted[0].config.evaluation.measure)
     searcher = StudySearcher(study, propose, objective=score_alone(measure), num_new=num_open)
-    run_segment("comparison", searcher, workload, paths, measure=measure, console=console)
+    run_segment(
+        "comparison",
+        searcher,
+        workload,
+        paths,
+        measure=measure,
+        console=console,
+        best_so_far=best_score(done.values(), measure),
+    )
 
 
 def complete_cells(study: optuna.Study, wanted: Sequence[Cell]) -> list[Cell]:

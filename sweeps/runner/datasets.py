@@ -108,6 +108,12 @@ def choose(data: str) -> DataChoice:
     return CHOICES[data]
 
 
+def require_data_root(choice: DataChoice, data_root: str | None) -> None:
+    """Raise `InputError` if the choice needs a data root and none was given."""
+    if choice.data_root_holds is not None and data_root is None:
+        raise InputError(f"data_root: none was given; allowed: a folder that holds {choice.data_root_holds}")
+
+
 def base_config(
     choice: DataChoice, *, data_root: str | None, download: bool, target: str, epochs: int | None
 ) -> RunConfig:
@@ -121,8 +127,7 @@ def base_config(
     config = presets.build(choice.preset)
     if RECOMMENDED in choice.recipes:
         config = config.replace(**presets.paper_weighting(), budget_unit="images")
-    if choice.data_root_holds is not None and data_root is None:
-        raise InputError(f"data_root: none was given; allowed: a folder that holds {choice.data_root_holds}")
+    require_data_root(choice, data_root)
     if epochs is not None:
         factor = epochs / config.budget.epochs
         milestones = sorted({max(1, round(milestone * factor)) for milestone in config.schedule.lr_milestones})

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bdw.data.readers import resolve
 from bdw.errors import InputError
 from sweeps.runner import tracking
+from sweeps.runner.paths import require_name
 from sweeps.study.objective import require_known
+from sweeps.study.storage import require_database_url
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +64,18 @@ class SweepOptions:
         require_each_once("seeds", self.seeds)
         require_each_once("targets", self.targets)
         require_each_once("log_to", self.log_to)
+        if self.name is not None:
+            require_name(self.name)
+        if self.study_storage is not None:
+            require_database_url(self.study_storage)
+        if self.data_root is None:
+            _require_known_targets(self.targets)
         tracking.require_usable(self.log_to)
+
+    @property
+    def places(self) -> dict[str, str]:
+        """Option -> folder that the machines of a cluster read, among those that were given."""
+        return {} if self.data_root is None else {"data_root": self.data_root}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +94,13 @@ class SearchOptions(SweepOptions):
         require_known(self.objective)
         require_at_least("samples", self.samples, 1)
         super().check()
+
+
+def _require_known_targets(targets: Sequence[str]) -> None:
+    """Raise `InputError` for a plain name that is no data set; a path may exist elsewhere."""
+    for target in targets:
+        if re.fullmatch(r"[\w.-]+", target):
+            resolve(target, option="targets", image_size=1)
 
 
 def require_each_once(name: str, values: Sequence[object]) -> None:

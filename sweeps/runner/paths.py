@@ -39,8 +39,7 @@ class Paths:
 
         Raises `InputError` for a name that is no file name.
         """
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-            raise InputError(f"name: {name!r} cannot be a folder's name; allowed: letters, digits, '.', '_' and '-'")
+        require_name(name)
         storage_path = storage_path or _default_storage()
         if "://" in storage_path:
             return cls(name, f"{CACHE}/{identity.digest(storage_path)}/{name}", below(storage_path, name))
@@ -136,6 +135,12 @@ class Paths:
             remote = RemoteFolder.at(copy)
             persistently(lambda: pull_run(remote, path), what=f"reading {copy}", seconds=PATIENCE)
         return path
+
+
+def require_name(name: str) -> None:
+    """Raise `InputError` for a sweep's name that is no file name."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise InputError(f"name: {name!r} cannot be a folder's name; allowed: letters, digits, '.', '_' and '-'")
 
 
 def portable(config: RunConfig) -> Mapping[str, Any]:

@@ -109,6 +109,7 @@ class SweepProgress(tune.Callback):  # type: ignore[misc]
         stage: What these trials are for, in a word.
         measure: What their validation scores are.
         num_trials: How many this stage may start.
+        best_so_far: Best score of the stage's trials that ended before it was continued; NaN if there are none.
     """
 
     def __init__(
@@ -118,12 +119,14 @@ class SweepProgress(tune.Callback):  # type: ignore[misc]
         measure: Measure,
         num_trials: int,
         console: Console,
+        best_so_far: float = math.nan,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stage = stage
         self._measure = measure
         self._num_trials = num_trials
         self._console = console
+        self._best_so_far = best_so_far
         self._clock = clock
         terminal = console.is_terminal and not console.is_dumb_terminal
         self._live = Live(console=console, auto_refresh=False, transient=True) if terminal else None
@@ -226,7 +229,7 @@ class SweepProgress(tune.Callback):  # type: ignore[misc]
         parts = [f"{', '.join(ended)} of {self._num_trials}", f"{len(self._running())} running"]
         waiting = self._num_trials - len(self._lines)
         parts += [f"{waiting} waiting"] if waiting > 0 else []
-        best = math.nan
+        best = self._best_so_far
         for line in self._lines.values():
             best = line.best if self._measure.better(line.best, best) else best
         parts += [] if math.isnan(best) else [f"best {self._measure.label} {self._measure.shown(best)}"]

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import optuna
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
 from bdw.evaluation import Measure
 from bdw.runs.directory import git_revision
-from sweeps.results.tables import DUPLICATE_OF
+from sweeps.results.tables import was_started
 from sweeps.runner.experiment import SearchExperiment
 from sweeps.runner.space import PAPER, RECIPE, RECOMMENDED, describe, fields_of
 from sweeps.runner.tune_runner import Workload, run_segment
+from sweeps.study.best import best_of, best_score
 from sweeps.study.early_stopping import BudgetHalving
-from sweeps.study.open_study import SETTLED, requeue_unfinished, settled_trials
+from sweeps.study.open_study import SETTLED, requeue_unfinished, settled_trials, withdraw_waiting
+from sweeps.study.revisions import other_revisions
+from sweeps.study.sampler import CONTINUES
 from sweeps.study.searcher import THOUSANDTHS, StudySearcher
 
 METHOD = "BDW"
@@ -28,12 +29,15 @@ METHOD = "BDW"
 def run_search(experiment: SearchExperiment, study: optuna.Study, workload: Workload, console: Console) -> None:
     """Run trials until the study has the experiment's number of them; finished trials do not run again."""
     base, paths = experiment.base, experiment.paths
-    continued = requeue_unfinished(study)
-    if continued:
-        console.print(f"continuing {continued} trials from their last checkpoints")
-    enqueue_cells(study, experiment.space.recommended_points(), origin=RECOMMENDED)
-    enqueue_cells(study, experiment.space.paper_cells(), origin=PAPER)
+    num_new = experiment.num_trials - len(settled_trials(study))
     revision = git_revision()
+    kept = study.get_trials(deepcopy=False, states=(*SETTLED, TrialState.RUNNING))
+    if warning := other_revisions(kept, revision):
+        console.print(warning, soft_wrap=True)
+    requeue_unfinished(study)
+    enqueue_cells(study, experiment.space.recommended_points(), origin=RECOMMENDED, at_most=num_new)
+    enqueue_cells(study, experiment.space.paper_cells(), origin=PAPER, at_most=num_new)
+    _say_what_continues(study, withdraw_waiting(study, beyond=num_new), console)
 
     def propose(trial: optuna.Trial) -> dict[str, Any]:
         parameters = experiment.space.draw(trial)
@@ -56,7 +60,7 @@ def run_search(experiment: SearchExperiment, study: optuna.Study, workload: Work
         study,
         propose,
         objective=experiment.objective,
-        num_new=experiment.num_trials - len(settled_trials(study)),
+        num_new=num_new,
     )
     run_segment(
         "search",
@@ -65,46 +69,60 @@ def run_search(experiment: SearchExperiment, study: optuna.Study, workload: Work
         paths,
         measure=experiment.measure,
         console=console,
+        best_so_far=best_score(settled_trials(study), experiment.measure),
         scheduler=early_stopping(study, experiment.measure) if experiment.stops_early else None,
     )
+    if searcher.num_not_found:
+        console.print(
+            f"search: {searcher.num_not_found} trial(s) fewer than asked for, since only settings were drawn that have "
+            "run already; the space seems to be used up",
+            soft_wrap=True,
+        )
 
 
-def enqueue_cells(study: optuna.Study, cells: Iterable[Mapping[str, Any]], *, origin: str) -> None:
+def enqueue_cells(
+    study: optuna.Study, cells: Iterable[Mapping[str, Any]], *, origin: str, at_most: int | None = None
+) -> None:
     """Queue the published settings that neither wait, run nor are finished; `origin` says who published them.
 
+    Afterwards no more than `at_most` trials wait (None: no limit); the next start of a longer search queues the others.
     A cell that failed is tried once more each time the sweep is started.
     """
     states = (TrialState.WAITING, TrialState.RUNNING, *SETTLED)
-    there = [trial.system_attrs.get("fixed_params") for trial in study.get_trials(deepcopy=False, states=states)]
-    for cell in cells:
-        if cell not in there:
-            study.enqueue_trial(dict(cell), user_attrs={"origin": origin})
+    trials = study.get_trials(deepcopy=False, states=states)
+    there = [trial.system_attrs.get("fixed_params") for trial in trials]
+    missing = [dict(cell) for cell in cells if cell not in there]
+    if at_most is not None:
+        missing = missing[: max(0, at_most - sum(trial.state == TrialState.WAITING for trial in trials))]
+    for cell in missing:
+        study.enqueue_trial(cell, user_attrs={"origin": origin})
+
+
+def _say_what_continues(study: optuna.Study, left_out: Iterable[FrozenTrial], console: Console) -> None:
+    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    continued = sum(CONTINUES in trial.user_attrs for trial in waiting)
+    if continued:
+        console.print(f"continuing {continued} trial(s) that were cut short, from their last checkpoints")
+    dropped = sum(CONTINUES in trial.user_attrs for trial in left_out)
+    if dropped:
+        console.print(f"{dropped} trial(s) that were cut short are not continued: --samples has no room for them")
 
 
 def best_trial(study: optuna.Study, *, origin: str | None = None, recipe: str | None = None) -> FrozenTrial | None:
-    """The complete trial of the best score, of all, of one origin or of one recipe; None if there is none.
-
-    A validation split is small, so that trials often tie. Ties go to the trial that saw the fewest images, then to the
-    lowest number. The report chooses by the same rule (`bdw.report.trials_table.ranked`).
-    """
+    """The best complete trial, of all, of one origin or of one recipe (see `best_of`); None if there is none."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     candidates = [
         trial
         for trial in complete
         if origin in (None, trial.user_attrs.get("origin")) and recipe in (None, trial.params.get(RECIPE))
     ]
-    sign = 1 if study.directions[0] == StudyDirection.MAXIMIZE else -1
-    return max(
-        candidates,
-        key=lambda t: (sign * t.values[0], -t.user_attrs.get("instances_seen", math.inf), -t.number),
-        default=None,
-    )
+    return best_of(candidates, study.directions)
 
 
 def failures(study: optuna.Study) -> list[str]:
     """Why trials that were started failed, newest last."""
     failed = study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
-    return [str(trial.user_attrs.get("reason", "unknown")) for trial in failed if DUPLICATE_OF not in trial.user_attrs]
+    return [str(trial.user_attrs.get("reason", "unknown")) for trial in failed if was_started(trial)]
 
 
 def early_stopping(study: optuna.Study, measure: Measure) -> BudgetHalving:

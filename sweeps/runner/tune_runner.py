@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -116,9 +117,10 @@ def run_segment(
     *,
     measure: Measure,
     console: Console,
+    best_so_far: float = math.nan,
     scheduler: TrialScheduler | None = None,
 ) -> None:
-    """Run the searcher's trials to their ends.
+    """Run the searcher's trials to their ends; `best_so_far` is the best score of trials that ended before.
 
     Tune always starts afresh: the study records what is done, and a trial finds its checkpoint in its run directory.
     Raises `InputError` if the study's storage is lost meanwhile.
@@ -134,6 +136,7 @@ def run_segment(
         measure=measure,
         num_trials=searcher.num_open,
         console=console,
+        best_so_far=best_so_far,
     )
     with progress, contextlib.closing(searcher):
         tune.Tuner(

@@ -67,13 +67,15 @@ class DriverRecord:
             pass
         return False
 
+    @property
+    def who_and_since(self) -> str:
+        """Which process on which machine, since when by this machine's clock, and for how long."""
+        began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
+        return f"process {self.pid} on {self.host} since {began} ({_duration(time.time() - self.since)})"
+
     def __str__(self) -> str:
-        """Which process on which machine, for how long, and its last sign of life."""
-        now = time.time()
-        return (
-            f"process {self.pid} on {self.host} for {_duration(now - self.since)} "
-            f"(last sign of life {_duration(now - self.seen)} ago)"
-        )
+        """Which process on which machine, since when, and its last sign of life."""
+        return f"{self.who_and_since}, last sign of life {_duration(time.time() - self.seen)} ago"
 
 
 class Register(Protocol):

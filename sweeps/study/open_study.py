@@ -6,14 +6,17 @@ import fcntl
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from bdw.errors import InputError
+from sweeps.results.tables import was_withdrawn
+from sweeps.study.driver_record import DriverRecord
 from sweeps.study.sampler import CONTINUES, RepeatableTPE
 from sweeps.study.storage import open_database, open_journal, told_clearly
 
@@ -31,17 +34,29 @@ def only_driver(sweep_dir: Path) -> Iterator[None]:
     """Hold the sweep's lock while the block runs; the system releases it when the process ends, however it ends.
 
     Without the lock a second driver would take the first one's running trials for orphans. Raises `InputError` if
-    another process holds it.
+    another process holds it; the line says which, and since when.
     """
     sweep_dir.mkdir(parents=True, exist_ok=True)
-    with (sweep_dir / ".driver.lock").open("a") as lock:
+    with (sweep_dir / ".driver.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(
-                f"name: {sweep_dir.name!r} is being run by another process; wait, or choose another name"
+                f"name: {sweep_dir.name!r} is being run by {_holder(lock)}; wait, or choose another name"
             ) from None
+        lock.truncate(0)
+        json.dump(asdict(DriverRecord.of_this_process()), lock)
+        lock.flush()
         yield
+
+
+def _holder(lock: TextIO) -> str:
+    """Who wrote itself into the lock's file; it may not have come to that yet."""
+    lock.seek(0)
+    try:
+        return DriverRecord(**json.load(lock)).who_and_since
+    except (ValueError, TypeError):
+        return "another process, which has just begun"
 
 
 def open_storage(journal: Path, url: str | None = None) -> BaseStorage:
@@ -91,26 +106,47 @@ def requeue_unfinished(study: optuna.Study, *, enqueue: bool = True) -> int:
     """Fail the trials that a dead driver left running, and queue them again; returns how many are continued.
 
     Crashed trials are queued again, too, once each, since a dead machine is no reason to lose a trial. A trial's run
-    directory follows from its parameters, so that the new trial continues from the old one's checkpoint. Without
-    `enqueue` trials are only failed, for a caller that queues what is missing itself.
+    directory follows from its parameters, so that the new trial continues from the old one's checkpoint. What was run
+    to its end meanwhile by another trial is not queued. Without `enqueue` trials are only failed, for a caller that
+    queues what is missing itself.
     """
     trials = study.get_trials(deepcopy=False)
-    continued = {trial.user_attrs.get(CONTINUES) for trial in trials}
+    taken_up = {trial.user_attrs.get(CONTINUES) for trial in trials if not was_withdrawn(trial)}
+    withdrawn = {trial.user_attrs.get(CONTINUES) for trial in trials if was_withdrawn(trial)}
+    settled_runs = {trial.user_attrs.get("run") for trial in trials if trial.state in SETTLED}
     crashes = {trial.number for trial in trials if trial.user_attrs.get(CRASHED)}
     unfinished = [trial for trial in trials if trial.state == TrialState.RUNNING]
     crashed = [trials[number] for number in crashes if trials[number].user_attrs.get(CONTINUES) not in crashes]
-    lost = [*unfinished, *(trial for trial in crashed if trial.number not in continued)]
-    for trial in sorted(lost, key=lambda trial: trial.number):
+    lost = {trial.number: trial for trial in (*unfinished, *crashed, *(trials[n] for n in withdrawn if n is not None))}
+    continued = 0
+    for number, trial in sorted(lost.items()):
+        is_open = trial.user_attrs.get("run", number) not in settled_runs
         # Queued before it is failed: a kill in between must leave a trial twice rather than not at all.
-        if enqueue and trial.number not in continued:
+        if enqueue and is_open and number not in taken_up:
             kept = {key: trial.user_attrs[key] for key in ("origin",) if key in trial.user_attrs}
             parameters = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
-            study.enqueue_trial(parameters, user_attrs={**kept, CONTINUES: trial.number})
+            study.enqueue_trial(parameters, user_attrs={**kept, CONTINUES: number})
+        continued += is_open and (number not in taken_up or trial.state == TrialState.RUNNING)
         if trial.state == TrialState.RUNNING:
             # The study's own methods cannot annotate a trial that another process asked for.
             study._storage.set_trial_user_attr(trial._trial_id, "reason", "the driver ended before the trial did")
-            study.tell(trial.number, state=TrialState.FAIL)
-    return len(lost) if enqueue else len(unfinished)
+            study.tell(number, state=TrialState.FAIL)
+    return continued if enqueue else len(unfinished)
+
+
+def withdraw_waiting(study: optuna.Study, *, beyond: int) -> list[FrozenTrial]:
+    """Take out of the queue all but `beyond` trials, those that continue another one's work last; returns them.
+
+    Nobody would ever start them, and the study would show them as waiting for ever. What they were to continue is
+    queued again when the sweep is started for more trials (`requeue_unfinished`).
+    """
+    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    first = sorted(waiting, key=lambda trial: (CONTINUES not in trial.user_attrs, trial.number))
+    surplus = first[max(0, beyond) :]
+    for trial in surplus:
+        # The study's own methods tell only trials that run.
+        study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+    return surplus
 
 
 def settled_trials(study: optuna.Study) -> list[FrozenTrial]:

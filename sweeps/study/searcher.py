@@ -62,6 +62,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._propose = propose
         self._objective = objective
         self._open = max(0, num_new)
+        self.num_not_found = 0
+        """Trials that were not started because only settings were drawn that have run already: the space is used up."""
         self._live: dict[str, optuna.Trial] = {}
         self._crashed: dict[str, optuna.Trial] = {}
         self._last_rows: dict[str, Mapping[str, Any]] = {}
@@ -92,7 +94,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
                 return {**config, "number": trial.number}
             trial.set_user_attr(DUPLICATE_OF, same)
             self._fail(trial, f"the same parameters as trial {same}")
-        self._open = 0
+        self.num_not_found, self._open = self._open, 0
         return str(Searcher.FINISHED)
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.storages.journal._file import get_lock_file
 from sqlalchemy import event, make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError
+from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError
 
 from bdw.errors import InputError
 
@@ -55,6 +55,19 @@ def open_database(url: str) -> RDBStorage:
     if url.startswith("sqlite"):
         _lock_before_reading(storage)
     return storage
+
+
+def require_database_url(url: str) -> None:
+    """Raise `InputError` for what is no SQLAlchemy URL of a known kind of database; nothing is connected to."""
+    try:
+        make_url(url).get_dialect()
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise InputError(
+            f"study_storage: {without_password(url)!r} cannot be used: {_first_line(error)}; allowed: an "
+            "SQLAlchemy URL such as sqlite:////absolute/path or postgresql://host/database"
+        ) from error
+    except ImportError:
+        pass  # The machine that opens it may have the driver.
 
 
 def without_password(url: str) -> str:

@@ -48,6 +48,19 @@ def test_of_equals_the_one_that_saw_the_fewest_instances_then_the_first() -> Non
     assert best["trial"].tolist() == ["t1"]
 
 
+def test_what_a_search_with_several_objectives_chose_is_its_best() -> None:
+    trials = _trials(validation_score=[0.9, 0.88, 0.5], chosen=[0, 1, 0])
+    best = trials_table.best_trial(trials)
+    assert best is not None
+    assert best["trial"].tolist() == ["t1"]
+    table = trials_table.trials_table(trials)
+    assert table.rows[table.best][0] == "t1"  # type: ignore[index]
+    assert "chosen" not in table.headings
+    others = trials_table.best_trial(trials.drop(index=1))
+    assert others is not None
+    assert others["trial"].tolist() == ["t0"]
+
+
 def test_beside_a_search_only_its_own_trials_can_be_the_best() -> None:
     trials = _trials(validation_score=[0.9, 0.8, 0.95], trial=["comparison-0", "0", "comparison-1"])
     best = trials_table.best_trial(trials)

@@ -78,7 +78,7 @@ def refused(*arguments: str, server: FakeServer | None = None) -> str:
 
 def test_the_checkout_goes_along_and_nothing_is_installed(capsys: pytest.CaptureFixture[str]) -> None:
     server = FakeServer()
-    options = ["--name", "with space", "--smoke", "--storage-path", "s3://bucket/path"]
+    options = ["--name", "mine", "--smoke", "--storage-path", "s3://bucket/with space"]
     assert run(server, "--address", "http://head:8265/", SCRIPT, "--", *options) == 0
     (job,) = server.jobs
     assert job["runtime_env"] == {"working_dir": str(ROOT), "env_vars": {"BDW_GIT_REVISION": git_revision()}}
@@ -207,10 +207,37 @@ def test_the_scripts_options_need_dashes_before_them() -> None:
         (["--smok"], "stl10_pruning: --smok: is not known; did you mean --smoke?"),
         (["--seeds", "0", "0"], "stl10_pruning: seeds: 0 is given twice"),
         (["--num-workers", "0"], "stl10_pruning: num_workers: 0 cannot work"),
+        (["--name", "with space"], "stl10_pruning: name: 'with space' cannot be a folder's name"),
+        (["--data", "digit"], "stl10_pruning: data: 'digit' is not known (did you mean 'digits'?)"),
+        (["--data", "stl10"], "stl10_pruning: data_root: none was given; allowed: a folder that holds STL-10"),
+        (["--targets", "nonsense"], "stl10_pruning: targets: 'nonsense'"),
+        (["--study-storage", "nonsense"], "stl10_pruning: study_storage: 'nonsense' cannot be used"),
+        (["--study-storage", "oracel://host/db"], "stl10_pruning: study_storage: 'oracel://host/db' cannot be used"),
+        (["--storage-path", "s4://bucket"], "storage_path: 's4://bucket' is in no known kind of storage"),
     ],
 )
 def test_the_scripts_options_are_checked_here(options: list[str], message: str) -> None:
     assert refused(SCRIPT, "--", *options).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("script", "options", "message"),
+    [
+        ("mnist_autoencoders", [], "data_root: none was given; allowed: a folder that holds mnist"),
+        ("meta_batch_design", ["--data", "stl10"], "data_root: none was given"),
+        ("meta_batch_design", ["--ways", "1"], "ways: 1 cannot work"),
+        ("visual_decathlon", [], "data_root: none was given; allowed: a folder that holds decathlon-1.0"),
+        ("visual_decathlon", ["--data", "/a", "--data-root", "/b"], "data: given together with data_root"),
+        ("visual_decathlon", ["--data", "/a", "--methods", "BDV"], "methods: 'BDV'"),
+    ],
+)
+def test_every_sweeps_own_options_are_checked_here(script: str, options: list[str], message: str) -> None:
+    assert refused(f"sweeps/{script}.py", "--", *options).startswith(f"{script}: {message}")
+
+
+def test_the_mini_decathlons_folder_must_be_found_on_the_cluster() -> None:
+    assert refused("sweeps/visual_decathlon.py", "--", "--data", "sets").startswith("data: 'sets' is relative")
+    assert run(FakeServer(), "sweeps/visual_decathlon.py", "--", "--data", "/mnt/sets") == 0
 
 
 @pytest.mark.parametrize(
@@ -222,6 +249,8 @@ def test_the_scripts_options_are_checked_here(options: list[str], message: str) 
         ["--study-storage", "postgresql://host/db"],
         ["--data-root", "tests/data"],
         ["--data-root", "/mnt/data"],
+        ["--targets", "glyphs-greek", "/mnt/labelled"],
+        ["--data", "stl10", "--data-root", "/mnt/data", "--targets", "known-there"],
     ],
 )
 def test_places_that_mean_the_same_on_the_cluster(options: list[str]) -> None:

@@ -106,6 +106,17 @@ def test_the_best_so_far_never_falls(progress: SweepProgress, said: io.StringIO,
     assert shown == [80.0, 80.0, 80.0, 80.0, 90.0, 90.0, 90.0]
 
 
+def test_a_continued_sweep_begins_with_the_best_of_its_earlier_trials(said: io.StringIO, clock: Clock) -> None:
+    console = Console(file=said, force_terminal=False, width=60)
+    with SweepProgress("s", measure=ACCURACY, num_trials=5, console=console, best_so_far=0.7, clock=clock) as progress:
+        for accuracy in (0.6, 0.8):
+            progress.on_trial_result(0, [], trial(str(accuracy)), row(1, accuracy))
+            clock.now += 60.0
+            progress.on_step_end(0, [])
+    shown = re.findall(r"best accuracy ([\d.]+) %", said.getvalue())
+    assert shown == ["70.0", "80.0", "80.0"]
+
+
 def test_short_epochs_leave_a_line_only_with_an_evaluation_or_after_a_while(
     progress: SweepProgress, said: io.StringIO, clock: Clock
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -243,7 +244,9 @@ def test_a_space_that_is_used_up_ends_the_search(reopen: Open) -> None:
 
     searcher = StudySearcher(reopen(), constant, objective=objective("accuracy", ACCURACY), num_new=5)
     assert isinstance(searcher.suggest("a"), dict)
+    assert searcher.num_not_found == 0
     assert searcher.suggest("b") == Searcher.FINISHED
+    assert (searcher.num_open, searcher.num_not_found) == (0, 4)
 
 
 def test_restart_after_a_killed_driver(reopen: Open) -> None:
@@ -296,11 +299,18 @@ def test_two_studies_share_a_storage_without_mixing(reopen: Open) -> None:
     assert reopen("two").get_trials() == []
 
 
-def test_a_second_driver_is_refused(tmp_path: Path) -> None:
-    with only_driver(tmp_path), pytest.raises(InputError, match="being run by another process"), only_driver(tmp_path):
-        pass
+def test_a_second_driver_is_refused_and_told_who_runs_the_sweep_and_since_when(tmp_path: Path) -> None:
+    for _ in range(2):
+        said = rf"being run by process {os.getpid()} on \S+ since \d+-\d+-\d+ \d+:\d+:\d+ \(\d s\); wait, or choose"
+        with only_driver(tmp_path), pytest.raises(InputError, match=said), only_driver(tmp_path):
+            pass
     with only_driver(tmp_path):
-        pass
+        (tmp_path / ".driver.lock").write_text("")  # As long as the holder has not written itself into it.
+        with (
+            pytest.raises(InputError, match="being run by another process, which has just begun"),
+            only_driver(tmp_path),
+        ):
+            pass
 
 
 def test_a_storage_that_goes_away_ends_the_search_with_one_line(reopen: Open, tmp_path: Path) -> None:
