@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from torchvision.models.resnet import BasicBlock, ResNet
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from bdw.encoders.base import Encoder
 from bdw.errors import InputError
@@ -24,27 +24,31 @@ class _TorchvisionResNet(ResNet):  # type: ignore[misc]
 
     def forward(self, images: Tensor) -> Tensor:
         """As torchvision's."""
+        features: Tensor = self.fc(torch.flatten(self.avgpool(self.feature_map(images)), 1))
+        return features
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """The map before pooling, (B, d, h / 32, w / 32)."""
         maps = self.conv1(images)
         if self.recomputes and torch.is_grad_enabled():
             maps = checkpoint(self._pooled, maps, use_reentrant=False, preserve_rng_state=False)
         else:
             maps = self._pooled(maps)
-        maps = self.layer4(self.layer3(self.layer2(self.layer1(maps))))
-        features: Tensor = self.fc(torch.flatten(self.avgpool(maps), 1))
-        return features
+        last: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(maps))))
+        return last
 
     def _pooled(self, maps: Tensor) -> Tensor:
         pooled: Tensor = self.maxpool(self.relu(self.bn1(maps)))
         return pooled
 
 
-def torchvision_resnet(blocks: list[int]) -> Callable[[int, int], Encoder]:
-    """What builds torchvision's ResNet of basic blocks, so many in each stage, without its classifier."""
+def torchvision_resnet(block: type[BasicBlock | Bottleneck], blocks: list[int]) -> Callable[[int, int], Encoder]:
+    """What builds torchvision's ResNet of such blocks, so many in each stage, without its classifier."""
 
     def build(channels: int, size: int) -> Encoder:
         if channels not in (1, 3):
             raise InputError(f"encoder: torchvision's ResNets take 1 or 3 channels; the source has {channels}")
-        backbone = _TorchvisionResNet(BasicBlock, blocks)
+        backbone = _TorchvisionResNet(block, blocks)
         head = backbone.fc
         assert isinstance(head, nn.Linear)
         backbone.fc = nn.Identity()

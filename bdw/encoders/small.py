@@ -32,8 +32,12 @@ class SmallCNN(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Features (B, 4 * width)."""
+        return self.feature_map(images).mean(dim=(2, 3))
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """The map before pooling, (B, 4 * width, h / 8, w / 8)."""
         maps: Tensor = self.layers(images)
-        return maps.mean(dim=(2, 3))
+        return maps
 
 
 class SmallResNet(nn.Module):
@@ -53,8 +57,12 @@ class SmallResNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Features (B, 4 * width)."""
-        features: Tensor = self.stages(self.stem(images))
-        return features.mean(dim=(2, 3))
+        return self.feature_map(images).mean(dim=(2, 3))
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """The map before pooling, (B, 4 * width, h / 8, w / 8)."""
+        maps: Tensor = self.stages(self.stem(images))
+        return maps
 
 
 def _stage(channels_in: int, channels_out: int) -> nn.Module:

@@ -65,7 +65,7 @@ def check_layer(encoder: Encoder, layer: str | None) -> None:
 def extract_features(encoder: Encoder, images: NDArray[np.uint8], settings: Settings) -> Features:
     """Features (n, d) of centre crops, in evaluation mode and without augmentation; no image is dropped.
 
-    A named layer's maps (n, c, h, w) are averaged over positions.
+    A named layer's maps (n, c, h, w) or tokens (n, m, c) are averaged over positions.
     """
     check_layer(encoder, settings.layer)
     parts = []
@@ -74,7 +74,7 @@ def extract_features(encoder: Encoder, images: NDArray[np.uint8], settings: Sett
             outputs.clear()
             features = encoder(batch)
             features = outputs[-1] if outputs else features
-            parts.append((features.flatten(2).mean(dim=2) if features.dim() > 2 else features).float().cpu().numpy())
+            parts.append(encoder.averaged(features).float().cpu().numpy())
     return np.concatenate(parts)
 
 

@@ -113,7 +113,8 @@ def build_learner(
     """What a step changes, drawn from the run's seed, and the meta-losses that it may learn from (`_meta_losses`)."""
     randomness = Randomness(config.optimiser.seed, collectives.rank())
     with drawn_from(randomness["model"]):
-        encoder = encoders.build(config.encoder.encoder, problem.source.channels, config.data.crop_size)
+        size, norm = config.data.crop_size, config.encoder.norm
+        encoder = encoders.build(config.encoder.encoder, problem.source.channels, size, norm)
         model = PretextModel(encoder, pretext.build(config.pretext.pretext, encoder, config.pretext.options))
     model = model.to(device)
     target = meta_loss.TargetImages(

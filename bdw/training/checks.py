@@ -19,6 +19,7 @@ from bdw.parallel import collectives, device
 from bdw.runs import trajectory
 from bdw.weighting import meta_loss
 from bdw.weighting import registry as weighters
+from bdw.weighting.gradient.forward_mode_support import require_forward_mode
 from bdw.weighting.gradient.natural_gradient import has_linear_head
 from bdw.weighting.weighters.protocol import Learns
 
@@ -27,8 +28,8 @@ logger = logging.getLogger(__name__)
 
 def check(config: RunConfig) -> None:
     """`InputError` for what cannot work whatever the images are: names that no registry knows, and what cannot meet."""
+    encoders.check_name(config.encoder.encoder)
     for field, value, known in (
-        ("encoder", config.encoder.encoder, encoders.available()),
         ("pretext", config.pretext.pretext, pretext.available()),
         ("weighter", config.weighter.weighter, weighters.available()),
     ):
@@ -87,8 +88,10 @@ def check(config: RunConfig) -> None:
         _require_two_instances(config, "target_batch", config.meta.target_batch, config.meta.target_batch, 2)
     chosen_measures(config)
     with torch.device("meta"):
-        encoder = encoders.build(config.encoder.encoder, 3, config.data.crop_size)
+        encoder = encoders.build(config.encoder.encoder, 3, config.data.crop_size, config.encoder.norm)
         check_layer(encoder, config.evaluation.layer)
+        if learns and config.gradient.direction_parameters != "head":
+            require_forward_mode(encoder, config.encoder.encoder)
         built = pretext.build(config.pretext.pretext, encoder, config.pretext.options)
         if config.gradient.natural_direction and not has_linear_head(built):
             raise InputError(
@@ -99,6 +102,8 @@ def check(config: RunConfig) -> None:
 
 def usable_device(config: RunConfig) -> torch.device:
     """The device to train on; `InputError` unless it can compute as the config wants it to."""
+    if config.hardware.compile and config.encoder.norm == "sync":
+        raise InputError("compile: cannot work with norm 'sync', which waits for other workers; allowed: --no-compile")
     chosen = device.choose(config.hardware.device)
     precision.require_supported(config.hardware.precision, chosen)
     if config.hardware.compile:
@@ -175,7 +180,7 @@ def _require_two_rows(config: RunConfig, field: str, value: int, images: int, al
         return
     size = config.data.crop_size
     with torch.device("meta"):
-        encoder = encoders.build(config.encoder.encoder, 3, size).train()
+        encoder = encoders.build(config.encoder.encoder, 3, size, config.encoder.norm).train()
         try:
             encoder(torch.empty(1, *encoder.image_shape))
         except ValueError:  # torch's, where a channel has but one value

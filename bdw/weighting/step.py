@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from bdw.encoders import synchronised
 from bdw.parallel.randomness import Randomness
 from bdw.pretext import BatchLoss, Crop, Outputs, PretextModel, Views
 from bdw.storage.stateful import Stateful
@@ -111,6 +112,7 @@ class Learner:
         return dataclasses.replace(self, alignment=dataclasses.replace(self.alignment, meta_loss=meta_loss))
 
 
+@synchronised()
 def train_step(learner: Learner, batch: SourceBatch, *, learn: bool = True) -> StepMeasurements:
     """Update the model with the weighted loss and, unless it never learns, the weighter with the meta-gradient.
 

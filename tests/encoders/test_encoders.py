@@ -20,7 +20,7 @@ def test_features_have_the_announced_shape(name: str, channels: int) -> None:
     assert encoder(torch.zeros(2, channels, 32, 32)).shape == (2, encoder.feature_dim)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet34"])
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", "resnet101"])
 def test_the_backbone_is_torchvisions_own(name: str) -> None:
     encoder = encoders.build(name, 3, 16)
     theirs = getattr(torchvision.models, name)()
@@ -94,10 +94,32 @@ def test_source_statistics_gives_every_module_its_mode_back() -> None:
 
 
 def test_an_unknown_name_is_refused() -> None:
-    with pytest.raises(InputError, match=r"encoder: 'resnet81' is not known .*allowed: mlp, resnet18"):
+    with pytest.raises(InputError, match=r"encoder: 'resnet81' is not known .*allowed: mlp, resnet101, resnet18, "):
         encoders.build("resnet81", 3, 16)
     with pytest.raises(InputError, match="1 or 3 channels"):
         encoders.build("resnet18", 4, 16)
+
+
+@pytest.mark.parametrize("name", [name for name in encoders.available() if name != "mlp"])
+def test_features_are_the_mean_of_the_feature_map(name: str) -> None:
+    encoder, images = encoders.build(name, 1, 32).double().eval(), torch.randn(2, 1, 32, 32, dtype=torch.float64)
+    maps = encoder.feature_map(images)
+    assert maps.shape[:2] == (2, encoder.feature_dim)
+    torch.testing.assert_close(maps.mean(dim=(2, 3)), encoder(images), rtol=1e-10, atol=1e-10)
+
+
+def test_an_encoder_without_maps_or_patches_says_so() -> None:
+    encoder, images = encoders.build("mlp", 1, 8), torch.zeros(2, 1, 8, 8)
+    with pytest.raises(InputError, match="encoder: Sequential has no map of positions; allowed: a convolutional net"):
+        encoder.feature_map(images)
+    with pytest.raises(InputError, match="encoder: Sequential does not cut images into patches; allowed: small_vit"):
+        encoder.tokens(images)
+
+
+def test_layers_are_the_stages_and_their_blocks() -> None:
+    assert encoders.build("resnet18", 3, 32).layers() == (
+        "conv1", "bn1", *(f"layer{n}{block}" for n in range(1, 5) for block in ("", ".0", ".1")),
+    )  # fmt: skip
 
 
 def test_a_recomputed_stem_gives_the_same_gradients_and_keeps_less() -> None:

@@ -1,4 +1,4 @@
-"""Forward-mode rules of two layers, exact and cheaper than torch's own.
+"""Forward-mode rules of three layers, exact, and cheaper than torch's own where torch has one.
 
 torch's rule for batch norm is a dozen passes over the layer's maps, a quarter of the tangents of a ResNet. The
 derivative of the normalisation x_hat is symmetric, so that the kernel which pulls a gradient back through it also
@@ -7,7 +7,8 @@ pushes a tangent forward. With y = w x_hat + b,
     dy = (d x_hat / dx) w dx + dw x_hat + db,
 
 two fused kernels. torch's rule for a convolution convolves a tangent of zeros where the input is an image, which has
-none, and cannot be told what is known of its value (`conv_cache`).
+none, and cannot be told what is known of its value (`conv_cache`). torch's fused attention has no rule at all:
+attention is computed by its formula here, and fused in every other pass.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 
 class ForwardModeRules(TorchFunctionMode):
-    """A context manager, within a `forward_ad.dual_level`, in which convolutions and batch norm use these rules.
+    """A context manager, within a `forward_ad.dual_level`, in which convolutions, batch norm and attention use these.
 
     Values and tangents are torch's to rounding. What has no tangent, and what a rule does not cover (batch norm by
     running statistics), is left to torch.
@@ -43,6 +45,9 @@ class ForwardModeRules(TorchFunctionMode):
             return _conv2d(*args, **(kwargs or {}), value=next(self._kept, None))
         if func is functional.batch_norm and (dual := _batch_norm(*args, **(kwargs or {}))) is not None:
             return dual
+        if func is functional.scaled_dot_product_attention:
+            with sdpa_kernel(SDPBackend.MATH):
+                return func(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
 
 
