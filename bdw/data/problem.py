@@ -23,9 +23,11 @@ from bdw.data.overlap import shared_images
 from bdw.data.packed import PackedDataset
 from bdw.data.packing import Progress, write_part
 from bdw.data.readers import not_read, resolve
+from bdw.data.readers.addresses import CACHE
 from bdw.data.readers.base import Reader, Request, SplitName
 from bdw.data.target import Assignment, assign, require_labels
 from bdw.errors import InputError
+from bdw.storage.remote_folder import is_address
 
 Found = TypeVar("Found")
 
@@ -254,7 +256,6 @@ def pack(
 
     `part` is `source` (what a run would take as its source) or one of a target's splits.
     """
-    root = None if data_root is None else Path(data_root).expanduser()
     if image_size < 4:
         raise InputError(f"image_size: {image_size!r} cannot work; allowed: at least 4 pixels")
     if channels not in (None, 1, 3):
@@ -263,7 +264,7 @@ def pack(
         spec,
         option="source" if part == "source" else "target",
         image_size=image_size,
-        data_root=root,
+        data_root=data_root,
         download=download,
         channels=channels,
         seed=seed,
@@ -285,7 +286,8 @@ def _find(config: DataConfig, spec: str, option: str, channels: int | None = Non
         spec,
         option=option,
         image_size=config.image_size,
-        data_root=_data_root(config),
+        data_root=config.data_root,
+        cache_dir=None if config.cache_dir is None else Path(config.cache_dir).expanduser(),
         download=config.download,
         channels=channels,
         seed=config.data_seed,
@@ -297,14 +299,14 @@ def _read(method: Callable[[Request], Found], request: Request) -> Found:
     try:
         return method(request)
     except InputError as error:
-        other = not_read(request.spec, request.option, request.root)
+        other = not_read(request.spec, request.option, request.data_root)
         raise InputError(f"{error}; {other}" if other else str(error)) from error
 
 
 def not_read_here(config: DataConfig) -> list[str]:
     """Sentences on folders and files called like the source or the target that are not what is read."""
     specs = {"source": config.source, "target": config.target}
-    return [other for option, spec in specs.items() if (other := not_read(spec, option, _data_root(config)))]
+    return [other for option, spec in specs.items() if (other := not_read(spec, option, config.data_root))]
 
 
 def _packed(
@@ -316,15 +318,13 @@ def _packed(
     return packed_once(part, cache_folder(config, work_dir), label, config.image_size, _labelled(progress, what))
 
 
-def _data_root(config: DataConfig) -> Path | None:
-    return None if config.data_root is None else Path(config.data_root).expanduser()
-
-
 def cache_folder(config: DataConfig, work_dir: Path) -> Path:
     """Where packed data sets are kept, and what else takes long to compute from them (see `cache_dir`)."""
     if config.cache_dir is not None:
         return Path(config.cache_dir).expanduser()
-    root = _data_root(config)
+    if any(is_address(place) for place in (config.source, config.target, config.data_root or "")):
+        return Path(CACHE).expanduser()  # Not for every run anew.
+    root = None if config.data_root is None else Path(config.data_root).expanduser()
     # A folder without a single write bit is meant to be left alone, although the superuser could write into it.
     if root is None or not root.is_dir() or not root.stat().st_mode & 0o222:
         return work_dir / "packed"
