@@ -25,6 +25,10 @@ class DataConfig:
     cache_dir: Free[str | None] = None
     """Where packed data sets are kept, and what is fetched from addresses; default: `packed` below data_root, or the
     run directory, or ~/.cache/bdw/data for what comes from an address."""
+    cache_address: Free[str | None] = None
+    """Where packed data sets are kept for all machines: an address (s3://bucket/packed), or a folder that they share.
+    Whoever comes first packs and puts them there, everybody else fetches them into cache_dir. They are taken as they
+    are: name another address after the original images have changed."""
     image_size: int = 16
     """Side in pixels to which images are resized (and centre cropped) when they are packed."""
     crop_size: int = 16

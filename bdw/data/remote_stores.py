@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bdw.data.packed import PackedDataset, parse_header
 from bdw.errors import InputError
@@ -15,6 +20,40 @@ from bdw.storage.remote_folder import RemoteFolder
 from bdw.storage.retry import persistently
 
 HEADER = "header.json"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a store at an address holds, as far as that can be told without its images."""
+
+    header: Mapping[str, Any]
+    planted_kinds: NDArray[np.str_] | None
+
+    @property
+    def content_key(self) -> str:
+        """As of the store itself."""
+        return str(self.header["content_key"])
+
+    def __len__(self) -> int:
+        return int(self.header["count"])
+
+
+def summary_at(address: str, field: str) -> Summary:
+    """The summary of the store at this address; `InputError`, which names the field, if there is none or the storage
+    cannot be read."""
+    remote = RemoteFolder.at(address, field=field)
+    try:
+        header = header_at(remote)
+        if header is None:
+            raise InputError(f"{field}: no packed data set at {address!r}; allowed: what `python -m bdw pack` wrote")
+        kinds = None
+        if header["planted"]:
+            column = persistently(lambda: remote.read("kinds.npy"), what=f"reading {remote.root}", seconds=SECONDS)
+            kinds = np.load(io.BytesIO(column), allow_pickle=False)
+    except OSError as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{field}: {address!r} cannot be read ({reason})") from error
+    return Summary(header, kinds)
 
 
 def header_at(remote: RemoteFolder, *, seconds: float = SECONDS) -> Mapping[str, Any] | None:

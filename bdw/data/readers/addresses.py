@@ -17,7 +17,7 @@ from bdw.data.readers import npz
 from bdw.data.remote_stores import fetch_store, header_at
 from bdw.errors import InputError
 from bdw.storage.fetch import SECONDS, fetch_once
-from bdw.storage.remote_folder import RemoteFile, RemoteFolder, is_address
+from bdw.storage.remote_folder import RemoteFile, RemoteFolder, below, is_address
 from bdw.storage.retry import persistently
 
 CACHE = "~/.cache/bdw/data"
@@ -63,6 +63,21 @@ def of_address(spec: str, option: str, names: Collection[str], cache_dir: Path |
     except OSError as error:
         raise _unreachable(option, address, error) from error
     return Meaning("folder", address=address)
+
+
+def packed_at(spec: str, data_root: str | None) -> str | None:
+    """The address of the packed data set that a specification means, if it is one at an address: its own, or its name
+    below a data root. Raises `InputError` if the storage cannot be read."""
+    start, _, rest = spec.partition(":")
+    address = rest if start == "packed" and is_address(rest) else spec
+    if not is_address(address):
+        if data_root is None or not is_address(data_root) or "/" in spec or ":" in spec:
+            return None
+        address = below(data_root, spec)
+    try:
+        return None if header_at(RemoteFolder.at(address)) is None else address
+    except OSError as error:
+        raise _unreachable("source", spec, error) from error
 
 
 def under_root(
