@@ -81,9 +81,9 @@ class Pack:
     """Decode and resize images once into a memory-mapped data set that every command then reads in no time."""
 
     spec: tyro.conf.Positional[str]
-    """A reader's name, an image folder or an .npz file, as for --source."""
-    out: tyro.conf.Positional[Path]
-    """New folder for the packed data set."""
+    """A reader's name, an image folder or an .npz file, as for --source; s3://bucket/path and gs://bucket/path, too."""
+    out: tyro.conf.Positional[str]
+    """New folder for the packed data set, or its address (s3://bucket/pool, gs://bucket/pool)."""
     part: str = "source"
     """`source`: what a run would take as its source; `train`, `validation` or `test`: a split of a labelled target."""
     image_size: int = 96

@@ -14,15 +14,21 @@ class DataConfig:
 
     source: Basic[str] = "digits"
     """Unlabelled pool: a reader's name (`digits`, `stl10`, `cifar10`, ...), an image folder, a packed data set or an
-    .npz file; `reader:path` where the path alone does not tell."""
+    .npz file; `reader:path` where the path alone does not tell. A path may be an address (s3://bucket/photos)."""
     target: Basic[str] = "digits"
     """Labelled target, named like the source; in an image folder every sub-folder is a class."""
     data_root: Free[str | None] = None
-    """Folder under which torchvision's data sets lie (or are downloaded to, with --download)."""
+    """Folder or address (s3://bucket/data, gs://bucket/data) under which data sets lie by name; with --download a
+    folder, and torchvision's are put there."""
     download: Free[bool] = False
     """Let torchvision download a data set that is not under data_root."""
     cache_dir: Free[str | None] = None
-    """Where packed data sets are kept; default: `packed` below data_root, or the run directory."""
+    """Where packed data sets are kept, and what is fetched from addresses; default: `packed` below data_root, or the
+    run directory, or ~/.cache/bdw/data for what comes from an address."""
+    cache_address: Free[str | None] = None
+    """Where packed data sets are kept for all machines: an address (s3://bucket/packed), or a folder that they share.
+    Whoever comes first packs and puts them there, everybody else fetches them into cache_dir. They are taken as they
+    are: name another address after the original images have changed."""
     image_size: int = 16
     """Side in pixels to which images are resized (and centre cropped) when they are packed."""
     crop_size: int = 16

@@ -4,18 +4,21 @@
 and augmentation, which need torch, are in `bdw.data.batches` and `bdw.data.augment`.
 """
 
+from bdw.data.manifest import Description
 from bdw.data.packed import PackedDataset
 from bdw.data.packing import pack_arrays, write_packed
-from bdw.data.problem import LabelledImages, Problem, Target, load, load_target, pack
+from bdw.data.problem import LabelledImages, Problem, Target, describe, load, load_target, pack
 from bdw.data.progress import packing_bar
 from bdw.data.readers import available
 
 __all__ = [
+    "Description",
     "LabelledImages",
     "PackedDataset",
     "Problem",
     "Target",
     "available",
+    "describe",
     "load",
     "load_target",
     "pack",

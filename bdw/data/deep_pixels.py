@@ -53,7 +53,7 @@ class SampleRange:
         return [f"images of more than 8 bits are scaled by their common range, {bits} bits: {self._white:,} is white"]
 
     def _largest(self) -> int:
-        files = (f for f in self._images() if isinstance(f, bytes) or f.suffix.lower() not in _NEVER_DEEP)
+        files = (f for f in self._images() if isinstance(f, bytes) or may_be_deep(f.name))
         largest = 0
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             for found in pool.map(_largest_unsaid, files):
@@ -62,6 +62,11 @@ class SampleRange:
                     pool.shutdown(cancel_futures=True)
                     break
         return largest
+
+
+def may_be_deep(name: str) -> bool:
+    """Whether a file of that name may have more than 8 bits a sample; its ending tells of most that cannot."""
+    return Path(name).suffix.lower() not in _NEVER_DEEP
 
 
 def image_source(file: Path | bytes) -> Path | io.BytesIO:

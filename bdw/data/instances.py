@@ -87,6 +87,8 @@ class Part:
     """Sentences on what became of images, once all are read."""
     unused: Sequence[Skipped] = ()
     """What lies beside the images and is none of them; listed with those that cannot be decoded."""
+    threads: int | None = None
+    """How many images to read side by side; None for as many as there are processors, up to eight."""
     packed: PackedDataset | None = field(default=None, compare=False)
     """The store that already holds exactly this, so that nothing needs packing."""
 
@@ -119,7 +121,7 @@ class Part:
         What is unused comes at the end.
         """
         reads_heif()  # From here on Pillow opens HEIC, where it can, whatever the files' endings say.
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(self.threads or min(8, os.cpu_count() or 1)) as pool:
             for start in range(0, len(self), _READ_AHEAD):
                 chunk = range(start, min(start + _READ_AHEAD, len(self)))
                 # Filters belong to the process, so they are set here around a whole chunk and never in the threads.

@@ -136,8 +136,13 @@ def _read_header(path: Path) -> dict[str, Any]:
     file = path / "header.json"
     if not file.is_file():
         raise InputError(f"{path}: is not a packed data set (no header.json); `python -m bdw pack` writes one")
+    return parse_header(file.read_bytes(), path)
+
+
+def parse_header(text: bytes, path: Path | str) -> dict[str, Any]:
+    """The contents of a store's header.json; InputError, which names the store's path or address, for anything else."""
     try:
-        header = json.loads(file.read_bytes())
+        header = json.loads(text)
     except ValueError as error:
         raise _broken(path, f"header.json is not JSON ({error})") from None
     if not isinstance(header, dict) or header.get("format") != FORMAT:
@@ -159,5 +164,5 @@ def _load(path: Path, name: str, *, mmap: bool = False) -> NDArray[Any]:
     raise _broken(path, f"{name}.npy is {'truncated or not an array file' if file.exists() else 'missing'}")
 
 
-def _broken(path: Path, what: str) -> InputError:
+def _broken(path: Path | str, what: str) -> InputError:
     return InputError(f"{path}: packed data set is broken: {what}; delete the folder and pack again")

@@ -19,13 +19,18 @@ from bdw.config import DataConfig
 from bdw.data import splits, unused
 from bdw.data.cache import packed_once
 from bdw.data.instances import Part
+from bdw.data.manifest import Description, SharedStores
 from bdw.data.overlap import shared_images
 from bdw.data.packed import PackedDataset
 from bdw.data.packing import Progress, write_part
 from bdw.data.readers import not_read, resolve
+from bdw.data.readers.addresses import CACHE, packed_at
 from bdw.data.readers.base import Reader, Request, SplitName
+from bdw.data.readers.packed_directory import require_size
+from bdw.data.remote_stores import Summary, summary_at
 from bdw.data.target import Assignment, assign, require_labels
 from bdw.errors import InputError
+from bdw.storage.remote_folder import is_address
 
 Found = TypeVar("Found")
 
@@ -91,6 +96,11 @@ class Problem:
         (target,) = self.targets.values()
         return target
 
+    @property
+    def description(self) -> Description:
+        """Source and only target in numbers."""
+        return _described(self.source, self.target)
+
     @functools.cached_property
     def held_out_in_source(self) -> Mapping[str, int]:
         """How many of the target's validation and test images the source holds, by split; only where it holds any."""
@@ -113,6 +123,14 @@ def load(
     (called with the number of images) may refuse more: an episode that does not fit, a batch that is too large.
     InputError for anything that cannot work.
     """
+    shared = None if config.cache_address is None else SharedStores(config)
+    manifest = None if shared is None else shared.read()
+    if shared is not None and manifest is not None:
+        source, stores = shared.fetch(manifest, cache_folder(config, work_dir))
+        target = _target_of(config, stores, check_target)
+        if check_source is not None:
+            check_source(len(source))
+        return Problem(source, {config.target: target})
     reader, request = _find(config, config.source, "source")
     pool = _read(reader.source, request)
     parts = _target_parts(config, pool.channels)
@@ -121,9 +139,41 @@ def load(
     pool = _judged(_limited(pool, config.max_source, config.data_seed), config.target)
     if check_source is not None:
         check_source(len(pool))
-    target = _packed_target(config, work_dir, parts, progress, check_target)
+    stores = _target_stores(config, work_dir, parts, progress, check_target)
+    target = _target_of(config, stores)
     source = _packed(config, work_dir, pool, config.source, "source", progress)
+    if shared is not None:
+        address = None if pool.packed is None else packed_at(config.source, config.data_root)
+        shared.put(address or source, stores, _described(source, target))
     return Problem(source, {config.target: target})
+
+
+def describe(config: DataConfig, work_dir: Path, progress: LabelledProgress | None = None) -> Description:
+    """What `load` would return, in numbers.
+
+    With a `cache_address` from the manifest that is there. Where there is none yet, source and target are packed and
+    put there as `load` does it, but a source that is a packed data set at an address stays where it is: only its header
+    is read. InputError as for `load`.
+    """
+    if config.cache_address is not None:
+        shared = SharedStores(config)
+        manifest = shared.read()
+        address = None if manifest is not None else packed_at(config.source, config.data_root)
+        if address is not None and config.max_source is None and config.target_fraction == 1:
+            summary = summary_at(address, "source")
+            require_size(summary.header, config.image_size, address)
+            stores = _target_stores(
+                config, work_dir, _target_parts(config, int(summary.header["channels"])), progress, None
+            )
+            target = _target_of(config, stores)
+            manifest = shared.put(address, stores, _described(summary, target))
+        if manifest is not None:
+            return manifest.description
+    return load(config, work_dir, progress).description
+
+
+def _described(source: PackedDataset | Summary, target: Target) -> Description:
+    return Description.of(source, target.key, target.classes, target.train.labels)
 
 
 def load_target(
@@ -134,7 +184,8 @@ def load_target(
     check_target: TargetCheck | None = None,
 ) -> Target:
     """The target alone, as `load` does it; `channels` is 1 or 3, None for the data set's own."""
-    return _packed_target(config, work_dir, _target_parts(config, channels), progress, check_target)
+    stores = _target_stores(config, work_dir, _target_parts(config, channels), progress, check_target)
+    return _target_of(config, stores)
 
 
 def planned_target(config: DataConfig) -> Assignment:
@@ -188,13 +239,13 @@ def _judged(pool: Part, target: str) -> Part:
     return dataclasses.replace(pool, planted=planted, fingerprint={**pool.fingerprint, "useful": target})
 
 
-def _packed_target(
+def _target_stores(
     config: DataConfig,
     work_dir: Path,
     parts: Mapping[SplitName, Part],
     progress: LabelledProgress | None,
     check_target: TargetCheck | None,
-) -> Target:
+) -> dict[SplitName, PackedDataset]:
     planned = assign(config, parts)
     if check_target is not None:
         check_target(planned.shares["train"].labels, planned.classes)
@@ -203,8 +254,16 @@ def _packed_target(
         for split, part in parts.items()
     }
     _require_all_classes(config.target, planned.classes, parts["train"], stores["train"])
-    # Once more, as images may have been skipped.
+    return stores
+
+
+def _target_of(
+    config: DataConfig, stores: Mapping[SplitName, PackedDataset], check_target: TargetCheck | None = None
+) -> Target:
+    # After packing, as images may have been skipped.
     assigned = assign(config, stores)
+    if check_target is not None:
+        check_target(assigned.shares["train"].labels, assigned.classes)
 
     def images(split: SplitName) -> LabelledImages:
         share = assigned.shares[split]
@@ -254,7 +313,6 @@ def pack(
 
     `part` is `source` (what a run would take as its source) or one of a target's splits.
     """
-    root = None if data_root is None else Path(data_root).expanduser()
     if image_size < 4:
         raise InputError(f"image_size: {image_size!r} cannot work; allowed: at least 4 pixels")
     if channels not in (None, 1, 3):
@@ -263,7 +321,7 @@ def pack(
         spec,
         option="source" if part == "source" else "target",
         image_size=image_size,
-        data_root=root,
+        data_root=data_root,
         download=download,
         channels=channels,
         seed=seed,
@@ -285,7 +343,8 @@ def _find(config: DataConfig, spec: str, option: str, channels: int | None = Non
         spec,
         option=option,
         image_size=config.image_size,
-        data_root=_data_root(config),
+        data_root=config.data_root,
+        cache_dir=None if config.cache_dir is None else Path(config.cache_dir).expanduser(),
         download=config.download,
         channels=channels,
         seed=config.data_seed,
@@ -297,14 +356,14 @@ def _read(method: Callable[[Request], Found], request: Request) -> Found:
     try:
         return method(request)
     except InputError as error:
-        other = not_read(request.spec, request.option, request.root)
+        other = not_read(request.spec, request.option, request.data_root)
         raise InputError(f"{error}; {other}" if other else str(error)) from error
 
 
 def not_read_here(config: DataConfig) -> list[str]:
     """Sentences on folders and files called like the source or the target that are not what is read."""
     specs = {"source": config.source, "target": config.target}
-    return [other for option, spec in specs.items() if (other := not_read(spec, option, _data_root(config)))]
+    return [other for option, spec in specs.items() if (other := not_read(spec, option, config.data_root))]
 
 
 def _packed(
@@ -316,15 +375,13 @@ def _packed(
     return packed_once(part, cache_folder(config, work_dir), label, config.image_size, _labelled(progress, what))
 
 
-def _data_root(config: DataConfig) -> Path | None:
-    return None if config.data_root is None else Path(config.data_root).expanduser()
-
-
 def cache_folder(config: DataConfig, work_dir: Path) -> Path:
     """Where packed data sets are kept, and what else takes long to compute from them (see `cache_dir`)."""
     if config.cache_dir is not None:
         return Path(config.cache_dir).expanduser()
-    root = _data_root(config)
+    if any(is_address(place or "") for place in (config.source, config.target, config.data_root, config.cache_address)):
+        return Path(CACHE).expanduser()  # Not for every run anew.
+    root = None if config.data_root is None else Path(config.data_root).expanduser()
     # A folder without a single write bit is meant to be left alone, although the superuser could write into it.
     if root is None or not root.is_dir() or not root.stat().st_mode & 0o222:
         return work_dir / "packed"

@@ -21,13 +21,13 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         for written in [temporary, *temporary.rglob("*")]:
-            _flush(written)
+            flush(written)
         if path.is_dir():
             # A folder cannot be renamed over another one. A crash between the two lines leaves no folder at `path`, but
             # both on disk.
             path.rename(before)
         temporary.replace(path)
-        _flush(path.parent)
+        flush(path.parent)
     finally:
         for left in (temporary, before):
             if left.is_dir():
@@ -36,7 +36,7 @@ def replacing(path: Path) -> Iterator[Path]:
                 left.unlink(missing_ok=True)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Flush what was written to the disk; otherwise a power cut may keep the new name and lose the contents."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

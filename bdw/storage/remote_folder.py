@@ -18,6 +18,18 @@ from bdw.storage.retry import persistently
 _CHUNK = 1 << 20
 
 
+@dataclass(frozen=True, order=True)
+class RemoteFile:
+    """A file below a remote folder."""
+
+    name: str
+    """Relative to the folder, with slashes."""
+    size: int
+    """Bytes."""
+    modified: int
+    """When it was written last, in nanoseconds since 1970; 0 where the storage does not say."""
+
+
 @dataclass(frozen=True)
 class RemoteFolder:
     """The copy of one folder."""
@@ -26,16 +38,16 @@ class RemoteFolder:
     root: str
 
     @classmethod
-    def at(cls, uri: str) -> RemoteFolder:
+    def at(cls, uri: str, *, field: str = "storage_path") -> RemoteFolder:
         """The copy at `s3://bucket/path`, `gs://bucket/path`, `file:///path` or a plain path.
 
-        Raises `InputError` if the address cannot be understood.
+        Raises `InputError`, which names the field, if the address cannot be understood.
         """
         address = absolute(uri)
         try:
             files, root = fs.FileSystem.from_uri(address if "://" in address else Path(address).as_uri())
         except (ArrowException, ValueError, OSError) as error:
-            raise InputError(f"storage_path: {uri!r} cannot be used: {_first_line(error)}") from error
+            raise InputError(f"{field}: {uri!r} cannot be used: {_first_line(error)}") from error
         return cls(files, root.rstrip("/"))
 
     def under(self, name: str) -> RemoteFolder:
@@ -53,13 +65,37 @@ class RemoteFolder:
                 f"storage_path: {copy} and the run's own folder {original} lie in each other; allowed: a folder apart"
             )
 
-    def require_writable(self) -> None:
-        """Write and delete an empty file. Raises `InputError` if the storage refuses."""
+    def require_writable(self, *, field: str = "storage_path") -> None:
+        """Write and delete an empty file. Raises `InputError`, which names the field, if the storage refuses."""
         try:
             self.write(".writable", b"")
             self.files.delete_file(f"{self.root}/.writable")
         except (ArrowException, OSError) as error:
-            raise InputError(f"storage_path: cannot write to {self.root}: {_first_line(error)}") from error
+            raise InputError(f"{field}: cannot write to {self.root}: {_first_line(error)}") from error
+
+    def listed(self) -> list[RemoteFile]:
+        """All files at any depth, sorted by name; none if there is no such folder. Raises `OSError` if the storage
+        refuses."""
+        found = self.files.get_file_info(fs.FileSelector(self.root, recursive=True, allow_not_found=True))
+        return sorted(
+            RemoteFile(info.path[len(self.root) + 1 :], int(info.size), int(info.mtime_ns or 0))
+            for info in found
+            if info.type == fs.FileType.File
+        )
+
+    def names_beginning(self, start: str) -> list[RemoteFile]:
+        """The files that lie directly in the folder and whose names begin so, sorted; none if there is no folder."""
+        found = self.files.get_file_info(fs.FileSelector(self.root, allow_not_found=True))
+        return sorted(
+            RemoteFile(info.base_name, int(info.size), int(info.mtime_ns or 0))
+            for info in found
+            if info.type == fs.FileType.File and info.base_name.startswith(start)
+        )
+
+    def read(self, name: str) -> bytes:
+        """The contents of a file of the copy. Raises `OSError` if there is no such file or the storage refuses."""
+        with self.files.open_input_stream(f"{self.root}/{name}") as stream:
+            return bytes(stream.read())
 
     def size_of(self, name: str) -> int:
         """Size in bytes of a file of the copy; -1 if there is no such file."""
@@ -68,10 +104,7 @@ class RemoteFolder:
 
     def read_text(self, name: str) -> str | None:
         """The contents of a file of the copy; None if there is no such file."""
-        if self.size_of(name) < 0:
-            return None
-        with self.files.open_input_stream(f"{self.root}/{name}") as stream:
-            return bytes(stream.read()).decode("utf-8")
+        return None if self.size_of(name) < 0 else self.read(name).decode("utf-8")
 
     def write_text(self, name: str, text: str) -> None:
         """Write the contents into a file of the copy. Raises `OSError` if the storage refuses."""
@@ -149,6 +182,11 @@ def below(address: str, name: str) -> str:
     """The address of a sub-folder; the part from a `?` on (an S3 server's own endpoint, say) stays at the end."""
     path, mark, options = address.partition("?")
     return f"{path.rstrip('/')}/{name}{mark}{options}"
+
+
+def is_address(text: str) -> bool:
+    """Whether it names a storage (`s3://bucket/path`) rather than a path of this machine."""
+    return "://" in text
 
 
 def absolute(address: str) -> str:

@@ -95,7 +95,7 @@ def measured(arguments: Arguments, method: str, seed: int, folder: str) -> Rows:
         subsets.write(Path(own))
         config = _config(arguments, found, seed, own)
         problem = load(config.data, Path(own))
-        config = config.replace(**Room.of(problem).largest_within(Design.of(config)).fields)
+        config = config.replace(**Room.of(problem.description).largest_within(Design.of(config)).fields)
         trainer = Trainer(config, problem=problem)
         reports = list(trainer.epochs())
         run = RunDirectory(Path(config.output.run_dir))

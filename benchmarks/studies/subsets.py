@@ -27,7 +27,7 @@ def mean_weights(config: RunConfig, problem: Problem, folder: str) -> tuple[NDAr
     An episode's design that the target has no room for is cut down to fit, as in a sweep. The config's run directory is
     ours to set: below `folder`.
     """
-    design = Room.of(problem).largest_within(Design.of(config))
+    design = Room.of(problem.description).largest_within(Design.of(config))
     run_dir = tempfile.mkdtemp(dir=folder)
     run = _run(config.replace(**design.fields, prune=False, run_dir=run_dir), problem)
     return final_mean_weights(run_dir), run

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from bdw.config import RunConfig, presets
 from bdw.data.readers.glyphs import FOR_CHOOSING, REPORTED
 from bdw.data.readers.renditions import RENDITIONS
 from bdw.errors import InputError, unknown_option
+from bdw.storage.remote_folder import absolute
 from sweeps.runner.space import PAPER, RECOMMENDED
 
 
@@ -133,5 +133,5 @@ def base_config(
         milestones = sorted({max(1, round(milestone * factor)) for milestone in config.schedule.lr_milestones})
         config = config.replace(epochs=epochs, lr_milestones=milestones)
     # Trials run elsewhere: on another machine or at least in another folder.
-    root = None if data_root is None else str(Path(data_root).expanduser().absolute())
+    root = None if data_root is None else absolute(data_root)
     return config.replace(target=target, data_root=root, download=download)

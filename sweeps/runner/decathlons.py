@@ -9,6 +9,7 @@ from typing import Any
 from bdw.config import presets
 from bdw.data.readers import visual_decathlon
 from bdw.errors import InputError
+from bdw.storage.remote_folder import RemoteFolder, is_address
 from sweeps.runner.datasets import DataChoice, Scale
 from sweeps.runner.episode_designs import Design
 
@@ -97,12 +98,23 @@ def choose(data: str | None, data_root: str | None) -> tuple[DataChoice, str]:
 
 def require_data(choice: DataChoice, data_root: str, targets: Sequence[str]) -> None:
     """Raise one `InputError` that lists everything that is missing of the source and the targets (default: all ten)."""
-    root, source = Path(data_root).expanduser(), presets.build(choice.preset).data.source
+    source = presets.build(choice.preset).data.source
     if choice is CHALLENGE:
-        visual_decathlon.require_whole(root, source=source, targets=targets or choice.targets)
+        if not is_address(data_root):  # What lies at an address is looked at when it is fetched.
+            root = Path(data_root).expanduser()
+            visual_decathlon.require_whole(root, source=source, targets=targets or choice.targets)
         return
     names = [name for name in targets or choice.targets if name in choice.targets]
     files = [f"{source}-train.npz", *(f"{name}-{split}.npz" for name in names for split in ("train", "test"))]
-    missing = [file for file in files if not (root / file).is_file()]
+    here = _names_in(data_root)
+    missing = [file for file in files if file not in here]
     if missing:
-        raise InputError(f"data: {str(root)!r} is not complete; missing: {', '.join(missing)}")
+        raise InputError(f"data: {data_root!r} is not complete; missing: {', '.join(missing)}")
+
+
+def _names_in(folder: str) -> set[str]:
+    try:
+        return {file.name for file in RemoteFolder.at(folder, field="data").names_beginning("")}
+    except OSError as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"data: {folder!r} cannot be read ({reason}); allowed: a folder or an address") from error

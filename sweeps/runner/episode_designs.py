@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from bdw.config import RunConfig
-from bdw.data import Problem
+from bdw.data import Description
 from bdw.errors import InputError
 
 
@@ -57,12 +54,11 @@ class Room:
     """Images of the source by kind (a mixture's members, say); empty where kinds are unknown."""
 
     @classmethod
-    def of(cls, problem: Problem) -> Room:
-        """Counted on the labels."""
-        counts = np.bincount(problem.target.train.labels, minlength=len(problem.target.classes))
-        contents = f"source {problem.source.content_key}, target {problem.target.key}"
-        kinds = Counter(map(str, [] if problem.source.planted_kinds is None else problem.source.planted_kinds))
-        return cls(len(counts), int(counts.min()), int(counts.sum()), contents, dict(sorted(kinds.items())))
+    def of(cls, data: Description) -> Room:
+        """As the packed data are described."""
+        contents = f"source {data.source_key}, target {data.target_key}"
+        counts = data.class_counts
+        return cls(len(counts), min(counts), sum(counts), contents, data.source_kinds)
 
     def fits(self, design: Design) -> bool:
         """Whether every episode of the design can be drawn."""

@@ -15,7 +15,8 @@ import optuna
 from bdw import evaluation, pretext
 from bdw.config import RunConfig
 from bdw.config.budget import Budget
-from bdw.data import load, packing_bar
+from bdw.data import describe, packing_bar
+from bdw.data.manifest import SharedStores
 from bdw.data.problem import LabelledProgress, planned_target
 from bdw.errors import InputError
 from bdw.evaluation import Measure
@@ -54,7 +55,8 @@ class Experiment:
 
     @classmethod
     def settle(cls, name: str, options: SweepOptions, choice: DataChoice) -> Experiment:
-        """Load every target once (which also packs it), and fill in what the options left open.
+        """Find out what every target and the source hold (which packs what is not packed yet), and fill in what the
+        options left open.
 
         Raises `InputError` for data, targets, episodes, storage or a Ray cluster that cannot work.
         """
@@ -77,12 +79,15 @@ class Experiment:
         paths = Paths.of(options.storage_path, options.name or f"{default_name}{smoke}")
         paths.prepare()
         configs = {
-            target: base.replace(target=target, **choice.domain_fields.get(target, {}))
+            target: base.replace(target=target, **choice.domain_fields.get(target, {})).replace(
+                cache_dir=str(paths.path / "packed"), cache_address=paths.data_address
+            )
             for target in dict.fromkeys((*targets, search_target))
         }
         # All of them first: packing may take hours, and a target that cannot work is known from its labels.
         for config in configs.values():
-            _require_episodes(config)
+            if config.data.cache_address is None or SharedStores(config.data).read() is None:
+                _require_episodes(config)
         with terminations(), packing_bar() as bar:
             found = {target: _room(config, paths, bar) for target, config in configs.items()}
         return Experiment(
@@ -231,8 +236,8 @@ def _require_episodes(config: RunConfig) -> None:
 
 
 def _room(config: RunConfig, paths: Paths, bar: LabelledProgress) -> Room:
-    problem = load(config.replace(cache_dir=str(paths.path / "packed")).data, paths.path, bar)
+    described = describe(config.data, paths.path, bar)
     least = config.optimiser.batch_size
-    if len(problem.source) < least:
-        raise InputError(f"max_source: {len(problem.source)} images are less than a batch; allowed: {least} or more")
-    return Room.of(problem)
+    if described.num_source < least:
+        raise InputError(f"max_source: {described.num_source} images are less than a batch; allowed: {least} or more")
+    return Room.of(described)

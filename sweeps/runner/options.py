@@ -20,7 +20,7 @@ class SweepOptions:
     """Where a sweep runs, how large it is, and where it leaves its files."""
 
     data_root: str | None = None
-    """Folder of downloaded data sets or .npz files."""
+    """Folder or address (s3://bucket/data) of downloaded data sets or .npz files."""
     download: bool = False
     """Let torchvision download a data set that is not under the data root."""
     targets: tuple[str, ...] = ()

@@ -65,6 +65,11 @@ class Paths:
         """Where each machine keeps packed data sets, shared by all trials."""
         return f"{self.directory}/packed"
 
+    @property
+    def data_address(self) -> str | None:
+        """Where packed data sets are kept for all machines, if these share no file system."""
+        return below(self.copy_at, "packed") if self.copy_at else None
+
     def run_name(self, config: RunConfig, title: str, contents: str) -> str:
         """The trial's identity: the same settings on the same data have the same name, whenever and wherever they run.
 

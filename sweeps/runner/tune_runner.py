@@ -83,7 +83,10 @@ class Workload:
         if self.num_workers > 1 and not self.has_driver_resource:
             cpus_per_worker -= DRIVER_CPU
         placed = config.replace(
-            run_dir=paths.run_dir(run), cache_dir=paths.data_cache, storage_path=paths.run_copy(run)
+            run_dir=paths.run_dir(run),
+            cache_dir=paths.data_cache,
+            cache_address=paths.data_address,
+            storage_path=paths.run_copy(run),
         )
         return TrialPlan(
             config=placed.flat(),

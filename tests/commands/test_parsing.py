@@ -57,9 +57,7 @@ def test_every_preset_parses_to_itself(name: str) -> None:
 
 def test_other_commands() -> None:
     assert cli.parse(["evaluate", "--run", "r"]) == Evaluate(run=Path("r"))
-    assert cli.parse(["pack", "digits", "out", "--image-size", "8"]) == Pack(
-        spec="digits", out=Path("out"), image_size=8
-    )
+    assert cli.parse(["pack", "digits", "out", "--image-size", "8"]) == Pack(spec="digits", out="out", image_size=8)
     assert cli.parse(["replay", "--run", "r", "--lambda", "0.1", "--rho", "0.5", "0.9"]) == Replay(
         run=Path("r"), cdf_threshold=(0.1,), density_threshold=(0.5, 0.9)
     )

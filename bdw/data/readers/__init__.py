@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from bdw.data.readers import (
+    addresses,
     binary_files,
     digits,
     folder,
@@ -16,8 +17,10 @@ from bdw.data.readers import (
     torchvision_sets,
     visual_decathlon,
 )
+from bdw.data.readers.addresses import Meaning
 from bdw.data.readers.base import Reader, Request
 from bdw.errors import InputError, unknown_option
+from bdw.storage.remote_folder import is_address
 
 
 def available() -> tuple[str, ...]:
@@ -30,7 +33,8 @@ def resolve(
     *,
     option: str,
     image_size: int,
-    data_root: Path | None = None,
+    data_root: Path | str | None = None,
+    cache_dir: Path | None = None,
     download: bool = False,
     channels: int | None = None,
     seed: int = 0,
@@ -38,26 +42,34 @@ def resolve(
     """The reader that a specification means, and the request to hand to it.
 
     `NAME:PATH` and `NAME` with a reader's name; otherwise a path to a packed data set, an .npz file or an image folder.
-    Where the data root holds NAME-train.npz or NAME-unlabelled.npz, NAME means that. InputError for anything else.
+    Where the data root holds NAME-train.npz or NAME-unlabelled.npz, or a packed data set called NAME, NAME means that.
+    Paths and the data root may be addresses (`s3://bucket/path`); what is needed of them as files is fetched into
+    `cache_dir`, once. InputError for anything else.
     """
-    name, path = _take_apart(spec, option, data_root)
+    given = None if data_root is None else str(data_root)
+    meaning = _meaning(spec, option, given, cache_dir, download)
     request = Request(
         option=option,
         spec=spec,
-        name=name,
-        path=path,
-        root=data_root,
+        name=meaning.name,
+        path=meaning.path,
+        address=meaning.address,
+        root=meaning.root,
+        data_root=given,
+        cache_dir=cache_dir,
         download=download,
         image_size=image_size,
         channels=channels,
         seed=seed,
     )
-    return _READERS[name], request
+    return _READERS[meaning.name], request
 
 
-def not_read(spec: str, option: str, data_root: Path | None = None) -> str:
+def not_read(spec: str, option: str, data_root: Path | str | None = None) -> str:
     """A sentence on the folder or file called `spec` here, where `spec` means other data; "" if there is none."""
-    name, path = _take_apart(spec, option, data_root)
+    if is_address(spec) or (data_root is not None and is_address(str(data_root))):
+        return ""
+    name, path = _take_apart(spec, option, None if data_root is None else Path(data_root).expanduser())
     here = Path(spec).expanduser()
     if name == mixture.NAME or path == here or not here.exists():
         return ""
@@ -80,6 +92,26 @@ _ALL: tuple[Reader, ...] = (
 _READERS = {reader.name: reader for reader in _ALL}
 
 
+def _meaning(spec: str, option: str, data_root: str | None, cache_dir: Path | None, download: bool) -> Meaning:
+    start, _, _ = spec.partition(":")
+    found = None if start == mixture.NAME else addresses.of_address(spec, option, _READERS, cache_dir)
+    if found is not None:
+        return found
+    if data_root is None or not is_address(data_root):
+        root = None if data_root is None else Path(data_root).expanduser()
+        name, path = _take_apart(spec, option, root)
+        return Meaning(name, path, root)
+    if download:
+        raise InputError(f"download: cannot go to the data root {data_root!r}; allowed: a data root that is a folder")
+    drawn_here = _READERS.get(spec) in (*digits.READERS, *glyphs.READERS)
+    if _is_plain_name(spec) and start != mixture.NAME and not drawn_here and ":" not in spec:
+        needs = {name: reader.below_root for name, reader in _READERS.items() if hasattr(reader, "below_root")}
+        found = addresses.under_root(spec, option, data_root, cache_dir, needs)
+        if found.name in _READERS:
+            return found
+    return Meaning(*_take_apart(spec, option, None))
+
+
 def _take_apart(spec: str, option: str, data_root: Path | None) -> tuple[str, Path | None]:
     if not spec:
         raise unknown_option(option, spec, _READERS)
@@ -91,6 +123,8 @@ def _take_apart(spec: str, option: str, data_root: Path | None) -> tuple[str, Pa
         in_root = npz.find(data_root / spec, None, endings)
         if in_root is not None:
             return "npz", in_root
+        if (data_root / spec / "header.json").is_file():
+            return "packed", data_root / spec
     if spec in _READERS:
         return spec, None
     path = Path(spec).expanduser()

@@ -26,8 +26,14 @@ class Request:
     """The reader's or data set's name."""
     path: Path | None = None
     """Path given with the specification."""
+    address: str | None = None
+    """Address given with the specification, for the reader that reads images where they are."""
     root: Path | None = None
-    """Folder of downloaded data sets."""
+    """Folder of downloaded data sets, or what was fetched of it from an address."""
+    data_root: str | None = None
+    """The same as the user gave it."""
+    cache_dir: Path | None = None
+    """Where data from an address are kept on this machine; None for the default."""
     download: bool = False
     image_size: int
     """Side of the squares in pixels."""

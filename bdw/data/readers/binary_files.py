@@ -51,6 +51,11 @@ class BinarySet:
     """Planes are stored column by column."""
     first_label: int = 0
 
+    @property
+    def below_root(self) -> tuple[str, ...]:
+        """What it reads below the data root."""
+        return (self.folder,)
+
     def source(self, request: Request) -> Part:
         """The unlabelled images; for CIFAR the training images."""
         return self._part(self._folder(request), self.unlabelled, "unlabelled", request)

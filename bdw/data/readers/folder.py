@@ -1,4 +1,4 @@
-"""Image folders: any nesting for a source, one sub-folder per class for a target."""
+"""Image folders: any nesting for a source, one sub-folder per class for a target; here or at an address."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from bdw.data.decode import SinglePixels, decode
-from bdw.data.deep_pixels import SampleRange
-from bdw.data.instances import Part, Pixels, Skipped
+from bdw.data.deep_pixels import SampleRange, may_be_deep
+from bdw.data.instances import Part, Pixels, Skipped, UnreadableImageError
 from bdw.data.readers.base import Request, SplitName
-from bdw.data.readers.image_files import Found, Parts, find_images
+from bdw.data.readers.image_files import Found, ImageFiles, LocalImages, Parts
+from bdw.data.readers.image_objects import ImageObjects
 from bdw.data.readers.split_layout import find_layout
 from bdw.data.unused import told
 from bdw.errors import InputError
@@ -29,18 +30,20 @@ class Folder:
 
     def source(self, request: Request) -> Part:
         """All images below the folder, unlabelled."""
-        root, found = _found(request)
-        return _part(root, [(file, -1) for file in found.files], (), found.unused, request, _common_range(root, found))
+        files, found = _found(request)
+        return _part(
+            files, [(file, -1) for file in found.files], (), found.unused, request, _common_range(files, found)
+        )
 
     def target(self, request: Request) -> dict[SplitName, Part]:
         """Sub-folders are classes; they may lie below folders for the splits (see `split_layout`)."""
-        root, found = _found(request)
-        layout = find_layout(root, found, request)
+        files, found = _found(request)
+        layout = find_layout(files.where, found, request)
         # All that is not used is listed once, with the training images.
         unused: dict[SplitName, Sequence[Skipped]] = {"train": [*found.unused, *layout.unused]}
-        common = _common_range(root, found)
+        common = _common_range(files, found)
         parts = {
-            split: _labelled(root, folder, found, unused.get(split, ()), request, common)
+            split: _labelled(files, folder, found, unused.get(split, ()), request, common)
             for split, folder in layout.roots.items()
         }
         if len(parts) == 1:
@@ -56,53 +59,59 @@ class Folder:
 READERS = (Folder(),)
 
 
-def _found(request: Request) -> tuple[Path, Found]:
-    root = request.required_path(_WHAT)
-    if not root.is_dir():
-        raise InputError(f"{request.option}: {str(root)!r} is a file; allowed: {_WHAT}")
+def _found(request: Request) -> tuple[ImageFiles, Found]:
+    if request.address is not None:
+        files: ImageFiles = ImageObjects(request.address, request.option)
+    else:
+        root = request.required_path(_WHAT)
+        if not root.is_dir():
+            raise InputError(f"{request.option}: {str(root)!r} is a file; allowed: {_WHAT}")
+        files = LocalImages(root)
     try:
-        found = find_images(root)
+        found = files.found()
     except OSError as error:
-        raise InputError(f"{request.option}: folder {str(root)!r} cannot be read ({error.strerror})") from None
+        reason = error.strerror or str(error).partition("\n")[0]
+        raise InputError(f"{request.option}: folder {files.where!r} cannot be read ({reason})") from None
     if not found.files:
         beside = told(skipped.entry() for skipped in found.unused)
         raise InputError(
-            f"{request.option}: folder {str(root)!r} holds no images; allowed: {_WHAT}{beside and f'; it has {beside}'}"
+            f"{request.option}: folder {files.where!r} holds no images; allowed: {_WHAT}"
+            f"{beside and f'; it has {beside}'}"
         )
-    return root, found
+    return files, found
 
 
-def _common_range(root: Path, found: Found) -> SampleRange:
-    return SampleRange(lambda: (root.joinpath(*parts) for parts in found.files))
+def _common_range(files: ImageFiles, found: Found) -> SampleRange:
+    return SampleRange(lambda: (files.contents(parts) for parts in found.files if may_be_deep(parts[-1])))
 
 
 def _labelled(
-    root: Path, folder: Parts, found: Found, unused: Sequence[Skipped], request: Request, common: SampleRange
+    files: ImageFiles, folder: Parts, found: Found, unused: Sequence[Skipped], request: Request, common: SampleRange
 ) -> Part:
-    where = root.joinpath(*folder)
+    where = "/".join((files.where, *folder))
     depth = len(folder)
     classes = sorted(parts[depth] for parts in found.folders if len(parts) == depth + 1 and parts[:depth] == folder)
     if not classes:
         raise InputError(
-            f"{request.option}: folder {str(where)!r} has no sub-folders; allowed: one sub-folder of images per class"
+            f"{request.option}: folder {where!r} has no sub-folders; allowed: one sub-folder of images per class"
         )
     label_of = {name: label for label, name in enumerate(classes)}
-    files = [
+    labelled = [
         (parts, label_of[parts[depth]]) for parts in found.files if len(parts) > depth + 1 and parts[:depth] == folder
     ]
-    empty = sorted(set(classes) - {classes[label] for _, label in files})
+    empty = sorted(set(classes) - {classes[label] for _, label in labelled})
     if empty:
         inside = "/".join((*folder, empty[0], ""))
         beside = told(skipped.entry() for skipped in found.unused if skipped.name.startswith(inside))
         raise InputError(
-            f"{request.option}: class folder {str(where / empty[0])!r} holds no images{beside and f', only {beside}'}"
+            f"{request.option}: class folder {f'{where}/{empty[0]}'!r} holds no images{beside and f', only {beside}'}"
         )
-    return _part(root, files, classes, unused, request, common)
+    return _part(files, labelled, classes, unused, request, common)
 
 
 def _part(
-    root: Path,
-    files: list[tuple[Parts, int]],
+    files: ImageFiles,
+    labelled: list[tuple[Parts, int]],
     classes: Iterable[str],
     unused: Sequence[Skipped],
     request: Request,
@@ -110,22 +119,27 @@ def _part(
 ) -> Part:
     channels = request.channels or 3
     digest = hashlib.sha256()
-    for parts, label in files:
-        status = root.joinpath(*parts).stat()
-        digest.update(f"{Path(*parts)!r} {label} {status.st_size} {status.st_mtime_ns}\n".encode())
+    for parts, label in labelled:
+        size, modified = files.state(parts)
+        digest.update(f"{Path(*parts)!r} {label} {size} {modified}\n".encode())
 
     single_pixels = SinglePixels()
 
     def read(i: int) -> Pixels:
-        return decode(root.joinpath(*files[i][0]), channels, request.image_size, common, single_pixels)
+        try:
+            contents = files.contents(labelled[i][0])
+        except OSError as error:
+            raise UnreadableImageError(error.strerror or str(error).partition("\n")[0]) from error
+        return decode(contents, channels, request.image_size, common, single_pixels)
 
     return Part(
-        names=[spelt_out("/".join(parts)) for parts, _ in files],
-        labels=np.array([label for _, label in files], dtype=np.int64),
+        names=[spelt_out("/".join(parts)) for parts, _ in labelled],
+        labels=np.array([label for _, label in labelled], dtype=np.int64),
         read=read,
         channels=channels,
-        fingerprint={"reader": "folder", "path": spelt_out(str(root.resolve())), "files": digest.hexdigest()},
+        fingerprint={"reader": "folder", "path": spelt_out(files.identity), "files": digest.hexdigest()},
         classes=tuple(spelt_out(name) for name in classes),
         remarks=lambda: [*common.remarks(), *single_pixels.remarks()],
         unused=[dataclasses.replace(skipped, name=spelt_out(skipped.name)) for skipped in unused],
+        threads=files.threads,
     )

@@ -61,6 +61,7 @@ class Mixture:
                 "seed": request.seed,
             },
             kinds=np.array(members)[which],
+            threads=max((part.threads for part in parts if part.threads), default=None),
             remarks=lambda: [remark for part in parts for remark in part.remarks()],
             unused=[
                 dataclasses.replace(skipped, name=f"{member}/{skipped.name}")
@@ -80,7 +81,8 @@ class Mixture:
             spec,
             option=request.option,
             image_size=request.image_size,
-            data_root=request.root,
+            data_root=request.data_root,
+            cache_dir=request.cache_dir,
             download=request.download,
             channels=channels,
             seed=request.seed,

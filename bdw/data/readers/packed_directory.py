@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from bdw.data.instances import Part, Pixels
@@ -27,14 +30,19 @@ class PackedDirectory:
 READERS = (PackedDirectory(),)
 
 
+def require_size(header: Mapping[str, Any], image_size: int, where: str) -> None:
+    """InputError, which names `where`, if a store with this header has images of another size."""
+    height, width = header["height"], header["width"]
+    if (height, width) != (image_size, image_size):
+        raise InputError(
+            f"image_size: {image_size} asked for, but {where!r} was packed at {width}; "
+            f"allowed: --image-size {width}, or pack the original images again"
+        )
+
+
 def _part(request: Request) -> Part:
     store = PackedDataset.open(request.required_path("a folder that `python -m bdw pack` wrote"))
-    size = store.images.shape[-1]
-    if store.images.shape[-2:] != (request.image_size, request.image_size):
-        raise InputError(
-            f"image_size: {request.image_size} asked for, but {str(store.path)!r} was packed at {size}; "
-            f"allowed: --image-size {size}, or pack the original images again"
-        )
+    require_size(store.header, request.image_size, str(store.path))
     if request.channels not in (None, store.channels):
         raise InputError(
             f"{request.option}: {str(store.path)!r} was packed with {store.channels} channel(s) but the source has "

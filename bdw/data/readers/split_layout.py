@@ -12,7 +12,6 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from bdw.data.instances import Skipped
 from bdw.data.readers.base import Request, SplitName
@@ -45,9 +44,9 @@ class Layout:
     unused: list[Skipped]
 
 
-def find_layout(root: Path, found: Found, request: Request) -> Layout:
-    """How the classes are laid out below `root`; InputError where that cannot be told."""
-    where = f"{request.option}: folder {str(root)!r}"
+def find_layout(root: str, found: Found, request: Request) -> Layout:
+    """How the classes are laid out below the folder called `root`; InputError where that cannot be told."""
+    where = f"{request.option}: folder {root!r}"
     tops = [parts[0] for parts in sorted(found.folders) if len(parts) == 1]
     direct = Counter(parts[0] for parts in found.files if len(parts) == 2)
     nested: dict[str, Counter[str]] = defaultdict(Counter)

@@ -29,6 +29,8 @@ class TorchvisionSet:
     files: Callable[[Any], Any] | None = None
     """All image files of a constructed data set, where it keeps files; otherwise images come from indexing it."""
     channels: int = 3
+    below_root: tuple[str, ...] = ()
+    """Folders and files that it reads below the data root."""
 
     def source(self, request: Request) -> Part:
         """The training images; their labels are for reports only."""
@@ -96,20 +98,50 @@ _THREE_SPLITS: dict[SplitName, dict[str, Any]] = {
 _TRAIN_FLAG = _flags(True, False, "train")
 
 READERS = (
-    TorchvisionSet("mnist", "MNIST", _TRAIN_FLAG, lambda d: d.targets, channels=1),
-    TorchvisionSet("fashion-mnist", "FashionMNIST", _TRAIN_FLAG, lambda d: d.targets, channels=1),
-    TorchvisionSet("kmnist", "KMNIST", _TRAIN_FLAG, lambda d: d.targets, channels=1),
-    TorchvisionSet("svhn", "SVHN", _flags("train", "test", "split"), lambda d: d.labels),
+    TorchvisionSet("mnist", "MNIST", _TRAIN_FLAG, lambda d: d.targets, channels=1, below_root=("MNIST",)),
+    TorchvisionSet(
+        "fashion-mnist", "FashionMNIST", _TRAIN_FLAG, lambda d: d.targets, channels=1, below_root=("FashionMNIST",)
+    ),
+    TorchvisionSet("kmnist", "KMNIST", _TRAIN_FLAG, lambda d: d.targets, channels=1, below_root=("KMNIST",)),
+    TorchvisionSet(
+        "svhn",
+        "SVHN",
+        _flags("train", "test", "split"),
+        lambda d: d.labels,
+        below_root=("train_32x32.mat", "test_32x32.mat"),
+    ),
     TorchvisionSet(
         "gtsrb",
         "GTSRB",
         _flags("train", "test", "split"),
         lambda d: [label for _, label in d._samples],
         lambda d: [file for file, _ in d._samples],
+        below_root=("gtsrb",),
     ),
-    TorchvisionSet("dtd", "DTD", _THREE_SPLITS, lambda d: d._labels, lambda d: d._image_files),
-    TorchvisionSet("flowers102", "Flowers102", _THREE_SPLITS, lambda d: d._labels, lambda d: d._image_files),
-    TorchvisionSet("fgvc-aircraft", "FGVCAircraft", _THREE_SPLITS, lambda d: d._labels, lambda d: d._image_files),
+    TorchvisionSet(
+        "dtd",
+        "DTD",
+        _THREE_SPLITS,
+        lambda d: d._labels,
+        lambda d: d._image_files,
+        below_root=("dtd",),
+    ),
+    TorchvisionSet(
+        "flowers102",
+        "Flowers102",
+        _THREE_SPLITS,
+        lambda d: d._labels,
+        lambda d: d._image_files,
+        below_root=("flowers-102",),
+    ),
+    TorchvisionSet(
+        "fgvc-aircraft",
+        "FGVCAircraft",
+        _THREE_SPLITS,
+        lambda d: d._labels,
+        lambda d: d._image_files,
+        below_root=("fgvc-aircraft-2013b",),
+    ),
     # The background alphabets and the evaluation alphabets share no characters, so one of them is all there is to
     # split: 20 drawings of each character.
     TorchvisionSet(
@@ -119,5 +151,6 @@ READERS = (
         lambda d: [label for _, label in d._flat_character_images],
         lambda d: [Path(d.target_folder, d._characters[label], file) for file, label in d._flat_character_images],
         channels=1,
+        below_root=("omniglot-py",),
     ),
 )

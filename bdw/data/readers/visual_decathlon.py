@@ -47,6 +47,8 @@ class Domain:
     def __init__(self, domain: str) -> None:
         self.name = f"{PREFIX}{domain}"
         self._domain = domain
+        self.below_root = (f"{FOLDER}/annotations", f"{FOLDER}/data/{domain}")
+        """What it reads below the data root."""
 
     def source(self, request: Request) -> Part:
         """The images of train; their labels are for reports only."""

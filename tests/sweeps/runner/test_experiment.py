@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 
 from bdw.config import RunConfig
+from bdw.data import Description
+from bdw.data.manifest import counts_of
 from bdw.errors import InputError
 from sweeps.runner import datasets
 from sweeps.runner.comparison import cells
@@ -23,12 +23,16 @@ from sweeps.runner.space import Space
 
 
 def room(source: str, target: str) -> Room:
-    labels = SimpleNamespace(labels=np.repeat([0, 1], 10))
-    problem: Any = SimpleNamespace(
-        source=SimpleNamespace(content_key=source, planted_kinds=np.array(["b", "a", "b"])),
-        target=SimpleNamespace(train=labels, classes=("a", "b"), key=target),
+    return Room.of(
+        Description(
+            num_source=3,
+            source_key=source,
+            source_kinds=counts_of(np.array(["b", "a", "b"])),
+            target_key=target,
+            classes=("a", "b"),
+            class_counts=(10, 10),
+        )
     )
-    return Room.of(problem)
 
 
 def experiment(
