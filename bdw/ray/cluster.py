@@ -14,6 +14,7 @@ from typing import Any
 
 import ray
 
+from bdw.ray.autoscaling import may_grow
 from bdw.ray.environment import require_usable
 from bdw.runs.directory import REVISION_VARIABLE, git_revision
 
@@ -38,13 +39,35 @@ class Cluster:
     has_driver_resource: bool
     is_ours: bool
     """Started by us on this machine, so that it will not grow."""
+    machines: tuple[tuple[float, float], ...] = ()
+    """CPUs and GPUs of each machine that runs now; () if they are all one machine's."""
+    grows: bool | None = None
+    """Whether an autoscaler may start machines; None where that cannot be told."""
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether what has no room now will never have any."""
+        return self.is_ours or self.grows is False
+
+    @property
+    def in_words(self) -> str:
+        """What there is."""
+        there = f"{self.cpus:g} CPUs and {self.gpus:g} GPUs"
+        if self.is_ours:
+            return f"this machine has {there}"
+        number = len(self.machines)
+        where = "" if number == 0 else f" on {number} machine{'' if number == 1 else 's'}"
+        return f"the cluster has {there}{where}{' and does not grow' if self.is_fixed else ''}"
 
     def room(self, cpus: float, gpus: float) -> int:
-        """Number of workers with these resources that fit on the machines that run now; 0 on a cluster that has yet to
-        start machines."""
-        # 2 // 0.1 is 19 in floating point.
-        fits = [math.floor(there / each + 1e-9) for there, each in ((self.cpus, cpus), (self.gpus, gpus)) if each]
-        return min(fits)
+        """Number of workers with these resources that fit on the machines that run now, each on one of them; 0 on a
+        cluster that has yet to start machines."""
+        return sum(_fitting(machine, (cpus, gpus)) for machine in self.machines or ((self.cpus, self.gpus),))
+
+
+def _fitting(there: tuple[float, float], wanted: tuple[float, float]) -> int:
+    # 2 // 0.1 is 19 in floating point.
+    return min(math.floor(has / each + 1e-9) for has, each in zip(there, wanted, strict=True) if each)
 
 
 @contextmanager
@@ -56,6 +79,8 @@ def running_ray(*, worker_groups: bool) -> Iterator[Cluster]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Tune's new printer has no silence.
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # Ctrl-C must reach us, not leave a half-ended sweep.
+    # Tune would write every trial's config and last report every ten seconds, for a restore that has no use here.
+    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "inf")
     require_usable(os.environ)
     address = os.environ.get("RAY_ADDRESS", "")
     if address:
@@ -65,7 +90,15 @@ def running_ray(*, worker_groups: bool) -> Iterator[Cluster]:
         _start_here(dashboard=worker_groups)
     try:
         there = ray.cluster_resources()
-        yield Cluster(there.get("CPU", 0.0), there.get("GPU", 0.0), DRIVER_RESOURCE in there, is_ours=not address)
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        yield Cluster(
+            there.get("CPU", 0.0),
+            there.get("GPU", 0.0),
+            DRIVER_RESOURCE in there,
+            is_ours=not address,
+            machines=tuple((node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in nodes),
+            grows=None if not address else may_grow(),
+        )
     finally:
         ray.shutdown()
 

@@ -28,7 +28,7 @@ from bdw.parallel import collectives
 from bdw.parallel.stop_requests import no_notice
 from bdw.ray.cluster import DRIVER_RESOURCE
 from bdw.ray.preemption import announced
-from bdw.ray.workers import WorkerGroup, in_background, train_on
+from bdw.ray.workers import WEEK, WorkerGroup, in_background, train_on
 from bdw.runs.backup import RunBackup
 from bdw.runs.directory import RunDirectory
 from bdw.runs.export import read_table
@@ -42,6 +42,8 @@ CURVE = (
     "instances_seen", "wall_seconds", "validation_score", "best_validation_score", "kept_fraction", "budget_share",
 )  # fmt: skip
 """Columns of a training curve."""
+WAITING_FOR = "waiting_for"
+"""Key of a row that is no epoch's: the resources, in words, that its workers wait for; "" once they have them."""
 PAUSE = 0.2
 """Seconds between two looks at whether the workers have ended."""
 DRIVER_CPU = 0.01
@@ -85,7 +87,8 @@ def run_trial(trial_config: dict[str, Any]) -> None:
     Reports a row per epoch (the columns of metrics.csv and `best_validation_score`) and, once all files of the run are
     written, the last row again with `ended`, `results` (the rows of results.parquet) and `curve` (a list of the `CURVE`
     columns for every evaluation). Errors that a second attempt would repeat (bad input, a number that is not finite)
-    are reported as `failure`; any other error goes to Tune, which may try again.
+    are reported as `failure`; any other error goes to Tune, which may try again. While workers wait for machines, a row
+    with nothing but `waiting_for` says so.
     """
     plan = TrialPlan(**trial_config["plan"])
     tune.report(_run_to_the_end(plan, tune.report) if plan.num_workers == 1 else _run_on_workers(plan))
@@ -156,12 +159,17 @@ class ForwardWithRunId(UserCallback):  # type: ignore[misc]
     result, and the thread that would empty it waits to fill it. Here only the trial's function reports.
     """
 
-    def __init__(self, rows: Queue):
+    def __init__(self, rows: Queue, wants: str):
         self._rows = rows
+        self._wants = wants
 
     def after_report(self, run_context: Any, metrics: list[Row], checkpoint: Any) -> None:
         """Called by Ray Train's controller when all workers have reported; waits while a row before is not taken."""
         self._rows.put({**metrics[0], "train_run_id": run_context.run_id})
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        """Called by the controller when workers have failed or died; if they are started again, they wait again."""
+        self._rows.put({WAITING_FOR: self._wants, "train_run_id": run_context.run_id})
 
 
 class ReleaseWorkers(tune.Callback):  # type: ignore[misc]
@@ -209,18 +217,21 @@ def _run_to_the_end(plan: TrialPlan, report: Report) -> Row:
 
 def _run_on_workers(plan: TrialPlan) -> Row:
     """The same through Ray Train: starts the workers, forwards rank 0's rows to Tune, returns its closing row."""
+    tune.report({WAITING_FOR: plan.group.wants})
     rows = Queue(maxsize=1, actor_options={"num_cpus": 0})
     # A trial that Tune stops does not wait for its workers.
     outcome = in_background(
         lambda: train_on(
             plan.group,
             _work,
-            dataclasses.asdict(plan),
+            {"plan": dataclasses.asdict(plan), "rows": rows},
             name=Path(plan.config["run_dir"]).name,
             storage=plan.train_dir,
             max_failures=plan.max_failures,
             step_timeout=RunConfig.from_flat(plan.config).output.step_timeout,
-            callbacks=[ForwardWithRunId(rows)],
+            # Waiting for machines is no failure: a cluster that is full today may be free tomorrow.
+            start_timeout=WEEK,
+            callbacks=[ForwardWithRunId(rows, plan.group.wants)],
         )
     )
     while True:
@@ -232,9 +243,11 @@ def _run_on_workers(plan: TrialPlan) -> Row:
                 return outcome.result()
 
 
-def _work(plan: dict[str, Any]) -> Row:
+def _work(settings: dict[str, Any]) -> Row:
     """What each of Ray Train's workers does; the process group is there already."""
-    return _run_to_the_end(TrialPlan(**plan), ray.train.report)
+    if collectives.rank() == 0:
+        settings["rows"].put({WAITING_FOR: ""})
+    return _run_to_the_end(TrialPlan(**settings["plan"]), ray.train.report)
 
 
 def on_this_machine(config: dict[str, Any]) -> RunConfig:

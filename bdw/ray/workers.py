@@ -19,6 +19,8 @@ Outcome = dict[str, Any]
 
 CONTROLLER_FAILURES = 3
 """How often Ray tries to start a group; its default is to try for ever."""
+START_TIMEOUT_VARIABLE = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
+WEEK = 7 * 24 * 3600.0
 ANSWER_TIMEOUT = 600.0
 """Seconds after which a worker that does not answer its controller is taken for dead, if not sooner; Ray's default."""
 
@@ -39,9 +41,21 @@ class WorkerGroup:
         return {"CPU": self.cpus_per_worker} | ({"GPU": self.gpus_per_worker} if self.gpus_per_worker else {})
 
     @property
+    def wants(self) -> str:
+        """What all workers take together, in words."""
+        return resources_in_words(self.num_workers * self.cpus_per_worker, self.num_workers * self.gpus_per_worker)
+
+    @property
     def backend(self) -> str:
         """NCCL carries gradients between GPUs; gloo carries weights and reports, which are CPU tensors."""
         return "cpu:gloo,cuda:nccl" if self.gpus_per_worker else "gloo"
+
+
+def resources_in_words(cpus: float, gpus: float) -> str:
+    """`1 CPU`, or `4 CPUs and 0.5 GPUs`; CPUs to a tenth, since a waiting trial's own seat is a hundredth of one."""
+    cpus = round(cpus, 1) or cpus
+    wanted = {"CPU": cpus, "GPU": gpus}
+    return " and ".join(f"{number:g} {name}{'' if number == 1 else 's'}" for name, number in wanted.items() if number)
 
 
 def in_background(action: Callable[[], Outcome]) -> Future[Outcome]:
@@ -69,17 +83,21 @@ def train_on(
     storage: str,
     max_failures: int,
     step_timeout: float,
+    start_timeout: float | None = None,
     callbacks: Sequence[UserCallback] = (),
 ) -> Outcome:
     """Call `work(settings)` on every worker of a running process group; returns rank 0's result.
 
-    `storage` is where Ray Train keeps its own few files: a folder that all machines see, or an address. A worker that
-    answers nothing for `step_timeout` seconds, ten minutes at most, counts as dead, whatever it was doing; the workers'
-    watchdogs see training steps only. Raises `ray.train.TrainingFailedError` when the group has died more than
-    `max_failures` times; machines that Ray announced to go do not count.
+    The group waits for its machines for `start_timeout` seconds, `CONTROLLER_FAILURES` + 1 times (None: as long as the
+    environment says). `storage` is where Ray Train keeps its own few files: a folder that all machines see, or an
+    address. A worker that answers nothing for `step_timeout` seconds, ten minutes at most, counts as dead, whatever it
+    was doing; the workers' watchdogs see training steps only. Raises `ray.train.TrainingFailedError` when the group has
+    died more than `max_failures` times; machines that Ray announced to go do not count.
     """
     # Ray hands it to the controller and knows no argument for it.
     os.environ["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = str(min(step_timeout, ANSWER_TIMEOUT))
+    if start_timeout is not None:
+        os.environ[START_TIMEOUT_VARIABLE] = str(start_timeout)
     workers = group.num_workers if group.min_workers is None else (group.min_workers, group.num_workers)
     trainer = TorchTrainer(
         work,

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pyarrow import fs
-
 from bdw.runs import checkpoint
 from bdw.runs.trajectory import FOLDER as TRAJECTORY
 from bdw.runs.trajectory import Trajectory
@@ -38,7 +36,7 @@ def push_run(remote: RemoteFolder, run_dir: Path, *, best_epoch: int | None = No
         half_copied = [position for position, complete in listed.items() if position < here[-1] and not complete]
         superseded = checkpoint.superseded([*there, here[-1]], keep=1, best_epoch=best_epoch)
         for old in [*half_copied, *superseded]:
-            remote.files.delete_dir(f"{remote.root}/{CHECKPOINTS}/{old.name}")
+            remote.delete_folder(f"{CHECKPOINTS}/{old.name}")
 
 
 def pull_run(remote: RemoteFolder, run_dir: Path) -> None:
@@ -49,9 +47,8 @@ def pull_run(remote: RemoteFolder, run_dir: Path) -> None:
     remote.pull_files(run_dir)
     remote.under(TRAJECTORY).pull_files(run_dir / TRAJECTORY)
     newest = there[-1].name
-    selector = fs.FileSelector(f"{remote.root}/{CHECKPOINTS}/{newest}")
     with replacing(run_dir / CHECKPOINTS / newest) as unfinished:
-        for info in remote.files.get_file_info(selector):
+        for info in remote.entries(f"{CHECKPOINTS}/{newest}"):
             if info.base_name != COMPLETE and not info.base_name.startswith("."):
                 remote.pull(f"{CHECKPOINTS}/{newest}/{info.base_name}", unfinished / info.base_name)
 
@@ -65,7 +62,7 @@ def _listed(remote: RemoteFolder) -> dict[checkpoint.Position, bool]:
     """Every checkpoint of the copy, and whether it is complete."""
     root = f"{remote.root}/{CHECKPOINTS}"
     found: dict[checkpoint.Position, bool] = {}
-    for info in remote.files.get_file_info(fs.FileSelector(root, recursive=True, allow_not_found=True)):
+    for info in remote.entries(CHECKPOINTS, recursive=True):
         position = checkpoint.Position.of(info.path.removeprefix(f"{root}/").split("/")[0])
         if position is not None:
             found[position] = found.get(position, False) or info.base_name == COMPLETE

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pyarrow import ArrowException, fs
 
@@ -16,6 +17,20 @@ from bdw.storage.atomic_write import replacing
 from bdw.storage.retry import persistently
 
 _CHUNK = 1 << 20
+OBJECT_STORES = ("s3", "gcs")
+"""File systems, by pyarrow's names, whose folders are nothing but the beginnings of names."""
+
+
+FIRST_PAUSE, SECONDS_OF_A_CALL = 0.1, 5.0
+"""An object store refuses a call now and then. Such a call is made again after pauses of 0.1, 0.2, 0.4 s ..., for so
+many seconds; what fails for longer is its caller's to wait out."""
+FINAL = (
+    *("ACCESS_DENIED", "NO_SUCH_BUCKET", "NO_SUCH_KEY", "RESOURCE_NOT_FOUND", "INVALID_ACCESS_KEY_ID"),
+    *("SIGNATURE_DOES_NOT_MATCH", "INVALID_CLIENT_TOKEN_ID", "INVALID_SIGNATURE", "EXPIRED_TOKEN"),
+)
+"""Words of pyarrow's errors that a further call would repeat."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, order=True)
@@ -69,14 +84,14 @@ class RemoteFolder:
         """Write and delete an empty file. Raises `InputError`, which names the field, if the storage refuses."""
         try:
             self.write(".writable", b"")
-            self.files.delete_file(f"{self.root}/.writable")
+            self._called(lambda: self.files.delete_file(f"{self.root}/.writable"))
         except (ArrowException, OSError) as error:
             raise InputError(f"{field}: cannot write to {self.root}: {_first_line(error)}") from error
 
     def listed(self) -> list[RemoteFile]:
         """All files at any depth, sorted by name; none if there is no such folder. Raises `OSError` if the storage
         refuses."""
-        found = self.files.get_file_info(fs.FileSelector(self.root, recursive=True, allow_not_found=True))
+        found = self.entries(recursive=True)
         return sorted(
             RemoteFile(info.path[len(self.root) + 1 :], int(info.size), int(info.mtime_ns or 0))
             for info in found
@@ -85,7 +100,7 @@ class RemoteFolder:
 
     def names_beginning(self, start: str) -> list[RemoteFile]:
         """The files that lie directly in the folder and whose names begin so, sorted; none if there is no folder."""
-        found = self.files.get_file_info(fs.FileSelector(self.root, allow_not_found=True))
+        found = self.entries()
         return sorted(
             RemoteFile(info.base_name, int(info.size), int(info.mtime_ns or 0))
             for info in found
@@ -94,12 +109,16 @@ class RemoteFolder:
 
     def read(self, name: str) -> bytes:
         """The contents of a file of the copy. Raises `OSError` if there is no such file or the storage refuses."""
-        with self.files.open_input_stream(f"{self.root}/{name}") as stream:
-            return bytes(stream.read())
+
+        def contents() -> bytes:
+            with self.files.open_input_stream(f"{self.root}/{name}") as stream:
+                return bytes(stream.read())
+
+        return self._called(contents)
 
     def size_of(self, name: str) -> int:
         """Size in bytes of a file of the copy; -1 if there is no such file."""
-        info = self.files.get_file_info(f"{self.root}/{name}")
+        info = self._called(lambda: self.files.get_file_info(f"{self.root}/{name}"))
         return int(info.size) if info.type == fs.FileType.File else -1
 
     def read_text(self, name: str) -> str | None:
@@ -110,18 +129,24 @@ class RemoteFolder:
         """Write the contents into a file of the copy. Raises `OSError` if the storage refuses."""
         self.write(name, text.encode("utf-8"))
 
-    def push_files(self, folder: Path, *, seconds: float = 0.0) -> None:
+    def push_files(self, folder: Path, *, seconds: float = 0.0, sent: dict[str, tuple[int, int]] | None = None) -> None:
         """Copy the files that lie directly in a folder; hidden ones and sub-folders stay.
 
-        One that fails keeps no other back. Raises `OSError` if some still fail after further tries for so many seconds.
+        `sent` has the size and the time (ns) of files that were copied before; those that are as they were stay, and
+        what is copied is entered. One that fails keeps no other back. Raises `OSError` if some still fail after further
+        tries for so many seconds.
         """
-        left = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+        sent = {} if sent is None else sent
+        there = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+        left = [path for path in there if sent.get(path.name) != _stamp(path)]
 
         def push_left() -> None:
             failures = []
             for path in [*left]:
                 try:
+                    stamp = _stamp(path)
                     self.push(path, path.name)
+                    sent[path.name] = stamp
                     left.remove(path)
                 except (ArrowException, OSError) as error:
                     failures.append(error)
@@ -132,36 +157,74 @@ class RemoteFolder:
 
     def pull_files(self, folder: Path) -> None:
         """Copy the files that lie directly in the copy into a folder; hidden ones stay."""
-        for info in self.files.get_file_info(fs.FileSelector(self.root, allow_not_found=True)):
+        for info in self.entries():
             if info.type == fs.FileType.File and not info.base_name.startswith("."):
                 self.pull(info.base_name, folder / info.base_name)
 
+    def entries(self, name: str = "", *, recursive: bool = False) -> list[fs.FileInfo]:
+        """What lies in a sub-folder of the copy, or in all of it; [] if there is no such folder."""
+        root = f"{self.root}/{name}" if name else self.root
+        selector = fs.FileSelector(root, recursive=recursive, allow_not_found=True)
+        found: list[fs.FileInfo] = self._called(lambda: self.files.get_file_info(selector))
+        return found
+
+    def delete_folder(self, name: str) -> None:
+        """Delete a sub-folder of the copy with all that is in it."""
+        self._called(lambda: self.files.delete_dir(f"{self.root}/{name}"))
+
     def push(self, path: Path, name: str) -> None:
         """Copy a file there under that name; the old one stays until the new one is whole."""
-        with path.open("rb") as file, self._replacing(name) as stream:
-            while chunk := file.read(_CHUNK):
-                stream.write(chunk)
+
+        def copy() -> None:
+            with path.open("rb") as file, self._replacing(name) as stream:
+                while chunk := file.read(_CHUNK):
+                    stream.write(chunk)
+
+        self._called(copy)
 
     def pull(self, name: str, destination: Path) -> None:
         """Copy a file from there; a reader sees all of it or what was there before."""
-        with (
-            self.files.open_input_stream(f"{self.root}/{name}") as stream,
-            replacing(destination) as unfinished,
-            unfinished.open("wb") as file,
-        ):
-            while chunk := stream.read(_CHUNK):
-                file.write(chunk)
+
+        def copy() -> None:
+            with (
+                self.files.open_input_stream(f"{self.root}/{name}") as stream,
+                replacing(destination) as unfinished,
+                unfinished.open("wb") as file,
+            ):
+                while chunk := stream.read(_CHUNK):
+                    file.write(chunk)
+
+        self._called(copy)
 
     def write(self, name: str, content: bytes) -> None:
         """Put these bytes into a file of the copy."""
-        with self._replacing(name) as stream:
-            stream.write(content)
+
+        def put() -> None:
+            with self._replacing(name) as stream:
+                stream.write(content)
+
+        self._called(put)
+
+    def _called(self, call: Callable[[], T]) -> T:
+        """What the call returns; of an object store, after a few more attempts where it refuses."""
+        began, pause = time.monotonic(), FIRST_PAUSE
+        while True:
+            try:
+                return call()
+            except OSError as error:
+                is_final = any(word in str(error) for word in FINAL) or isinstance(error, FileNotFoundError)
+                is_late = time.monotonic() - began + pause > SECONDS_OF_A_CALL
+                if self.files.type_name not in OBJECT_STORES or is_final or is_late:
+                    raise
+                time.sleep(pause)
+                pause *= 2
 
     @contextmanager
     def _replacing(self, name: str) -> Iterator[Any]:
         """A stream into a file of the copy, which keeps its old contents until the new ones are whole."""
         folder, _, base_name = f"{self.root}/{name}".rpartition("/")
-        self.files.create_dir(folder, recursive=True)
+        if self.files.type_name not in OBJECT_STORES:
+            self.files.create_dir(folder, recursive=True)
         if not isinstance(self.files, fs.LocalFileSystem):
             # An object appears only when all of it was sent, and renaming one would copy it.
             with self.files.open_output_stream(f"{folder}/{base_name}") as stream:
@@ -176,6 +239,12 @@ class RemoteFolder:
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Size in bytes, and time of the last change in nanoseconds."""
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
 
 
 def below(address: str, name: str) -> str:

@@ -114,23 +114,25 @@ class Paths:
             if copy.size_of(self.journal.name) > (self.journal.stat().st_size if self.journal.is_file() else -1):
                 copy.pull_files(self.path)
 
-    def publish(self, *, at_end: bool = False) -> None:
-        """Bring the sweep's own files (study, tables, pictures, report) to the copy.
+    def publish(self, *, at_end: bool = False, sent: dict[str, tuple[int, int]] | None = None) -> bool:
+        """Bring the sweep's own files (study, tables, pictures, report) to the copy; returns whether all are there.
 
         A failure is logged, and the next call copies what is missing. `at_end` no call follows: the copy is tried again
-        for `PATIENCE` seconds, then `InputError`.
+        for `PATIENCE` seconds, then `InputError`. `sent` remembers what was copied, for a caller that copies often.
         """
         if self.copy_at is None:
-            return
+            return True
         try:
-            RemoteFolder.at(self.copy_at).push_files(self.path, seconds=PATIENCE if at_end else 0.0)
+            RemoteFolder.at(self.copy_at).push_files(self.path, seconds=PATIENCE if at_end else 0.0, sent=sent)
         except (InputError, OSError) as error:
             failed = f"the sweep cannot be copied to {self.copy_at} ({error})"
             if at_end:
                 raise InputError(
                     f"storage_path: {failed}; all of it is in {self.path}, and the same command tries again"
                 ) from error
-            logger.warning("%s; the next trial's end or the sweep's tries again", failed)
+            logger.warning("%s; it is tried again while the sweep runs, and at its end", failed)
+            return False
+        return True
 
     def fetch_run(self, run: str) -> Path:
         """The run's directory on this machine, brought here if it ran elsewhere."""

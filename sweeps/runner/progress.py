@@ -6,6 +6,7 @@ import heapq
 import math
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -19,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bdw.evaluation import Measure
+from bdw.ray.trial import WAITING_FOR
 from bdw.runs.console import clock_time
 
 ENDED = ("complete", "pruned", "failed")
@@ -27,6 +29,8 @@ OTHER_LINES = 5
 """Lines of the terminal that are kept for headings, the count of trials left out, the summary and the prompt."""
 SECONDS_BETWEEN_TABLES = 0.25
 SECONDS_BETWEEN_LINES = 5.0
+SECONDS_TO_START = 15.0
+"""What a trial whose machines are there needs at most; one that takes longer waits for them."""
 COLUMNS: tuple[tuple[str, Literal["left", "right"]], ...] = (
     ("trial", "right"),
     ("method", "left"),
@@ -61,6 +65,10 @@ class _Line:
     heard_at: float = math.nan
     """Time of the last epoch's report, by the clock."""
     state: str = "starting"
+    waiting_for: str = ""
+    """The resources that its workers have not got yet."""
+    waiting_since: float = math.nan
+    """By the clock."""
 
     @classmethod
     def of(cls, trial: Trial) -> _Line:
@@ -75,7 +83,11 @@ class _Line:
         self.score, self.kept = row["validation_score"], row["kept_fraction"]
         self.images_per_second = row.get("images_per_second", math.nan)
         self.seconds_in_all = row.get("wall_seconds", math.nan) / self.share
-        self.heard_at, self.state = now, "running"
+        self.heard_at, self.state, self.waiting_for = now, "running", ""
+
+    def is_waiting(self, now: float) -> bool:
+        """Whether its workers have waited for machines for longer than a start takes."""
+        return bool(self.waiting_for) and self.state not in ENDED and now - self.waiting_since > SECONDS_TO_START
 
     def seconds_left(self, now: float) -> float:
         """At the pace so far; NaN before the first epoch."""
@@ -109,6 +121,7 @@ class SweepProgress(tune.Callback):  # type: ignore[misc]
         stage: What these trials are for, in a word.
         measure: What their validation scores are.
         num_trials: How many this stage may start.
+        wants: What a trial reserves, in words; "" if a trial never waits for it.
         best_so_far: Best score of the stage's trials that ended before it was continued; NaN if there are none.
     """
 
@@ -119,6 +132,7 @@ class SweepProgress(tune.Callback):  # type: ignore[misc]
         measure: Measure,
         num_trials: int,
         console: Console,
+        wants: str = "",
         best_so_far: float = math.nan,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -126,11 +140,14 @@ class SweepProgress(tune.Callback):  # type: ignore[misc]
         self._measure = measure
         self._num_trials = num_trials
         self._console = console
+        self._wants = wants
         self._best_so_far = best_so_far
         self._clock = clock
         terminal = console.is_terminal and not console.is_dumb_terminal
         self._live = Live(console=console, auto_refresh=False, transient=True) if terminal else None
         self._lines: dict[str, _Line] = {}
+        self._pending: dict[str, float] = {}
+        """Trials that have no machine yet -> since when."""
         self._began = self._last_line = clock()
         self._last_table = -math.inf
 
@@ -151,6 +168,7 @@ class SweepProgress(tune.Callback):  # type: ignore[misc]
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Called by Tune when a trial gets its resources."""
+        self._pending.pop(trial.trial_id, None)
         self._line(trial)
 
     def on_trial_result(
@@ -163,6 +181,8 @@ class SweepProgress(tune.Callback):  # type: ignore[misc]
             self._print(f"{self._stage}  {line.title}  {result['failure']}")
         elif result.get("ended"):
             line.state = "complete"
+        elif WAITING_FOR in result:
+            line.waiting_for, line.waiting_since = result[WAITING_FOR], self._clock()
         elif result.get("epoch", 0) > line.epoch:
             line.hear(result, self._clock())
             measured = not math.isnan(line.score)
@@ -187,6 +207,7 @@ class SweepProgress(tune.Callback):  # type: ignore[misc]
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Called by Tune several times a second."""
         now = self._clock()
+        self._pending = {t.trial_id: self._pending.get(t.trial_id, now) for t in trials if t.status == Trial.PENDING}
         if self._live is not None:
             if now - self._last_table >= SECONDS_BETWEEN_TABLES:
                 self._live.update(self._table(now), refresh=True)
@@ -222,12 +243,16 @@ class SweepProgress(tune.Callback):  # type: ignore[misc]
 
     def _summary(self) -> str:
         now = self._clock()
+        in_wait = self._waiting_for_machines(now)
         if not self._lines:
-            return f"{self._stage}  the first trial is starting  {clock_time(now - self._began)}"
+            what = f"waiting for {', '.join(in_wait)}" if in_wait else "starting"
+            return f"{self._stage}  the first trial is {what}  {clock_time(now - self._began)}"
         counts = {state: sum(line.state == state for line in self._lines.values()) for state in ENDED}
         ended = [f"{number} {state}" for state, number in counts.items() if number or state == "complete"]
-        parts = [f"{', '.join(ended)} of {self._num_trials}", f"{len(self._running())} running"]
-        waiting = self._num_trials - len(self._lines)
+        running = sum(not line.is_waiting(now) for line in self._running())
+        parts = [f"{', '.join(ended)} of {self._num_trials}", f"{running} running"]
+        parts += [f"{number} waiting for {wants}" for wants, number in in_wait.items()]
+        waiting = self._num_trials - len(self._lines) - self._num_pending(now)
         parts += [f"{waiting} waiting"] if waiting > 0 else []
         best = self._best_so_far
         for line in self._lines.values():
@@ -237,6 +262,17 @@ class SweepProgress(tune.Callback):  # type: ignore[misc]
         seconds_left = self._seconds_left(now)
         parts += [f"about {clock_time(seconds_left)} left"] if math.isfinite(seconds_left) else []
         return "  ".join([self._stage, *parts])
+
+    def _num_pending(self, now: float) -> int:
+        """Trials that Tune would start, if it had a machine for them."""
+        return sum(now - since > SECONDS_TO_START for since in self._pending.values()) if self._wants else 0
+
+    def _waiting_for_machines(self, now: float) -> dict[str, int]:
+        """Resources in words -> how many trials wait for them."""
+        found = Counter(line.waiting_for for line in self._lines.values() if line.is_waiting(now))
+        if pending := self._num_pending(now):
+            found[self._wants] += pending
+        return dict(found)
 
     def _seconds_left(self, now: float) -> float:
         """Seconds until the last trial ends, with as many side by side as now and none stopped early; NaN if

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any
 
 from ray import tune
 from ray.tune.experiment import Trial
@@ -18,11 +17,16 @@ from bdw.errors import InputError
 from bdw.evaluation import Measure
 from bdw.ray.cluster import Cluster
 from bdw.ray.trial import DRIVER_CPU, ReleaseWorkers, TrialPlan, run_trial, trial_resources
+from bdw.ray.workers import resources_in_words
 from sweeps.runner import tracking
 from sweeps.runner.options import SweepOptions
 from sweeps.runner.paths import Paths
 from sweeps.runner.progress import SweepProgress
+from sweeps.runner.publishing import Publish
 from sweeps.study.searcher import Reasons, StudySearcher
+
+STATE_OF_TUNE = ("*/experiment_state-*.json", "*/search*-state-*.pkl", "*/search_gen_state-*.json", "*/*.pkl")
+"""Files by which Tune restores a run of its own. The study is what a sweep continues from."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,23 +48,23 @@ class Workload:
         """The workload, with open options filled in from the cluster: a CPU per worker, as many trials as fit.
 
         On a cluster that has no room for a trial yet, one trial. Raises `InputError` if a trial will never fit on this
-        machine.
+        machine, or on a cluster that does not grow.
         """
-        cpus = options.cpus_per_trial or float(options.num_workers)
-        room = cluster.room(cpus, options.gpus_per_trial)
-        if room == 0 and cluster.is_ours:
+        cpus, gpus = options.cpus_per_trial or float(options.num_workers), options.gpus_per_trial
+        wants = resources_in_words(cpus, gpus)
+        room = cluster.room(cpus / options.num_workers, gpus / options.num_workers) // options.num_workers
+        if room == 0 and cluster.is_fixed:
+            spread = "" if options.num_workers == 1 else f" on {options.num_workers} workers"
             raise InputError(
-                f"num_workers, cpus_per_trial, gpus_per_trial: a trial wants {cpus:g} CPUs and "
-                f"{options.gpus_per_trial:g} GPUs; this machine has {cluster.cpus:g} and {cluster.gpus:g}"
+                f"num_workers, cpus_per_trial, gpus_per_trial: a trial wants {wants}{spread}; {cluster.in_words}"
             )
         fit = max(1, room)
         wanted = options.concurrency or fit
         remarks = [] if tracking.is_installed(tracking.TENSORBOARD) else [tracking.NO_TENSORBOARD]
         if room == 0:
             remarks.append(
-                f"the cluster has no room for a trial yet: a trial wants {cpus:g} CPUs and {options.gpus_per_trial:g} "
-                f"GPUs, there are {cluster.cpus:g} and {cluster.gpus:g}. Waiting for its autoscaler; `ray status` on "
-                "the head says what that does"
+                f"the cluster has no room for a trial yet: a trial wants {wants}; {cluster.in_words}. Waiting for "
+                "machines; `ray status` on the head says what its autoscaler does"
             )
         if not cluster.is_ours and options.concurrency is None:
             remarks.append(
@@ -139,9 +143,12 @@ def run_segment(
         measure=measure,
         num_trials=searcher.num_open,
         console=console,
+        # A trial of several workers waits itself, and says so; its own seat is always free.
+        wants=resources_in_words(workload.cpus_per_trial, workload.gpus_per_trial) if workload.num_workers == 1 else "",
         best_so_far=best_so_far,
     )
-    with progress, contextlib.closing(searcher):
+    with progress, contextlib.closing(searcher), contextlib.ExitStack() as afterwards:
+        afterwards.callback(_forget_state, tune_dir)
         tune.Tuner(
             tune.with_resources(run_trial, workload.resources()),
             tune_config=tune.TuneConfig(
@@ -170,19 +177,11 @@ def run_segment(
         ).fit()
 
 
-class Publish(tune.Callback):  # type: ignore[misc]
-    """Brings the study to the sweep's copy whenever a trial has ended, so that losing this machine loses little."""
-
-    def __init__(self, paths: Paths) -> None:
-        self._paths = paths
-
-    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Called by Tune when a trial has ended or was stopped."""
-        self._paths.publish()
-
-    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Called by Tune when a trial has failed for good."""
-        self._paths.publish()
+def _forget_state(tune_dir: Path) -> None:
+    """Delete what Tune would need to restore the segment: every trial's config and last report, 20 KB a trial."""
+    for pattern in STATE_OF_TUNE:
+        for path in tune_dir.glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def _run_of(trial: Trial) -> str:

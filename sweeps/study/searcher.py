@@ -99,7 +99,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """Store the epoch's value as an intermediate value."""
-        self._last_rows[trial_id] = result
+        # A row that only says that workers wait for machines has no figures.
+        self._last_rows[trial_id] = {**self._last_rows.get(trial_id, {}), **result}
         with self._remembering_trouble():
             self._report_epoch(self._live[trial_id], result)
 

@@ -11,12 +11,13 @@ from typing import Any, BinaryIO
 
 from optuna.exceptions import StorageInternalError
 from optuna.storages import JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages.journal import JournalFileSymlinkLock
 from optuna.storages.journal._file import get_lock_file
 from sqlalchemy import event, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError
 
 from bdw.errors import InputError
+from sweeps.study.journal import Journal
 
 OPENING_ATTEMPTS = 5
 LOCK_TIMEOUT = 60
@@ -28,7 +29,7 @@ def open_journal(path: Path) -> JournalStorage:
     try:
         if path.exists():
             mend(path)
-        return JournalStorage(JournalFileBackend(str(path)))
+        return JournalStorage(Journal(path))
     except OSError as error:
         raise InputError(f"study: {path} cannot be opened: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AssertionError) as error:  # Optuna, on lines not its own.

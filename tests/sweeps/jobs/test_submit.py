@@ -307,6 +307,13 @@ class TestOnACluster:
         assert "data: 'nonsense' is not known" in done.stdout
         assert "failed with exit status 2" in done.stderr
 
+    @pytest.mark.long
+    def test_a_trial_that_the_cluster_can_never_hold_is_refused_at_the_start(self, head: Head, tmp_path: Path) -> None:
+        wanted = ["--smoke", "--data", "digits", "--targets", "digits", "--cpus-per-trial", "99"]
+        done = head.run(*command(SCRIPT, "--", *wanted, "--storage-path", str(tmp_path)))
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert "a trial wants 99 CPUs; the cluster has 2 CPUs and 0 GPUs on 1 machine and does not grow" in done.stdout
+
     def test_a_cluster_that_wants_a_token(self, head: Head) -> None:
         done = head.run(*command(SCRIPT), RAY_AUTH_MODE="disabled")
         assert done.returncode == 2

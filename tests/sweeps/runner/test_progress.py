@@ -117,6 +117,61 @@ def test_a_continued_sweep_begins_with_the_best_of_its_earlier_trials(said: io.S
     assert shown == ["70.0", "80.0", "80.0"]
 
 
+def pending(name: str) -> Any:
+    return SimpleNamespace(**vars(trial(name)), status="PENDING")
+
+
+def test_trials_that_wait_for_machines_are_not_called_running(said: io.StringIO, clock: Clock) -> None:
+    """One worker a trial: Tune waits for its machine."""
+    console = Console(file=said, force_terminal=False, width=60)
+    first, second, third = pending("1"), pending("2"), pending("3")
+    with SweepProgress("s", measure=ACCURACY, num_trials=4, console=console, wants="1 GPU", clock=clock) as progress:
+        for clock.now, trials in ((5.0, [first]), (12.0, [first]), (21.0, [first])):
+            progress.on_step_end(0, trials)
+        first.status = "RUNNING"
+        progress.on_trial_start(0, [], first)
+        for clock.now in (30.0, 60.0):
+            progress.on_step_end(0, [first, second, third])
+    assert said.getvalue().splitlines()[:-1] == [
+        "s  the first trial is starting  0:05",
+        "s  the first trial is starting  0:12",
+        "s  the first trial is waiting for 1 GPU  0:21",
+        "s  0 complete of 4  1 running  3 waiting  0:30 since the start",
+        "s  0 complete of 4  1 running  2 waiting for 1 GPU  1 waiting  1:00 since the start",
+    ]
+
+
+def test_trials_whose_workers_wait_for_machines_are_not_called_running(
+    progress: SweepProgress, said: io.StringIO, clock: Clock
+) -> None:
+    """Several workers a trial: the trial runs, and waits for them."""
+    first, second = trial("1"), trial("2")
+    with progress:
+        for started in (first, second):
+            progress.on_trial_start(0, [], started)
+            progress.on_trial_result(0, [], started, {"waiting_for": "2 CPUs"})
+        clock.now = 10.0
+        progress.on_step_end(0, [])
+        progress.on_trial_result(0, [], first, {"waiting_for": ""})
+        clock.now = 20.0
+        progress.on_step_end(0, [])
+        progress.on_trial_result(0, [], second, row(1))
+        progress.on_trial_result(0, [], second, {"waiting_for": "2 CPUs", "train_run_id": "x"})  # A worker died.
+        clock.now = 36.0
+        progress.on_step_end(0, [])
+        progress.on_trial_result(0, [], second, row(2))
+        clock.now = 60.0
+        progress.on_step_end(0, [])
+    states = [line.split("  ")[2:4] for line in said.getvalue().splitlines() if "since the start" in line]
+    assert states == [
+        ["2 running", "0:10 since the start"],
+        ["1 running", "1 waiting for 2 CPUs"],
+        ["1 running", "1 waiting for 2 CPUs"],
+        ["2 running", "best accuracy 50.0 %"],
+        ["2 running", "best accuracy 50.0 %"],
+    ]
+
+
 def test_short_epochs_leave_a_line_only_with_an_evaluation_or_after_a_while(
     progress: SweepProgress, said: io.StringIO, clock: Clock
 ) -> None:

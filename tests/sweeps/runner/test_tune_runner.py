@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ class StopTheWeak(BudgetHalving):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
         super().on_trial_result(tune_controller, trial, result)
-        return "STOP" if trial.config["labels"]["weak"] else "CONTINUE"
+        return "STOP" if trial.config["labels"]["weak"] and result.get("epoch") else "CONTINUE"
 
 
 def run(tmp_path: Path, workload: Workload, changes: list[dict[str, Any]]) -> tuple[optuna.Study, str]:
@@ -123,6 +124,25 @@ def test_a_stopped_group_of_workers_asks_for_no_machines_any_more(tmp_path: Path
     assert ray.get(coordinator.__ray_call__.remote(requests_of)) == []
 
 
+@pytest.mark.long
+@pytest.mark.usefixtures("local_ray")
+def test_a_trial_that_waits_for_its_workers_says_so_and_completes(tmp_path: Path) -> None:
+    """Another job has three of the four CPUs for a while."""
+    holder = ray.remote(num_cpus=3)(Holder).remote()
+    ray.get(holder.there.remote())
+    threading.Timer(25.0, lambda: ray.kill(holder)).start()
+    study, said = run(tmp_path, workload(2), [{}])
+    (trial,) = study.get_trials()
+    assert trial.state == TrialState.COMPLETE
+    assert trial.user_attrs["epoch"] == EPOCHS
+    assert "0 complete of 1  0 running  1 waiting for 2 CPUs" in said
+
+
+class Holder:
+    def there(self) -> bool:
+        return True
+
+
 def requests_of(coordinator: Any) -> list[str]:
     return list(coordinator._ongoing_reqs)
 
@@ -148,7 +168,7 @@ def test_as_many_trials_as_fit(options: SweepOptions, concurrency: int, cpus_per
 
 
 def test_a_trial_that_never_fits_is_refused() -> None:
-    with pytest.raises(InputError, match="a trial wants 8 CPUs and 0 GPUs; this machine has 4 and 1"):
+    with pytest.raises(InputError, match="a trial wants 8 CPUs on 8 workers; this machine has 4 CPUs and 1 GPUs"):
         Workload.on(HERE, SweepOptions(num_workers=8))
     growing = dataclasses.replace(HERE, cpus=0, is_ours=False)
     assert Workload.on(growing, SweepOptions(num_workers=8, concurrency=3)).concurrency == 3
@@ -162,7 +182,40 @@ def test_whoever_waits_for_machines_is_told() -> None:
     (remark,) = Workload.on(joined, SweepOptions()).remarks
     assert remark == "trials side by side: 4; on a cluster that grows --concurrency N asks for machines for N"
     empty, _ = Workload.on(dataclasses.replace(joined, cpus=0, gpus=0), SweepOptions(gpus_per_trial=2)).remarks
-    assert "no room for a trial yet: a trial wants 1 CPUs and 2 GPUs, there are 0 and 0" in empty
+    assert (
+        "no room for a trial yet: a trial wants 1 CPU and 2 GPUs; the cluster has 0 CPUs and 0 GPUs. Waiting" in empty
+    )
+
+
+TWO_MACHINES = ((2.0, 0.0), (4.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("options", "wants"),
+    [
+        (SweepOptions(cpus_per_trial=5.0), "5 CPUs"),
+        (SweepOptions(num_workers=2, cpus_per_trial=10.0), "10 CPUs on 2 workers"),
+        (SweepOptions(num_workers=3, cpus_per_trial=6.6), "6.6 CPUs on 3 workers"),
+        (SweepOptions(gpus_per_trial=2), "1 CPU and 2 GPUs"),
+        (SweepOptions(num_workers=2, gpus_per_trial=2), "2 CPUs and 2 GPUs on 2 workers"),
+    ],
+)
+def test_what_a_fixed_cluster_can_never_have_is_refused_at_the_start(options: SweepOptions, wants: str) -> None:
+    """6 CPUs in all, but no machine has more than 4; the second machine has the only GPU."""
+    fixed = Cluster(6.0, 1.0, has_driver_resource=True, is_ours=False, machines=TWO_MACHINES, grows=False)
+    there = "the cluster has 6 CPUs and 1 GPUs on 2 machines and does not grow"
+    with pytest.raises(InputError, match=f"a trial wants {wants}; {there}"):
+        Workload.on(fixed, options)
+    for grows in (True, None):
+        waiting = Workload.on(dataclasses.replace(fixed, grows=grows), options)
+        assert "the cluster has no room for a trial yet" in waiting.remarks[0]
+
+
+def test_workers_of_a_trial_may_lie_on_several_machines() -> None:
+    fixed = Cluster(6.0, 1.0, has_driver_resource=True, is_ours=False, machines=TWO_MACHINES, grows=False)
+    assert Workload.on(fixed, SweepOptions(num_workers=6)).concurrency == 1
+    assert Workload.on(fixed, SweepOptions(num_workers=3)).concurrency == 2
+    assert Workload.on(fixed, SweepOptions(num_workers=3, cpus_per_trial=6.0)).concurrency == 1
 
 
 def test_without_seats_for_drivers_workers_leave_them_a_little() -> None:

@@ -1,0 +1,145 @@
+"""A whole sweep on an object store that fails a fifth of its calls: nothing is lost."""
+
+from __future__ import annotations
+
+import http.client
+import http.server
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from pyarrow import fs
+
+from sweeps.study.open_study import open_storage
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARE = 0.2
+SECONDS_OF_A_FAILURE = 0.3
+"""A call that fails does so for its client's own further attempts, which come within this time, as well."""
+TRIALS = 24
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+
+
+class FlakyProxy(http.server.ThreadingHTTPServer):
+    """Passes calls on to an object store, but for one in five."""
+
+    daemon_threads = True
+
+    def __init__(self, store: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Passing)
+        self.store = store
+        self.calls = self.failed = 0
+        self._draws = random.Random(0)
+        self._failing: dict[tuple[str, str], float] = {}
+        self._lock = threading.Lock()
+
+    def fails(self, method: str, path: str) -> bool:
+        key, now = (method, path.partition("?")[0]), time.monotonic()
+        with self._lock:
+            if now < self._failing.get(key, 0.0):
+                return True
+            self.calls += 1
+            fails = self._draws.random() < SHARE
+            if fails:
+                self.failed += 1
+                self._failing[key] = now + SECONDS_OF_A_FAILURE
+            return fails
+
+
+class _Passing(http.server.BaseHTTPRequestHandler):
+    server: FlakyProxy
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+    def _pass(self) -> None:
+        body = self._body()
+        if self.server.fails(self.command, self.path):
+            self._answer(503, {}, b"<Error><Code>ServiceUnavailable</Code></Error>")
+            return
+        connection = http.client.HTTPConnection(self.server.store, timeout=60)
+        connection.request(self.command, self.path, body, dict(self.headers.items()))
+        answer = connection.getresponse()
+        self._answer(answer.status, dict(answer.headers.items()), answer.read())
+        connection.close()
+
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass
+
+    def _body(self) -> bytes | None:
+        length = self.headers.get("Content-Length")
+        return None if length is None else self.rfile.read(int(length))
+
+    def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            if name.lower() not in ("content-length", "transfer-encoding", "connection", "date", "server"):
+                self.send_header(name, value)
+        length = headers.get("Content-Length", str(len(body))) if self.command == "HEAD" else str(len(body))
+        self.send_header("Content-Length", length)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+
+@pytest.fixture
+def proxy(s3_address: str) -> Iterator[FlakyProxy]:
+    store = s3_address.partition("endpoint_override=")[2].partition("&")[0]
+    server = FlakyProxy(store)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_every_trial_completes_and_every_file_is_there(
+    proxy: FlakyProxy, s3_address: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    host, port = proxy.server_address[:2]
+    flaky = s3_address.replace(f"endpoint_override={proxy.store}", f"endpoint_override={host!s}:{port}")
+    done = subprocess.run(
+        [
+            *(sys.executable, "sweeps/stl10_pruning.py", "--smoke", "--data", "digits", "--targets", "digits"),
+            # 12 of the search; six methods with two seeds in the comparison.
+            *("--samples", str(TRIALS // 2), "--seeds", "0", "1", "--no-early-stopping"),
+            *("--storage-path", flaky, "--name", "flaky"),
+        ],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert proxy.calls > 500
+    assert 0.15 < proxy.failed / proxy.calls < 0.25
+
+    files, root = fs.FileSystem.from_uri(s3_address)
+    journal = tmp_path / "study.journal"
+    with files.open_input_stream(f"{root}/flaky/study.journal") as stream:
+        journal.write_bytes(stream.read())
+    storage = open_storage(journal)
+    names = optuna.get_all_study_names(storage)
+    trials = [trial for name in names for trial in optuna.load_study(study_name=name, storage=storage).get_trials()]
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * TRIALS
+
+    (here,) = Path(environment["HOME"]).glob(".cache/bdw/sweeps/*/flaky")
+    wanted = [path for path in (*here.glob("*"), *here.glob("runs/*/*")) if path.is_file()]
+    wanted = [path for path in wanted if not path.name.startswith(".")]
+    assert len([path for path in wanted if path.name == "encoder.safetensors"]) == TRIALS
+    assert {"report.html", "trials.csv", "results.parquet"} <= {path.name for path in wanted}
+    for path in wanted:
+        with files.open_input_stream(f"{root}/flaky/{path.relative_to(here)}") as stream:
+            assert stream.read() == path.read_bytes(), path
