@@ -79,12 +79,13 @@ def test_options_that_cannot_work_are_refused(field: str, value: float, allowed:
     assert str(error.value) == f"pretext.{field}: {value} cannot work; allowed: {allowed}"
 
 
-@pytest.mark.parametrize("encoder", ["small_cnn", "mlp", "small_resnet"])
+@pytest.mark.parametrize("encoder", ["small_cnn", "mlp", "small_vit"])
 @pytest.mark.parametrize("meta_loss", ["prototype", "pretext"])
 def test_it_trains_with_either_meta_loss_and_any_encoder(
     config: RunConfig, problem: Problem, encoder: str, meta_loss: str
 ) -> None:
-    trainer = Trainer(config.replace(pretext="simclr", encoder=encoder, meta_loss=meta_loss, epochs=1), problem=problem)
+    settings = {"pretext": "simclr", "encoder": encoder, "meta_loss": meta_loss, "crop_size": 8, "epochs": 1}
+    trainer = Trainer(config.replace(**settings), problem=problem)
     (report,) = trainer.epochs()
     assert math.isfinite(report.loss)
     assert math.isfinite(report.meta_loss)
