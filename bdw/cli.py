@@ -20,7 +20,7 @@ from typing import Annotated, Any, get_args
 import tyro
 
 from bdw.commands.flags import Shown, fields_with_flags, parsed, registry
-from bdw.commands.options import Command, Doctor, Evaluate, Fit, Pack, Replay, Report, StartingPoint
+from bdw.commands.options import Command, Doctor, Evaluate, Export, Fit, Pack, Replay, Report, StartingPoint
 from bdw.config import RunConfig
 from bdw.config.preset_registry import require_one_length
 from bdw.errors import InputError, RunError, RunStopped, Terminated, unknown_option
@@ -44,6 +44,7 @@ def parse(arguments: Sequence[str]) -> Command:
     commands: Any = (
         Annotated[Fit, subcommand("fit", default=Fit(config=config))]
         | Annotated[Evaluate, subcommand("evaluate")]
+        | Annotated[Export, subcommand("export")]
         | Annotated[Pack, subcommand("pack")]
         | Annotated[Replay, subcommand("replay")]
         | Annotated[Report, subcommand("report")]
@@ -106,6 +107,10 @@ def _run(command: Command) -> int:
             from bdw.commands.evaluate import evaluate
 
             evaluate(command)
+        case Export():
+            from bdw.commands.export import export
+
+            export(command)
         case Pack():
             from bdw.commands.pack import pack
 

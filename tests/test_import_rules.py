@@ -46,7 +46,7 @@ EDGES: Mapping[str, tuple[str, ...]] = {
     ),
     "rich": ("runs/console.py", "data/progress.py"),
     "tyro": ("cli.py", "commands/flags.py", "commands/options.py"),
-    "safetensors": ("runs/export.py",),
+    "safetensors": ("encoders/given_weights.py", "runs/export.py"),
     "timm": ("encoders/timm_library.py",),
 }  # fmt: skip
 

@@ -24,15 +24,10 @@ if TYPE_CHECKING:
 
 def evaluate(command: Evaluate) -> None:
     """Print the measure of that encoder on the test images of the target."""
-    if (command.run is None) == (command.encoder is None):
-        raise InputError("run, encoder: give one of --run DIR and --encoder FILE")
     measure = evaluation.measure(command.measure)
     if measure.needs_head:
         raise InputError(f"measure: {measure.name!r} needs the pretext head, which an encoder file does not hold")
-    if command.run is not None:
-        _require_finished(command.run)
-    file = command.encoder if command.run is None else command.run / "encoder.safetensors"
-    assert file is not None
+    file = encoder_file(command.run, command.encoder)
     encoder, metadata = read_encoder(file)
     encoder.to(device.choose(command.device))
     compute_in("float32", encoder)
@@ -52,6 +47,16 @@ def evaluate(command: Evaluate) -> None:
         f"({len(target.classes)} classes; {len(target.development):,} labelled images to learn from; "
         f"layer {settings.layer or 'output'})"
     )
+
+
+def encoder_file(run: Path | None, encoder: Path | None) -> Path:
+    """The encoder of that run, or that file; `InputError` for none or both, and for a run that has left none."""
+    if run is not None and encoder is None:
+        _require_finished(run)
+        return run / "encoder.safetensors"
+    if run is not None or encoder is None:
+        raise InputError("run, encoder: give one of --run DIR and --encoder FILE")
+    return encoder
 
 
 def _require_finished(run_dir: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -77,6 +77,24 @@ class Evaluate:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Export:
+    """Write an encoder as an ONNX graph, for use without PyTorch; needs the extra `onnx`.
+
+    The graph takes uint8 crops (B, channels, crop_size, crop_size), scales them itself and returns features (B, d). It
+    is run once and compared with the encoder before the file is written.
+    """
+
+    run: Path | None = None
+    """Run directory whose best encoder is exported."""
+    encoder: Path | None = None
+    """Or an encoder.safetensors by itself."""
+    format: Literal["onnx"] = "onnx"
+    """onnx; encoder.safetensors itself loads into torchvision and timm."""
+    out: Path | None = None
+    """File to write; default: encoder.onnx beside the encoder."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pack:
     """Decode and resize images once into a memory-mapped data set that every command then reads in no time."""
 
@@ -133,4 +151,4 @@ class Doctor:
     """Print a JSON list for machines."""
 
 
-Command = Fit | Evaluate | Pack | Replay | Report | Doctor
+Command = Fit | Evaluate | Export | Pack | Replay | Report | Doctor

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Self
 
-from bdw.config.fields import Basic
+from bdw.config.checks import require
+from bdw.config.fields import Basic, Free
+from bdw.errors import InputError
 
 Norm = Literal["batch", "group", "sync"]
+TIMM, RUN = "timm:", "run:"
+"""What `weights` may begin with; anything else is a file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,3 +27,47 @@ class EncoderConfig:
     norm: Norm = "batch"
     """What a convolutional encoder normalises by: `batch` is each worker's own part of a batch; `group` each image by
     itself and `sync` the whole batch over all workers, for parts that are small."""
+    weights: Free[str | None] = None
+    """Continue from these weights instead of random ones: a file (safetensors, or a state dict saved by torch),
+    `run:DIR` for the encoder of a run, or `timm:NAME.TAG` for timm's own, which are downloaded once."""
+    weights_content: str | None = None
+    """What these weights are: the first digits of the file's SHA-256, or the name. The run fills it in; where it is
+    given, other weights are refused."""
+
+    def __post_init__(self) -> None:
+        require(self.weights != "", "weights", self.weights, "a file, run:DIR, timm:NAME.TAG, or none")
+
+    @property
+    def file(self) -> Path | None:
+        """Where the weights lie; None for timm's and for random ones."""
+        if self.weights is None or self.weights.startswith(TIMM):
+            return None
+        if self.weights.startswith(RUN):
+            return Path(self.weights.removeprefix(RUN)).expanduser().absolute() / "encoder.safetensors"
+        return Path(self.weights).expanduser().absolute()
+
+    def with_content(self) -> Self:
+        """The same, saying what the weights hold; itself without given weights.
+
+        Raises `InputError` for a file that cannot be read, or that is not what `weights_content` says.
+        """
+        if self.weights is None:
+            return self
+        file, content = self.file, self.weights
+        if file is not None:
+            try:
+                with file.open("rb") as opened:
+                    content = hashlib.file_digest(opened, "sha256").hexdigest()[:16]
+            except OSError as error:
+                raise InputError(
+                    f"weights: {self.weights!r} cannot be read ({error.strerror}); allowed: a file, run:DIR of a run "
+                    "that left an encoder, or timm:NAME.TAG"
+                ) from error
+        require(
+            self.weights_content in (None, content),
+            "weights",
+            self.weights,
+            f"weights with the content {self.weights_content}, not {content}",
+        )
+        weights = self.weights if file is None else str(file)
+        return dataclasses.replace(self, weights=weights, weights_content=content)

@@ -6,6 +6,7 @@ same reason the default of a field must never change; a preset may.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from bdw.config.run import RunConfig, run_fields
 
 def settings(config: RunConfig) -> dict[str, Any]:
     """The flat settings that change the run's result and differ from their defaults; by name, JSON types only."""
+    config = named(config)
     defaults, known = _defaults(config.pretext.pretext), run_fields(config.pretext.pretext)
     return {
         name: value
@@ -31,19 +33,26 @@ def digest(values: Any) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:10]
 
 
+def named(config: RunConfig) -> RunConfig:
+    """The config that says what given weights hold; `InputError` where they cannot be read."""
+    return dataclasses.replace(config, encoder=config.encoder.with_content())
+
+
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What keeps one flat config from continuing the run of another, a phrase for every field.
 
     A field that the earlier config lacks has its default: the behaviour of versions that did not have this option.
-    Raises `InputError` if the run before used an option that is gone.
+    Given weights that the config does not say the content of are left for the run to compare, which reads them. Raises
+    `InputError` if the run before used an option that is gone.
     """
+    unread = {"weights_content"} if now.get("weights") and not now.get("weights_content") else set()
     task = str(now.get("pretext", RunConfig().pretext.pretext))
     before = _defaults(task) | of_today(before)
     known = run_fields(task)
     return [
         f"{name} was {before.get(name)!r} and is {value!r}"
         for name, value in now.items()
-        if not known[name].marks & {Mark.FREE, Mark.LENGTH} and before.get(name) != value
+        if not known[name].marks & {Mark.FREE, Mark.LENGTH} and name not in unread and before.get(name) != value
     ]
 
 

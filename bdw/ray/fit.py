@@ -19,7 +19,7 @@ import torch
 from ray.train import TrainingFailedError, UserCallback
 
 from bdw import evaluation
-from bdw.config import RunConfig, WorkersConfig
+from bdw.config import RunConfig, WorkersConfig, identity
 from bdw.data import packing_bar
 from bdw.errors import InputError, RunError, RunStopped
 from bdw.parallel import collectives
@@ -59,7 +59,7 @@ def fit_on_workers(config: RunConfig, workers: WorkersConfig) -> None:
     )
     run = RunDirectory(Path(config.output.run_dir).resolve())
     storage = config.output.storage_path
-    config = config.replace(run_dir=str(run.path), storage_path=storage and absolute(storage))
+    config = identity.named(config.replace(run_dir=str(run.path), storage_path=storage and absolute(storage)))
     check(config)
     copy = RunBackup(run, config.output)
     copy.claim(config)

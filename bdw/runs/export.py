@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,7 @@ import safetensors.torch
 from torch import Tensor
 
 from bdw import encoders
+from bdw.config.encoder import Norm
 from bdw.data.packed import PackedDataset
 from bdw.data.weights_file import CONTENT_KEY
 from bdw.encoders import Encoder
@@ -36,14 +37,31 @@ INPUT_RANGE = {"input_low": "-1", "input_high": "1"}
 """What pixel values 0 and 255 become before an encoder sees them, with a straight line between (`to_float`)."""
 
 
+def facts_of(encoder: Encoder) -> dict[str, str]:
+    """What a user of the bare backbone must know: what it wants as input, what comes out, which layers there are.
+
+    Pixels become (value / 255 - mean) / deviation, by channel where there are several numbers.
+    """
+    mean, deviation = (",".join(f"{value:g}" for value in values) for values in encoder.normalisation)
+    return {
+        "mean": mean,
+        "deviation": deviation,
+        "feature_dim": str(encoder.feature_dim),
+        "layers": ",".join(encoder.layers()),
+    }
+
+
 def write_encoder(path: Path, encoder: str, backbone: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
     """The backbone's state, loadable with `strict=True` into the bare architecture whose head is removed.
 
-    For the ResNets that is torchvision's class with `fc` set to Identity. `metadata` (name -> value, kept as strings)
-    says how large images must be; `INPUT_RANGE` stands beside it.
+    For the ResNets that is torchvision's class with `fc` set to Identity, for timm's models `timm.create_model(NAME,
+    num_classes=0)`. `metadata` (name -> value, kept as strings) says how large images must be, and `facts_of`;
+    `INPUT_RANGE` stands beside it where the backbone wants that range.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in backbone.items()}
-    strings = {"encoder": encoder, **INPUT_RANGE, **{name: str(value) for name, value in metadata.items()}}
+    wants_it = metadata.get("mean", "0.5") == metadata.get("deviation", "0.5") == "0.5"
+    scaling = INPUT_RANGE if wants_it else {}
+    strings = {"encoder": encoder, **scaling, **{name: str(value) for name, value in metadata.items()}}
     with replacing(path) as temporary:
         # Not save_file: it makes a file that only its owner may read, which is no use on a shared cluster.
         temporary.write_bytes(safetensors.torch.save(tensors, strings))
@@ -62,7 +80,11 @@ def read_encoder(path: Path) -> tuple[Encoder, dict[str, str]]:
         raise InputError(f"encoder file {path} cannot be read: {error}") from error
     if not {"encoder", "channels", "crop_size"} <= set(metadata):
         raise InputError(f"encoder file {path} was not written by bdw: it does not say which architecture it holds")
-    encoder = encoders.build(metadata["encoder"], int(metadata["channels"]), int(metadata["crop_size"]))
+    norm = metadata.get("norm", "batch")
+    if norm not in get_args(Norm):
+        raise InputError(f"encoder file {path}: norm {norm!r} is not known to this version")
+    size = int(metadata["crop_size"])
+    encoder = encoders.build(metadata["encoder"], int(metadata["channels"]), size, cast(Norm, norm))
     encoder.backbone.load_state_dict(tensors, strict=True)
     return encoder.eval(), metadata
 

@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from bdw import encoders, evaluation, pretext
-from bdw.config import RunConfig
+from bdw.config import EncoderConfig, RunConfig
 from bdw.config.budget import Budget
 from bdw.data import Problem, load
 from bdw.data.image_table import ImageTable
 from bdw.data.problem import LabelledProgress, cache_folder
 from bdw.diagnostics.visit_statistics import VisitStatistics
-from bdw.encoders import precision
+from bdw.encoders import given_weights, precision
 from bdw.encoders.compilation import compile_encoder
 from bdw.evaluation.features import Settings
 from bdw.parallel import collectives
@@ -105,6 +105,14 @@ def build_state(
         best=BestModel(evaluation.measure(config.evaluation.measure)),
         clock=clock,
     )  # fmt: skip
+
+
+def start_from_given_weights(config: EncoderConfig, encoder: encoders.Encoder) -> None:
+    """Put the weights that the config names into the encoder; rank 0 downloads what is not there yet."""
+    collectives.first_then_others(
+        lambda: given_weights.start_from(config, encoder),
+        lambda: given_weights.start_from(config, encoder, tells=False),
+    )
 
 
 def build_learner(

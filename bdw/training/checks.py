@@ -10,7 +10,7 @@ from bdw import encoders, evaluation, pretext
 from bdw.config import RunConfig
 from bdw.config.budget import Budget
 from bdw.data import Problem
-from bdw.encoders import precision
+from bdw.encoders import given_weights, precision
 from bdw.encoders.compilation import require_compiler
 from bdw.errors import InputError, unknown_option
 from bdw.evaluation import Measure
@@ -87,6 +87,7 @@ def check(config: RunConfig) -> None:
     if learns and "pretext" in names:
         _require_two_instances(config, "target_batch", config.meta.target_batch, config.meta.target_batch, 2)
     chosen_measures(config)
+    given_weights.check(config.encoder, config.data.crop_size)
     with torch.device("meta"):
         encoder = encoders.build(config.encoder.encoder, 3, config.data.crop_size, config.encoder.norm)
         check_layer(encoder, config.evaluation.layer)

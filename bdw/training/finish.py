@@ -94,6 +94,8 @@ def _write_encoder(state: RunState, config: RunConfig, problem: Problem, run: Ru
         "image_size": config.data.image_size,
         "crop_size": config.data.crop_size,
         "epoch": epoch,
+        "norm": config.encoder.norm,
+        **export.facts_of(state.learner.model.encoder),
     }
     export.write_encoder(run.encoder, config.encoder.encoder, state.best.backbone(), facts)
 

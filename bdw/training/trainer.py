@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bdw.config import RunConfig
+from bdw.config import RunConfig, identity
 from bdw.data import Problem
 from bdw.data.augment import random_crop_flip
 from bdw.data.image_table import ImageTable
@@ -28,7 +28,7 @@ from bdw.runs.metrics import EpochReport, ProgressListener, Silent
 from bdw.runs.trajectory import Trajectory
 from bdw.training import resume
 from bdw.training.allocator import keep_freed_memory
-from bdw.training.build import build_state, build_weighter, load_problem
+from bdw.training.build import build_state, build_weighter, load_problem, start_from_given_weights
 from bdw.training.checks import check, check_batch, check_task, usable_device, warn_of_small_budget
 from bdw.training.epoch import EpochTotals, epoch_totals, require_finite, training_steps
 from bdw.training.epoch_report import epoch_report
@@ -96,6 +96,7 @@ class Trainer:
         self.run = RunDirectory(Path(config.output.run_dir).resolve())
         self.listener = listener or Silent()
         check(config)
+        self.config = config = collectives.on_all(lambda: identity.named(config))
         self.device = collectives.on_all(lambda: usable_device(config))
         if self.device.type == "cpu":
             keep_freed_memory()
@@ -115,7 +116,9 @@ class Trainer:
         found = self._saving.newest()
         if found is not None:
             resume.restore(self.state, *found, config, self.problem)
-        elif weighter.learns is Learns.NEVER:
+        else:
+            start_from_given_weights(config.encoder, self.learner.model.encoder)
+        if found is None and weighter.learns is Learns.NEVER:
             # Fixed weights know before the first epoch what is useless; nothing is to be learnt about it.
             self._prune(epoch=1)
         if collectives.rank() == 0:

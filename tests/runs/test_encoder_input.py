@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import safetensors
 import safetensors.torch
+import timm
 import torch
+import torchvision
 from PIL import Image
 
 import bdw
@@ -20,7 +22,7 @@ from bdw.data.decode import decode
 from bdw.errors import InputError
 from bdw.evaluation.features import Settings, extract_features
 from bdw.runs.encoder_input import InputTransform
-from bdw.runs.export import read_encoder, write_encoder
+from bdw.runs.export import facts_of, read_encoder, write_encoder
 from bdw.training.trainer import Trainer
 
 
@@ -73,6 +75,53 @@ def test_a_file_of_an_earlier_version_has_the_rule_of_then(tmp_path: Path) -> No
     old = tmp_path / "old.safetensors"
     safetensors.torch.save_file(safetensors.torch.load_file(new), old, earlier)
     assert bdw.load_encoder(str(old))[1] == bdw.load_encoder(new)[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "mean", "deviation", "norm"),
+    [
+        ("resnet50", "0.5", "0.5", "batch"),
+        ("resnet18", "0.5", "0.5", "group"),
+        ("small_vit", "0.5", "0.5", "batch"),
+        ("timm:test_vit", "0.5", "0.5", "batch"),
+        ("timm:resnet18", "0.485,0.456,0.406", "0.229,0.224,0.225", "batch"),
+        ("timm:efficientnet_b0", "0.485,0.456,0.406", "0.229,0.224,0.225", "sync"),
+        ("timm:convnext_atto", "0.485,0.456,0.406", "0.229,0.224,0.225", "batch"),
+        ("timm:swin_tiny_patch4_window7_224", "0.485,0.456,0.406", "0.229,0.224,0.225", "batch"),
+    ],
+)
+def test_an_export_of_every_family_loads_strictly_and_says_what_it_wants(
+    name: str, mean: str, deviation: str, norm: Any, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    made, file = encoders.build(name, 3, 32, norm).eval(), tmp_path / "encoder.safetensors"
+    sizes = {"channels": 3, "image_size": 40, "crop_size": 32, "norm": norm}
+    write_encoder(file, name, made.backbone.state_dict(), {**sizes, **facts_of(made)})
+    encoder, transform = bdw.load_encoder(file)
+    images = torch.randint(256, (2, 3, 40, 40), dtype=torch.uint8)
+    with torch.inference_mode():
+        assert torch.equal(encoder(transform(images)), made(transform(images)))
+    _, metadata = read_encoder(file)
+    assert (metadata["mean"], metadata["deviation"]) == (mean, deviation)
+    assert ("input_low" in metadata) == (mean == "0.5")
+    assert metadata["feature_dim"] == str(made.feature_dim)
+    layers = metadata["layers"].split(",")
+    assert all(encoder.backbone.get_submodule(layer) for layer in layers)
+    assert len(layers) >= 5
+    if name == "small_vit" or norm == "group":
+        return
+    if name.startswith("timm:"):
+        own = {"img_size": 32} if "vit" in name or "swin" in name else {}
+        theirs: Any = timm.create_model(name.removeprefix("timm:"), num_classes=0, **own)
+    else:
+        theirs = getattr(torchvision.models, name)()
+        theirs.fc = torch.nn.Identity()
+    theirs.load_state_dict(safetensors.torch.load_file(file), strict=True)
+    crops = images[:, :, 4:36, 4:36].float() / 255
+    told = [[float(number) for number in metadata[key].split(",")] for key in ("mean", "deviation")]
+    wanted = (crops - torch.tensor(told[0])[:, None, None]) / torch.tensor(told[1])[:, None, None]
+    with torch.inference_mode():
+        torch.testing.assert_close(theirs.eval()(wanted), made(transform(images)), rtol=1e-3, atol=1e-4)
 
 
 def test_what_cannot_work_is_named(tmp_path: Path) -> None:
