@@ -128,7 +128,7 @@ def _run(command: Command) -> int:
                 _say_at_once("looking at this machine")
             from bdw.commands import doctor
 
-            findings = doctor.examine(command.run_dir)
+            findings = doctor.examine_gpu() if command.gpu else doctor.examine(command.run_dir)
             print(doctor.as_json(findings) if command.json else doctor.render(findings))
             return 1 if doctor.prevents_a_run(findings) else 0
     return 0

@@ -19,7 +19,10 @@ from bdw.data import LabelledImages, Problem, Target, pack_arrays
 if TYPE_CHECKING:
     from xdist.scheduler import LoadFileScheduling
 
-START_RAY = ("tests/ray/", "tests/sweeps/test_", "tests/sweeps/jobs/", "tests/sweeps/runner/test_tune_runner")
+START_RAY = (
+    "tests/ray/", "tests/sweeps/test_", "tests/sweeps/jobs/", "tests/sweeps/runner/test_tune_runner",
+    "tests/cluster/test_slurm",
+)  # fmt: skip
 """Where tests start Ray, or use the one that others started."""
 
 
@@ -135,3 +138,10 @@ def s3_address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         yield f"s3://bucket/runs/{secrets.token_hex(4)}?scheme=http&endpoint_override={host}:{port}&region=us-east-1"
     finally:
         server.stop()
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """A shell of a user with a home of their own and nothing set, such as what other tests' Rays have."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "TUNE_", "PYTHONPATH"))}
+    return {**kept, "HOME": str(tmp_path / "home"), "COLUMNS": "120"}

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -53,6 +53,7 @@ def examine(run_dir: Path) -> list[Finding]:
         *check_versions(),
         *check_processors(),
         *check_accelerators(),
+        *check_driver(),
         check_bfloat16(),
         check_memory(memory),
         *check_ray(os.environ, Path.home(), temporary_folder(os.environ)),
@@ -62,6 +63,21 @@ def examine(run_dir: Path) -> list[Finding]:
         check_shared_memory(memory),
         check_open_files(),
     ]
+
+
+def examine_gpu() -> list[Finding]:
+    """The findings about GPUs alone; one is a failure unless torch can compute on a GPU of this machine."""
+    findings = [*check_accelerators(), *check_driver()]
+    if prevents_a_run(findings):
+        return findings
+    from bdw.parallel import gpu
+
+    trouble = gpu.trouble()
+    worked = Finding("computation on a gpu", "works" if trouble is None else "fails")
+    if trouble is not None:
+        advice = f"{trouble}; update the driver, or install a torch that fits it"
+        worked = replace(worked, level=Level.FAILURE, advice=advice)
+    return [*findings, worked]
 
 
 def render(findings: Sequence[Finding]) -> str:
@@ -165,6 +181,7 @@ def check_accelerators() -> list[Finding]:
     except (ImportError, OSError) as error:
         return [Finding("torch", "cannot be imported", Level.FAILURE, f"{error}; remove .venv and run `make setup`")]
     from bdw.encoders.precision import AMPERE
+    from bdw.parallel import gpu as gpu_check
 
     findings = []
     if torch.cuda.is_available():
@@ -178,12 +195,28 @@ def check_accelerators() -> list[Finding]:
             findings.append(Finding(f"gpu {index}", value, Level.WARNING if too_old else Level.OK, advice))
         return findings
     if shutil.which("nvidia-smi") or Path("/dev/nvidia0").exists():
-        built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "no GPU"
-        advice = f"torch is built for {built} and does not reach it; update the driver, or install a torch that fits it"
+        advice = f"{gpu_check.drivers()}; update the driver, or install a torch that fits it"
         return [Finding("gpu", "present, not usable", Level.WARNING, advice)]
     if torch.backends.mps.is_available():
         return [Finding("gpu", "Apple MPS present; bdw trains on the CPU here")]
     return [Finding("gpu", "none; bdw trains on the CPU")]
+
+
+def check_driver(version_file: Path | None = None) -> list[Finding]:
+    """NVIDIA's driver against the oldest one that this torch runs with; nothing where there is no driver."""
+    try:
+        from bdw.parallel import gpu
+    except (ImportError, OSError):  # Without torch, which another finding tells.
+        return []
+    version = gpu.driver_version(version_file)
+    if version is None:
+        return []
+    if not gpu.is_too_old(version):
+        return [Finding("nvidia driver", version)]
+    advice = (
+        f"{gpu.drivers(version)}; update the driver, or install a torch for an older CUDA; until then use --device cpu"
+    )
+    return [Finding("nvidia driver", version, Level.WARNING, advice)]
 
 
 def check_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> Finding:

@@ -110,7 +110,7 @@ def train(
         fit_on_workers(config, workers)
         is_first = True
     else:
-        with _process_group():
+        with _process_group(config.hardware.device):
             is_first = collectives.rank() == 0
             trainer = Trainer(
                 config, listener=listener, packing=packing if is_first else None, notice_board=notice_board
@@ -144,11 +144,13 @@ def _log_notes(trainer: Trainer) -> None:
 
 
 @contextlib.contextmanager
-def _process_group() -> Iterator[None]:
+def _process_group(device: str) -> Iterator[None]:
     """The process group of torchrun's workers; nothing without torchrun, or where the caller has made one."""
     if dist.is_initialized() or torchrun.place(os.environ)[1] == 1:
         yield
         return
+    if torch.cuda.is_available() and device != "cpu":
+        torchrun.require_a_gpu_each(os.environ, torch.cuda.device_count())
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     # Weights and reports are exchanged as CPU tensors even where gradients travel between GPUs.

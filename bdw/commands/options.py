@@ -149,6 +149,8 @@ class Doctor:
     """Where runs will be written."""
     json: bool = False
     """Print a JSON list for machines."""
+    gpu: bool = False
+    """Look at the GPUs alone; exit status 1 unless torch can compute on one, for the set-up of a machine."""
 
 
 Command = Fit | Evaluate | Export | Pack | Replay | Report | Doctor

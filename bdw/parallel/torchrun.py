@@ -24,10 +24,20 @@ def place(environment: Mapping[str, str]) -> tuple[int, int]:
             f"WORLD_SIZE: {size} workers, but {', '.join(missing)} is not set; allowed: all that torchrun sets, or no "
             "WORLD_SIZE"
         )
-    for name in ("MASTER_PORT", "LOCAL_RANK"):
+    for name in ("MASTER_PORT", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
         if name in environment:
             _number(environment, name, 0, None)
     return _number(environment, "RANK", 0, size - 1), size
+
+
+def require_a_gpu_each(environment: Mapping[str, str], gpus: int) -> None:
+    """Raise `InputError` for more workers on this machine than it has GPUs: NCCL refuses two workers on one."""
+    workers = int(environment.get("LOCAL_WORLD_SIZE", "1"))
+    if workers > gpus:
+        raise InputError(
+            f"LOCAL_WORLD_SIZE: {workers} workers cannot share {gpus} GPU(s), since NCCL refuses two workers on one; "
+            f"allowed: up to {gpus} workers on this machine, or --device cpu"
+        )
 
 
 def _number(environment: Mapping[str, str], name: str, least: int, most: int | None) -> int:

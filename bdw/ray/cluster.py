@@ -6,6 +6,8 @@ import json
 import math
 import os
 import secrets
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,8 +16,9 @@ from typing import Any
 
 import ray
 
+from bdw.errors import InputError
 from bdw.ray.autoscaling import may_grow
-from bdw.ray.environment import require_usable
+from bdw.ray.environment import START_OR_UNSET, require_usable
 from bdw.runs.directory import REVISION_VARIABLE, git_revision
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,7 +77,9 @@ def _fitting(there: tuple[float, float], wanted: tuple[float, float]) -> int:
 def running_ray(*, worker_groups: bool) -> Iterator[Cluster]:
     """Connect to Ray, or start it, for the length of the block; `worker_groups`: whether Ray Train is to be used.
 
-    Raises `InputError` where nothing answers at RAY_ADDRESS, or Ray could not make its sockets.
+    SIGTERM stays with who had it before: Ray would take it, and end the process in the middle of what it does.
+
+    Raises `InputError` where no cluster answers at RAY_ADDRESS or lets us in, or Ray could not make its sockets.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Tune's new printer has no silence.
@@ -83,12 +88,15 @@ def running_ray(*, worker_groups: bool) -> Iterator[Cluster]:
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "inf")
     require_usable(os.environ)
     address = os.environ.get("RAY_ADDRESS", "")
-    if address:
-        ray.init(address=address, runtime_env=_job_environment(), log_to_driver=False, logging_level="error")
-    else:
-        # Ray Train's clean-up of workers asks the dashboard; without one it complains every second.
-        _start_here(dashboard=worker_groups)
+    sigterm = signal.getsignal(signal.SIGTERM)
     try:
+        if address:
+            _join(address)
+        else:
+            # Ray Train's clean-up of workers asks the dashboard; without one it complains every second.
+            _start_here(dashboard=worker_groups)
+        if callable(sigterm) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, sigterm)
         there = ray.cluster_resources()
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         yield Cluster(
@@ -101,6 +109,14 @@ def running_ray(*, worker_groups: bool) -> Iterator[Cluster]:
         )
     finally:
         ray.shutdown()
+
+
+def _join(address: str) -> None:
+    try:
+        ray.init(address=address, runtime_env=_job_environment(), log_to_driver=False, logging_level="error")
+    except Exception as error:  # Ray's are of many kinds: no cluster, another version, a token that does not fit.
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        raise InputError(f"RAY_ADDRESS: cannot join {address!r}: {lines[0].rstrip('.')}; {START_OR_UNSET}") from error
 
 
 def _start_here(*, dashboard: bool) -> None:

@@ -24,7 +24,7 @@ from bdw import evaluation
 from bdw.config import RunConfig
 from bdw.config.budget import Budget
 from bdw.errors import InputError, NonFiniteError
-from bdw.parallel import collectives
+from bdw.parallel import collectives, gpu
 from bdw.parallel.stop_requests import no_notice
 from bdw.ray.cluster import DRIVER_RESOURCE
 from bdw.ray.preemption import announced
@@ -120,6 +120,7 @@ def run_epochs(plan: TrialPlan, report: Report) -> list[Row]:
     for row in finished:
         hand_out(row)
     if not finished:
+        collectives.on_all(lambda: gpu.require_reserved("gpus_per_worker", plan.gpus_per_worker))
         # The checkpoint knows what was done; metrics.csv may lag behind it after a crash.
         trainer = Trainer(config, notice_board=announced if plan.num_workers > 1 else no_notice, storage_is_known=True)
         for epoch in trainer.history:
@@ -240,7 +241,10 @@ def _run_on_workers(plan: TrialPlan) -> Row:
             tune.report(rows.get(timeout=PAUSE))
         except Empty:
             if has_ended:
-                return outcome.result()
+                try:
+                    return outcome.result()
+                except InputError as error:  # Another attempt would meet it, too.
+                    return {"epoch": 0, "best_validation_score": math.nan, "failure": f"InputError: {error}"}
 
 
 def _work(settings: dict[str, Any]) -> Row:

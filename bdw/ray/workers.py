@@ -9,10 +9,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig, UserCallback
+from ray.train import ControllerError, FailureConfig, LoggingConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from bdw.parallel import collectives
+from bdw.errors import InputError
+from bdw.parallel import collectives, gpu
 
 Outcome = dict[str, Any]
 """What the first worker returns: JSON types only."""
@@ -58,6 +59,37 @@ def resources_in_words(cpus: float, gpus: float) -> str:
     return " and ".join(f"{number:g} {name}{'' if number == 1 else 's'}" for name, number in wanted.items() if number)
 
 
+class CheckedTorchConfig(TorchConfig):  # type: ignore[misc]
+    """Ray's, but a reserved GPU that does not work is told before NCCL meets it.
+
+    NCCL's own error would be one of the group's, after which it is started again.
+    """
+
+    @property
+    def backend_cls(self) -> Any:
+        """Called by Ray Train in its controller; what it returns is private to Ray 2.60, and tested."""
+        return _CheckedBackend
+
+
+class _CheckedBackend(TorchConfig().backend_cls):  # type: ignore[misc]
+    def on_start(self, worker_group: Any, backend_config: TorchConfig) -> None:
+        """Called with the workers' processes before their process group is made."""
+        gpus = worker_group.get_resources_per_worker().get("GPU", 0)
+        refusals = [said for said in worker_group.execute(_refusal, gpus=gpus) if said] if gpus else []
+        if refusals:
+            raise InputError(refusals[0])
+        super().on_start(worker_group, backend_config)
+
+
+def _refusal(gpus: float) -> str | None:
+    """Why this worker cannot use its GPU, as a line; no exception, which would look like a failure of the group."""
+    try:
+        gpu.require_reserved("gpus_per_worker", gpus)
+    except InputError as error:
+        return str(error)
+    return None
+
+
 def in_background(action: Callable[[], Outcome]) -> Future[Outcome]:
     """Run the action in a daemon thread; the future gets what it returns or raises."""
     outcome: Future[Outcome] = Future()
@@ -91,8 +123,9 @@ def train_on(
     The group waits for its machines for `start_timeout` seconds, `CONTROLLER_FAILURES` + 1 times (None: as long as the
     environment says). `storage` is where Ray Train keeps its own few files: a folder that all machines see, or an
     address. A worker that answers nothing for `step_timeout` seconds, ten minutes at most, counts as dead, whatever it
-    was doing; the workers' watchdogs see training steps only. Raises `ray.train.TrainingFailedError` when the group has
-    died more than `max_failures` times; machines that Ray announced to go do not count.
+    was doing; the workers' watchdogs see training steps only. Raises `InputError` for a reserved GPU that cannot be
+    used, at the first attempt, and `ray.train.TrainingFailedError` when the group has died more than `max_failures`
+    times; machines that Ray announced to go do not count.
     """
     # Ray hands it to the controller and knows no argument for it.
     os.environ["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = str(min(step_timeout, ANSWER_TIMEOUT))
@@ -102,7 +135,7 @@ def train_on(
     trainer = TorchTrainer(
         work,
         train_loop_config=settings,
-        torch_config=TorchConfig(backend=group.backend, timeout_s=int(collectives.TIMEOUT.total_seconds())),
+        torch_config=CheckedTorchConfig(backend=group.backend, timeout_s=int(collectives.TIMEOUT.total_seconds())),
         scaling_config=ScalingConfig(
             num_workers=workers, use_gpu=group.gpus_per_worker > 0, resources_per_worker=group.resources_per_worker
         ),
@@ -114,5 +147,10 @@ def train_on(
             logging_config=LoggingConfig("ERROR"),
         ),
     )
-    outcome: Outcome = trainer.fit().return_value
+    try:
+        outcome: Outcome = trainer.fit().return_value
+    except ControllerError as error:
+        if isinstance(error.controller_failure, InputError):
+            raise error.controller_failure from None
+        raise
     return outcome

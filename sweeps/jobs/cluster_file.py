@@ -3,7 +3,8 @@
     python -m sweeps.jobs.cluster_file cluster/aws.yaml
 
 Prints what the cluster is made of and which parts of it are paid for; exit status 2 and one line for what cannot work.
-Of KubeRay's manifests only unfilled values are found; `kubectl apply --dry-run=server` checks the rest.
+Of manifests for Kubernetes and tasks of SkyPilot only unfilled values are found; `kubectl apply --dry-run=server` and
+`sky launch --dryrun` check the rest.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 import tyro
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from bdw.errors import InputError, unknown_option
+from bdw.parallel import gpu
 from sweeps.runner import command_line
 
 PROG = "cluster_file"
@@ -37,20 +40,24 @@ class Options:
     """Check a cluster file: what is left to fill in, Ray's own rules, the files that it would copy."""
 
     file: tyro.conf.Positional[Path]
-    """A cluster file for `ray up` (cluster/aws.yaml), or a manifest for KubeRay."""
+    """A cluster file for `ray up` (cluster/aws.yaml), a manifest for Kubernetes, or a task of SkyPilot."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print a summary of the file; raises `InputError` for what cannot work."""
     file = command_line.parse(Options, arguments, prog=PROG).file
     documents = read(file)
-    if any(str(document.get("apiVersion")).startswith("ray.io/") for document in documents):
+    if any("apiVersion" in document for document in documents):
         print(f"{file}: nothing left to fill in; `kubectl apply --dry-run=server -f {file}` checks the rest")
+        return
+    if {"resources", "run"} <= documents[0].keys():
+        print(f"{file}: nothing left to fill in; `sky launch --dryrun {file}` checks the rest")
         return
     if len(documents) != 1:
         raise InputError(f"{file}: holds {len(documents)} documents; allowed: one")
     config = prepared(documents[0], file)
     require_mounts(documents[0], file)
+    require_driver(config, file)
     print("\n".join(summary(config)))
 
 
@@ -126,6 +133,18 @@ def require_mounts(config: Mapping[str, Any], file: Path) -> None:
         else:
             advice = "run this in the repository's root" if not path.is_absolute() else "name a file that is"
         raise InputError(f"{file}: file_mounts: {local} (for {remote}) is not there; {advice}")
+
+
+def require_driver(config: Mapping[str, Any], file: Path) -> None:
+    """Raises `InputError` if an image's name says that its NVIDIA driver is older than torch wants; names of other
+    images say nothing."""
+    named = re.findall(r"[\w./-]*\bnvidia-(\d{3})\b", str(config.get("available_node_types", "")))
+    for version in named:
+        if gpu.is_too_old(version):
+            raise InputError(
+                f"{file}: sourceImage: an image with NVIDIA's driver {version}; allowed: one with "
+                f"{gpu.wanted_driver()} or newer, for torch {torch.__version__} with CUDA {torch.version.cuda}"
+            )
 
 
 def summary(config: Mapping[str, Any]) -> list[str]:

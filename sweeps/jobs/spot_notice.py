@@ -1,5 +1,5 @@
-"""A watcher beside Ray on a machine that can be taken away: it passes the cloud's notice on, and leaves when the head
-is gone.
+"""A watcher beside Ray on a machine that can be taken away: it passes the cloud's notice on, keeps room on the disk,
+and leaves when the head is gone.
 
     python -m sweeps.jobs.spot_notice --cloud aws --head HEAD:6379        started by the files in cluster/
 
@@ -11,6 +11,7 @@ and it would be paid for without end, so it ends itself.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -25,11 +26,13 @@ from pathlib import Path
 from typing import Literal
 
 from bdw.errors import InputError
+from sweeps.jobs import disk_space
 from sweeps.runner import command_line
 
 PROG = "spot_notice"
 POLL_SECONDS = 5.0
 ORPHANED_SECONDS = 600.0
+DISK_SECONDS = 60.0
 SHORT_NOTICE = 30.0
 """Seconds that Google Cloud and Azure give."""
 SAFETY = 10.0
@@ -71,7 +74,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     ask = None if options.cloud == "none" else fetch_from(options.metadata or METADATA[options.cloud])
     alone_since = None
+    looked_at_disk = -math.inf
+    cache = Path(disk_space.CACHE).expanduser()
     while True:
+        if options.cloud != "none" and time.monotonic() - looked_at_disk >= DISK_SECONDS:
+            looked_at_disk = time.monotonic()
+            for run in disk_space.make_room(cache, share_used=lambda: disk_space.used(cache)):
+                print(f"the disk is nearly full: removed {run}, of which the storage has a copy", flush=True)
         left = None if ask is None else seconds_left(options.cloud, ask)
         if left is not None and drain(head, left):
             return

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from bdw.commands.flags import parsed
 from bdw.errors import InputError, Terminated
+from bdw.parallel.sigterm import sigterm_as_interrupt
 from bdw.report.command_line import changed_options
 
 BAD_INPUT = 2
@@ -27,20 +28,22 @@ def parse(options: type[Options], arguments: Sequence[str] | None = None, *, pro
 
 
 def run(main: Callable[[], None], *, prog: str) -> int:
-    """Call `main` and return the exit status: 0, 2 for bad input, 130 after Ctrl-C, 143 after SIGTERM while data are
-    packed."""
-    try:
-        main()
-    except InputError as error:
-        print(f"{prog}: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except Terminated as stopped:
-        print(f"{prog}: {stopped}", file=sys.stderr)
-        return TERMINATED
-    except KeyboardInterrupt:
-        print(f"{prog}: stopped; the same command continues where it was", file=sys.stderr)
-        return INTERRUPTED
-    return 0
+    """Call `main` and return the exit status: 0, 2 for bad input, 130 after Ctrl-C, 143 after SIGTERM, which does the
+    same."""
+    with sigterm_as_interrupt() as was_sigterm:
+        try:
+            main()
+        except InputError as error:
+            print(f"{prog}: {error}", file=sys.stderr)
+            return BAD_INPUT
+        except Terminated as stopped:
+            print(f"{prog}: {stopped}", file=sys.stderr)
+            return TERMINATED
+        except KeyboardInterrupt:
+            by = " by SIGTERM" if was_sigterm() else ""
+            print(f"{prog}: stopped{by}; the same command continues where it was", file=sys.stderr)
+            return TERMINATED if was_sigterm() else INTERRUPTED
+        return 0
 
 
 def repeated(options: Any, *, prog: str) -> str:

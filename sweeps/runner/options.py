@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bdw.config.workers import require_gpu_share
 from bdw.data.readers import resolve
 from bdw.errors import InputError
 from sweeps.runner import tracking
@@ -37,7 +38,7 @@ class SweepOptions:
     cpus_per_trial: float | None = None
     """CPUs of a trial, over its workers. Default: one per worker."""
     gpus_per_trial: float = 0.0
-    """GPUs of a trial, over its workers; fractions let trials share one."""
+    """GPUs of a trial, over its workers; fractions let trials of one worker share one."""
     concurrency: int | None = None
     """Trials side by side. Default: as many as fit on the machines that run now; say how many where a cluster grows."""
     storage_path: str | None = None
@@ -57,6 +58,7 @@ class SweepOptions:
         for name in ("max_source", "epochs", "num_workers", "concurrency"):
             require_at_least(name, getattr(self, name), 1)
         require_at_least("gpus_per_trial", self.gpus_per_trial, 0)
+        require_gpu_share("gpus_per_trial", self.gpus_per_trial / self.num_workers, self.num_workers)
         if self.cpus_per_trial is not None and not 0 < self.cpus_per_trial < math.inf:
             raise InputError(f"cpus_per_trial: {self.cpus_per_trial} cannot work; allowed: a positive number")
         for seed in self.seeds:

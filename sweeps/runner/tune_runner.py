@@ -16,6 +16,7 @@ from bdw.config import RunConfig
 from bdw.errors import InputError
 from bdw.evaluation import Measure
 from bdw.ray.cluster import Cluster
+from bdw.ray.gpus import require_working_gpu
 from bdw.ray.trial import DRIVER_CPU, ReleaseWorkers, TrialPlan, run_trial, trial_resources
 from bdw.ray.workers import resources_in_words
 from sweeps.runner import tracking
@@ -130,10 +131,11 @@ def run_segment(
     """Run the searcher's trials to their ends; `best_so_far` is the best score of trials that ended before.
 
     Tune always starts afresh: the study records what is done, and a trial finds its checkpoint in its run directory.
-    Raises `InputError` if the study's storage is lost meanwhile.
+    Raises `InputError` if the study's storage is lost meanwhile, or the GPUs that trials reserve cannot be used.
     """
     if searcher.num_open == 0:
         return
+    require_working_gpu("gpus_per_trial", workload.gpus_per_trial / workload.num_workers)
     for remark in workload.remarks:
         console.print(remark, soft_wrap=True)
     tune_dir = paths.path / "ray" / "tune"

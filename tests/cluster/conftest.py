@@ -15,6 +15,8 @@ VALUES = {
     "IMAGE": "ami-0123456789abcdef0",
     "SECURITY_GROUP": "sg-0123456789abcdef0",
     "PROJECT": "some-project",
+    "REGION": "us-central1",
+    "ZONE": "us-central1-a",
     "HEAD_ACCOUNT": "bdw-head@some-project.iam.gserviceaccount.com",
     "WORKER_ACCOUNT": "bdw-worker@some-project.iam.gserviceaccount.com",
     "SUBNETWORK": "projects/some-project/regions/us-central1/subnetworks/bdw",
@@ -24,6 +26,7 @@ VALUES = {
     "WORKERS": "192.0.2.2, 192.0.2.3",
     "USER": "somebody",
     "STORAGE": "s3://some-bucket/sweeps",
+    "BUCKET": "some-bucket",
 }
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -118,54 +116,3 @@ def test_bucket_is_private_and_outlives_the_stack(template: dict[str, Any]) -> N
     bucket = template["Resources"]["Bucket"]
     assert bucket["DeletionPolicy"] == "Retain"
     assert set(bucket["Properties"]["PublicAccessBlockConfiguration"].values()) == {True}
-
-
-def run_gcp(cluster_files: Path, folder: Path, *arguments: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
-    """Run the script with a gcloud that only writes down how it was called."""
-    log = folder / "calls"
-    log.touch()
-    stub = folder / "gcloud"
-    stub.write_text(f'#!/bin/sh\necho "$@" >> {log}\n')
-    stub.chmod(0o755)
-    path = f"{folder}{os.pathsep}{os.environ['PATH']}"
-    command = ["bash", str(cluster_files / "gcp-account.sh"), *arguments]
-    done = subprocess.run(command, env={"PATH": path}, capture_output=True, text=True)
-    return done, log.read_text().splitlines()
-
-
-def test_google_project_is_set_up_closed(cluster_files: Path, tmp_path: Path) -> None:
-    done, calls = run_gcp(cluster_files, tmp_path, "some-project", "us-central1", "203.0.113.7/32")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert all(call.startswith("--quiet --project some-project ") for call in calls)
-    rules = [call for call in calls if "firewall-rules create" in call]
-    assert len(rules) == 2
-    assert [rule for rule in rules if "tcp:22" in rule and "--source-ranges=203.0.113.7/32" in rule]
-    assert [rule for rule in rules if "--source-tags=bdw" in rule and "--source-ranges" not in rule]
-    roles = {match[1] for call in calls for match in re.finditer(r"--role=(\S+)", call)}
-    assert roles == {
-        "projects/some-project/roles/bdwAutoscaler",
-        "roles/iam.serviceAccountUser",
-        "roles/storage.objectUser",
-        "roles/storage.legacyBucketReader",
-    }
-    # Acting as another account is allowed for the workers' account, not for the whole project.
-    acting = [call for call in calls if "serviceAccountUser" in call]
-    assert len(acting) == 1
-    assert "service-accounts add-iam-policy-binding bdw-worker@" in acting[0]
-    permissions = re.search(r"--permissions=(\S+)", " ".join(calls))
-    assert permissions
-    assert not [name for name in permissions[1].split(",") if "*" in name or not name.startswith("compute.")]
-
-
-def test_google_script_prints_what_the_cluster_file_wants(cluster_files: Path, tmp_path: Path) -> None:
-    done, _ = run_gcp(cluster_files, tmp_path, "some-project", "us-central1", "203.0.113.7/32")
-    wanted = set(re.findall(r"REPLACE_ME_\w+", (cluster_files / "gcp.yaml").read_text()))
-    assert set(re.findall(r"REPLACE_ME_\w+", done.stdout)) == wanted
-
-
-@pytest.mark.parametrize("network", ["0.0.0.0/0", "203.0.113.7", "10.0.0.0/8", "nonsense"])
-def test_google_script_lets_nobody_else_in(network: str, cluster_files: Path, tmp_path: Path) -> None:
-    done, calls = run_gcp(cluster_files, tmp_path, "some-project", "us-central1", network)
-    assert done.returncode == 2
-    assert network in done.stderr
-    assert calls == []

@@ -49,3 +49,11 @@ def test_packages_are_the_pinned_ones(instructions: list[tuple[str, str]]) -> No
     commands = [rest for word, rest in instructions if word == "RUN"]
     assert all("--constraint constraints.txt" in command for command in commands if "pip install" in command)
     assert not [command for command in commands if re.search(r"curl|wget \S*:|https?:|\| *(ba)?sh|nightly", command)]
+
+
+def test_gpus_are_given_by_the_device_plugin(instructions: list[tuple[str, str]]) -> None:
+    """`NVIDIA_VISIBLE_DEVICES=all` in an image shows all of a node's GPUs to pods that have none."""
+    assert not [rest for _, rest in instructions if "NVIDIA_VISIBLE_DEVICES" in rest]
+    assert [
+        rest for word, rest in instructions if word == "ENV" and "NVIDIA_DRIVER_CAPABILITIES=compute,utility" in rest
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -12,6 +13,8 @@ import jsonschema
 import pytest
 import yaml
 
+from tests.cluster import kuberay_schemas
+
 ROOT = Path(__file__).resolve().parents[2]
 MANIFESTS = {"RayCluster": "kuberay/raycluster.yaml", "RayJob": "kuberay/rayjob.yaml"}
 
@@ -20,18 +23,23 @@ Filled = Callable[..., str]
 
 @pytest.fixture(scope="session")
 def schemas() -> dict[str, Any]:
-    """JSON schema by kind; tests that need them are skipped, with the reason, where they are absent."""
+    """JSON schema by kind."""
+    return {kind: strict(schema, at_root=True) for kind, schema in kuberay_schemas.kept().items()}
+
+
+def test_the_schemas_are_those_of_kuberay() -> None:
+    """Where KubeRay's own files are at hand; what the tests use was made of them."""
     folder = Path(os.environ.get("BDW_KUBERAY_SCHEMAS", ROOT.parent / "shared" / "schemas" / "kuberay"))
-    files = {"RayCluster": folder / "ray.io_rayclusters.yaml", "RayJob": folder / "ray.io_rayjobs.yaml"}
-    if not all(file.is_file() for file in files.values()):
-        pytest.skip(f"KubeRay's schemas not found at {folder}; set BDW_KUBERAY_SCHEMAS to run this test")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return {kind: of_version_1(yaml.load(file.read_text(), loader)) for kind, file in files.items()}
+    if not folder.is_dir():
+        pytest.skip(f"KubeRay's files not found at {folder}; set BDW_KUBERAY_SCHEMAS to run this test")
+    made, kept = kuberay_schemas.made_of(folder), kuberay_schemas.KEPT.read_bytes()
+    assert gzip.decompress(made) == gzip.decompress(kept)
 
 
-def of_version_1(definition: dict[str, Any]) -> Any:
-    (version,) = [version for version in definition["spec"]["versions"] if version["name"] == "v1"]
-    return strict(version["schema"]["openAPIV3Schema"], at_root=True)
+def test_other_files_are_not_taken_for_kuberays(tmp_path: Path) -> None:
+    (tmp_path / "ray.io_rayclusters.yaml").write_text("spec: {versions: []}\n")
+    with pytest.raises(ValueError, match=r"ray.io_rayclusters.yaml: SHA-256 .*; allowed: .*, that of KubeRay's commit"):
+        kuberay_schemas.made_of(tmp_path)
 
 
 def strict(schema: Any, *, at_root: bool = False) -> Any:
@@ -149,6 +157,21 @@ def test_nobody_else_reaches_a_standing_cluster(filled: Filled) -> None:
     policy = documents["NetworkPolicy"]["spec"]
     assert policy == {"podSelector": own, "policyTypes": ["Ingress"], "ingress": [{"from": [{"podSelector": own}]}]}
     assert documents["RayCluster"]["spec"]["headGroupSpec"]["rayStartParams"]["dashboard-host"] == "127.0.0.1"
+
+
+@pytest.mark.parametrize("kind", MANIFESTS)
+def test_the_pods_account_is_one_that_is_applied_before(kind: str, filled: Filled) -> None:
+    (account,) = yaml.safe_load_all(filled("kuberay/service-account.yaml"))
+    assert account["kind"] == "ServiceAccount"
+    assert {pod["serviceAccountName"] for pod in pods(cluster_spec(filled, kind))} == {account["metadata"]["name"]}
+    # Deleting a job or a cluster leaves it to the others.
+    assert [document["kind"] for document in manifests(filled, kind)].count("ServiceAccount") == 0
+
+
+@pytest.mark.parametrize("kind", MANIFESTS)
+def test_pods_ask_for_the_disk_that_they_fill(kind: str, filled: Filled) -> None:
+    head, worker = (pod["containers"][0]["resources"]["requests"] for pod in pods(cluster_spec(filled, kind)))
+    assert (head["ephemeral-storage"], worker["ephemeral-storage"]) == ("20Gi", "50Gi")
 
 
 @pytest.mark.parametrize("kind", MANIFESTS)

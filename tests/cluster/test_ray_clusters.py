@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from bdw.ray.cluster import DRIVER_RESOURCE
@@ -125,6 +127,21 @@ def test_what_is_installed_is_this_repository_in_its_pinned_versions(name: str, 
     assert len([command for command in pips if command.endswith(" ~/bdw")]) == 1
 
 
+def test_every_client_of_a_cloud_is_pinned(cluster_files: Path) -> None:
+    """Those that machines install, and those of the guide: pip once chose a client of 2018 to make a set fit."""
+    pins = {line.partition("==")[0] for line in (cluster_files.parent / "constraints.txt").read_text().splitlines()}
+    files = [cluster_files / name for name in ("README.md", *ALL)]
+    text = "\n".join(file.read_text() for file in files)
+    named = [words.split() for words in re.findall(r"pip install.* --constraint \S*constraints.txt ([^#\n]+)", text)]
+    packages = {word for words in named for word in words if "/" not in word} | {
+        word
+        for words in re.findall(r"pip install --constraint constraints.txt ([^#\n]+)", text)
+        for word in words.split()
+    }
+    assert {"boto3", "google-api-python-client", "azure-mgmt-compute"} <= packages
+    assert packages - pins == set()
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_ray_down_finds_ray(name: str, config: Config, tmp_path: Path) -> None:
     """It runs `ray stop` in the shell below, and goes on without if there is no such command."""
@@ -197,3 +214,38 @@ def test_price_relevant_lines_are_marked(name: str, cluster_files: Path) -> None
     assert [line for line in marked if re.search("max_workers: 8|maxReplicas: 8", line)]
     assert [line for line in marked if re.search("idle", line)]
     assert [line for line in marked if re.search("min_workers: 0|minReplicas: 0", line)]
+
+
+@pytest.mark.parametrize("name", CLOUDS)
+def test_workers_say_whether_torch_can_use_their_gpu(name: str, config: Config) -> None:
+    """Without failing: a machine whose set-up fails is replaced by another one, and so on, all of them paid for."""
+    assert config(name)["worker_setup_commands"] == ["~/venv/bin/python -m bdw doctor --gpu || true"]
+
+
+def test_the_zone_of_google_clouds_machines_is_written_once(config: Config, filled: Callable[..., str]) -> None:
+    """Once means: by the person who fills the file in. The disks' type names it again."""
+    text = filled("gcp.yaml", REGION="europe-west4", ZONE="europe-west4-c")
+    assert set(re.findall(r"[a-z]+-[a-z]+[0-9]-[a-z]\b", text)) == {"europe-west4-c"}
+    assert not re.search(r"us-central1(?!.*subnetworks)", text)
+
+
+def test_machines_have_the_same_disks_everywhere(config: Config) -> None:
+    sizes = {
+        "aws.yaml": lambda node: node["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"],
+        "gcp.yaml": lambda node: node["disks"][0]["initializeParams"]["diskSizeGb"],
+        "azure.yaml": lambda node: node["azure_arm_parameters"]["osDiskSize"],
+    }
+    found = {
+        size(node["node_config"])
+        for name, size in sizes.items()
+        for node in config(name)["available_node_types"].values()
+    }
+    assert found == {100}
+
+
+def test_azures_parameters_are_those_of_rays_template(config: Config) -> None:
+    """Azure refuses others, when the machine is started."""
+    template = Path(ray.__file__).parent / "autoscaler" / "_private" / "_azure" / "azure-vm-template.json"
+    known = set(json.loads(template.read_text())["parameters"]) | {"availability_zone"}  # Taken out by Ray.
+    for node in config("azure.yaml")["available_node_types"].values():
+        assert set(node["node_config"]["azure_arm_parameters"]) <= known

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from bdw import cli
 from bdw.commands import doctor
 from bdw.commands.doctor import GIB, Finding, Level
 from bdw.ray.environment import temporary_folder
@@ -113,6 +114,36 @@ def test_a_gpu_says_in_what_it_can_round(monkeypatch: pytest.MonkeyPatch, major:
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: gpu)
     (finding,) = doctor.check_accelerators()
     assert finding.value.endswith(f", {rounding}")
+
+
+@pytest.mark.parametrize(
+    ("version", "cuda", "level"),
+    [("580.65.06", "13.2", Level.OK), ("570.1", "13.2", Level.WARNING), ("570.1", "12.8", Level.OK)],
+)
+def test_the_driver_is_held_against_what_torch_wants(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, cuda: str, level: Level
+) -> None:
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    (tmp_path / "version").write_text(f"NVRM version: NVIDIA UNIX x86_64 Kernel Module  {version}  Tue\n")
+    (finding,) = doctor.check_driver(tmp_path / "version")
+    assert (finding.name, finding.value, finding.level) == ("nvidia driver", version, level)
+    if level is not Level.OK:
+        assert finding.advice.startswith(f"driver {version} is installed, torch ")
+        assert "is built for CUDA 13.2 and wants driver 580 or newer; update the driver" in finding.advice
+
+
+@pytest.mark.parametrize("trouble", [None, "torch sees no GPU; no NVIDIA driver was found"])
+def test_a_machines_set_up_can_insist_on_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], trouble: str | None
+) -> None:
+    monkeypatch.setattr("bdw.parallel.gpu.trouble", lambda: trouble)
+    monkeypatch.setattr(doctor, "check_accelerators", lambda: [Finding("gpu 0", "L4")])
+    monkeypatch.setattr(doctor, "check_driver", lambda: [Finding("nvidia driver", "580.65.06")])
+    assert cli.main(["doctor", "--gpu", "--json"]) == (0 if trouble is None else 1)
+    found = {finding["name"]: finding for finding in json.loads(capsys.readouterr().out)}
+    assert found.keys() == {"gpu 0", "nvidia driver", "computation on a gpu"}
+    assert found["computation on a gpu"]["level"] == ("ok" if trouble is None else "failure")
+    assert (trouble or "") in found["computation on a gpu"]["advice"]
 
 
 def test_a_token_file_without_a_mode_is_told(tmp_path: Path) -> None:

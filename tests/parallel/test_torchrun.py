@@ -7,7 +7,7 @@ import re
 import pytest
 
 from bdw.errors import InputError
-from bdw.parallel.torchrun import place
+from bdw.parallel.torchrun import place, require_a_gpu_each
 
 WHOLE = {"WORLD_SIZE": "4", "RANK": "3", "LOCAL_RANK": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
 
@@ -37,3 +37,12 @@ def test_half_set_variables_are_one_line(changed: dict[str, str], message: str) 
 def test_all_that_is_missing_is_named() -> None:
     with pytest.raises(InputError, match="2 workers, but RANK, MASTER_ADDR, MASTER_PORT is not set"):
         place({"WORLD_SIZE": "2"})
+
+
+def test_two_workers_do_not_share_a_gpu() -> None:
+    require_a_gpu_each({"LOCAL_WORLD_SIZE": "2"}, 2)
+    require_a_gpu_each({}, 1)
+    with pytest.raises(
+        InputError, match=r"LOCAL_WORLD_SIZE: 2 workers cannot share 1 GPU.*NCCL refuses two.*--device cpu"
+    ):
+        require_a_gpu_each({"LOCAL_WORLD_SIZE": "2"}, 1)

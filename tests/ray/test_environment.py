@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import threading
 import time
+from concurrent import futures
 
+import grpc
 import pytest
 
 from bdw.errors import InputError
@@ -35,12 +39,79 @@ def test_the_job_servers_address_is_none_of_a_cluster() -> None:
 
 
 def test_a_cluster_that_answers_is_used() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"127.0.0.1:{server.getsockname()[1]}"
+    server = grpc.server(futures.ThreadPoolExecutor(1))  # Ray's servers are of this kind.
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    try:
         for given in (address, f"ray://{address}"):
             assert answers(given)
             require_usable({"RAY_ADDRESS": given})
+    finally:
+        server.stop(None).wait()
     assert not answers(address)
+
+
+@pytest.mark.parametrize("says", [b"", b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_what_is_no_cluster_is_one_line_within_seconds(says: bytes) -> None:
+    """Ray would wait for it for minutes. The first of them is silent."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                taken.append(connection)
+                connection.sendall(says)
+
+        taken: list[socket.socket] = []
+        thread = threading.Thread(target=answer)
+        thread.start()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        began = time.monotonic()
+        cure = "start that cluster, or unset RAY_ADDRESS so that bdw starts its own"
+        try:
+            with pytest.raises(InputError) as caught:
+                require_usable({"RAY_ADDRESS": address})
+            assert str(caught.value) == f"RAY_ADDRESS: what answers at {address!r} is no Ray cluster; {cure}"
+            assert time.monotonic() - began < 10
+            require_usable({"RAY_ADDRESS": address, "RAY_USE_TLS": "1"})  # What is encrypted cannot be looked into.
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            for connection in taken:
+                connection.close()
+
+
+def test_what_ray_refuses_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(**_: object) -> None:
+        raise ConnectionError("Could not find any running Ray instance.\nPlease specify one.")
+
+    monkeypatch.setattr("ray.init", refuses)
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    with pytest.raises(InputError) as caught, running_ray(worker_groups=False):
+        pass
+    assert str(caught.value) == (
+        "RAY_ADDRESS: cannot join 'auto': Could not find any running Ray instance; start that cluster, or unset "
+        "RAY_ADDRESS so that bdw starts its own"
+    )
+
+
+def test_ray_does_not_keep_sigterm(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ours(*_: object) -> None:
+        pass
+
+    monkeypatch.setattr("ray.init", lambda **_: signal.signal(signal.SIGTERM, lambda *_: None))
+    monkeypatch.setattr("ray.cluster_resources", dict)
+    monkeypatch.setattr("ray.shutdown", lambda: None)
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    before = signal.signal(signal.SIGTERM, ours)
+    try:
+        with running_ray(worker_groups=False):
+            assert signal.getsignal(signal.SIGTERM) is ours
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_temporary_directory_too_long_for_sockets_is_one_line() -> None:

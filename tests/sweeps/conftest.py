@@ -282,10 +282,3 @@ def run_entry(
         return capsys.readouterr().out
 
     return run
-
-
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """A shell of a user with a home of their own and nothing set, such as what other tests' Rays have."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "TUNE_", "PYTHONPATH"))}
-    return {**kept, "HOME": str(tmp_path / "home"), "COLUMNS": "120"}

@@ -12,7 +12,7 @@ from sweeps.jobs import cluster_file
 from sweeps.runner import command_line
 
 ROOT = Path(__file__).resolve().parents[3]
-WITH_PLACEHOLDERS = ["aws", "azure", "gcp", "local", "kuberay/raycluster", "kuberay/rayjob"]
+WITH_PLACEHOLDERS = ["aws", "azure", "gcp", "local", "kuberay/raycluster", "kuberay/rayjob", "sky"]
 
 MINIMAL = {
     "cluster_name": "small",
@@ -167,3 +167,27 @@ def test_filled_files_of_the_repository_pass(
     for machine in ("g6.2xlarge, spot", "g2-standard-8, spot", "Standard_NC8as_T4_v3, spot", "m7i.xlarge, on demand"):
         assert machine in said
     assert said.count("kubectl apply --dry-run=server") == 2
+    assert said.count("sky launch --dryrun") == 1
+
+
+@pytest.mark.parametrize(("driver", "status"), [("550", 2), ("580", 0), ("610", 0)])
+def test_an_image_with_an_old_driver_is_refused(
+    driver: str, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("torch.version.cuda", "13.2")
+    image = (
+        f"projects/ubuntu-os-accelerator-images/global/images/family/ubuntu-accelerator-2404-amd64-with-nvidia-{driver}"
+    )
+    types = MINIMAL["available_node_types"]
+    assert isinstance(types, dict)
+    node = {"machineType": "g2-standard-8", "disks": [{"initializeParams": {"sourceImage": image}}]}
+    changed = types | {"gpu": types["gpu"] | {"node_config": node}}
+    assert check(written(tmp_path, MINIMAL | {"available_node_types": changed})) == status
+    said = capsys.readouterr().err
+    if status:
+        assert f"sourceImage: an image with NVIDIA's driver {driver}; allowed: one with 580 or newer, for torch" in said
+
+
+def test_an_account_for_pods_is_left_to_the_server(capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(ROOT / "cluster" / "kuberay" / "service-account.yaml") == 0
+    assert "kubectl apply --dry-run=server" in capsys.readouterr().out

@@ -22,6 +22,13 @@ from sweeps.runner import command_line
 NODE = "0123456789abcdef" * 3 + "01234567"
 
 
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The watcher removes runs from the home it finds: no test may show it the developer's."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
 def put_process(proc: Path, pid: int, name: str, *arguments: str) -> None:
     folder = proc / str(pid)
     folder.mkdir(parents=True)
@@ -164,6 +171,26 @@ def test_a_worker_without_a_head_leaves(monkeypatch: pytest.MonkeyPatch) -> None
     spot_notice.main(["--head", "10.0.0.1:6379"])
     assert machine.commands == [["sudo", "shutdown", "-h", "now"]]
     assert machine.clock == pytest.approx(1605, abs=5)
+
+
+@pytest.mark.parametrize(("cloud", "looks"), [("aws", [0.0, 60.0]), ("none", [])])
+def test_the_disk_is_looked_at_every_minute(
+    cloud: str, looks: list[float], home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine = Machine(monkeypatch)
+    seen: list[float] = []
+
+    def make_room(cache: Path, **_: object) -> list[Path]:
+        assert cache == home / ".cache" / "bdw" / "sweeps"
+        seen.append(machine.clock)
+        return [cache / "a-run"]
+
+    monkeypatch.setattr(spot_notice.disk_space, "make_room", make_room)
+    monkeypatch.setattr(spot_notice, "seconds_left", lambda *_: 120.0 if machine.clock >= 90 else None)
+    monkeypatch.setattr(spot_notice, "raylets", lambda: [NODE] if machine.clock < 90 or cloud == "aws" else [])
+    spot_notice.main(["--cloud", cloud, "--head", "10.0.0.1:6379"])
+    assert [time - seen[0] for time in seen] == looks
+    assert ("the disk is nearly full: removed" in capsys.readouterr().out) == bool(looks)
 
 
 def test_a_hook_tells_ray_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

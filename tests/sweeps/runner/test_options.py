@@ -41,6 +41,8 @@ def test_the_command_that_repeats_it_gives_the_same_options(given: list[str]) ->
         ({"concurrency": -1}, "concurrency: -1"),
         ({"gpus_per_trial": -0.5}, "gpus_per_trial: -0.5"),
         ({"gpus_per_trial": float("nan")}, "gpus_per_trial: nan"),
+        ({"gpus_per_trial": 1.5}, "gpus_per_trial: 1.5 GPUs for a worker"),
+        ({"gpus_per_trial": 1.0, "num_workers": 2}, "gpus_per_trial: 0.5 of a GPU for each of 2 workers .* NCCL"),
         ({"cpus_per_trial": 0.0}, "cpus_per_trial: 0.0 cannot work; allowed: a positive number"),
         ({"seeds": (1, 1)}, "seeds: 1 is given twice"),
         ({"seeds": (-1,)}, "seeds: -1"),
