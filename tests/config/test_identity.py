@@ -17,7 +17,7 @@ from sweeps.runner.paths import Paths, portable
 from sweeps.study.open_study import open_storage, open_study
 
 FREE = {
-    "cache_dir", "checkpoint_every", "checkpoint_minutes", "compile", "data_root", "device", "diagnose_signal",
+    "cache_address", "cache_dir", "checkpoint_every", "checkpoint_minutes", "compile", "data_root", "device", "diagnose_signal",
     "download", "keep_checkpoints", "may_shrink", "record_trajectory", "report", "resume", "run_dir",
     "step_timeout", "storage_path", "storage_patience", "weights",
 }  # fmt: skip
