@@ -202,7 +202,8 @@ class _Rule:
         self.thresholds = thresholds
         self.first_pruned: int | None = None
         self._first_floor: int | None = None
-        self._mask = KeepMask(len(kinds), min_kept(config, len(kinds)), warn=False)
+        floor = min_kept(config, len(kinds))
+        self._mask = KeepMask(len(kinds), floor, seed=config.optimiser.seed, warn=False)
         self._burn_in = burn_in_epochs
         self._is_junk, self._is_useful = kinds == 0, kinds == 1
         self._counts: list[tuple[int, int, int]] = []

@@ -90,7 +90,8 @@ def build_state(
     num_instances = len(problem.source)
     budget = Budget.of(config.budget, num_instances)
     learner, meta_losses = build_learner(config, problem, weighter, device, augment)
-    mask = KeepMask(num_instances, max(min_kept(config, num_instances), collectives.size()))
+    floor = max(min_kept(config, num_instances), collectives.size())
+    mask = KeepMask(num_instances, floor, seed=config.optimiser.seed)
     history, clock = History(budget), WallClock()
     return RunState(
         budget=budget,

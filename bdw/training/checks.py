@@ -141,7 +141,7 @@ def warn_of_small_budget(budget: Budget, kept: int, learns: Learns) -> None:
 
 
 def check_batch(config: RunConfig, num_instances: int) -> None:
-    """`InputError` for a batch that is larger than the source, or too small for the workers."""
+    """`InputError` for a batch that is larger than the source, or one that is or may become too small."""
     batch_size, workers = config.optimiser.batch_size, collectives.size()
     if batch_size > num_instances:
         raise InputError(f"batch_size: {batch_size} is larger than the source of {num_instances} images")
@@ -155,7 +155,9 @@ def check_batch(config: RunConfig, num_instances: int) -> None:
     _require_two_rows(config, "batch_size", batch_size, least // workers, 4 * workers - 1)
     _require_two_instances(config, "batch_size", batch_size, least, 3 if config.weighter.prune else 2)
     if config.weighter.prune and config.weighter.min_kept is not None:
-        _require_two_instances(config, "min_kept", config.weighter.min_kept, config.weighter.min_kept, 2)
+        floor = min(max(config.weighter.min_kept, workers), num_instances)
+        _require_two_rows(config, "min_kept", config.weighter.min_kept, floor // workers, 2 * workers)
+        _require_two_instances(config, "min_kept", config.weighter.min_kept, floor, 2)
 
 
 def check_task(config: RunConfig, images: pretext.Images) -> None:

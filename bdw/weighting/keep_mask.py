@@ -16,6 +16,9 @@ from bdw.weighting.weighters.protocol import Learns
 
 logger = logging.getLogger(__name__)
 
+_FLOOR = 31
+"""Stream of random numbers, beside those of selectors."""
+
 
 def min_kept(config: RunConfig, num_instances: int) -> int:
     """Images of so many that a run always keeps, however many its rule wants to prune: by default one batch.
@@ -36,10 +39,12 @@ class KeepMask:
     epoch, and the number is 1: with fixed weights it means "never trained on".
     """
 
-    def __init__(self, num_instances: int, min_kept: int, *, warn: bool = True):
+    def __init__(self, num_instances: int, min_kept: int, *, seed: int = 0, warn: bool = True):
+        """`seed`: of the order in which equally useful instances stay at the floor."""
         self.kept = torch.ones(num_instances, dtype=torch.bool)
         self.pruned_at_epoch = torch.zeros(num_instances, dtype=torch.int32)
         self.min_kept = min(min_kept, num_instances)
+        self._seed = seed
         self._warn = warn
         self._has_warned = False
 
@@ -52,14 +57,15 @@ class KeepMask:
         """Prune the useless (n,) and return the indices that went.
 
         Never leaves fewer than `min_kept`: if the rule asks for more, the instances of the highest usefulness (n,)
-        among those still kept stay, the earlier index first where it ties, and (unless told not to) a warning says so
-        the first time.
+        among those still kept stay, and (unless told not to) a warning says so the first time. Where it ties, chance
+        decides by the seed, not the index: images are in the order of their names, and a folder has one subject.
         """
         doomed = torch.from_numpy(useless) & self.kept
         spared = self.min_kept - (self.count - int(doomed.sum()))
         if spared > 0:
             candidates = doomed.nonzero().flatten().numpy()
-            best = candidates[np.argsort(-usefulness[candidates], kind="stable")[:spared]]
+            chance = np.random.default_rng([self._seed, _FLOOR]).permutation(len(candidates))
+            best = candidates[np.lexsort((chance, -usefulness[candidates]))[:spared]]
             doomed[torch.from_numpy(best)] = False
             if self._warn and not self._has_warned:
                 self._has_warned = True

@@ -65,6 +65,7 @@ def test_measures_are_checked_before_anything_loads(config: RunConfig, fields: d
         ({"batch_size": 2}, "batch_size: 2"),  # 50 images may become 49.
         ({"batch_size": 1, "prune": False, "encoder": "resnet18"}, "batch_size: 1"),
         ({"target_batch": 1}, "target_batch: 1"),
+        ({"min_kept": 1}, "min_kept: 1"),
     ],
 )
 def test_a_batch_of_one_in_front_of_batch_norm_is_refused(
@@ -113,9 +114,18 @@ def test_images_that_a_task_refuses_stop_the_run_before_any_compute(
         {"batch_size": 1, "crop_size": 12},
         {"batch_size": 2, "prune": False},
         {"batch_size": 3},
+        {"min_kept": 1, "prune": False},
+        {"min_kept": 1, "pretext": "rotation"},
         {"batch_size": 3, "target_batch": 1, "target_statistics": "source"},
     ],
 )
 def test_other_small_batches_train(config: RunConfig, problem: Problem, changes: dict[str, Any]) -> None:
     settings = {"pretext": "vae", "meta_loss": "pretext", "crop_size": 8, "encoder": "small_cnn", "epochs": 1}
     Trainer(config.replace(**{**settings, **changes}), problem=problem)
+
+
+def test_a_run_pruned_to_its_floor_of_two_images_trains(config: RunConfig, problem: Problem) -> None:
+    settings = {"pretext": "vae", "meta_loss": "pretext", "crop_size": 8, "encoder": "small_cnn", "weighter": "counts"}
+    rule = {"cdf_threshold": 0.9, "density_threshold": 0.9, "min_kept": 2, "batch_size": 16}
+    trainer = Trainer(config.replace(**settings, **rule), problem=problem)
+    assert [report.kept for report in trainer.epochs()][-1] == 2

@@ -50,6 +50,36 @@ def test_keeps_a_floor_of_the_best_and_says_so(caplog: pytest.LogCaptureFixture)
     assert not caplog.records, "nothing more goes, so there is nothing new to say"
 
 
+def test_ties_at_the_floor_are_drawn_by_the_seed_and_favour_no_folder() -> None:
+    """Ten folders of a hundred images each, all equally useful: with chance alone a folder keeps 20 +- 3.8 of 200."""
+    useless, usefulness = np.ones(1000, dtype=np.bool_), np.full(1000, 0.5)
+
+    def left(seed: int) -> np.ndarray:
+        mask = KeepMask(1000, min_kept=200, seed=seed)
+        mask.prune(useless, usefulness, epoch=1)
+        return mask.kept.nonzero().flatten().numpy()
+
+    by_folder = np.array([np.bincount(left(seed) // 100, minlength=10) for seed in range(50)])
+    assert (by_folder.sum(axis=1) == 200).all()
+    # Hypergeometric: variance 200 * 0.1 * 0.9 * 800 / 999. The mean of 50 seeds is within five standard errors.
+    assert np.abs(by_folder.mean(axis=0) - 20).max() < 5 * np.sqrt(200 * 0.09 * 800 / 999 / 50)
+    assert left(3).tolist() == left(3).tolist()
+    assert left(3).tolist() != left(4).tolist()
+
+
+def test_ties_are_drawn_only_where_usefulness_ties() -> None:
+    usefulness = np.array([0.1, 0.5, 0.5, 0.5, 0.5, 0.9, 0.2, 0.5, 0.5, 0.8])
+    found = set()
+    for seed in range(40):
+        mask = KeepMask(N, min_kept=4, seed=seed)
+        mask.prune(_flags(*range(N)), usefulness, epoch=1)
+        kept = mask.kept.nonzero().flatten().tolist()
+        assert {5, 9} < set(kept)
+        assert set(kept) <= {1, 2, 3, 4, 5, 7, 8, 9}
+        found |= set(kept)
+    assert found == {1, 2, 3, 4, 5, 7, 8, 9}
+
+
 @pytest.mark.parametrize(
     ("fields", "floor"),
     [
