@@ -1,18 +1,24 @@
 """Which of the target's held-out images the source holds too: the method may see them, a reader of scores should know.
 
 Nothing is removed. Two images are the same if all their packed pixels are; or if their files have a name that no other
-has, and their pixels differ by little: the same picture, saved anew. Images of a single colour are nobody's.
+has, and their pixels differ by little: the same picture, saved anew. Images of a single colour are nobody's. What is
+found is kept, since finding it takes a look at every image of the source.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bdw.data.packed import PackedDataset
+from bdw.storage.atomic_write import write_text
 
 NEARLY = 8.0
 """Grey levels, of 255, by which images of the same name may differ on average and still be the same picture."""
@@ -23,6 +29,23 @@ _ROWS = 65536
 
 Images = tuple[NDArray[np.uint8], NDArray[np.str_]]
 """Images uint8 (n, c, h, w) and their names (n,)."""
+
+
+def shared_images_once(source: PackedDataset, held_out: Mapping[str, Images], folder: Path) -> dict[str, int]:
+    """What `shared_images` finds, kept in a file of that folder whose name follows from the contents of both sides."""
+    digest = hashlib.sha256(repr((_PROBE, NEARLY)).encode())
+    for split, (images, names) in held_out.items():
+        digest.update(json.dumps([split, images.shape, names.tolist()]).encode())
+        digest.update(np.ascontiguousarray(images).data)
+    path = folder / f"held-out-{source.content_key}-{digest.hexdigest()[:16]}.json"
+    with contextlib.suppress(OSError, ValueError):
+        kept = json.loads(path.read_bytes())
+        if isinstance(kept, dict) and kept.keys() <= held_out.keys() and all(type(n) is int for n in kept.values()):
+            return kept
+    found = shared_images(source, held_out)
+    with contextlib.suppress(OSError):  # A folder that cannot be written costs the next start another look.
+        write_text(path, json.dumps(found))
+    return found
 
 
 def shared_images(source: PackedDataset, held_out: Mapping[str, Images]) -> dict[str, int]:

@@ -20,7 +20,7 @@ from bdw.data import splits, unused
 from bdw.data.cache import packed_once
 from bdw.data.instances import Part
 from bdw.data.manifest import Description, SharedStores
-from bdw.data.overlap import shared_images
+from bdw.data.overlap import shared_images, shared_images_once
 from bdw.data.packed import PackedDataset
 from bdw.data.packing import Progress, write_part
 from bdw.data.readers import not_read, resolve
@@ -89,6 +89,8 @@ class Problem:
     source: PackedDataset
     targets: Mapping[str, Target]
     """By name; one entry is the common case."""
+    cache_dir: Path | None = None
+    """Where what takes long to find out about the images is kept; None to keep nothing."""
 
     @property
     def target(self) -> Target:
@@ -106,7 +108,9 @@ class Problem:
         """How many of the target's validation and test images the source holds, by split; only where it holds any."""
         splits = {"validation": self.target.validation, "test": self.target.test}
         known = {name: (split.images, split.names) for name, split in splits.items() if split.names is not None}
-        return shared_images(self.source, known)
+        if self.cache_dir is None:
+            return shared_images(self.source, known)
+        return shared_images_once(self.source, known, self.cache_dir)
 
 
 def load(
@@ -130,7 +134,7 @@ def load(
         target = _target_of(config, stores, check_target)
         if check_source is not None:
             check_source(len(source))
-        return Problem(source, {config.target: target})
+        return Problem(source, {config.target: target}, cache_folder(config, work_dir))
     reader, request = _find(config, config.source, "source")
     pool = _read(reader.source, request)
     parts = _target_parts(config, pool.channels)
@@ -145,7 +149,7 @@ def load(
     if shared is not None:
         address = None if pool.packed is None else packed_at(config.source, config.data_root)
         shared.put(address or source, stores, _described(source, target))
-    return Problem(source, {config.target: target})
+    return Problem(source, {config.target: target}, cache_folder(config, work_dir))
 
 
 def describe(config: DataConfig, work_dir: Path, progress: LabelledProgress | None = None) -> Description:

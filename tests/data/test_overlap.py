@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 from sample_sets import pictures, write_folder
 
 from bdw.config import DataConfig
-from bdw.data import Problem, load
+from bdw.data import Problem, load, overlap
 from bdw.errors import InputError
 
 
@@ -46,6 +47,31 @@ def test_nothing_in_common(tmp_path: Path) -> None:
     assert problem(write_folder(tmp_path / "a"), write_folder(tmp_path / "b", splits=True), tmp_path).target
     digits = load(DataConfig(image_size=8, crop_size=8), tmp_path)
     assert digits.held_out_in_source == {}
+
+
+def test_the_source_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = write_folder(tmp_path / "photos" / "labelled", splits=True)
+    found = {"validation": 6, "test": 30}
+    assert problem(tmp_path / "photos", target, tmp_path).held_out_in_source == found
+    (kept,) = tmp_path.glob("packed/held-out-*.json")
+    with monkeypatch.context() as patch:
+        patch.setattr(overlap, "shared_images", lambda *_: pytest.fail("looked at again"))
+        assert problem(tmp_path / "photos", target, tmp_path).held_out_in_source == found
+    kept.write_text('{"test": "many"}')
+    assert problem(tmp_path / "photos", target, tmp_path).held_out_in_source == found
+    # Another image in the source, another one held out: both are found out anew.
+    gone = next((target / "test" / "a").iterdir()).rename(tmp_path / "gone.png")
+    assert problem(tmp_path / "photos", target, tmp_path).held_out_in_source == {"validation": 6, "test": 29}
+    gone.rename(target / "test" / "a" / "new.png")
+    assert problem(tmp_path / "photos", target, tmp_path).held_out_in_source == found
+    assert len([*tmp_path.glob("packed/held-out-*.json")]) == 3
+
+
+def test_what_cannot_be_kept_is_found_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    found = problem(write_folder(tmp_path / "t", splits=True), tmp_path / "t", tmp_path)
+    elsewhere = dataclasses.replace(found, cache_dir=tmp_path / "file" / "folder")
+    assert elsewhere.held_out_in_source == found.held_out_in_source == {"validation": 6, "test": 30}
 
 
 def test_a_class_that_cannot_be_read_at_all_is_named(tmp_path: Path) -> None:
