@@ -200,9 +200,9 @@ class Driver:
         """The same command, with --resume."""
         self._process = self._start([*self._command, "--resume"])
 
-    def ask_to_end(self) -> None:
-        """SIGTERM."""
-        self._process.send_signal(signal.SIGTERM)
+    def ask_to_end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """SIGTERM, or SIGINT as Ctrl-C sends it."""
+        self._process.send_signal(number)
 
     def wait(self) -> int:
         """The exit status; `subprocess.TimeoutExpired` after `PATIENCE` seconds."""

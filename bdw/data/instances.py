@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 Pixels = NDArray[np.uint8]
 """An image: uint8 (channels, height, width)."""
 
-_READ_AHEAD = 256
+_MOST_AHEAD = 256
+"""Images decoded before any of them is handed on."""
+_SECONDS_AHEAD = 0.5
+"""Decoding so far ahead may take about that long, so that whoever packs hears soon of a wish to stop."""
 
 
 class UndecodableImageError(Exception):
@@ -121,13 +125,20 @@ class Part:
         What is unused comes at the end.
         """
         reads_heif()  # From here on Pillow opens HEIC, where it can, whatever the files' endings say.
-        with ThreadPoolExecutor(self.threads or min(8, os.cpu_count() or 1)) as pool:
-            for start in range(0, len(self), _READ_AHEAD):
-                chunk = range(start, min(start + _READ_AHEAD, len(self)))
+        threads = self.threads or min(8, os.cpu_count() or 1)
+        start, ahead = 0, 2 * threads
+        with ThreadPoolExecutor(threads) as pool:
+            while start < len(self):
+                chunk, began = range(start, min(start + ahead, len(self))), time.monotonic()
                 # Filters belong to the process, so they are set here around a whole chunk and never in the threads.
                 with warnings.catch_warnings():
                     warnings.filterwarnings("ignore", module=r"PIL")
                     done = list(pool.map(self._instance, chunk))
+                took, start = time.monotonic() - began, chunk.stop
+                if took < _SECONDS_AHEAD / 2:
+                    ahead = min(2 * ahead, _MOST_AHEAD)
+                elif took > _SECONDS_AHEAD:
+                    ahead = max(ahead // 2, threads)
                 yield from done
         yield from self.unused
 

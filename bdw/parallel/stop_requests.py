@@ -80,13 +80,15 @@ SECONDS_TO_CLEAN_UP = 4.0
 
 
 @contextmanager
-def terminations(numbers: Sequence[signal.Signals] = tuple(_REASONS)) -> Iterator[NoticeBoard]:
+def terminations(*, answers: bool = True) -> Iterator[NoticeBoard]:
     """Inside the block SIGTERM (schedulers send it before they kill) and Ctrl-C are notices; a second one ends the
     process.
 
     Until somebody looks at the notice board, nothing is trained yet that could be saved, and they end the process: by
     `Terminated` or `KeyboardInterrupt`, so that a half-packed folder is removed, and `SECONDS_TO_CLEAN_UP` later in any
     case, since code that waits for another process hears of no exception.
+
+    `answers`: whether the first Ctrl-C gets its line on the console; no where whoever looks at the board says more.
     """
     notices: list[Notice] = []
     is_looked_at = threading.Event()
@@ -102,11 +104,11 @@ def terminations(numbers: Sequence[signal.Signals] = tuple(_REASONS)) -> Iterato
         if not is_looked_at.is_set():
             raise KeyboardInterrupt if number == signal.SIGINT else Terminated
         notices.append(Notice(_REASONS[signal.Signals(number)], stop=True))
-        if number == signal.SIGINT:
+        if number == signal.SIGINT and answers:
             os.write(2, b"\ninterrupted: saving first; once more breaks off\n")  # print may be under way already.
 
     # A shell lets what it starts in the background ignore Ctrl-C.
-    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    heard = [number for number in _REASONS if signal.getsignal(number) is not signal.SIG_IGN]
     with _ended_after_all(heard, is_looked_at):
         before = {number: signal.signal(number, take) or signal.SIG_DFL for number in heard}
         try:

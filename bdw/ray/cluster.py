@@ -16,7 +16,7 @@ from typing import Any
 
 import ray
 
-from bdw.errors import InputError
+from bdw.errors import InputError, Terminated
 from bdw.ray.autoscaling import may_grow
 from bdw.ray.environment import START_OR_UNSET, require_usable
 from bdw.runs.directory import REVISION_VARIABLE, git_revision
@@ -79,7 +79,8 @@ def running_ray(*, worker_groups: bool) -> Iterator[Cluster]:
 
     SIGTERM stays with who had it before: Ray would take it, and end the process in the middle of what it does.
 
-    Raises `InputError` where no cluster answers at RAY_ADDRESS or lets us in, or Ray could not make its sockets.
+    Raises `InputError` where no cluster answers at RAY_ADDRESS or lets us in, or Ray could not make its sockets, and
+    `Terminated` for SIGTERM while Ray starts.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Tune's new printer has no silence.
@@ -90,11 +91,14 @@ def running_ray(*, worker_groups: bool) -> Iterator[Cluster]:
     address = os.environ.get("RAY_ADDRESS", "")
     sigterm = signal.getsignal(signal.SIGTERM)
     try:
-        if address:
-            _join(address)
-        else:
-            # Ray Train's clean-up of workers asks the dashboard; without one it complains every second.
-            _start_here(dashboard=worker_groups)
+        try:
+            if address:
+                _join(address)
+            else:
+                # Ray Train's clean-up of workers asks the dashboard; without one it complains every second.
+                _start_here(dashboard=worker_groups)
+        except SystemExit as left:  # Of Ray's own handler, with the signal's number.
+            raise Terminated if left.code == signal.SIGTERM else left from None
         if callable(sigterm) and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, sigterm)
         there = ray.cluster_resources()

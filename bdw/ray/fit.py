@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
-import signal
 import time
 import uuid
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from ray.train import TrainingFailedError, UserCallback
 from bdw import evaluation
 from bdw.config import RunConfig, WorkersConfig, identity
 from bdw.data import packing_bar
-from bdw.errors import InputError, RunError, RunStopped
+from bdw.errors import InputError, RunError, RunStopped, Terminated
 from bdw.parallel import collectives
 from bdw.parallel.stop_requests import INTERRUPTED, Notice, NoticeBoard, terminations
 from bdw.ray.cluster import Cluster, running_ray
@@ -30,6 +30,7 @@ from bdw.ray.preemption import announced
 from bdw.ray.trial import on_this_machine
 from bdw.ray.workers import CONTROLLER_FAILURES, Outcome, WorkerGroup, in_background, train_on
 from bdw.runs.backup import RunBackup
+from bdw.runs.checkpoint import Position
 from bdw.runs.console import ConsoleProgress
 from bdw.runs.directory import RunDirectory
 from bdw.storage.remote_folder import absolute, below
@@ -38,6 +39,8 @@ from bdw.training.summary import headline
 from bdw.training.trainer import Trainer
 
 SECONDS_BETWEEN_LOOKS = 0.2
+SECONDS_TO_CLEAN_UP = 1.5
+"""Workers that have not begun to train may remove what they have half packed within this time."""
 Settings = dict[str, Any]
 
 
@@ -45,10 +48,11 @@ def fit_on_workers(config: RunConfig, workers: WorkersConfig) -> None:
     """Train to the last epoch on the workers, and bring the run's files here if they are not.
 
     A group that dies is started again from the newest checkpoint, as long as it makes progress. After SIGTERM or Ctrl-C
-    the workers save and stop.
+    the workers save and stop; while none of them trains, all ends at once.
 
     Raises `InputError` for what cannot work, `RunError` for what failed for good, `RunStopped` after a notice and
-    `KeyboardInterrupt` after Ctrl-C, both with a checkpoint.
+    `KeyboardInterrupt` after Ctrl-C, both with a checkpoint, `Terminated` or `KeyboardInterrupt` if nothing was trained
+    yet.
     """
     assert workers.num_workers is not None
     group = WorkerGroup(
@@ -67,7 +71,9 @@ def fit_on_workers(config: RunConfig, workers: WorkersConfig) -> None:
     progress = ConsoleProgress(measure=evaluation.measure(config.evaluation.measure))
     progress.say("starting Ray and the workers, which takes some seconds")
     # Ray takes SIGTERM for itself when it starts, so ours comes after it.
-    with running_ray(worker_groups=True) as cluster, terminations([signal.SIGTERM]) as notice_board, _mark(run) as mark:
+    with running_ray(worker_groups=True) as cluster, terminations(answers=False) as notice_board, _mark(run) as mark:
+        # From here on signals are notices. Ray's C++ aborts the process where a signal's handler raises inside it.
+        notice_board()
         _require_room(cluster, group, workers.start_timeout, progress)
         console_end = _ConsoleEnd(progress)
         settings = {
@@ -78,7 +84,7 @@ def fit_on_workers(config: RunConfig, workers: WorkersConfig) -> None:
             "mark": None if config.output.storage_path else str(mark),
         }
         while True:
-            console_end.starts.clear()
+            console_end.await_group()
             try:
                 outcome = console_end.follow(
                     lambda: train_on(
@@ -114,12 +120,12 @@ def _work(settings: Settings) -> Outcome:
         # Relative paths mean here what they meant where the run was asked for.
         os.chdir(settings["folder"])
     config = on_this_machine(settings["config"])
-    first = collectives.rank() == 0
+    postman = Postman(settings["mailbox"]) if collectives.rank() == 0 else None
     try:
         if settings["mark"] is not None:
             collectives.on_first(lambda: _require_shared_folder(Path(settings["mark"])))
-        postman = Postman(settings["mailbox"]) if first else None
         if postman is not None:
+            postman.on_begun()
             logging.getLogger("bdw").addHandler(_PostsWarnings(postman))
 
         def notices() -> Notice | None:
@@ -143,6 +149,10 @@ def _work(settings: Settings) -> Outcome:
         return {"run_error": str(error)}
     except RunStopped as stopped:
         return {"stopped": (stopped.reason, stopped.checkpoint)}
+    except Terminated:
+        # The other workers still wait for this one to pack; the console, which asked for it, ends them.
+        assert postman is not None
+        postman.on_ended()
     return {}
 
 
@@ -163,38 +173,68 @@ class _ConsoleEnd:
 
     def __init__(self, progress: ConsoleProgress):
         self.mailbox = open_mailbox()
-        self.starts: list[tuple[int, int]] = []
-        """Where each group of workers began, in epochs and steps."""
+        self.starts: list[Position] = []
+        """Where each group of workers began."""
         self.was_interrupted = False
+        self._reached = Position(0)
+        """The furthest of all starts, of which there is a checkpoint."""
+        self._has_begun = False
+        """Whether the first worker of the group is there."""
+        self._has_ended = False
+        """Whether the first worker has ended before it trained, since it was asked to."""
+        self._letters: Any = None
         self._progress = progress
 
+    def await_group(self) -> None:
+        """Forget the group before."""
+        self.starts.clear()
+        self._has_begun = False
+
     def follow(self, train: Any, notice_board: NoticeBoard) -> Outcome:
-        """Returns or raises what `train` does. The first Ctrl-C asks the workers to save and stop, a second one breaks
-        off."""
-        asked = False
+        """Returns or raises what `train` does. The first SIGTERM or Ctrl-C asks the workers to save and stop, a second
+        one breaks off.
+
+        While no worker trains there is nothing to save, and whatever is waited for may never come. Then the first one
+        raises, after `SECONDS_TO_CLEAN_UP` at most.
+        """
+        asked: str | None = None
+        end = math.inf
         with packing_bar() as packing, self._progress:
             outcome = in_background(train)
             while not outcome.done():
-                try:
-                    wait([outcome], SECONDS_BETWEEN_LOOKS)
-                    self._show(packing)
-                    notice = notice_board()
-                    reason = None if notice is None else notice.reason
-                except KeyboardInterrupt:
-                    if asked:
-                        raise
-                    self.was_interrupted = True
-                    reason = INTERRUPTED
-                if reason is not None and not asked:
-                    asked = True
-                    self._progress.say(f"{reason}: asking the workers to save and stop; once more breaks off")
-                    ray.get(self.mailbox.ask_to_stop.remote(reason))
-            self._show(packing)
+                wait([outcome], SECONDS_BETWEEN_LOOKS)
+                self._show(packing, timeout=SECONDS_BETWEEN_LOOKS)
+                notice = notice_board()
+                if notice is not None and asked is None:
+                    asked, end = notice.reason, time.monotonic() + SECONDS_TO_CLEAN_UP
+                    self.was_interrupted = asked == INTERRUPTED
+                    what = "asking the workers to save and stop; once more breaks off" if self.starts else "ending"
+                    self._progress.say(f"{asked}: {what}")
+                    self.mailbox.ask_to_stop.remote(asked)
+                waits = self.starts or (self._has_begun and time.monotonic() < end)
+                if asked is not None and (self._has_ended or not waits):
+                    raise self._untrained(asked)
+            for _ in ("those that were asked for already", "the last"):
+                self._show(packing, timeout=None)
+        if asked is not None and self._has_ended:
+            raise self._untrained(asked)
         return outcome.result()
 
-    def _show(self, packing: Any) -> None:
+    def _untrained(self, reason: str) -> BaseException:
+        """What ends a run none of whose workers trains."""
+        if self.was_interrupted:
+            return KeyboardInterrupt()
+        return RunStopped(reason, str(self._reached)) if self._reached > Position(0) else Terminated()
+
+    def _show(self, packing: Any, *, timeout: float | None) -> None:
+        """What the mailbox holds. It may take many seconds to begin, and is not waited for any longer than that."""
+        self._letters = self._letters or self.mailbox.take.remote()
+        ready, _ = ray.wait([self._letters], timeout=timeout)
+        if not ready:
+            return
+        letters, self._letters = ray.get(self._letters), None
         progress = self._progress
-        for topic, contents in ray.get(self.mailbox.take.remote()):
+        for topic, contents in letters:
             match topic:
                 case "step":
                     progress.on_step(*contents)
@@ -204,8 +244,13 @@ class _ConsoleEnd:
                     progress.on_measure(*contents)
                 case "packing":
                     packing(*contents)
+                case "begun":
+                    self._has_begun = True
                 case "position":
                     self.starts.append(contents[0])
+                    self._reached = max(self._reached, contents[0])
+                case "ended":
+                    self._has_ended = True
                 case _:
                     progress.say(*contents)
 

@@ -9,10 +9,11 @@ from typing import Any, Literal
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from bdw.errors import Terminated
 from bdw.parallel.stop_requests import Notice
 from bdw.runs.metrics import EpochReport, ProgressListener, StepReport
 
-Topic = Literal["step", "epoch", "measure", "packing", "line", "position"]
+Topic = Literal["step", "epoch", "measure", "packing", "line", "begun", "position", "ended"]
 Letter = tuple[Topic, tuple[Any, ...]]
 
 
@@ -72,9 +73,14 @@ class Postman(ProgressListener):
             self._post("measure", what, done, total)
 
     def on_packing(self, what: str, done: int, total: int | None) -> None:
-        """Post it, if it is the last or the one before is old enough."""
+        """Post it, if it is the last or the one before is old enough.
+
+        Raises `Terminated`, so that what is half packed is removed, once the console wants the run to stop.
+        """
         if done == total or self._is_time("packing"):
             self._post("packing", what, done, total)
+        if self.notice() is not None:
+            raise Terminated
 
     def on_warning(self, line: str) -> None:
         """Post what would otherwise stay in the log of a machine that nobody looks at."""
@@ -84,6 +90,14 @@ class Postman(ProgressListener):
         """Post that training begins, or goes on, and where."""
         self._post("line", headline)
         self._post("position", position)
+
+    def on_begun(self) -> None:
+        """Post that this worker is there, and will look at the images."""
+        self._post("begun")
+
+    def on_ended(self) -> None:
+        """Post that this worker has ended before it trained, and left nothing half done."""
+        self._post("ended")
 
     def notice(self) -> Notice | None:
         """What the console answered to an earlier letter."""

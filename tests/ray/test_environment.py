@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import sys
 import threading
 import time
 from concurrent import futures
@@ -11,7 +12,7 @@ from concurrent import futures
 import grpc
 import pytest
 
-from bdw.errors import InputError
+from bdw.errors import InputError, Terminated
 from bdw.ray.cluster import running_ray
 from bdw.ray.environment import answers, require_usable
 
@@ -31,6 +32,21 @@ def test_a_cluster_that_does_not_answer_is_one_line_within_seconds(
     assert time.monotonic() - began < 10
     cure = "start that cluster, or unset RAY_ADDRESS so that bdw starts its own"
     assert str(caught.value) == f"RAY_ADDRESS: nothing answers at {address!r}; {cure}"
+
+
+@pytest.mark.parametrize(("code", "error"), [(signal.SIGTERM, Terminated), (3, SystemExit)])
+def test_sigterm_while_ray_starts_is_told_as_such(
+    code: int, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray's own handler calls sys.exit with the signal's number."""
+
+    def start(**_: object) -> None:
+        sys.exit(code)
+
+    monkeypatch.setattr("ray.init", start)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(error), running_ray(worker_groups=True):
+        pass
 
 
 def test_the_job_servers_address_is_none_of_a_cluster() -> None:

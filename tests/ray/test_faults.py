@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from bdw.runs import checkpoint
 from bdw.runs.backup_files import checkpoints
@@ -113,6 +115,33 @@ def test_the_console_can_ask_the_workers_to_save_and_stop(drive: Drive) -> None:
     driver.start_again()
     assert driver.wait() == 0, driver.said()
     assert f"continued after {saved}" in driver.said()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_run_asked_to_end_before_it_trains_ends_at_once(
+    drive: Drive, tmp_path: Path, number: signal.Signals, status: int
+) -> None:
+    """While machines are waited for that do not come, and while images are packed."""
+    driver = drive("--num-workers", "7", "--start-timeout", "300")
+    wait_until(lambda: "waiting up to 900 s for more" in driver.said())
+    time.sleep(2)
+    driver.ask_to_end(number)
+    began = time.monotonic()
+    assert driver.wait() == status, driver.said()
+    assert time.monotonic() - began < 30
+    driver.run_dir.rename(tmp_path / "waited")
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (1500, 1500, 3), dtype=np.uint8)).save(tmp_path / "1.png")
+    for i in range(1500):
+        (pool / f"{i}.png").symlink_to(tmp_path / "1.png")
+    driver = drive("--source", str(pool), "--max-source", "1500")
+    wait_until(lambda: bool([*driver.run_dir.glob("packed/.*.tmp")]))
+    driver.ask_to_end(number)
+    assert driver.wait() == status, driver.said()
+    assert not [*driver.run_dir.glob("packed/.*")], "half-packed folders stay"
+    assert not [*driver.run_dir.glob("packed/pool*")]
 
 
 @pytest.mark.long

@@ -8,6 +8,7 @@ import time
 import pytest
 import ray
 
+from bdw.errors import Terminated
 from bdw.ray.mailbox import Postman, open_mailbox
 from bdw.runs.metrics import StepReport
 
@@ -64,3 +65,21 @@ def test_the_consoles_wish_reaches_the_workers_with_a_later_letter() -> None:
     assert notice.stop
     assert notice.reason == "enough"
     assert postman.notice() == notice
+
+
+def test_packing_ends_where_the_console_wants_the_run_to_stop() -> None:
+    mailbox = open_mailbox()
+    postman = Postman(mailbox, seconds_between=0.0)
+    postman.on_packing("source", 1, 10)
+    ray.get(mailbox.ask_to_stop.remote("enough"))
+
+    def pack_on() -> None:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            postman.on_packing("source", 2, 10)
+            time.sleep(0.01)
+
+    with pytest.raises(Terminated):
+        pack_on()
+    postman.on_ended()
+    assert ray.get(mailbox.take.remote())[-1] == ("ended", ())
