@@ -174,10 +174,14 @@ def _how_to_go_on(run: RunDirectory) -> str:
 
 def _closing_lines(run: RunDirectory, has_report: bool) -> str:
     """The report's verdict, signal and noise where they were asked for, and where everything lies."""
-    findings = verdict(Outcome.of(read_run(run.path)))
+    outcome = Outcome.of(read_run(run.path))
+    findings = verdict(outcome)
     # The last word of a label: "How sure" needs too much room here.
     lines = [f"{finding.label.split()[-1].lower():<7} {finding.text}" for finding in findings]
     if run.signal.is_file():
         lines.append(f"signal  {summary(Diagnosis.from_json(run.signal.read_text(encoding='utf-8')))}")
-    lines += [f"encoder {run.encoder}", f"weights {run.instance_weights}", f"metrics {run.metrics}"]
+    lines.append(f"encoder {run.encoder}")
+    if outcome.last is not None:
+        lines.append(f"last    {run.last_encoder}")
+    lines += [f"weights {run.instance_weights}", f"metrics {run.metrics}"]
     return "\n".join([*lines, f"report  {run.path / 'report.html'}"] if has_report else lines)

@@ -59,7 +59,7 @@ def _source(outcome: Outcome) -> Mapping[str, Any]:
 
 
 def _delivered_before_pruning(outcome: Outcome) -> Iterator[Notice]:
-    if outcome.first_pruned is None or not outcome.best_saw_all:
+    if not outcome.delivered_before_pruning:
         return
     text = (
         f"The best validation score is that of epoch {outcome.best}; the first images were pruned after epoch "
@@ -67,6 +67,11 @@ def _delivered_before_pruning(outcome: Outcome) -> Iterator[Notice]:
     )
     if not outcome.run.config.get("weighted_loss", True):
         text += " It owes nothing to the weights either: in this run they only prune."
+    if outcome.last is not None and outcome.validation is not None:
+        text += (
+            " The last epoch's encoder was trained on what was kept; it is encoder_last.safetensors, with a validation "
+            f"{outcome.run.measure.label} of {outcome.last.text} against {outcome.validation.text}."
+        )
     yield Notice("The delivered encoder saw no pruning", text)
 
 

@@ -61,7 +61,7 @@ def _train_longer(outcome: Outcome) -> Iterator[Step]:
     config, epochs = outcome.run.config, outcome.num_epochs
     if checkpoint.last(outcome.run.directory / "checkpoints") is None or config.get("time_budget") is not None:
         return
-    if outcome.first_pruned is not None and outcome.best_saw_all:
+    if outcome.delivered_before_pruning:
         why = (
             f"Images have been missing since epoch {outcome.first_pruned} only; more epochs let training gain from it."
         )

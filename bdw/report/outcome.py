@@ -12,6 +12,7 @@ from bdw.report.interval import Interval, wilson
 from bdw.report.planted import Separation, separation
 from bdw.report.run_files import RunFiles
 from bdw.report.table_files import column
+from bdw.runs.directory import RunDirectory
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class Outcome:
     """The epoch whose encoder was delivered."""
     validation: Score | None
     """Validation score of that encoder."""
+    last: Score | None
+    """Validation score of the last epoch's encoder, which lies beside the delivered one; None where that is the same,
+    or where the run left none."""
     test: Score | None
     num_images: int | None
     """Images of the source."""
@@ -72,6 +76,7 @@ class Outcome:
             num_epochs=len(metrics),
             best=best,
             validation=_validation(run, best),
+            last=_last(run, best),
             test=_test(run),
             num_images=num_images,
             kept=num_images if weights is None else int(weights["kept"].sum()),
@@ -88,6 +93,11 @@ class Outcome:
     def pruned(self) -> int:
         """Images that are missing at the end; 0 where that is unknown."""
         return 0 if self.num_images is None or self.kept is None else self.num_images - self.kept
+
+    @property
+    def delivered_before_pruning(self) -> bool:
+        """Whether images were pruned, but only after the delivered encoder's epoch."""
+        return self.first_pruned is not None and self.best_saw_all
 
     @property
     def floor(self) -> int:
@@ -138,6 +148,14 @@ def _validation(run: RunFiles, best: int | None) -> Score | None:
     return score(
         run, float(column(run.metrics, "validation_score")[run.metrics["epoch"] == best].iloc[0]), "validation"
     )
+
+
+def _last(run: RunFiles, best: int | None) -> Score | None:
+    last = int(run.metrics["epoch"].iloc[-1])
+    if last == best or not RunDirectory(run.directory).last_encoder.is_file():
+        return None
+    found = _validation(run, last)
+    return None if found is None or math.isnan(found.value) else found
 
 
 def _test(run: RunFiles) -> Score | None:

@@ -71,10 +71,21 @@ def _accuracy(outcome: Outcome) -> list[str]:
     measure = outcome.run.measure
     of_epoch = f"The encoder of epoch {outcome.best}" if outcome.best is not None else "The encoder"
     if outcome.test is not None:
-        return [f"{of_epoch} has a test {measure.label} of {outcome.test.text}{_bracket(outcome.test)}."]
+        text = f"{of_epoch} has a test {measure.label} of {outcome.test.text}{_bracket(outcome.test)}."
+        return [text, *_the_last_one(outcome)]
     if outcome.validation is not None:
         return [f"{of_epoch} has a validation {measure.label} of {outcome.validation.text}."]
     return []
+
+
+def _the_last_one(outcome: Outcome) -> list[str]:
+    """What the last encoder is worth, where the delivered one precedes all pruning."""
+    if not outcome.delivered_before_pruning or outcome.last is None or outcome.validation is None:
+        return []
+    return [
+        f"It was trained before any image was pruned; the last epoch's, in encoder_last.safetensors, has a validation "
+        f"{outcome.run.measure.label} of {outcome.last.text} against {outcome.validation.text}."
+    ]
 
 
 def _bracket(score: Score) -> str:

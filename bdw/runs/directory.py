@@ -42,6 +42,7 @@ class RunDirectory:
         self.checkpoints = path / "checkpoints"
         self.trajectory = path / TRAJECTORY
         self.encoder = path / "encoder.safetensors"
+        self.last_encoder = path / "encoder_last.safetensors"
         self.instance_weights = path / "instance_weights.parquet"
         self.results = path / "results.parquet"
         self.signal = path / "signal.json"

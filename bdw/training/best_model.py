@@ -37,8 +37,7 @@ class BestModel:
 
     def backbone(self) -> dict[str, Tensor]:
         """The state of the encoder's backbone."""
-        prefix = "encoder.backbone."
-        return {name.removeprefix(prefix): value for name, value in self._tensors.items() if name.startswith(prefix)}
+        return backbone_of(self._tensors)
 
     def state_dict(self) -> dict[str, Any]:
         """The score and the model's tensors."""
@@ -47,3 +46,9 @@ class BestModel:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from `state_dict()`."""
         self._score, self._tensors = state["score"], dict(state["model"])
+
+
+def backbone_of(model: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The part of a `PretextModel`'s state that is its encoder's backbone."""
+    prefix = "encoder.backbone."
+    return {name.removeprefix(prefix): value for name, value in model.items() if name.startswith(prefix)}

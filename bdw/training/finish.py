@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
 
 from bdw import evaluation
 from bdw.config import RunConfig
@@ -11,6 +15,7 @@ from bdw.diagnostics.diagnosis import diagnosed
 from bdw.runs import export
 from bdw.runs.directory import RunDirectory
 from bdw.storage.atomic_write import write_text
+from bdw.training.best_model import backbone_of
 from bdw.training.examiner import Examiner
 from bdw.training.run_state import RunState
 
@@ -35,10 +40,11 @@ def write_so_far(
     Returns:
         the epoch whose encoder is there now; None before the first evaluation.
     """
-    run.results.unlink(missing_ok=True)  # Of a shorter run, whose encoder this was.
+    for of_a_shorter_run in (run.results, run.last_encoder):
+        of_a_shorter_run.unlink(missing_ok=True)
     best = state.history.best_epoch
     if best is not None and best != written:
-        _write_encoder(state, config, problem, run, epoch=best)
+        _write_encoder(run.encoder, state.best.backbone(), state, config, problem, epoch=best)
     _write_weights(state, problem, run)
     return best
 
@@ -51,11 +57,17 @@ def finish(state: RunState, config: RunConfig, problem: Problem, run: RunDirecto
 
 
 def write_results(state: RunState, config: RunConfig, problem: Problem, run: RunDirectory, examiner: Examiner) -> None:
-    """encoder.safetensors (the best epoch's), instance_weights.parquet, signal.json if asked for, results.parquet."""
+    """encoder.safetensors (the best epoch's), encoder_last.safetensors, instance_weights.parquet, signal.json if asked
+    for, results.parquet.
+
+    The last encoder gets no test score: whoever chose between the two by test scores would have chosen on test images.
+    """
     learner, last = state.learner, state.history[-1]
     best = state.best.loaded(learner.model)
     best_report = max(state.history, key=lambda report: (report.is_best, report.epoch))
-    _write_encoder(state, config, problem, run, epoch=best_report.epoch)
+    _write_encoder(run.encoder, state.best.backbone(), state, config, problem, epoch=best_report.epoch)
+    of_now = backbone_of(learner.model.state_dict())
+    _write_encoder(run.last_encoder, of_now, state, config, problem, epoch=last.epoch)
     _write_weights(state, problem, run)
     evidence = learner.visit_statistics
     if evidence is None:
@@ -87,8 +99,10 @@ def write_results(state: RunState, config: RunConfig, problem: Problem, run: Run
     export.write_table(run.results, export.results_table(rows))
 
 
-def _write_encoder(state: RunState, config: RunConfig, problem: Problem, run: RunDirectory, *, epoch: int) -> None:
-    """encoder.safetensors: the encoder of the best epoch so far, which is that one."""
+def _write_encoder(
+    path: Path, backbone: Mapping[str, Tensor], state: RunState, config: RunConfig, problem: Problem, *, epoch: int
+) -> None:
+    """The encoder of that epoch, with what it wants as its input."""
     facts = {
         "channels": problem.source.channels,
         "image_size": config.data.image_size,
@@ -97,7 +111,7 @@ def _write_encoder(state: RunState, config: RunConfig, problem: Problem, run: Ru
         "norm": config.encoder.norm,
         **export.facts_of(state.learner.model.encoder),
     }
-    export.write_encoder(run.encoder, config.encoder.encoder, state.best.backbone(), facts)
+    export.write_encoder(path, config.encoder.encoder, backbone, facts)
 
 
 def _write_weights(state: RunState, problem: Problem, run: RunDirectory) -> None:

@@ -64,6 +64,8 @@ def test_console_report_and_encoder_mean_the_same_best_epoch(
     assert "The encoder of epoch 2 has a test accuracy of 65.0 %" in output
     assert "best, at epoch 2 of 4" in (tmp_path / "run" / "report.html").read_text()
     assert read_encoder(tmp_path / "run" / "encoder.safetensors")[1]["epoch"] == "2"
+    assert f"\nlast    {tmp_path / 'run' / 'encoder_last.safetensors'}\n" in output
+    assert read_encoder(tmp_path / "run" / "encoder_last.safetensors")[1]["epoch"] == "4"
 
 
 def test_fit_says_how_much_was_signal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

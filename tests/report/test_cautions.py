@@ -8,6 +8,7 @@ from bdw.report.cautions import FEW_VALIDATION_IMAGES, cautions
 from bdw.report.interval import wilson
 from bdw.report.outcome import Outcome
 from bdw.report.run_files import RunFiles
+from bdw.report.verdict import verdict
 
 ChangedRun = Callable[..., RunFiles]
 
@@ -37,6 +38,23 @@ def test_weights_that_only_prune_have_done_nothing_either(changed_run: ChangedRu
     best_first = {"validation_score": [0.9, 0.8, 0.8, 0.8], "is_best": [True, False, False, False]}
     run = changed_run(validation=MANY, metrics=best_first, config={"weighted_loss": False})
     assert _warned(run)[EARLY].endswith("It owes nothing to the weights either: in this run they only prune.")
+
+
+def test_the_last_encoder_is_offered_where_the_delivered_one_precedes_pruning(changed_run: ChangedRun) -> None:
+    scores = {"validation_score": [0.9, 0.8, 0.8, 0.75], "is_best": [True, False, False, False]}
+    run = changed_run(validation=MANY, metrics=scores)
+    assert "encoder_last" not in _warned(run)[EARLY], "an earlier version left none"
+    (run.directory / "encoder_last.safetensors").touch()
+    offer = "in encoder_last.safetensors, has a validation accuracy of 75.0 % against 90.0 %."
+    assert _warned(run)[EARLY].endswith(
+        "it is encoder_last.safetensors, with a validation accuracy of 75.0 % against 90.0 %."
+    )
+    (bought,) = [finding.text for finding in verdict(Outcome.of(run)) if finding.label == "Bought"]
+    assert f"It was trained before any image was pruned; the last epoch's, {offer}" in bought
+    later = changed_run(validation=MANY)  # Its best epoch is the third, images went after the second.
+    (later.directory / "encoder_last.safetensors").touch()
+    assert EARLY not in _warned(later)
+    assert all("encoder_last" not in finding.text for finding in verdict(Outcome.of(later)))
 
 
 def test_the_epoch_after_which_images_first_go_was_trained_on_all_of_them(changed_run: ChangedRun) -> None:

@@ -109,12 +109,16 @@ def test_an_unfinished_run_leaves_its_best_encoder_and_its_weights(
 def test_a_finished_run_that_goes_on_has_no_results_of_another_encoder(config: RunConfig, problem: Problem) -> None:
     list(iterate(config, problem=problem))
     results = Path(config.output.run_dir) / "results.parquet"
+    last = Path(config.output.run_dir) / "encoder_last.safetensors"
     assert results.exists()
+    assert last.exists()
     longer = iterate(config.replace(epochs=5, resume=True), problem=problem)
     next(longer)
     assert not results.exists()
+    assert not last.exists()
     list(longer)
     assert results.exists()
+    assert read_encoder(last)[1]["epoch"] == "5"
 
 
 def test_a_longer_run_replaces_the_shorter_ones_results(config: RunConfig, problem: Problem) -> None:
@@ -144,6 +148,9 @@ def test_the_best_epochs_encoder_is_taken_home(
     assert [report.is_best for report in trainer.history] == [True, True, False]
     saved = safetensors.torch.load_file(Path(config.output.run_dir) / "encoder.safetensors")
     assert_equal(saved, backbones[1])
+    last = Path(config.output.run_dir) / "encoder_last.safetensors"
+    assert_equal(safetensors.torch.load_file(last), backbones[2])
+    assert read_encoder(last)[1]["epoch"] == "3"
     results = pq.read_table(Path(config.output.run_dir) / "results.parquet").to_pylist()
     values = {row["metric"]: row["value"] for row in results}
     assert (values["validation_accuracy"], values["accuracy"]) == (0.7, 0.65)
