@@ -47,10 +47,11 @@ export RAY_AUTH_TOKEN RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0 RAY_ADDRESS=
 common=(--block --num-cpus="$cpus" --num-gpus="$gpus" --min-worker-port=0 --max-worker-port=0 --disable-usage-stats)
 
 driver=
+# shellcheck disable=SC2329  # The trap calls it.
 clean_up() {
   local started
-  started=$(jobs -p)
-  [[ -z $started ]] || kill -TERM $started 2> /dev/null || true
+  mapfile -t started <<< "$(jobs -p)"
+  kill -TERM "${started[@]}" 2> /dev/null || true
   wait || true
   on_all rm -rf "$folder" || true
 }

@@ -18,7 +18,7 @@ from bdw.errors import InputError
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 # Timeouts of a request in seconds: to connect, and to the first byte of an answer.
-SHORT, LONG = (3.05, 10), (3.05, 120)
+SHORT, LONG = (3.05, 4), (3.05, 120)
 PAUSE = 2.0
 ATTEMPTS = 30  # With the pauses more than a minute: a head's dashboard is back by then if it comes back at all.
 

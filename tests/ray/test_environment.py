@@ -120,6 +120,8 @@ def test_ray_does_not_keep_sigterm(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("ray.init", lambda **_: signal.signal(signal.SIGTERM, lambda *_: None))
     monkeypatch.setattr("ray.cluster_resources", dict)
+    monkeypatch.setattr("ray.nodes", list)
+    monkeypatch.setattr("bdw.ray.cluster.may_grow", lambda: None)
     monkeypatch.setattr("ray.shutdown", lambda: None)
     monkeypatch.setenv("RAY_ADDRESS", "auto")
     before = signal.signal(signal.SIGTERM, ours)

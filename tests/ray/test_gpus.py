@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from bdw.config import RunConfig
 from bdw.errors import InputError
 from bdw.ray import trial
+from bdw.ray.gpus import require_working_gpu
 from bdw.ray.trial import TrialPlan, run_epochs
 from bdw.ray.workers import CheckedTorchConfig, _CheckedBackend
 
@@ -32,6 +34,7 @@ def test_a_trial_of_two_workers(config: RunConfig, monkeypatch: pytest.MonkeyPat
         raise InputError("gpus_per_worker: 1 GPU reserved on here, but it cannot be used: ...")
 
     monkeypatch.setattr(trial, "train_on", refuses)
+    monkeypatch.setattr(trial.tune, "report", lambda row: None)
     plan = TrialPlan(config=config.flat(), num_workers=2, gpus_per_worker=1, train_dir="/nowhere")
     closing = trial._run_on_workers(plan)
     assert closing["failure"] == "InputError: gpus_per_worker: 1 GPU reserved on here, but it cannot be used: ..."
@@ -62,3 +65,31 @@ def test_workers_are_asked_before_their_process_group_is_made(monkeypatch: pytes
     without = Group(gpus=0)
     config.backend_cls().on_start(without, config)
     assert made == [without]
+
+
+@pytest.fixture
+def pretended(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A Ray with two GPUs that only writes down what it is asked; an attempt never ends."""
+    asked: list[str] = []
+
+    def remote(**options: object) -> Any:
+        asked.append(f"reserve {options['num_gpus']}")
+        return lambda function: SimpleNamespace(remote=lambda *arguments: "attempt")
+
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"GPU": 2.0})
+    monkeypatch.setattr("ray.remote", remote)
+    monkeypatch.setattr("ray.wait", lambda attempts, timeout: ([], attempts))
+    monkeypatch.setattr("ray.cancel", lambda attempt, force: asked.append("cancel"))
+    return asked
+
+
+def test_gpus_that_are_busy_or_not_there_yet_hold_nobody_up(
+    pretended: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_working_gpu("gpus_per_trial", 4)  # One of the four is looked at.
+    assert pretended == ["reserve 1.0", "cancel"]
+    pretended.clear()
+    require_working_gpu("gpus_per_trial", 0)
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 2.0})
+    require_working_gpu("gpus_per_trial", 0.5)
+    assert pretended == []
