@@ -103,7 +103,7 @@ def _plans(trials: int, folder: str) -> list[dict[str, Any]]:
 
 
 def run_stock(plans: Path) -> None:
-    """Ray's own searcher and its defaults, as its manual shows them."""
+    """Ray's own searcher, as its manual shows it; trials take over each other's processes, as a sweep's do."""
     import ray
     from ray import tune
     from ray.tune.search.optuna import OptunaSearch
@@ -123,6 +123,7 @@ def run_stock(plans: Path) -> None:
             search_alg=OptunaSearch(space, metric="best_validation_score", mode="max", points_to_evaluate=points),
             num_samples=len(found),
             max_concurrent_trials=os.cpu_count(),
+            reuse_actors=True,
         ),
         run_config=tune.RunConfig(name="stock", storage_path=str(plans.parent), verbose=1),
     ).fit()
