@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from bdw import encoders, evaluation, pretext
-from bdw.config import EncoderConfig, RunConfig
+from bdw.config import EncoderConfig, OptimiserConfig, RunConfig
 from bdw.config.budget import Budget
 from bdw.data import Problem, load
 from bdw.data.image_table import ImageTable
@@ -38,6 +39,7 @@ from bdw.weighting.gradient.alignment import Alignment
 from bdw.weighting.gradient.smoothing import Smoothing
 from bdw.weighting.gradient.target_gradient import TargetGradient
 from bdw.weighting.gradient.transforms import Centring, LogLoss, Observer, Transform
+from bdw.weighting.gradient.update_derivative import Clipping
 from bdw.weighting.keep_mask import KeepMask, min_kept
 from bdw.weighting.largest_meta_batch import fitted
 from bdw.weighting.learning import LearnsByVerdict, LearnsByVisit, Receiver
@@ -133,12 +135,7 @@ def build_learner(
         augment,
     )
     meta_losses = _meta_losses(config, target, model.task) if weighter.learns is not Learns.NEVER else []
-    optimiser = torch.optim.SGD(
-        [parameter for parameter in model.parameters() if parameter.requires_grad],
-        lr=config.optimiser.learning_rate,
-        momentum=config.optimiser.momentum,
-        weight_decay=config.optimiser.weight_decay,
-    )
+    settings = config.optimiser
     precision.compute_in(config.hardware.precision, model)
     wrapped = replicated(model, torch.zeros(2, *encoder.image_shape, dtype=torch.uint8, device=device))
     if config.hardware.compile:
@@ -146,7 +143,7 @@ def build_learner(
     learner = Learner(
         model=model,
         replicated=wrapped,
-        optimiser=optimiser,
+        optimiser=optimiser_of(settings, [each for each in model.parameters() if each.requires_grad]),
         weighter=weighter,
         alignment=(
             _alignment(config, model, weighter.learns, meta_losses[0], target, randomness, len(problem.source))
@@ -156,8 +153,21 @@ def build_learner(
         randomness=randomness,
         augment=augment,
         clock=WeightingTimer(device),
+        accumulate=settings.accumulate,
+        clipping=None if settings.clip_norm is None else Clipping(settings.clip_norm),
     )
     return learner, meta_losses
+
+
+def optimiser_of(
+    settings: OptimiserConfig, parameters: Sequence[torch.nn.Parameter]
+) -> torch.optim.SGD | torch.optim.AdamW:
+    """The model's optimiser."""
+    rate, decay, momentum = settings.learning_rate, settings.weight_decay, settings.momentum
+    if settings.optimiser == "adamw":
+        betas = (momentum, settings.second_moment)
+        return torch.optim.AdamW(parameters, lr=rate, betas=betas, weight_decay=decay)
+    return torch.optim.SGD(parameters, lr=rate, momentum=momentum, weight_decay=decay)
 
 
 def _meta_losses(
@@ -186,6 +196,7 @@ def _alignment(
         model,
         head if gradient.direction_parameters == "head" else "cheapest",
         has_training_pass=learns is Learns.AFTER_UPDATE,
+        parts=config.optimiser.accumulate,
         tangent_views=config.gradient.tangent_views,
         generator=randomness["tangent_views"],
         device=device,

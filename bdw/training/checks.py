@@ -25,6 +25,9 @@ from bdw.weighting.weighters.protocol import Learns
 
 logger = logging.getLogger(__name__)
 
+LARGEST_ADAMW_RATE = 0.02
+"""Above it a run with AdamW is told that its learning rate is one for SGD."""
+
 
 def check(config: RunConfig) -> None:
     """`InputError` for what cannot work whatever the images are: names that no registry knows, and what cannot meet."""
@@ -69,6 +72,7 @@ def check(config: RunConfig) -> None:
             "allowed: weighter 'counts', or none"
         )
     task = pretext.task_class(config.pretext.pretext)
+    _check_optimiser(config, task)
     fewest = 1 if task.views_are_separate else task.num_views
     if not fewest <= (config.gradient.tangent_views or fewest) <= task.num_views:
         raise InputError(
@@ -99,6 +103,23 @@ def check(config: RunConfig) -> None:
                 f"natural_direction: cannot work with pretext {config.pretext.pretext!r}, whose head is not linear; "
                 "allowed: false"
             )
+
+
+def _check_optimiser(config: RunConfig, task: type[pretext.PretextTask]) -> None:
+    optimiser = config.optimiser
+    if optimiser.accumulate > 1 and (task.instances_interact or not task.loss_is_mean):
+        raise InputError(
+            f"accumulate: {optimiser.accumulate} cannot work with pretext {config.pretext.pretext!r}, whose instances "
+            "must see each other; allowed: 1 (more workers take less memory each)"
+        )
+    if optimiser.optimiser == "adamw" and config.gradient.natural_direction:
+        raise InputError(
+            "natural_direction: cannot work with optimiser 'adamw', which has a metric of its own; allowed: false"
+        )
+    if optimiser.optimiser == "adamw" and optimiser.learning_rate > LARGEST_ADAMW_RATE:
+        logger.warning(
+            "learning_rate: %g is a rate for sgd; with adamw 0.0001 to 0.001 is usual", optimiser.learning_rate
+        )
 
 
 def usable_device(config: RunConfig) -> torch.device:
@@ -152,7 +173,13 @@ def check_batch(config: RunConfig, num_instances: int) -> None:
         )
     # Pruning may leave any number of images to be cut into equal batches.
     least = -(-batch_size // 2) if config.weighter.prune else num_instances // -(-num_instances // batch_size)
-    _require_two_rows(config, "batch_size", batch_size, least // workers, 4 * workers - 1)
+    accumulate = config.optimiser.accumulate
+    if accumulate > max(1, least // workers):
+        raise InputError(
+            f"accumulate: {accumulate} cannot work: a step may leave {least // workers} image(s) to a worker; allowed: "
+            f"at most {max(1, least // workers)}"
+        )
+    _require_two_rows(config, "batch_size", batch_size, least // workers // accumulate, 4 * workers * accumulate - 1)
     _require_two_instances(config, "batch_size", batch_size, least, 3 if config.weighter.prune else 2)
     if config.weighter.prune and config.weighter.min_kept is not None:
         floor = min(max(config.weighter.min_kept, workers), num_instances)
@@ -163,7 +190,7 @@ def check_batch(config: RunConfig, num_instances: int) -> None:
 def check_task(config: RunConfig, images: pretext.Images) -> None:
     """`InputError` if the pretext task cannot work with such stored images."""
     with torch.device("meta"):
-        encoder = encoders.build(config.encoder.encoder, images.channels, config.data.crop_size)
+        encoder = encoders.build(config.encoder.encoder, images.channels, config.data.crop_size, config.encoder.norm)
         pretext.build(config.pretext.pretext, encoder, config.pretext.options).check(images)
 
 

@@ -7,11 +7,14 @@ it (L2RW: the look-ahead has weights 0, the update has those that follow from it
 from __future__ import annotations
 
 import dataclasses
+import functools
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from bdw.encoders import synchronised
 from bdw.parallel.randomness import Randomness
@@ -19,8 +22,10 @@ from bdw.pretext import BatchLoss, Crop, Outputs, PretextModel, Views
 from bdw.storage.stateful import Stateful
 from bdw.weighting.gradient.alignment import Alignment
 from bdw.weighting.gradient.estimators import Derivatives
+from bdw.weighting.gradient.parts import joined, parts_of
 from bdw.weighting.gradient.target_gradient import Direction
 from bdw.weighting.gradient.transforms import Visit
+from bdw.weighting.gradient.update_derivative import Clipping, before_optimiser
 from bdw.weighting.learning import LearningStep
 from bdw.weighting.meta_loss import Augment, MetaLoss
 from bdw.weighting.timer import WeightingTimer
@@ -71,7 +76,7 @@ class Learner:
     model: PretextModel
     replicated: nn.Module
     """The model as the training pass calls it: itself, or wrapped in DistributedDataParallel."""
-    optimiser: torch.optim.SGD
+    optimiser: torch.optim.SGD | torch.optim.AdamW
     weighter: Weighter
     alignment: Alignment | None
     """What the weighter learns from; None where it never learns."""
@@ -80,6 +85,15 @@ class Learner:
     """Crops of source images."""
     clock: WeightingTimer = field(default_factory=WeightingTimer)
     """Times what a step does for the weights."""
+    accumulate: int = 1
+    """Parts of a worker's batch that pass through the model one after the other."""
+    clipping: Clipping | None = None
+    """Bounds the norm of the model's gradient; None where it may have any."""
+
+    @functools.cached_property
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """All that are trained, by name."""
+        return {name: value for name, value in self.model.named_parameters() if value.requires_grad}
 
     @property
     def crop(self) -> Crop:
@@ -139,19 +153,37 @@ def train_step(learner: Learner, batch: SourceBatch, *, learn: bool = True) -> S
     else:
         outputs, loss = weighted_update(learner, views, weights, batch.instances)
     task.after_step(learner.model.encoder, outputs, batch.progress)
+    if learner.clipping is not None:
+        learner.clipping.forget()
     return StepMeasurements(loss.losses, outputs.hits, *told)
 
 
 def weighted_update(learner: Learner, views: Views, weights: Tensor, instances: int) -> tuple[Outputs, BatchLoss]:
     """theta -> theta' by the gradient of L(Z, w) over all workers; returns both without graph."""
     learner.optimiser.zero_grad()
-    outputs: Outputs = learner.replicated(views)
-    loss = learner.model.task.loss(outputs, weights, instances)
-    loss.total.backward()
+    parts = parts_of(views, weights, learner.accumulate)
+    outputs, losses = [], []
+    for number, (shown, theirs) in enumerate(parts, start=1):
+        with _gradients_travel(learner.replicated, now=number == len(parts)):
+            outputs.append(learner.replicated(shown))
+            # k is that of the whole step, so that the parts' losses add up to L.
+            losses.append(learner.model.task.loss(outputs[-1], theirs, instances))
+            losses[-1].total.backward()
+        outputs[-1] = outputs[-1]._replace(z=tuple(part.detach() for part in outputs[-1].z))
+        losses[-1] = BatchLoss(losses[-1].total.detach(), losses[-1].losses.detach())
+    if learner.clipping is not None:
+        learner.clipping.clip(learner.parameters)
     learner.optimiser.step()
     learner.optimiser.zero_grad()  # here, so that the meta pass has their memory
-    z = tuple(part.detach() for part in outputs.z)
-    return outputs._replace(z=z), BatchLoss(loss.total.detach(), loss.losses.detach())
+    return joined(outputs, losses)
+
+
+def _gradients_travel(model: nn.Module, *, now: bool) -> AbstractContextManager[None]:
+    """Workers exchange gradients with the last part alone."""
+    if now or not isinstance(model, DistributedDataParallel):
+        return nullcontext()
+    held: AbstractContextManager[None] = model.no_sync()
+    return held
 
 
 def learn_weights(
@@ -166,6 +198,11 @@ def learn_weights(
     pass (None before the update)."""
     learner.clock.start()
     direction, meta_loss = target_gradient(alignment, learner.randomness)
+    direction = before_optimiser(
+        direction, alignment.estimator.compared, learner.optimiser, learner.clipping, made_step=outputs is not None
+    )
+    if learner.clipping is not None:
+        direction = {name: value for name, value in direction.items() if name in alignment.estimator.compared}
     derivatives = instance_derivatives(of_instances, direction, outputs)
     compared = alignment.transformed(derivatives, visit)
     step = LearningStep(

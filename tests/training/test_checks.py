@@ -12,6 +12,7 @@ from bdw.config import RunConfig
 from bdw.data import Problem
 from bdw.errors import InputError
 from bdw.pretext.rotation import Rotation
+from bdw.training.checks import check
 from bdw.training.trainer import Trainer
 
 
@@ -26,6 +27,20 @@ from bdw.training.trainer import Trainer
         ({"weighter": "alpha"}, "weighter: 'alpha' is not known"),
         ({"cdf_threshold": 0.6}, r"cdf_threshold \(lambda\): 0.6 is above density_threshold \(rho\) 0.5"),
         ({"meta_loss": "proto"}, "meta_loss: 'proto' is not known"),
+        ({"encoder": "timm:resnet9"}, r"encoder: 'timm:resnet9' is not known \(did you mean timm:"),
+        ({"norm": "group", "encoder": "mlp"}, "norm: 'group' cannot work with encoder 'mlp', which has no batch norm"),
+        (
+            {"accumulate": 9},
+            r"accumulate: 9 cannot work: a step may leave 8 image\(s\) to a worker; allowed: at most 8",
+        ),
+        (
+            {"accumulate": 2, "pretext": "simclr"},
+            "accumulate: 2 cannot work with pretext 'simclr', whose",
+        ),
+        (
+            {"optimiser": "adamw", "meta_loss": "pretext", "direction_parameters": "head", "natural_direction": True},
+            "natural_direction: cannot work with optimiser 'adamw'",
+        ),
     ],
 )
 def test_what_cannot_work_stops_before_any_compute(
@@ -34,6 +49,29 @@ def test_what_cannot_work_stops_before_any_compute(
     with pytest.raises(InputError, match=message):
         Trainer(config.replace(**changes), problem=problem)
     assert not Path(config.output.run_dir).exists(), "a run that never began must leave nothing behind"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"optimiser": "adam"}, "optimiser: 'adam' is not known .*allowed: adamw, sgd"),
+        ({"clip_norm": 0.0}, "clip_norm: 0.0 cannot work; allowed: a positive number, or none"),
+        ({"accumulate": 65}, "accumulate: 65 cannot work; allowed: 1 to batch_size"),
+        ({"second_moment": 1.0}, "second_moment: 1.0 cannot work; allowed: 0 <= value < 1"),
+        ({"norm": "layer"}, "norm: 'layer' is not known"),
+        ({"weights": ""}, "weights: '' cannot work; allowed: a file, run:DIR"),
+    ],
+)
+def test_settings_of_encoder_and_optimiser_are_checked_as_they_are_made(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        RunConfig().replace(**fields)
+
+
+def test_a_learning_rate_of_sgd_is_told_to_adamw(config: RunConfig, caplog: pytest.LogCaptureFixture) -> None:
+    check(config.replace(optimiser="adamw", learning_rate=1e-3))
+    assert caplog.messages == []
+    check(config.replace(optimiser="adamw"))
+    assert caplog.messages == ["learning_rate: 0.1 is a rate for sgd; with adamw 0.0001 to 0.001 is usual"]
 
 
 def test_batches_that_do_not_fit_are_refused_before_anything_is_packed(tmp_path: Path) -> None:

@@ -46,8 +46,12 @@ from tests.training.comparison import assert_equal, assert_same_end, run_to_end
             **{"cdf_threshold": 0.5, "density_threshold": 0.6},
         },
         {"cdf_threshold": 0.4, "precision": "bfloat16"},
+        {
+            **{"cdf_threshold": 0.4, "optimiser": "adamw", "learning_rate": 1e-3, "clip_norm": 0.5, "accumulate": 2},
+            **{"norm": "group", "weight_lr": 1000.0, "schedule": "cosine", "warm_up": 0.1},
+        },
     ],
-    ids=["paper", "counts", "shared", "natural", "verdicts", "bfloat16"],
+    ids=["paper", "counts", "shared", "natural", "verdicts", "bfloat16", "adamw"],
 )
 def test_resumed_runs_end_bit_for_bit_where_undisturbed_ones_do(
     options: dict[str, Any], config: RunConfig, problem: Problem

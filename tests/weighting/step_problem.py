@@ -83,9 +83,9 @@ def learner_of(
 
 
 def with_fields(learner: Learner, **fields: Any) -> Learner:
-    """The learner with another alignment; `wanted` and `tangent_views` are for its estimator."""
+    """The learner with another alignment; `wanted`, `tangent_views` and `parts` are for its estimator."""
     assert learner.alignment is not None
-    chosen = {name: fields.pop(name) for name in ("wanted", "tangent_views") if name in fields}
+    chosen = {name: fields.pop(name) for name in ("wanted", "tangent_views", "parts") if name in fields}
     if chosen:
         fields["estimator"] = choose(learner.model, **chosen, generator=learner.randomness["tangent_views"])
     return dataclasses.replace(learner, alignment=dataclasses.replace(learner.alignment, **fields))

@@ -24,6 +24,7 @@ from bdw.weighting.gradient.conv_cache import ConvCache
 from bdw.weighting.gradient.forward_mode import instance_directional_derivatives, tangents_along, weight_derivatives
 from bdw.weighting.gradient.from_training_pass import SMALLEST_WEIGHT, LayerTangents, has_batch_norm, layers_of
 from bdw.weighting.gradient.natural_gradient import NaturalDirection, flat, has_linear_head, head_gradients
+from bdw.weighting.gradient.parts import parts_of
 from bdw.weighting.gradient.target_gradient import Direction
 
 Derivatives = Callable[[Direction, Outputs | None], Tensor]
@@ -82,9 +83,14 @@ class ForwardMode(GradientEstimator):
         head_alone: bool = False,
         tangent_views: int | None = None,
         generator: torch.Generator | None = None,
+        parts: int = 1,
     ):
-        """`tangent_views`: views of every instance that the pass sees, drawn from the generator; all if None."""
+        """`tangent_views`: views of every instance that the pass sees, drawn from the generator; all if None.
+
+        `parts`: as the training pass has them, whose batch norm normalises each by itself.
+        """
         super().__init__(model, head_alone=head_alone)
+        self._parts = parts
         self._generator = generator
         self._tangent_views = None if tangent_views == model.task.num_views else tangent_views
 
@@ -93,7 +99,7 @@ class ForwardMode(GradientEstimator):
         """Keep theta, and the values of large convolutions where the training pass can be looked into."""
         theta = {name: value.detach().clone() for name, value in self._trained.items()}
         sees_all = self._tangent_views is None and not self.head_alone and not self.model.encoder.is_compiled
-        cache = ConvCache() if sees_all else None
+        cache = ConvCache() if sees_all and self._parts == 1 else None
 
         def derivatives(direction: Direction, outputs: Outputs | None) -> Tensor:
             del outputs
@@ -112,6 +118,18 @@ class ForwardMode(GradientEstimator):
         kept: Iterable[Tensor | None] = (),
     ) -> Tensor:
         """The derivatives (m,) at theta on these views, or some of them; `kept`: see `ConvCache`."""
+        parts = parts_of(views, weights, self._parts)
+        return torch.cat([self._of_part(*part, instances, theta, direction, kept) for part in parts])
+
+    def _of_part(
+        self,
+        views: Views,
+        weights: Tensor,
+        instances: int,
+        theta: Mapping[str, Tensor],
+        direction: Direction,
+        kept: Iterable[Tensor | None],
+    ) -> Tensor:
         if self._tangent_views is not None:
             assert self._generator is not None, "a subset of the views is drawn"
             views = self.model.task.some_views(views, self._tangent_views, self._generator)
@@ -132,8 +150,10 @@ class Head(GradientEstimator):
 
     name = "head"
 
-    def __init__(self, model: PretextModel):
+    def __init__(self, model: PretextModel, *, parts: int = 1):
+        """`parts`: as the training pass has them."""
         super().__init__(model, head_alone=True)
+        self._parts = parts
 
     @contextmanager
     def watch(self, views: Views, weights: Tensor, instances: int) -> Iterator[Derivatives]:
@@ -142,10 +162,14 @@ class Head(GradientEstimator):
 
         def derivatives(direction: Direction, outputs: Outputs | None) -> Tensor:
             assert outputs is not None, "there was a training pass"
-            outputs_at = functools.partial(_at_features, self.model.task, outputs.features, views)
             inner = {_inner(name): value for name, value in direction.items()}
-            with untouched_statistics(self.model.task):
-                return _derivatives(self.model.task, outputs_at, theta, inner, weights, instances)
+            found, rows, each = [], outputs.features, len(outputs.features) // len(weights)
+            for shown, theirs in parts_of(views, weights, self._parts):
+                mine, rows = rows[: len(theirs) * each], rows[len(theirs) * each :]
+                outputs_at = functools.partial(_at_features, self.model.task, mine, shown)
+                with untouched_statistics(self.model.task):
+                    found.append(_derivatives(self.model.task, outputs_at, theta, inner, theirs, instances))
+            return torch.cat(found)
 
         yield derivatives
 
@@ -233,6 +257,7 @@ def choose(
     wanted: Name = "cheapest",
     *,
     has_training_pass: bool = True,
+    parts: int = 1,
     tangent_views: int | None = None,
     generator: torch.Generator | None = None,
     device: torch.device | None = None,
@@ -242,6 +267,8 @@ def choose(
     Args:
         model: encoder and task.
         wanted: `cheapest` is the training pass where that is exact, otherwise forward mode.
+        parts: parts of a batch that pass through the model one after the other. With more than one the training pass
+            is not remembered, which would take the memory that parts save.
         has_training_pass: false where weights learn before the update; then only forward mode has what it needs.
         tangent_views: let forward mode see so many views of every instance, drawn from the generator.
         generator: for `tangent_views`.
@@ -252,7 +279,7 @@ def choose(
     """
     head_alone = wanted in ("head", "natural_head")
     some_views = tangent_views not in (None, model.task.num_views)
-    forward_mode = functools.partial(ForwardMode, model, tangent_views=tangent_views, generator=generator)
+    forward_mode = functools.partial(ForwardMode, model, tangent_views=tangent_views, generator=generator, parts=parts)
     if not has_training_pass:
         return forward_mode(head_alone=head_alone)
     if wanted == "natural_head":
@@ -261,8 +288,8 @@ def choose(
         return TrainingPass(model)
     if wanted == "forward_mode" or (wanted == "cheapest" and some_views):
         return forward_mode()
-    otherwise = Head(model) if head_alone else ForwardMode(model)
-    fits = TrainingPass.refusal(model, head_alone=head_alone) is None
+    otherwise = Head(model, parts=parts) if head_alone else forward_mode()
+    fits = parts == 1 and TrainingPass.refusal(model, head_alone=head_alone) is None
     return TrainingPass(model, otherwise=otherwise) if fits else otherwise
 
 
