@@ -77,7 +77,8 @@ def _fitting(there: tuple[float, float], wanted: tuple[float, float]) -> int:
 def running_ray(*, worker_groups: bool) -> Iterator[Cluster]:
     """Connect to Ray, or start it, for the length of the block; `worker_groups`: whether Ray Train is to be used.
 
-    SIGTERM stays with who had it before: Ray would take it, and end the process in the middle of what it does.
+    SIGTERM stays with who had it before: Ray would take it, and end the process in the middle of what it does. A Ray
+    that this process is connected to already is used as it is, and left running.
 
     Raises `InputError` where no cluster answers at RAY_ADDRESS or lets us in, or Ray could not make its sockets, and
     `Terminated` for SIGTERM while Ray starts.
@@ -88,6 +89,9 @@ def running_ray(*, worker_groups: bool) -> Iterator[Cluster]:
     # Tune would write every trial's config and last report every ten seconds, for a restore that has no use here.
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "inf")
     require_usable(os.environ)
+    if ray.is_initialized():
+        yield _cluster(is_ours=False)
+        return
     address = os.environ.get("RAY_ADDRESS", "")
     sigterm = signal.getsignal(signal.SIGTERM)
     try:
@@ -101,18 +105,22 @@ def running_ray(*, worker_groups: bool) -> Iterator[Cluster]:
             raise Terminated if left.code == signal.SIGTERM else left from None
         if callable(sigterm) and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, sigterm)
-        there = ray.cluster_resources()
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        yield Cluster(
-            there.get("CPU", 0.0),
-            there.get("GPU", 0.0),
-            DRIVER_RESOURCE in there,
-            is_ours=not address,
-            machines=tuple((node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in nodes),
-            grows=None if not address else may_grow(),
-        )
+        yield _cluster(is_ours=not address)
     finally:
         ray.shutdown()
+
+
+def _cluster(*, is_ours: bool) -> Cluster:
+    there = ray.cluster_resources()
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return Cluster(
+        there.get("CPU", 0.0),
+        there.get("GPU", 0.0),
+        DRIVER_RESOURCE in there,
+        is_ours=is_ours,
+        machines=tuple((node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in nodes),
+        grows=None if is_ours else may_grow(),
+    )
 
 
 def _join(address: str) -> None:

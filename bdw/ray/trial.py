@@ -74,6 +74,11 @@ class TrialPlan:
         )
 
 
+def best_epoch_column(monitor: str) -> str:
+    """Column of a trial's rows with a monitor's value at the best epoch so far, whose encoder the run hands over."""
+    return f"best_epoch_{monitor}"
+
+
 def trial_resources(plan: TrialPlan, *, has_driver_resource: bool) -> tune.PlacementGroupFactory:
     """What Tune reserves for the trial itself: its worker, or only a seat for the process that waits for them."""
     if plan.num_workers == 1:
@@ -84,14 +89,18 @@ def trial_resources(plan: TrialPlan, *, has_driver_resource: bool) -> tune.Place
 def run_trial(trial_config: dict[str, Any]) -> None:
     """A Tune trial. `trial_config["plan"]` holds the fields of a `TrialPlan`.
 
-    Reports a row per epoch (the columns of metrics.csv and `best_validation_score`) and, once all files of the run are
-    written, the last row again with `ended`, `results` (the rows of results.parquet) and `curve` (a list of the `CURVE`
-    columns for every evaluation). Errors that a second attempt would repeat (bad input, a number that is not finite)
-    are reported as `failure`; any other error goes to Tune, which may try again. While workers wait for machines, a row
-    with nothing but `waiting_for` says so.
+    Reports a row per epoch (the columns of metrics.csv, `best_validation_score` and a `best_epoch_column` for every
+    monitor) and, once all files of the run are written, the last row again with `ended`, `results` (the rows of
+    results.parquet) and `curve` (a list of the `CURVE` columns for every evaluation). Errors that a second attempt
+    would repeat (bad input, a number that is not finite) are reported as `failure`; any other error goes to Tune, which
+    may try again. While workers wait for machines, a row with nothing but `waiting_for` says so.
     """
-    plan = TrialPlan(**trial_config["plan"])
-    tune.report(_run_to_the_end(plan, tune.report) if plan.num_workers == 1 else _run_on_workers(plan))
+    tune.report(run_plan(TrialPlan(**trial_config["plan"]), tune.report))
+
+
+def run_plan(plan: TrialPlan, report: Report) -> Row:
+    """Train, here or on workers; `report` gets a row per epoch. Returns the closing row; see `run_trial`."""
+    return _run_to_the_end(plan, report) if plan.num_workers == 1 else _run_on_workers(plan, report)
 
 
 def run_epochs(plan: TrialPlan, report: Report) -> list[Row]:
@@ -109,13 +118,16 @@ def run_epochs(plan: TrialPlan, report: Report) -> list[Row]:
 
     measure = evaluation.measure(config.evaluation.measure)
     best, reported = math.nan, 0
+    monitors = {name: best_epoch_column(name) for name in config.evaluation.monitors}
+    then = dict.fromkeys(monitors.values(), math.nan)
 
     def hand_out(row: Row) -> None:
-        nonlocal best, reported
+        nonlocal best, reported, then
         if row["epoch"] > reported:
-            best = row["validation_score"] if measure.better(row["validation_score"], best) else best
+            if measure.better(row["validation_score"], best):
+                best, then = row["validation_score"], {column: row[name] for name, column in monitors.items()}
             reported = row["epoch"]
-            report({**row, "best_validation_score": best})
+            report({**row, "best_validation_score": best, **then})
 
     for row in finished:
         hand_out(row)
@@ -216,9 +228,9 @@ def _run_to_the_end(plan: TrialPlan, report: Report) -> Row:
     return {**last, "ended": True, "results": results, "curve": curve}
 
 
-def _run_on_workers(plan: TrialPlan) -> Row:
-    """The same through Ray Train: starts the workers, forwards rank 0's rows to Tune, returns its closing row."""
-    tune.report({WAITING_FOR: plan.group.wants})
+def _run_on_workers(plan: TrialPlan, report: Report) -> Row:
+    """The same through Ray Train: starts the workers, forwards rank 0's rows, returns its closing row."""
+    report({WAITING_FOR: plan.group.wants})
     rows = Queue(maxsize=1, actor_options={"num_cpus": 0})
     # A trial that Tune stops does not wait for its workers.
     outcome = in_background(
@@ -238,7 +250,7 @@ def _run_on_workers(plan: TrialPlan) -> Row:
     while True:
         has_ended = outcome.done()  # before the last look, so that no row is left behind
         try:
-            tune.report(rows.get(timeout=PAUSE))
+            report(rows.get(timeout=PAUSE))
         except Empty:
             if has_ended:
                 try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -88,9 +89,11 @@ def trial_rows(
 
 
 def measurement(trial: FrozenTrial, metric: str) -> float:
-    """A complete trial's measurement by the metric's name in results.parquet; NaN if it has none."""
+    """A complete trial's measurement by the metric's name in results.parquet, the mean over its runs; NaN if it has
+    none."""
     rows: Iterable[Mapping[str, Any]] = trial.user_attrs.get("results", ())
-    return next((float(row["value"]) for row in rows if row["metric"] == metric), math.nan)
+    values = [float(row["value"]) for row in rows if row["metric"] == metric]
+    return statistics.fmean(values) if values else math.nan
 
 
 def result_rows(trial: FrozenTrial) -> list[dict[str, Any]]:

@@ -33,6 +33,8 @@ class DataChoice:
     name: str
     preset: str
     """Name of the published settings that the sweep starts from."""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of a `RunConfig` in which all runs differ from the preset."""
     targets: tuple[str, ...]
     """Default target domains."""
     search_target: str | None = None
@@ -124,7 +126,7 @@ def base_config(
     Raises:
         InputError: A data root is needed and was not given.
     """
-    config = presets.build(choice.preset)
+    config = presets.build(choice.preset).replace(**choice.fields)
     if RECOMMENDED in choice.recipes:
         config = config.replace(**presets.paper_weighting(), budget_unit="images")
     require_data_root(choice, data_root)

@@ -37,7 +37,7 @@ def run_search(experiment: SearchExperiment, study: optuna.Study, workload: Work
     requeue_unfinished(study)
     enqueue_cells(study, experiment.space.recommended_points(), origin=RECOMMENDED, at_most=num_new)
     enqueue_cells(study, experiment.space.paper_cells(), origin=PAPER, at_most=num_new)
-    _say_what_continues(study, withdraw_waiting(study, beyond=num_new), console)
+    say_what_continues(study, withdraw_waiting(study, beyond=num_new), console)
 
     def propose(trial: optuna.Trial) -> dict[str, Any]:
         parameters = experiment.space.draw(trial)
@@ -72,12 +72,7 @@ def run_search(experiment: SearchExperiment, study: optuna.Study, workload: Work
         best_so_far=best_score(settled_trials(study), experiment.measure),
         scheduler=early_stopping(study, experiment.measure) if experiment.stops_early else None,
     )
-    if searcher.num_not_found:
-        console.print(
-            f"search: {searcher.num_not_found} trial(s) fewer than asked for, since only settings were drawn that have "
-            "run already; the space seems to be used up",
-            soft_wrap=True,
-        )
+    say_what_is_missing(searcher, console)
 
 
 def enqueue_cells(
@@ -98,7 +93,8 @@ def enqueue_cells(
         study.enqueue_trial(cell, user_attrs={"origin": origin})
 
 
-def _say_what_continues(study: optuna.Study, left_out: Iterable[FrozenTrial], console: Console) -> None:
+def say_what_continues(study: optuna.Study, left_out: Iterable[FrozenTrial], console: Console) -> None:
+    """Say how many of the trials that wait go on with another one's work, and how many of those left out would have."""
     waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
     continued = sum(CONTINUES in trial.user_attrs for trial in waiting)
     if continued:
@@ -106,6 +102,16 @@ def _say_what_continues(study: optuna.Study, left_out: Iterable[FrozenTrial], co
     dropped = sum(CONTINUES in trial.user_attrs for trial in left_out)
     if dropped:
         console.print(f"{dropped} trial(s) that were cut short are not continued: --samples has no room for them")
+
+
+def say_what_is_missing(searcher: StudySearcher, console: Console) -> None:
+    """Say how many trials were not started because their settings would have been drawn twice."""
+    if searcher.num_not_found:
+        console.print(
+            f"search: {searcher.num_not_found} trial(s) fewer than asked for, since only settings were drawn that have "
+            "run already; the space seems to be used up",
+            soft_wrap=True,
+        )
 
 
 def best_trial(study: optuna.Study, *, origin: str | None = None, recipe: str | None = None) -> FrozenTrial | None:
@@ -125,10 +131,10 @@ def failures(study: optuna.Study) -> list[str]:
     return [str(trial.user_attrs.get("reason", "unknown")) for trial in failed if was_started(trial)]
 
 
-def early_stopping(study: optuna.Study, measure: Measure) -> BudgetHalving:
+def early_stopping(study: optuna.Study, measure: Measure, **parameters: Any) -> BudgetHalving:
     """The rule by which trials are stopped; it knows the study's earlier trials and does not rank published
-    settings."""
-    halving = BudgetHalving(measure)
+    settings. `parameters` are further ones of `BudgetHalving`."""
+    halving = BudgetHalving(measure, **parameters)
     for trial in settled_trials(study):
         if "origin" not in trial.user_attrs:
             values = ((step / THOUSANDTHS, value) for step, value in sorted(trial.intermediate_values.items()))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ray import tune
 from ray.tune.experiment import Trial
@@ -127,8 +129,11 @@ def run_segment(
     console: Console,
     best_so_far: float = math.nan,
     scheduler: TrialScheduler | None = None,
+    trainable: Callable[[dict[str, Any]], None] = run_trial,
 ) -> None:
-    """Run the searcher's trials to their ends; `best_so_far` is the best score of trials that ended before.
+    """Run the searcher's trials to their ends.
+
+    `best_so_far` is the best score of trials that ended before, `trainable` what a trial does with its config.
 
     Tune always starts afresh: the study records what is done, and a trial finds its checkpoint in its run directory.
     Raises `InputError` if the study's storage is lost meanwhile, or the GPUs that trials reserve cannot be used.
@@ -152,7 +157,7 @@ def run_segment(
     with progress, contextlib.closing(searcher), contextlib.ExitStack() as afterwards:
         afterwards.callback(_forget_state, tune_dir)
         tune.Tuner(
-            tune.with_resources(run_trial, workload.resources()),
+            tune.with_resources(trainable, workload.resources()),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=scheduler or FIFOScheduler(),

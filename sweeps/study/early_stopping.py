@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ray.tune.experiment import Trial as TuneTrial
@@ -22,18 +22,21 @@ on the kept images what it saved on the others."""
 class BudgetHalving(FIFOScheduler):  # type: ignore[misc]
     """ASHA's stopping rule (Li et al. 2020, arXiv 1810.05934) on the share of the budget and the best score so far.
 
-    At a rung a trial goes on if it is in the better half of the trials that reached the rung so far, itself included; a
-    trial that ties with the last of these goes on, too. Trials with the label `spared` are never stopped, so that a
-    published grid is complete, and never ranked, so that they take no place. No trial is stopped at the end of its
-    budget, since it still has to write its files. Tune starts afresh when a study continues, so `remember` adds the
-    trials of earlier starts.
+    At a rung a trial goes on if it is in the better half (the best of `reduction_factor`) of the trials that reached
+    the rung so far, itself included; a trial that ties with the last of these goes on, too. Trials with the label
+    `spared` are never stopped, so that a published grid is complete, and never ranked, so that they take no place. No
+    trial is stopped at the end of its budget, since it still has to write its files. Tune starts afresh when a study
+    continues, so `remember` adds the trials of earlier starts.
     """
 
-    def __init__(self, measure: Measure) -> None:
+    def __init__(
+        self, measure: Measure, *, reduction_factor: int = REDUCTION_FACTOR, rungs: Sequence[float] = RUNGS
+    ) -> None:
         super().__init__()
+        self._reduction_factor = reduction_factor
         self._sign = 1 if measure.higher_is_better else -1
         # Share -> trial -> score, the higher the better.
-        self._rungs: dict[float, dict[str, float]] = {share: {} for share in RUNGS}
+        self._rungs: dict[float, dict[str, float]] = {share: {} for share in rungs}
 
     def remember(self, trial_id: str, values: Iterable[tuple[float, float]]) -> None:
         """Rank newcomers against this finished trial too; `values` are its (share of the budget, best score so far)."""
@@ -58,5 +61,5 @@ class BudgetHalving(FIFOScheduler):  # type: ignore[misc]
             if share >= at and trial_id not in rung:
                 rung[trial_id] = score
                 better = sum(other > score for other in rung.values())
-                promoted = promoted and better < -(-len(rung) // REDUCTION_FACTOR)
+                promoted = promoted and better < -(-len(rung) // self._reduction_factor)
         return promoted

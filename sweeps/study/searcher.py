@@ -35,6 +35,8 @@ RECORDED = (
     "planted_auroc",
     "results",
     "curve",
+    "run_scores",
+    "mean_gain",
 )
 THOUSANDTHS = 1000
 """Intermediate values stand at steps of a thousandth of the budget: epochs differ in length, and Optuna's steps are
@@ -42,6 +44,10 @@ whole numbers."""
 MAX_REDRAWS = 20
 
 Propose = Callable[[optuna.Trial], Mapping[str, Any]]
+
+
+class Unworkable(Exception):
+    """Raised by a `Propose` for parameters that cannot meet; the trial fails with this reason, and is not started."""
 
 
 class StudySearcher(Searcher):  # type: ignore[misc]
@@ -84,7 +90,11 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     def _suggest(self, trial_id: str) -> dict[str, Any] | str:
         for _ in range(MAX_REDRAWS):
             trial = self._study.ask()
-            config = dict(self._propose(trial))
+            try:
+                config = dict(self._propose(trial))
+            except Unworkable as error:
+                self._fail(trial, str(error))
+                continue
             same = self._other_trial_of(config["labels"]["run"], trial.number)
             if same is None:
                 for key, value in config["labels"].items():

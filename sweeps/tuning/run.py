@@ -1,0 +1,44 @@
+"""A search of one's own from its options to its page."""
+
+from __future__ import annotations
+
+import json
+
+import optuna
+from rich.console import Console
+
+from bdw.ray.cluster import running_ray
+from bdw.storage.atomic_write import write_text
+from sweeps.runner.tune_runner import Workload
+from sweeps.tuning.findings import say_findings, write_findings
+from sweeps.tuning.options import Options, Request
+from sweeps.tuning.own_search import OwnSearch, reference_scores, run_own_search
+
+TITLE = "Search of settings"
+
+
+def search(options: Options, console: Console) -> tuple[OwnSearch, optuna.Study]:
+    """Run the search to its end and write everything; a search of the same name goes on.
+
+    Raises `InputError` for what cannot work, and if no trial is complete.
+    """
+    options.check()
+    found = OwnSearch.settle_request(options, Request.of(options))
+    paths = found.paths
+    with found.only_driver(console.print):
+        study, comparison = found.open_search(), found.open_comparison()
+        write_text(paths.path / "config.json", json.dumps(found.described(), indent=2) + "\n")
+        console.print(f"sweep {paths.name} in {paths.path}: starting Ray", soft_wrap=True)
+        with running_ray(worker_groups=options.num_workers > 1) as cluster:
+            workload = Workload.on(cluster, options)
+            reference = reference_scores(found, comparison, workload, console)
+            try:
+                run_own_search(found, study, workload, console, reference=reference)
+            finally:
+                # A search that was broken off leaves what it found so far.
+                report = write_findings(found, study, title=TITLE) if study.get_trials(deepcopy=False) else None
+                paths.publish()
+        say_findings(found, study, console)
+        paths.publish(at_end=True)
+    console.print(f"report: {report}", soft_wrap=True)
+    return found, study
