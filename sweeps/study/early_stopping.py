@@ -26,15 +26,22 @@ class BudgetHalving(FIFOScheduler):  # type: ignore[misc]
     the rung so far, itself included; a trial that ties with the last of these goes on, too. Trials with the label
     `spared` are never stopped, so that a published grid is complete, and never ranked, so that they take no place. No
     trial is stopped at the end of its budget, since it still has to write its files. Tune starts afresh when a study
-    continues, so `remember` adds the trials of earlier starts.
+    continues, so `remember` adds the trials of earlier starts. `gains`: a column to rank by in the place of the score,
+    the more the better.
     """
 
     def __init__(
-        self, measure: Measure, *, reduction_factor: int = REDUCTION_FACTOR, rungs: Sequence[float] = RUNGS
+        self,
+        measure: Measure,
+        *,
+        reduction_factor: int = REDUCTION_FACTOR,
+        rungs: Sequence[float] = RUNGS,
+        gains: str | None = None,
     ) -> None:
         super().__init__()
         self._reduction_factor = reduction_factor
-        self._sign = 1 if measure.higher_is_better else -1
+        self._column = gains or SCORE
+        self._sign = 1 if gains or measure.higher_is_better else -1
         # Share -> trial -> score, the higher the better.
         self._rungs: dict[float, dict[str, float]] = {share: {} for share in rungs}
 
@@ -46,9 +53,9 @@ class BudgetHalving(FIFOScheduler):  # type: ignore[misc]
     def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: Mapping[str, Any]) -> str:
         """Stop or go on; see the class."""
         share = result.get("budget_share", 0.0)
-        if SCORE not in result or share >= 1 or trial.config["labels"].get("spared", False):
+        if self._column not in result or share >= 1 or trial.config["labels"].get("spared", False):
             return str(TrialScheduler.CONTINUE)
-        promoted = self._is_promoted(trial.trial_id, share, result[SCORE])
+        promoted = self._is_promoted(trial.trial_id, share, result[self._column])
         return str(TrialScheduler.CONTINUE if promoted else TrialScheduler.STOP)
 
     def _is_promoted(self, trial_id: str, share: float, value: float) -> bool:

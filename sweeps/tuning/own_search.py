@@ -177,7 +177,7 @@ def run_own_search(
         measure=search.measure,
         console=console,
         best_so_far=best_score(settled_trials(study), search.measure),
-        scheduler=make_scheduler(request.scheduler, search.measure, study),
+        scheduler=make_scheduler(request.scheduler, search.measure, study, request.over),
         trainable=run_trial if request.over is None else run_group,
     )
     say_what_is_missing(searcher, console)

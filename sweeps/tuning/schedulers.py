@@ -23,7 +23,7 @@ from sweeps.runner.search import early_stopping
 from sweeps.study.early_stopping import BudgetHalving
 from sweeps.study.objective import SCORE
 from sweeps.tuning import named
-from sweeps.tuning.goals import MEAN_RANK, Goals
+from sweeps.tuning.goals import MEAN_GAIN, MEAN_RANK, Goals
 
 MIN_GRACE = 0.01
 
@@ -96,11 +96,19 @@ def parse_scheduler(text: str | None, goals: Goals, over: str | None) -> Schedul
     return found
 
 
-def make_scheduler(options: Scheduler, measure: Measure, study: optuna.Study) -> BudgetHalving | MedianRule | None:
-    """Tune's scheduler; None for first in, first out. `study`: whose earlier trials ASHA ranks newcomers against."""
+def make_scheduler(
+    options: Scheduler, measure: Measure, study: optuna.Study, over: str | None = None
+) -> BudgetHalving | MedianRule | None:
+    """Tune's scheduler; None for first in, first out.
+
+    `study`: whose earlier trials ASHA ranks newcomers against; `over`: how several targets and seeds count.
+    """
+    gains = MEAN_GAIN if over == MEAN_GAIN else None
     match options:
         case ASHA():
-            return early_stopping(study, measure, reduction_factor=options.reduction_factor, rungs=options.rungs)
+            return early_stopping(
+                study, measure, reduction_factor=options.reduction_factor, rungs=options.rungs, gains=gains
+            )
         case Median():
             return MedianRule(measure, options)
         case _:

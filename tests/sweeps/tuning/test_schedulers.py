@@ -54,6 +54,21 @@ def test_asha_keeps_the_best_of_so_many() -> None:
     assert decisions(halving, *reports) == [CONTINUE, STOP, CONTINUE, CONTINUE, CONTINUE]
 
 
+def test_asha_ranks_gains_against_those_of_an_earlier_start() -> None:
+    """The study keeps gains where these are the objective; a loss of 0.9 that gained 0.3 beats one that gained 0.1."""
+    study = optuna.create_study(direction="maximize")
+    for gain in (0.1, 0.2):
+        earlier = study.ask()
+        study._storage.set_trial_intermediate_value(earlier._trial_id, 500, gain)
+        study.tell(earlier, gain)
+    goals = Goals.parse(["pretext_loss"])
+    halving = make_scheduler(ASHA(), goals.measure, study, MEAN_GAIN)
+    assert halving is not None
+    rows = [{"budget_share": 0.5, SCORE: 0.9, MEAN_GAIN: 0.3}, {"budget_share": 0.5, SCORE: 0.1, MEAN_GAIN: 0.05}]
+    found = [halving.on_trial_result(CONTROLLER, trial(name), row) for name, row in zip("ab", rows, strict=True)]
+    assert found == [CONTINUE, STOP]
+
+
 def test_the_median_rule_by_hand() -> None:
     """Mean scores of the others so far: 0.5, 0.6, 0.7, of which the median is 0.6."""
     rule = make("median:grace_period=0.25,min_samples_required=3")
