@@ -29,7 +29,7 @@ from rich.console import Console
 from bdw.errors import InputError
 from bdw.ray.cluster import running_ray
 from bdw.storage.atomic_write import write_text
-from sweeps.results.finish import require_complete_trial, wrap_up
+from sweeps.results.finish import require_complete_trial, search_rows, wrap_up, write_so_far
 from sweeps.runner import command_line, datasets
 from sweeps.runner.comparison import Cell, cells, kept_shares, run_comparison
 from sweeps.runner.episode_designs import Room
@@ -78,7 +78,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         console.print(f"sweep {paths.name} in {paths.path}: starting Ray", soft_wrap=True)
         with running_ray(worker_groups=options.num_workers > 1) as cluster:
             workload = Workload.on(cluster, options)
-            run_search(experiment, study, workload, console)
+            run_search(
+                experiment,
+                study,
+                workload,
+                console,
+                write=lambda: write_so_far(paths.path, search_rows(experiment, study), title=title),
+            )
             try:
                 require_complete_trial(experiment, study, title=title)
             finally:

@@ -203,6 +203,13 @@ def require_complete_trial(experiment: Experiment, study: optuna.Study, *, title
     )
 
 
+def write_so_far(folder: Path, rows: Sequence[Mapping[str, Any]], *, title: str) -> None:
+    """trials.csv and the page of a sweep that is not over, from the rows of its trials so far."""
+    if rows:
+        write_trials(folder / "trials.csv", rows)
+        write_sweep_report(folder, title=title)
+
+
 def score_table(results: pd.DataFrame, cells: Sequence[Cell], measure: Measure) -> Table:
     """Test score of every method on every domain, mean over seeds, and what a run cost on average.
 

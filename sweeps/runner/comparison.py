@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,9 +88,15 @@ def _require_target_batch(config: RunConfig, room: Room) -> None:
 
 
 def run_comparison(
-    study: optuna.Study, wanted: Sequence[Cell], *, workload: Workload, paths: Paths, console: Console
+    study: optuna.Study,
+    wanted: Sequence[Cell],
+    *,
+    workload: Workload,
+    paths: Paths,
+    console: Console,
+    write: Callable[[], object] = lambda: None,
 ) -> None:
-    """Run the cells that the study does not have yet."""
+    """Run the cells that the study does not have yet; `write` makes the sweep's table and page while runs end."""
     requeue_unfinished(study, enqueue=False)  # What is open follows from what is complete.
     done = _complete(study)
     revision = git_revision()
@@ -126,6 +132,7 @@ def run_comparison(
         measure=measure,
         console=console,
         best_so_far=best_score(done.values(), measure),
+        write=write,
     )
 
 

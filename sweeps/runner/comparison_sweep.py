@@ -10,7 +10,8 @@ from rich.console import Console
 
 from bdw.ray.cluster import running_ray
 from bdw.storage.atomic_write import write_text
-from sweeps.results.finish import wrap_up_comparison
+from sweeps.results.finish import wrap_up_comparison, write_so_far
+from sweeps.results.tables import trial_rows
 from sweeps.runner.comparison import Cell, run_comparison
 from sweeps.runner.experiment import Experiment
 from sweeps.runner.tune_runner import Workload
@@ -37,7 +38,14 @@ def compare_and_report(
         console.print(f"sweep {paths.name} in {paths.path}: starting Ray", soft_wrap=True)
         with running_ray(worker_groups=options.num_workers > 1) as cluster:
             workload = Workload.on(cluster, options)
-            run_comparison(comparison, wanted, workload=workload, paths=paths, console=console)
+            run_comparison(
+                comparison,
+                wanted,
+                workload=workload,
+                paths=paths,
+                console=console,
+                write=lambda: write_so_far(paths.path, trial_rows(comparison, experiment.measure.name), title=title),
+            )
         report = wrap_up_comparison(
             experiment, comparison, wanted, title=title, draw=draw, ranked=ranked, console=console
         )

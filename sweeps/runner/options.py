@@ -50,6 +50,12 @@ class SweepOptions:
     log_to: tuple[str, ...] = ()
     """Also send every epoch to wandb or mlflow (extras of the same names). TensorBoard's files lie below ray/tune in
     the sweep's folder anyway, if it is installed; with tensorboard named here, a sweep without it is refused."""
+    max_hours: float | None = None
+    """Start no more trials after so many hours; those that run are finished. Default: no limit."""
+    max_gpu_hours: float | None = None
+    """Start no more trials once all trials, those of earlier starts included, have reserved so many GPU-hours."""
+    max_failures: int | None = None
+    """Start no more trials once more than this many have failed in this start. Default: no limit."""
     smoke: bool = False
     """Only see that everything works: very few images, epochs and trials."""
 
@@ -61,6 +67,11 @@ class SweepOptions:
         require_gpu_share("gpus_per_trial", self.gpus_per_trial / self.num_workers, self.num_workers)
         if self.cpus_per_trial is not None and not 0 < self.cpus_per_trial < math.inf:
             raise InputError(f"cpus_per_trial: {self.cpus_per_trial} cannot work; allowed: a positive number")
+        for name in ("max_hours", "max_gpu_hours"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise InputError(f"{name}: {value} cannot work; allowed: a positive number of hours")
+        require_at_least("max_failures", self.max_failures, 0)
         for seed in self.seeds:
             require_at_least("seeds", seed, 0)
         require_each_once("seeds", self.seeds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import optuna
@@ -26,8 +26,18 @@ from sweeps.study.searcher import THOUSANDTHS, StudySearcher
 METHOD = "BDW"
 
 
-def run_search(experiment: SearchExperiment, study: optuna.Study, workload: Workload, console: Console) -> None:
-    """Run trials until the study has the experiment's number of them; finished trials do not run again."""
+def run_search(
+    experiment: SearchExperiment,
+    study: optuna.Study,
+    workload: Workload,
+    console: Console,
+    *,
+    write: Callable[[], object] = lambda: None,
+) -> None:
+    """Run trials until the study has the experiment's number of them; finished trials do not run again.
+
+    `write` makes the sweep's table and page while trials end.
+    """
     base, paths = experiment.base, experiment.paths
     num_new = experiment.num_trials - len(settled_trials(study))
     revision = git_revision()
@@ -71,6 +81,7 @@ def run_search(experiment: SearchExperiment, study: optuna.Study, workload: Work
         console=console,
         best_so_far=best_score(settled_trials(study), experiment.measure),
         scheduler=early_stopping(study, experiment.measure) if experiment.stops_early else None,
+        write=write,
     )
     say_what_is_missing(searcher, console)
 

@@ -22,7 +22,9 @@ from bdw.ray.gpus import require_working_gpu
 from bdw.ray.trial import DRIVER_CPU, ReleaseWorkers, TrialPlan, run_trial, trial_resources
 from bdw.ray.workers import resources_in_words
 from sweeps.runner import tracking
+from sweeps.runner.limits import Limits, num_failed
 from sweeps.runner.options import SweepOptions
+from sweeps.runner.partial_results import PartialResults
 from sweeps.runner.paths import Paths
 from sweeps.runner.progress import SweepProgress
 from sweeps.runner.publishing import Publish
@@ -45,6 +47,8 @@ class Workload:
     """Trackers besides TensorBoard (see `tracking`)."""
     remarks: tuple[str, ...] = ()
     """Lines for whoever waits for the trials."""
+    limits: Limits = dataclasses.field(default_factory=Limits)
+    """When no more trials are started."""
 
     @classmethod
     def on(cls, cluster: Cluster, options: SweepOptions) -> Workload:
@@ -82,6 +86,7 @@ class Workload:
             has_driver_resource=cluster.has_driver_resource,
             log_to=options.log_to,
             remarks=tuple(remarks),
+            limits=Limits(hours=options.max_hours, gpu_hours=options.max_gpu_hours, failures=options.max_failures),
         )
 
     def plan(self, paths: Paths, config: RunConfig, run: str) -> TrialPlan:
@@ -130,10 +135,12 @@ def run_segment(
     best_so_far: float = math.nan,
     scheduler: TrialScheduler | None = None,
     trainable: Callable[[dict[str, Any]], None] = run_trial,
+    write: Callable[[], object] = lambda: None,
 ) -> None:
     """Run the searcher's trials to their ends.
 
-    `best_so_far` is the best score of trials that ended before, `trainable` what a trial does with its config.
+    `best_so_far` is the best score of trials that ended before, `trainable` what a trial does with its config, `write`
+    makes the sweep's table and page while trials end.
 
     Tune always starts afresh: the study records what is done, and a trial finds its checkpoint in its run directory.
     Raises `InputError` if the study's storage is lost meanwhile, or the GPUs that trials reserve cannot be used.
@@ -154,7 +161,12 @@ def run_segment(
         wants=resources_in_words(workload.cpus_per_trial, workload.gpus_per_trial) if workload.num_workers == 1 else "",
         best_so_far=best_so_far,
     )
-    with progress, contextlib.closing(searcher), contextlib.ExitStack() as afterwards:
+    partial = PartialResults(write)
+    failed_before = num_failed(searcher.study)
+    searcher.stop_at(lambda: workload.limits.met(searcher.study, failed_before))
+    with contextlib.ExitStack() as afterwards, progress, contextlib.closing(searcher):
+        # At its end the sweep writes everything anyway.
+        afterwards.push(lambda kind, *_: partial.write_due() if kind is not None else None)
         afterwards.callback(_forget_state, tune_dir)
         tune.Tuner(
             tune.with_resources(trainable, workload.resources()),
@@ -177,11 +189,14 @@ def run_segment(
                     Reasons(searcher),
                     ReleaseWorkers(),
                     Publish(paths),
+                    partial,
                     *tracking.loggers(workload.log_to, paths),
                 ],
                 verbose=0,
             ),
         ).fit()
+    if searcher.limit_met is not None:
+        console.print(f"{stage}: no more trials are started; {searcher.limit_met}", soft_wrap=True)
 
 
 def _forget_state(tune_dir: Path) -> None:

@@ -74,6 +74,18 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._crashed: dict[str, optuna.Trial] = {}
         self._last_rows: dict[str, Mapping[str, Any]] = {}
         self._trouble: InputError | None = None
+        self._limit: Callable[[], str | None] = lambda: None
+        self.limit_met: str | None = None
+        """Why trials were left that this searcher did not start; None if there was no reason but their number."""
+
+    @property
+    def study(self) -> optuna.Study:
+        """The study."""
+        return self._study
+
+    def stop_at(self, limit: Callable[[], str | None]) -> None:
+        """Start no more trials once `limit` gives a reason; it is asked before each."""
+        self._limit = limit
 
     @property
     def num_open(self) -> int:
@@ -85,6 +97,10 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         if self._open == 0 or self._trouble is not None:
             return str(Searcher.FINISHED)
         with self._remembering_trouble():
+            self.limit_met = self._limit()
+            if self.limit_met is not None:
+                self._open = 0
+                return str(Searcher.FINISHED)
             return self._suggest(trial_id)
 
     def _suggest(self, trial_id: str) -> dict[str, Any] | str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -124,11 +124,18 @@ class OwnSearch(Experiment):
 
 
 def run_own_search(
-    search: OwnSearch, study: optuna.Study, workload: Workload, console: Console, *, reference: Sequence[float] | None
+    search: OwnSearch,
+    study: optuna.Study,
+    workload: Workload,
+    console: Console,
+    *,
+    reference: Sequence[float] | None,
+    write: Callable[[], object] = lambda: None,
 ) -> None:
     """Run trials until the study has as many as were asked for; finished trials do not run again.
 
-    `reference`: a score for each run, over which `mean_gain` is counted; None where it is not.
+    `reference`: a score for each run, over which `mean_gain` is counted; None where it is not. `write` makes the tables
+    and the page while trials end.
     """
     request, space, paths = search.request, search.space, search.paths
     start, num_trials, revision = space.start(), request.num_trials, git_revision()
@@ -179,6 +186,7 @@ def run_own_search(
         best_so_far=best_score(settled_trials(study), search.measure),
         scheduler=make_scheduler(request.scheduler, search.measure, study, request.over),
         trainable=run_trial if request.over is None else run_group,
+        write=write,
     )
     say_what_is_missing(searcher, console)
 
@@ -200,7 +208,8 @@ def reference_scores(
     if missing:
         raise InputError(
             f"over: mean_gain needs the scores of the settings that the search starts from, and {len(missing)} of "
-            f"{len(wanted)} of these runs failed, that on {missing[0].domain!r} with seed {missing[0].seed} among them"
+            f"{len(wanted)} of these runs are not complete, that on {missing[0].domain!r} with seed {missing[0].seed} "
+            "among them"
         )
     return [scores[cell.run] for cell in wanted]
 

@@ -33,7 +33,14 @@ def search(options: Options, console: Console) -> tuple[OwnSearch, optuna.Study]
             workload = Workload.on(cluster, options)
             reference = reference_scores(found, comparison, workload, console)
             try:
-                run_own_search(found, study, workload, console, reference=reference)
+                run_own_search(
+                    found,
+                    study,
+                    workload,
+                    console,
+                    reference=reference,
+                    write=lambda: write_findings(found, study, title=TITLE),
+                )
             finally:
                 # A search that was broken off leaves what it found so far.
                 report = write_findings(found, study, title=TITLE) if study.get_trials(deepcopy=False) else None

@@ -21,7 +21,7 @@ from sweeps.results.tables import trial_rows, write_trials
 from sweeps.runner.search import failures
 from sweeps.study.objective import SCORE, objective
 from sweeps.study.open_study import only_driver, open_storage, open_study, requeue_unfinished, settled_trials
-from sweeps.study.searcher import THOUSANDTHS, StudySearcher
+from sweeps.study.searcher import THOUSANDTHS, StudySearcher, Unworkable
 
 LAST_EPOCH = 3
 ACCURACY = evaluation.measure("accuracy")
@@ -190,6 +190,35 @@ def test_nothing_is_left_running_and_the_budget_holds(reopen: Open) -> None:
     assert searcher.suggest("more") == Searcher.FINISHED
     states = [trial.state for trial in reopen().get_trials()]
     assert states == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
+
+
+def test_a_limit_leaves_trials_for_the_next_start(reopen: Open) -> None:
+    searcher = searcher_for(reopen(), num_new=3)
+    reason: str | None = None
+    searcher.stop_at(lambda: reason)
+    assert isinstance(searcher.suggest("a"), dict)
+    reason = "--max-hours: 1 hours are used up"
+    assert searcher.suggest("b") == Searcher.FINISHED
+    assert searcher.limit_met == reason
+    searcher.on_trial_complete("a", row(3, ended=True))
+    assert only_trial(reopen()).state == TrialState.COMPLETE, "what runs is finished, and nothing else was asked for"
+
+
+def test_parameters_that_cannot_meet_are_drawn_again(reopen: Open) -> None:
+    def picky(trial: optuna.Trial) -> dict[str, Any]:
+        found = propose(trial)
+        if found["plan"]["x"] < 0.5:
+            raise Unworkable("x: below a half")
+        return found
+
+    study = reopen()
+    study.enqueue_trial({"x": 0.2})
+    study.enqueue_trial({"x": 0.7})
+    searcher = StudySearcher(study, picky, objective=objective("accuracy", ACCURACY), num_new=1)
+    config = searcher.suggest("a")
+    assert isinstance(config, dict)
+    assert config["plan"] == {"x": 0.7}
+    assert failures(study) == ["x: below a half"]
 
 
 def test_several_objectives(reopen: Open) -> None:
