@@ -64,7 +64,8 @@ def run_search(
             **workload.labels,
             "spared": "origin" in trial.user_attrs,  # Published settings are to be complete.
         }
-        return {"plan": dataclasses.asdict(workload.plan(paths, config, run)), "labels": labels}
+        plan = dataclasses.asdict(workload.plan(paths, config, run))
+        return {"plan": plan, "labels": labels, "varied": parameters}
 
     searcher = StudySearcher(
         study,

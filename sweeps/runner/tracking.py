@@ -99,4 +99,23 @@ def _numbers_only(logger: type[Any]) -> type[Any]:
     return NumbersOnly
 
 
-_TensorBoard = _numbers_only(TBXLoggerCallback)
+def varied(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells a Tune trial from the others of its sweep: its method, domain and seed, and what it was proposed
+    (`config["varied"]`); lists as text, and without values that are None."""
+    found = {name: config["labels"].get(name) for name in ("method", "domain", "seed")} | config.get("varied", {})
+    return {
+        name: value if isinstance(value, (str, bool, int, float)) else str(value)
+        for name, value in found.items()
+        if value is not None
+    }
+
+
+class _TensorBoard(_numbers_only(TBXLoggerCallback)):  # type: ignore[misc]
+    """Its HParams page has a column for what varies, not for all settings of a run."""
+
+    def _try_log_hparams(self, trial: Trial, result: Mapping[str, Any]) -> None:
+        # Called by Ray's logger at the trial's end, a private name of Ray 2.60, hence the pin in pyproject.toml.
+        from tensorboardX.summary import hparams
+
+        for summary in hparams(hparam_dict=varied(trial.config), metric_dict=dict(result)):
+            self._trial_writer[trial].file_writer.add_summary(summary)

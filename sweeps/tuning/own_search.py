@@ -171,9 +171,10 @@ def run_own_search(
             "spared": "origin" in trial.user_attrs,
         }
         plans = [dataclasses.asdict(workload.plan(paths, cell.config, cell.run)) for cell in runs]
+        told = {"labels": labels, "varied": space.fields(point)}
         if len(plans) == 1:
-            return {"plan": plans[0], "labels": labels}
-        return {"plans": plans, "reference": None if reference is None else list(reference), "labels": labels}
+            return {"plan": plans[0], **told}
+        return {"plans": plans, "reference": None if reference is None else list(reference), **told}
 
     searcher = StudySearcher(study, propose, objective=search.objective, num_new=num_new)
     run_segment(

@@ -101,18 +101,28 @@ class FakeTrial:
         self.folder.mkdir(parents=True, exist_ok=True)
 
 
-def scalars(folder: Path) -> Iterator[tuple[str, int, float]]:
-    """Tag, step and value of all scalars in a folder's event file."""
+def events(folder: Path) -> Iterator[Any]:
+    """The events in a folder's file."""
     from tensorboardX.proto.event_pb2 import Event
 
     (file,) = folder.glob("events.out.tfevents.*")
     contents = file.read_bytes()
     while contents:
         (length,) = struct.unpack("<Q", contents[:8])
-        event = Event.FromString(contents[12 : 12 + length])
+        yield Event.FromString(contents[12 : 12 + length])
+        contents = contents[16 + length :]
+
+
+def values_in(folder: Path) -> list[Any]:
+    """All values of a folder's events."""
+    return [value for event in events(folder) for value in event.summary.value]
+
+
+def scalars(folder: Path) -> Iterator[tuple[str, int, float]]:
+    """Tag, step and value of all scalars in a folder's event file."""
+    for event in events(folder):
         for value in event.summary.value:
             yield value.tag, event.step, value.simple_value
-        contents = contents[16 + length :]
 
 
 def test_tensorboard_shows_curves_over_epochs(tmp_path: Path) -> None:
@@ -128,6 +138,34 @@ def test_tensorboard_shows_curves_over_epochs(tmp_path: Path) -> None:
     assert [(step, value) for tag, step, value in found if tag.endswith("validation_score")] == [
         (1, 0.75), (2, 0.75), (3, 0.75),
     ]  # fmt: skip
+
+
+class SearchedTrial(FakeTrial):
+    config: ClassVar[dict[str, Any]] = {
+        "plan": {"config": {"epochs": 3}},
+        "labels": {"method": "BDW", "domain": "digits", "seed": 0, "run": "bdw-1"},
+        "varied": {"weight_lr": 3.0, "tangent_views": None, "lr_milestones": [2, 3], "prune": True},
+    }
+    evaluated_params: ClassVar[dict[str, Any]] = {"plan/config/epochs": 3}
+
+
+def test_tensorboards_hparams_are_what_varies(tmp_path: Path) -> None:
+    from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
+
+    (logger,) = tracking.loggers((), paths(tmp_path))
+    one = SearchedTrial(tmp_path / "one")
+    logger.log_trial_start(one)
+    logger.log_trial_result(1, one, ROW)
+    logger.log_trial_end(one)
+    plugins = [v.metadata.plugin_data.content for v in values_in(tmp_path / "one") if v.HasField("metadata")]
+    (started,) = [
+        found.session_start_info
+        for found in map(HParamsPluginData.FromString, plugins)
+        if found.HasField("session_start_info")
+    ]
+    assert set(started.hparams) == {"method", "domain", "seed", "weight_lr", "lr_milestones", "prune"}
+    assert started.hparams["weight_lr"].number_value == 3.0
+    assert started.hparams["lr_milestones"].string_value == "[2, 3]"
 
 
 @pytest.mark.long
