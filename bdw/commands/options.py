@@ -109,9 +109,11 @@ class Pack:
     channels: int | None = None
     """3 for colour, 1 for grey; default: what the data set has."""
     data_root: str | None = None
-    """Folder under which torchvision's data sets lie (or are downloaded to, with --download)."""
+    """Folder or address under which data sets lie by name; with --download a folder, where torchvision's go."""
     download: bool = False
     """Let torchvision download a data set that is not under data_root."""
+    num_workers: int | None = None
+    """Processes of one CPU each, started by Ray, here or on the cluster of RAY_ADDRESS; default: this process alone."""
 
 
 @dataclass(frozen=True, kw_only=True)

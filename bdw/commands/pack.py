@@ -5,17 +5,21 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bdw import data
+from bdw.config.checks import require_at_least
 from bdw.data import unused
+from bdw.data.pack_request import PackRequest
+from bdw.data.packing import write_part
 from bdw.data.readers import not_read
 from bdw.data.readers.addresses import CACHE
 from bdw.data.remote_stores import push_store
 from bdw.errors import InputError
 from bdw.parallel.stop_requests import terminations
-from bdw.storage.remote_folder import RemoteFolder, is_address
+from bdw.storage.remote_folder import RemoteFolder, below, is_address
 
 if TYPE_CHECKING:
     from bdw.commands.options import Pack
@@ -23,21 +27,35 @@ if TYPE_CHECKING:
 
 MOST_NAMES = 20
 """Files that are named one by one; the store's header lists all."""
+PIECES = ".pieces"
 
 
 def pack(command: Pack) -> None:
     """Write a packed data set and say what is in it."""
+    require_at_least("num_workers", command.num_workers, 1, "at least 1, or none for this process alone")
+    request = PackRequest(
+        spec=command.spec,
+        image_size=command.image_size,
+        part=command.part,
+        data_root=command.data_root,
+        download=command.download,
+        channels=command.channels,
+    )
     with terminations(), data.packing_bar() as bar, _folder(command.out) as folder:
-        store = data.pack(
-            command.spec,
-            folder,
-            command.image_size,
-            part=command.part,
-            data_root=command.data_root,
-            download=command.download,
-            channels=command.channels,
-            progress=bar,
-        )
+        if command.num_workers is None:
+            chosen, origin = request.chosen()
+            store = write_part(folder, chosen, origin, partial(bar, f"packing {command.part}, images"))
+        else:
+            from bdw.ray.packing import pack_on_workers
+
+            store = pack_on_workers(
+                request,
+                folder,
+                pieces_at=_pieces_of(command.out),
+                num_workers=command.num_workers,
+                decoded=partial(bar, f"packing {command.part}, images"),
+                assembled=partial(bar, "putting the pieces together, images"),
+            )
     labelled = int((store.labels >= 0).sum())
     shape = " x ".join(map(str, store.images.shape[1:]))
     print(
@@ -55,6 +73,14 @@ def pack(command: Pack) -> None:
         print(f"unused  {unused.number_of(skipped):,} file(s): {unused.told(skipped)}; see {command.out}/header.json")
 
 
+def _pieces_of(out: str) -> str:
+    """Where the pieces of a store are kept until it is whole."""
+    if is_address(out):
+        return below(out, PIECES)
+    path = Path(out).expanduser().absolute()
+    return str(path.with_name(f".{path.name}{PIECES}"))
+
+
 @contextmanager
 def _folder(out: str) -> Iterator[Path]:
     """Where to pack to: the folder itself, or one here whose contents go to the address at the end of the block."""
@@ -63,7 +89,7 @@ def _folder(out: str) -> Iterator[Path]:
         return
     remote = RemoteFolder.at(out, field="out")
     remote.require_writable(field="out")
-    if remote.listed():
+    if any(not file.name.startswith(f"{PIECES}/") for file in remote.listed()):
         raise InputError(f"out: {out} is not empty; choose another address, or delete what lies there")
     here = Path(CACHE).expanduser()
     here.mkdir(parents=True, exist_ok=True)

@@ -38,9 +38,9 @@ class SinglePixels:
         if image.size == (1, 1):
             self._found.append(None)
 
-    def remarks(self) -> list[str]:
-        """A sentence with their number, if there are any."""
-        return [f"{len(self._found):,} images have a single pixel"] if self._found else []
+    def counted(self) -> dict[str, int]:
+        """What such images have -> their number."""
+        return {"have a single pixel": len(self._found)}
 
 
 def decode(

@@ -73,6 +73,11 @@ class Skipped:
         return entry | ({"count": self.count} if self.count > 1 else {}) | ({"unread": True} if self.is_unread else {})
 
 
+def counts_in_words(counted: Mapping[str, int]) -> list[str]:
+    """A sentence for each thing that images were found to have."""
+    return [f"{count:,} images {what}" for what, count in counted.items() if count]
+
+
 @dataclass(frozen=True)
 class Part:
     """Images of one split, in a fixed order; `read(i)` decodes the i-th to uint8 (channels, size, size)."""
@@ -89,6 +94,8 @@ class Part:
     kinds: NDArray[np.str_] | None = None
     remarks: Callable[[], Sequence[str]] = tuple
     """Sentences on what became of images, once all are read."""
+    counted: Callable[[], Mapping[str, int]] = dict
+    """What images were found to have (`have a single pixel`) -> how many of those that were read so far."""
     unused: Sequence[Skipped] = ()
     """What lies beside the images and is none of them; listed with those that cannot be decoded."""
     threads: int | None = None
@@ -118,6 +125,10 @@ class Part:
             kinds=None if self.kinds is None else self.kinds[indices],
             packed=None,
         )
+
+    def told(self) -> list[str]:
+        """All sentences on what became of images, once all are read."""
+        return [*self.remarks(), *counts_in_words(self.counted())]
 
     def instances(self) -> Iterator[Instance | Skipped]:
         """All images in order, decoded by a few threads (Pillow releases the interpreter lock while it decodes).

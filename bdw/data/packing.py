@@ -69,7 +69,7 @@ def write_part(path: Path, part: Part, origin: Mapping[str, object], progress: P
         total=total,
         origin=origin,
         progress=progress,
-        remarks=part.remarks,
+        remarks=part.told,
     )
 
 

@@ -22,7 +22,7 @@ from bdw.data.instances import Part
 from bdw.data.manifest import Description, SharedStores
 from bdw.data.overlap import shared_images, shared_images_once
 from bdw.data.packed import PackedDataset
-from bdw.data.packing import Progress, write_part
+from bdw.data.packing import Progress
 from bdw.data.readers import not_read, resolve
 from bdw.data.readers.addresses import CACHE, packed_at
 from bdw.data.readers.base import Reader, Request, SplitName
@@ -136,11 +136,11 @@ def load(
             check_source(len(source))
         return Problem(source, {config.target: target}, cache_folder(config, work_dir))
     reader, request = _find(config, config.source, "source")
-    pool = _read(reader.source, request)
+    pool = read(reader.source, request)
     parts = _target_parts(config, pool.channels)
     if config.target_fraction < 1:
         pool = _without(pool, parts)
-    pool = _judged(_limited(pool, config.max_source, config.data_seed), config.target)
+    pool = _judged(limited(pool, config.max_source, config.data_seed), config.target)
     if check_source is not None:
         check_source(len(pool))
     stores = _target_stores(config, work_dir, parts, progress, check_target)
@@ -200,7 +200,7 @@ def planned_target(config: DataConfig) -> Assignment:
 def _target_parts(config: DataConfig, channels: int | None) -> Mapping[SplitName, Part]:
     """The target as its reader finds it, but only `target_fraction` of every class of its training images."""
     reader, request = _find(config, config.target, "target", channels)
-    parts = dict(_read(reader.target, request))
+    parts = dict(read(reader.target, request))
     if config.target_fraction < 1:
         train = parts["train"]
         require_labels(train, config.target)
@@ -300,48 +300,6 @@ def _require_all_classes(spec: str, classes: Sequence[str], part: Part, store: P
             )
 
 
-def pack(
-    spec: str,
-    out_dir: Path | str,
-    image_size: int,
-    *,
-    part: str = "source",
-    data_root: Path | str | None = None,
-    download: bool = False,
-    channels: int | None = None,
-    max_images: int | None = None,
-    seed: int = 0,
-    progress: LabelledProgress | None = None,
-) -> PackedDataset:
-    """Pack one part of a data set into the new folder `out_dir` and return it open: `python -m bdw pack`.
-
-    `part` is `source` (what a run would take as its source) or one of a target's splits.
-    """
-    if image_size < 4:
-        raise InputError(f"image_size: {image_size!r} cannot work; allowed: at least 4 pixels")
-    if channels not in (None, 1, 3):
-        raise InputError(f"channels: {channels!r} cannot work; allowed: 1 (grey) or 3 (colour)")
-    reader, request = resolve(
-        spec,
-        option="source" if part == "source" else "target",
-        image_size=image_size,
-        data_root=data_root,
-        download=download,
-        channels=channels,
-        seed=seed,
-    )
-    if part == "source":
-        chosen = _read(reader.source, request)
-    else:
-        parts: Mapping[str, Part] = {str(split): found for split, found in _read(reader.target, request).items()}
-        if part not in parts:
-            raise InputError(f"part: {part!r} is not in {spec!r}; allowed: source, {', '.join(parts)}")
-        chosen = parts[part]
-    chosen = _limited(chosen, max_images, seed)
-    origin = {**chosen.fingerprint, "image_size": image_size, "channels": chosen.channels}
-    return write_part(Path(out_dir), chosen, origin, _labelled(progress, part))
-
-
 def _find(config: DataConfig, spec: str, option: str, channels: int | None = None) -> tuple[Reader, Request]:
     return resolve(
         spec,
@@ -355,7 +313,7 @@ def _find(config: DataConfig, spec: str, option: str, channels: int | None = Non
     )
 
 
-def _read(method: Callable[[Request], Found], request: Request) -> Found:
+def read(method: Callable[[Request], Found], request: Request) -> Found:
     """What a reader finds; its InputError also names a folder here that the user may have meant."""
     try:
         return method(request)
@@ -376,7 +334,7 @@ def _packed(
     # The start of the folder's name reminds humans of the specification.
     slug = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(spec).name)[-40:].strip("-") or "data"
     label = f"{slug}-{what.split()[-1]}"
-    return packed_once(part, cache_folder(config, work_dir), label, config.image_size, _labelled(progress, what))
+    return packed_once(part, cache_folder(config, work_dir), label, config.image_size, labelled(progress, what))
 
 
 def cache_folder(config: DataConfig, work_dir: Path) -> Path:
@@ -392,9 +350,11 @@ def cache_folder(config: DataConfig, work_dir: Path) -> Path:
     return (root if os.access(root, os.W_OK) else work_dir) / "packed"
 
 
-def _limited(part: Part, size: int | None, seed: int) -> Part:
+def limited(part: Part, size: int | None, seed: int) -> Part:
+    """So many images of the part, drawn by the seed; all of them with None."""
     return part if size is None or size >= len(part) else part.select(splits.subset(len(part), size, seed))
 
 
-def _labelled(progress: LabelledProgress | None, what: str) -> Progress | None:
+def labelled(progress: LabelledProgress | None, what: str) -> Progress | None:
+    """The progress of packing one part."""
     return None if progress is None else functools.partial(progress, f"packing {what}, images")

@@ -139,7 +139,8 @@ def _part(
         channels=channels,
         fingerprint={"reader": "folder", "path": spelt_out(files.identity), "files": digest.hexdigest()},
         classes=tuple(spelt_out(name) for name in classes),
-        remarks=lambda: [*common.remarks(), *single_pixels.remarks()],
+        remarks=common.remarks,
+        counted=single_pixels.counted,
         unused=[dataclasses.replace(skipped, name=spelt_out(skipped.name)) for skipped in unused],
         threads=files.threads,
     )

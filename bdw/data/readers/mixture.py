@@ -7,6 +7,7 @@ useful in reports and for the oracle (see `problem.load`); the method is not tol
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -63,6 +64,7 @@ class Mixture:
             kinds=np.array(members)[which],
             threads=max((part.threads for part in parts if part.threads), default=None),
             remarks=lambda: [remark for part in parts for remark in part.remarks()],
+            counted=lambda: dict(sum((Counter(part.counted()) for part in parts), Counter())),
             unused=[
                 dataclasses.replace(skipped, name=f"{member}/{skipped.name}")
                 for member, part in zip(members, parts, strict=True)

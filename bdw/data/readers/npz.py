@@ -112,7 +112,8 @@ def _part(file: Path, request: Request) -> Part:
             "modified": status.st_mtime_ns,
         },
         classes=classes,
-        remarks=lambda: [*common.remarks(), *single_pixels.remarks()],
+        remarks=common.remarks,
+        counted=single_pixels.counted,
     )
 
 
