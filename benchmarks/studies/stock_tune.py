@@ -8,6 +8,7 @@ what is compared is what Tune, the study and the start cost.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import secrets
@@ -111,10 +112,7 @@ def run_stock(plans: Path) -> None:
     from bdw.ray.trial import run_trial
 
     found = json.loads(plans.read_text())
-
-    def space(trial: Any) -> dict[str, Any]:
-        return {"plan": found[trial.suggest_categorical("cell", list(range(len(found))))]}
-
+    space = functools.partial(_drawn, found)
     ray.init(address="local", runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}}, log_to_driver=False)
     points = [{"cell": number} for number in range(len(found))]
     tune.Tuner(
@@ -128,6 +126,10 @@ def run_stock(plans: Path) -> None:
         run_config=tune.RunConfig(name="stock", storage_path=str(plans.parent), verbose=1),
     ).fit()
     ray.shutdown()
+
+
+def _drawn(plans: list[dict[str, Any]], trial: Any) -> dict[str, Any]:
+    return {"plan": plans[trial.suggest_categorical("cell", list(range(len(plans))))]}
 
 
 if __name__ == "__main__":

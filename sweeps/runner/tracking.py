@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -20,6 +21,8 @@ TENSORBOARD = "tensorboard"
 PACKAGES = {TENSORBOARD: "tensorboardX", "wandb": "wandb", "mlflow": "mlflow"}
 """Tracker -> the package that it needs. Those of wandb and mlflow come with our extras of the same names."""
 NO_TENSORBOARD = "no TensorBoard files: tensorboardX is not installed (`pip install tensorboardX`)"
+SECONDS_BETWEEN_FLUSHES = 5.0
+"""After so long what a trial reported is in TensorBoard's file."""
 NO_ACCOUNT = ("offline", "disabled")
 _SILENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true"}
 """A sweep's numbers go to the chosen trackers, and no usage statistics to the makers of the packages."""
@@ -110,8 +113,35 @@ def varied(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-class _TensorBoard(_numbers_only(TBXLoggerCallback)):  # type: ignore[misc]
-    """Its HParams page has a column for what varies, not for all settings of a run."""
+class _TensorBoard(TBXLoggerCallback):  # type: ignore[misc]
+    """Ray's, with all numbers of a report in one record.
+
+    Ray's writes a record for every number, and waits for the disk behind each report: milliseconds of the driver for
+    every epoch of every trial. The HParams page has a column for what varies, not for all settings of a run.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._flushed: dict[Trial, float] = {}
+
+    def log_trial_result(self, iteration: int, trial: Trial, result: Mapping[str, Any]) -> None:
+        """Called with every report."""
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        if not (kept := numbers(result)):
+            return
+        if trial not in self._trial_writer:
+            self.log_trial_start(trial)
+        step = round(kept.pop("training_iteration"))
+        named = {f"ray/tune/{name}": float(value) for name, value in kept.items()}
+        values = [Summary.Value(tag=name, simple_value=value) for name, value in named.items()]
+        writer = self._trial_writer[trial]
+        writer.file_writer.add_summary(Summary(value=values), step)
+        self._trial_result[trial] = named
+        if self._clock() - self._flushed.setdefault(trial, self._clock()) >= SECONDS_BETWEEN_FLUSHES:
+            writer.flush()
+            self._flushed[trial] = self._clock()
 
     def _try_log_hparams(self, trial: Trial, result: Mapping[str, Any]) -> None:
         # Called by Ray's logger at the trial's end, a private name of Ray 2.60, hence the pin in pyproject.toml.

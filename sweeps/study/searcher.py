@@ -72,6 +72,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         """Trials that were not started because only settings were drawn that have run already: the space is used up."""
         self._live: dict[str, optuna.Trial] = {}
         self._crashed: dict[str, optuna.Trial] = {}
+        self._reported: dict[int, set[int]] = {}
+        """Number of a trial that this searcher started -> steps of its intermediate values."""
         self._last_rows: dict[str, Mapping[str, Any]] = {}
         self._trouble: InputError | None = None
         self._limit: Callable[[], str | None] = lambda: None
@@ -196,11 +198,11 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         if "budget_share" not in result:  # A trial that failed before its first epoch.
             return
         score, step = self._objective.values(result)[0], round(THOUSANDTHS * result["budget_share"])
-        storage = self._study._storage
-        reported = storage.get_trial(trial._trial_id).intermediate_values
+        reported = self._reported.setdefault(trial.number, set())
         if math.isfinite(score) and step not in reported:  # A trial that was retried repeats its first epochs.
             # `Trial.report` does the same, but refuses where there are several objectives.
-            storage.set_trial_intermediate_value(trial._trial_id, step, score)
+            self._study._storage.set_trial_intermediate_value(trial._trial_id, step, score)
+            reported.add(step)
 
     def _tell(self, trial: optuna.Trial, result: Mapping[str, Any]) -> None:
         self._record(trial, result)

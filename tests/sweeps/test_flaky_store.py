@@ -67,16 +67,23 @@ class _Passing(http.server.BaseHTTPRequestHandler):
             self._answer(503, {}, b"<Error><Code>ServiceUnavailable</Code></Error>")
             return
         connection = http.client.HTTPConnection(self.server.store, timeout=60)
-        connection.request(self.command, self.path, body, dict(self.headers.items()))
+        headers = {k: v for k, v in self.headers.items() if k.lower() not in ("expect", "transfer-encoding")}
+        connection.request(self.command, self.path, body, headers | {"Content-Length": str(len(body))})
         answer = connection.getresponse()
         self._answer(answer.status, dict(answer.headers.items()), answer.read())
         connection.close()
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass
 
-    def _body(self) -> bytes | None:
-        length = self.headers.get("Content-Length")
-        return None if length is None else self.rfile.read(int(length))
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = b""
+        while size := int(self.rfile.readline().partition(b";")[0], 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
 
     def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response(status)

@@ -188,3 +188,22 @@ def test_mlflow_gets_an_experiment_a_sweep_and_curves_over_epochs(
     assert run.data.metrics == {"epoch": 2, "validation_score": 0.75, "knn_accuracy": 0.5, "training_iteration": 2}
     assert run.data.params["plan/config/epochs"] == "3"
     assert [point.step for point in client.get_metric_history(run.info.run_id, "validation_score")] == [2]
+
+
+def test_tensorboards_file_is_a_few_seconds_behind_at_most(tmp_path: Path) -> None:
+    """And no report waits for the disk by itself."""
+    now = 0.0
+    logger = tracking._TensorBoard(clock=lambda: now)
+    one = FakeTrial(tmp_path / "one")
+    logger.log_trial_start(one)  # type: ignore[arg-type]
+    flushes: list[float] = []
+    logger._trial_writer[one].flush = lambda: flushes.append(now)
+    for epoch in range(1, 121):
+        now = epoch / 10
+        logger.log_trial_result(1, one, {**ROW, "epoch": epoch})  # type: ignore[arg-type]
+    assert len(flushes) == 2
+    gaps = [b - a for a, b in zip([0.0, *flushes], [*flushes, now], strict=True)]
+    assert max(gaps) < 2 * tracking.SECONDS_BETWEEN_FLUSHES
+    del logger._trial_writer[one].flush
+    logger.log_trial_end(one)  # type: ignore[arg-type]
+    assert [step for tag, step, _ in scalars(tmp_path / "one") if tag == "ray/tune/epoch"] == list(range(1, 121))
