@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pyarrow import fs
 
 from bdw.errors import InputError
 from bdw.runs.backup_files import COMPLETE, checkpoints, pull_run, push_run
@@ -149,6 +152,65 @@ def test_an_object_store_keeps_a_run(tmp_path: Path, s3_address: str) -> None:
     assert checkpoints(RemoteFolder.at(below(s3_address, "other"))) == []
     with pytest.raises(InputError, match="storage_path: cannot write to missing/runs"):
         RemoteFolder.at(s3_address.replace("//bucket", "//missing")).require_writable()
+
+
+def test_an_object_store_gets_a_small_file_in_one_request(
+    tmp_path: Path, s3_address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moto.moto_api import recorder
+
+    monkeypatch.setattr(recorder, "_location", str(tmp_path / "requests"))
+    recorder.start_recording()
+    try:
+        RemoteFolder.at(s3_address).write_text("config.json", "{}")
+    finally:
+        recorder.stop_recording()
+    requests = [json.loads(line) for line in recorder.download_recording().splitlines()]
+    assert [request["method"] for request in requests] == ["PUT"]
+    assert RemoteFolder.at(s3_address).read_text("config.json") == "{}"
+
+
+class StoreThatRefuses:
+    """As much of an object store as writing needs, in a folder; it fails so many calls first."""
+
+    type_name = "s3"
+
+    def __init__(self, folder: Path, *failures: str) -> None:
+        self.calls = 0
+        self._folder = fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem())
+        self._failures = list(failures)
+
+    def open_output_stream(self, path: str) -> Any:
+        self.calls += 1
+        if self._failures:
+            raise OSError(self._failures.pop(0))
+        return self._folder.open_output_stream(path)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bdw.storage.remote_folder.FIRST_PAUSE", 0.001)
+
+
+def test_a_call_that_an_object_store_refuses_is_made_again(tmp_path: Path, quick: None) -> None:
+    store = StoreThatRefuses(tmp_path, *["AWS Error SLOW_DOWN during PutObject"] * 4)
+    RemoteFolder(store, ".").write_text("a", "contents")
+    assert (store.calls, (tmp_path / "a").read_text()) == (5, "contents")
+
+
+def test_what_a_further_call_would_meet_again_is_told_at_once(tmp_path: Path, quick: None) -> None:
+    store = StoreThatRefuses(tmp_path, "AWS Error ACCESS_DENIED during PutObject", "never reached")
+    with pytest.raises(OSError, match="ACCESS_DENIED"):
+        RemoteFolder(store, ".").write_text("a", "contents")
+    assert store.calls == 1
+
+
+def test_a_call_is_not_made_for_ever(tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bdw.storage.remote_folder.SECONDS_OF_A_CALL", 0.05)
+    store = StoreThatRefuses(tmp_path, *["AWS Error SLOW_DOWN during PutObject"] * 100)
+    with pytest.raises(OSError, match="SLOW_DOWN"):
+        RemoteFolder(store, ".").write_text("a", "contents")
+    assert 2 <= store.calls < 20
 
 
 def test_what_lies_below_an_address() -> None:
