@@ -17,6 +17,11 @@ import pytest
 from optuna.trial import TrialState
 from pyarrow import fs
 
+from bdw.runs.backup_files import push_run
+from bdw.storage.remote_folder import RemoteFolder, below
+from sweeps.runner.paths import Paths
+from sweeps.study import driver_lock
+from sweeps.study.driver_record import CopyRegister
 from sweeps.study.open_study import open_storage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,17 +116,48 @@ def proxy(s3_address: str) -> Iterator[FlakyProxy]:
         server.server_close()
 
 
+def through(proxy: FlakyProxy, address: str) -> str:
+    """The store's address by way of the proxy."""
+    host, port = proxy.server_address[:2]
+    return address.replace(f"endpoint_override={proxy.store}", f"endpoint_override={host!s}:{port}")
+
+
+def test_copies_of_runs_and_of_the_study_are_whole(proxy: FlakyProxy, s3_address: str, tmp_path: Path) -> None:
+    """As a sweep makes them, under the lock that it keeps in the same store."""
+    paths = Paths("flaky", str(tmp_path / "here"), below(through(proxy, s3_address), "flaky"))
+    paths.prepare()
+    register = CopyRegister(RemoteFolder.at(paths.copy_at or ""))
+    with driver_lock.held(register, name="flaky", say=print, timing=driver_lock.Timing(beat=0.5)):
+        for number in range(12):
+            run = Path(paths.run_dir(f"run-{number}"))
+            checkpoint = run / "checkpoints" / "epoch_0002"
+            checkpoint.mkdir(parents=True)
+            for name in ("config.json", "metrics.csv", "results.parquet", "encoder.safetensors"):
+                (run / name).write_text(f"{name} of {number}")
+            (checkpoint / "state.pt").write_bytes(bytes(100_000))
+            push_run(RemoteFolder.at(paths.run_copy(run.name) or ""), run)
+            with paths.journal.open("a") as journal:
+                journal.write(f"trial {number} ended\n")
+            paths.publish()
+        paths.publish(at_end=True)
+    assert proxy.failed > 10
+    files, root = fs.FileSystem.from_uri(s3_address)
+    wanted = [path for path in paths.path.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    assert len(wanted) == 1 + 12 * 5
+    for path in wanted:
+        with files.open_input_stream(f"{root}/flaky/{path.relative_to(paths.path)}") as stream:
+            assert stream.read() == path.read_bytes(), path
+
+
 def test_every_trial_completes_and_every_file_is_there(
     proxy: FlakyProxy, s3_address: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    host, port = proxy.server_address[:2]
-    flaky = s3_address.replace(f"endpoint_override={proxy.store}", f"endpoint_override={host!s}:{port}")
     done = subprocess.run(
         [
             *(sys.executable, "sweeps/stl10_pruning.py", "--smoke", "--data", "digits", "--targets", "digits"),
             # 12 of the search; six methods with two seeds in the comparison.
             *("--samples", str(TRIALS // 2), "--seeds", "0", "1", "--no-early-stopping"),
-            *("--storage-path", flaky, "--name", "flaky"),
+            *("--storage-path", through(proxy, s3_address), "--name", "flaky"),
         ],
         cwd=ROOT,
         env=environment,
@@ -130,7 +166,7 @@ def test_every_trial_completes_and_every_file_is_there(
         check=False,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert proxy.calls > 500
+    assert proxy.calls > 200
     assert 0.15 < proxy.failed / proxy.calls < 0.25
 
     files, root = fs.FileSystem.from_uri(s3_address)
