@@ -65,7 +65,8 @@ class Evaluate:
     device: str = "auto"
     """Where features are extracted: auto, cpu or cuda."""
     measure: str = "accuracy"
-    """accuracy (logistic regression), fine_tuned_accuracy (the paper's grid; takes long), knn_accuracy or rankme."""
+    """accuracy (logistic regression), fine_tuned_accuracy (the paper's grid; takes long), knn_accuracy, rankme,
+    alignment or uniformity."""
     layer: str | None = None
     """Layer of the backbone whose features are measured, such as layer2; default: the run's own, or the output."""
     neighbours: int | None = None

@@ -36,6 +36,11 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         require(self.weights != "", "weights", self.weights, "a file, run:DIR, timm:NAME.TAG, or none")
+        # Workers have other working directories than whoever started them.
+        if self.weights is not None and not self.weights.startswith(TIMM):
+            prefix = RUN if self.weights.startswith(RUN) else ""
+            path = Path(self.weights.removeprefix(prefix)).expanduser().absolute()
+            object.__setattr__(self, "weights", f"{prefix}{path}")
 
     @property
     def file(self) -> Path | None:
@@ -43,8 +48,8 @@ class EncoderConfig:
         if self.weights is None or self.weights.startswith(TIMM):
             return None
         if self.weights.startswith(RUN):
-            return Path(self.weights.removeprefix(RUN)).expanduser().absolute() / "encoder.safetensors"
-        return Path(self.weights).expanduser().absolute()
+            return Path(self.weights.removeprefix(RUN)) / "encoder.safetensors"
+        return Path(self.weights)
 
     def with_content(self) -> Self:
         """The same, saying what the weights hold; itself without given weights.
@@ -69,5 +74,4 @@ class EncoderConfig:
             self.weights,
             f"weights with the content {self.weights_content}, not {content}",
         )
-        weights = self.weights if file is None else str(file)
-        return dataclasses.replace(self, weights=weights, weights_content=content)
+        return dataclasses.replace(self, weights_content=content)

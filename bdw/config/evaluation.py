@@ -14,7 +14,8 @@ class EvaluationConfig:
     measure: str = "accuracy"
     """What chooses the best epoch on the target's validation split and is reported on its test split: `accuracy` of a
     logistic regression (the paper's), `pretext_loss` (the pretext task's own, lower is better), `knn_accuracy`,
-    `fine_tuned_accuracy` (minutes to hours: for final_measures) or `rankme` (needs no labels)."""
+    `fine_tuned_accuracy` (minutes to hours: for final_measures), `rankme`, `alignment`
+    or `uniformity` (these three need no labels)."""
     monitors: tuple[str, ...] = ()
     """Further measures of the validation split, a column each in metrics.csv; they choose nothing."""
     final_measures: tuple[str, ...] = ()

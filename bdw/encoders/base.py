@@ -33,6 +33,9 @@ class Encoder(nn.Module):
     autocast: torch.dtype | None = None
     """What the backbone computes in while it is trained (`bdw.encoders.precision`); None for what its parameters
     are."""
+    calls_its_layers = True
+    """Whether every parameter acts through its own layer's forward pass and through nothing else. Nets of other
+    libraries may use a layer's weights by themselves, so that hooks on layers do not see all that they do."""
     is_compiled = False
     """Whether passes that a backward pass can follow are compiled code (`bdw.encoders.compilation`), which hooks and
     function modes do not see into."""

@@ -21,6 +21,8 @@ WIDTH, DEPTH, HEADS = 192, 6, 3
 class PatchEncoder(Encoder):
     """An encoder whose backbone is timm's `VisionTransformer`."""
 
+    calls_its_layers = False
+
     @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of patches."""

@@ -35,6 +35,8 @@ def require_known(name: str, field: str = "encoder") -> None:
 class TimmEncoder(Encoder):
     """A model of timm without its classifier."""
 
+    calls_its_layers = False
+
     def averaged(self, output: Tensor) -> Tensor:
         """As timm lays outputs out: (B, d, h, w) or (B, h, w, d) maps, (B, n, d) tokens."""
         if output.dim() == 3:

@@ -138,6 +138,22 @@ def _measures() -> dict[str, Measure]:
                 evaluate=_rankme,
             ),
             Measure(
+                name="alignment",
+                label="alignment",
+                explanation="Squared distance of two crops of an image on the unit sphere, lower is better",
+                higher_is_better=False,
+                is_share=False,
+                evaluate=_alignment,
+            ),
+            Measure(
+                name="uniformity",
+                label="uniformity",
+                explanation="Log of the mean potential between images on the unit sphere, lower is better",
+                higher_is_better=False,
+                is_share=False,
+                evaluate=_uniformity,
+            ),
+            Measure(
                 name="pretext_loss",
                 label="pretext loss",
                 explanation="Loss of the pretext task, lower is better",
@@ -195,6 +211,18 @@ def _rankme(of: Examination) -> float:
     from bdw.evaluation import rankme
 
     return rankme.evaluate(of.encoder, of.measured_on, of.settings)
+
+
+def _alignment(of: Examination) -> float:
+    from bdw.evaluation import alignment_uniformity
+
+    return alignment_uniformity.evaluate_alignment(of.encoder, of.measured_on, of.settings)
+
+
+def _uniformity(of: Examination) -> float:
+    from bdw.evaluation import alignment_uniformity
+
+    return alignment_uniformity.evaluate_uniformity(of.encoder, of.measured_on, of.settings)
 
 
 def _pretext_loss(of: Examination) -> float:

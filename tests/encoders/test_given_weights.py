@@ -153,6 +153,17 @@ def test_identity_is_what_weights_hold_not_where_they_lie(tmp_path: Path) -> Non
         identity.named(RunConfig().replace(weights=str(other), weights_content=content))
 
 
+def test_a_relative_path_is_that_of_whoever_wrote_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for weights, file in (("a/b.pt", "a/b.pt"), ("run:a", "a/encoder.safetensors"), ("~/b.pt", "b.pt")):
+        monkeypatch.setenv("HOME", str(tmp_path))
+        config = RunConfig().replace(weights=weights)
+        monkeypatch.chdir("/")
+        assert RunConfig().replace(**config.flat()).encoder.file == tmp_path / file
+        monkeypatch.chdir(tmp_path)
+    assert RunConfig().replace(weights="timm:resnet18").encoder.file is None
+
+
 def test_a_run_continues_the_encoder_of_another(config: RunConfig, problem: Problem, tmp_path: Path) -> None:
     first = config.replace(run_dir=str(tmp_path / "first"))
     list(iterate(first, problem=problem))

@@ -42,3 +42,14 @@ def test_an_unknown_layer_is_refused_with_the_names_that_there_are() -> None:
     check_layer(encoder, "layer2.0.conv1")
     with pytest.raises(InputError, match=r"layer: 'layer5' is not known .*layer2"):
         check_layer(encoder, "layer5")
+
+
+def test_tokens_of_a_layer_are_averaged_over_positions() -> None:
+    torch.manual_seed(0)
+    encoder = encoders.build("small_vit", 3, 16).eval()
+    images = np.random.default_rng(0).integers(0, 256, (3, 3, 16, 16), dtype=np.uint8)
+    features = extract_features(encoder, images, Settings(crop_size=16, layer="norm"))
+    np.testing.assert_allclose(
+        features, extract_features(encoder, images, Settings(crop_size=16)), rtol=1e-4, atol=1e-5
+    )
+    assert extract_features(encoder, images, Settings(crop_size=16, layer="blocks.2")).shape == (3, 192)

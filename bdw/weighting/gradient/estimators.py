@@ -201,6 +201,8 @@ class TrainingPass(GradientEstimator):
             return "where batch norm lets instances depend on each other"
         if not head_alone and model.encoder.is_compiled:
             return "where a compiled encoder cannot be looked into"
+        if not head_alone and not model.encoder.calls_its_layers:
+            return "where an encoder of another library may use its weights outside of their layers"
         return None if _layers(model, head_alone) else "where parameters are in other layers than it knows"
 
     @contextmanager

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from bdw import encoders
 from bdw.encoders import Encoder
+from bdw.errors import InputError
 from bdw.pretext import PretextModel, Views
+from bdw.weighting.gradient import estimators
 from bdw.weighting.gradient.forward_mode import instance_directional_derivatives
 from bdw.weighting.gradient.from_training_pass import LayerTangents, layers_of
 from tests.pretext.models import losses_of, model_of, views_of
@@ -97,3 +99,14 @@ def test_models_whose_instances_interact_or_with_unknown_layers_are_left_to_forw
     assert layers_of(model_of(Encoder(bare, 1, 8, (1, 8, 8)), "rotation")) is None
     strange = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.PReLU())
     assert layers_of(model_of(Encoder(strange, 1, 8, (1, 8, 8)), "rotation")) is None
+
+
+def test_a_net_of_another_library_is_not_looked_into() -> None:
+    """Its layers might be used otherwise than by calling them; forward mode sees whatever it does."""
+    torch.manual_seed(0)
+    model = model_of(encoders.build("timm:resnet18", 3, 32, "group"))
+    with pytest.raises(InputError, match="where an encoder of another library may use its weights"):
+        estimators.TrainingPass(model)
+    assert isinstance(estimators.choose(model), estimators.ForwardMode)
+    ours = model_of(encoders.build("resnet18", 3, 32, "group"))
+    assert isinstance(estimators.choose(ours), estimators.TrainingPass)
