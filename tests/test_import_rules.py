@@ -21,7 +21,7 @@ LAYERS = [
     {"commands"},
     {"ray", "report"},
     {"training"},
-    {"diagnostics"},
+    {"diagnostics", "scoring"},
     {"weighting", "evaluation", "runs"},
     {"pretext"},
     {"encoders", "data"},
@@ -46,7 +46,7 @@ EDGES: Mapping[str, tuple[str, ...]] = {
     ),
     "rich": ("runs/console.py", "data/progress.py"),
     "tyro": ("cli.py", "commands/flags.py", "commands/options.py"),
-    "safetensors": ("encoders/given_weights.py", "runs/export.py"),
+    "safetensors": ("encoders/given_weights.py", "storage/tensor_file.py"),
     "timm": ("encoders/timm_library.py",),
 }  # fmt: skip
 
