@@ -95,6 +95,31 @@ class Export:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Score:
+    """Score images that a run never saw: a, b, mean weight, its 95 % interval and rank of each, as a Parquet file.
+
+    The report of the run says how well its scores predict. A command that was interrupted goes on where it stopped.
+    """
+
+    pool: tyro.conf.Positional[str]
+    """What to score, named as for --source."""
+    run: Path
+    """Directory of a finished run that learnt weights."""
+    out: Path
+    """New file, .parquet."""
+    data_root: str | None = None
+    """Folder under which torchvision's data sets lie; default: the run's own."""
+    download: bool = False
+    """Let torchvision download a data set that is not under data_root."""
+    data_seed: int | None = None
+    """Seed of a pool that is drawn, such as glyphs; default: the run's own."""
+    device: str = "auto"
+    """Where to compute: auto, cpu or cuda."""
+    num_workers: int | None = None
+    """Workers of one CPU each, started by Ray here or on the cluster that RAY_ADDRESS names. Default: this process."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pack:
     """Decode and resize images once into a memory-mapped data set that every command then reads in no time."""
 
@@ -155,4 +180,4 @@ class Doctor:
     """Look at the GPUs alone; exit status 1 unless torch can compute on one, for the set-up of a machine."""
 
 
-Command = Fit | Evaluate | Export | Pack | Replay | Report | Doctor
+Command = Fit | Evaluate | Export | Score | Pack | Replay | Report | Doctor

@@ -45,6 +45,11 @@ class Ratings:
     """The mean weight before it was brought into that range: what images are ranked by."""
 
     @classmethod
+    def none(cls) -> Self:
+        """Those of no image."""
+        return cls(*(np.empty(0) for _ in fields(cls)))
+
+    @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
         """The ratings of several sets of images as one, in order."""
         return cls(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls)))
