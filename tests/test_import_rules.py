@@ -42,7 +42,7 @@ EDGES: Mapping[str, tuple[str, ...]] = {
     "jinja2": ("report/",),
     "pyarrow": (
         "data/weights_file.py", "storage/remote_folder.py", "runs/backup_files.py", "runs/export.py", "training/fit.py",
-        "scoring/score_parts.py", "report/", "ray/", "commands/",
+        "scoring/score_parts.py", "scoring/clusters.py", "report/", "ray/", "commands/",
     ),
     "rich": ("runs/console.py", "data/progress.py"),
     "tyro": ("cli.py", "commands/flags.py", "commands/options.py"),
