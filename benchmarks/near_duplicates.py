@@ -98,7 +98,8 @@ def changed(image: Pixels, number: int, rng: np.random.Generator) -> Pixels:
         down, right = SHIFTS[number % len(SHIFTS)]
         padded = np.pad(image, ((0, 0), (1, 1), (1, 1)), mode="edge")
         return padded[:, 1 + down : 1 + down + side, 1 + right : 1 + right + side]
-    return np.clip(image * rng.uniform(0.8, 1.2) + rng.uniform(-20, 20), 0, 255).round().astype(np.uint8)
+    brighter: Pixels = np.clip(image * rng.uniform(0.8, 1.2) + rng.uniform(-20, 20), 0, 255).round().astype(np.uint8)
+    return brighter
 
 
 def thumbnails_of(images: Pixels) -> torch.Tensor:

@@ -21,9 +21,9 @@ from bdw.evaluation.features import BATCH_SIZE, device_of, evaluating
 from bdw.runs.directory import RunDirectory
 from bdw.runs.encoder_input import InputTransform
 from bdw.runs.export import encoder_in
-from bdw.storage.tensor_file import contents_of, tensors_in, write_tensors
 from bdw.scoring.held_out import HeldOut
 from bdw.scoring.rater import Rater, Ratings
+from bdw.storage.tensor_file import contents_of, tensors_in, write_tensors
 from bdw.weighting import registry as weighters
 from bdw.weighting.appearance import appearance
 from bdw.weighting.weighters.protocol import Learns

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from bdw.report import write_run_report
-from bdw.storage.tensor_file import write_tensors
 from bdw.scoring.held_out import Group, HeldOut
 from bdw.scoring.scorer import HELD_OUT
+from bdw.storage.tensor_file import write_tensors
 
 FOUND = HeldOut(800, 200, 0.94, 0.81, 0.97, 0.99, 0.96, (Group(100, 0.2, 0.21, 0.05), Group(100, 0.7, 0.69, 0.9)))
 

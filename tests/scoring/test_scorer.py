@@ -16,9 +16,9 @@ from bdw.data.decode import fit_array
 from bdw.errors import InputError
 from bdw.report import write_run_report
 from bdw.runs.directory import RunDirectory
-from bdw.storage.tensor_file import tensors_in, write_tensors
 from bdw.scoring.fitting import HELD_OUT_SHARE
 from bdw.scoring.scorer import ScorerFiles, held_out_of
+from bdw.storage.tensor_file import tensors_in, write_tensors
 from bdw.training.trainer import Trainer, iterate
 
 CPU = torch.device("cpu")
