@@ -31,6 +31,8 @@ class PoolRequest:
     channels: int
     """1 or 3."""
     data_root: str | None = None
+    cache_dir: str | None = None
+    """Where images from an address (s3://bucket/photos) are kept; None for the user's cache."""
     download: bool = False
     data_seed: int = 0
     """Seed of a reader that draws its images."""
@@ -55,12 +57,12 @@ def open_pool(wanted: PoolRequest) -> Pool:
 
     Raises `InputError` for what no reader can open.
     """
-    root = None if wanted.data_root is None else Path(wanted.data_root).expanduser()
     reader, request = resolve(
         wanted.spec,
         option="pool",
         image_size=wanted.image_size,
-        data_root=root,
+        data_root=wanted.data_root,
+        cache_dir=None if wanted.cache_dir is None else Path(wanted.cache_dir).expanduser(),
         download=wanted.download,
         channels=wanted.channels,
         seed=wanted.data_seed,
@@ -92,6 +94,7 @@ def as_of_run(
         image_size=config.image_size,
         channels=int(metadata["channels"]),
         data_root=config.data_root if data_root is None else data_root,
+        cache_dir=config.cache_dir,
         download=download,
         data_seed=config.data_seed if data_seed is None else data_seed,
     )
