@@ -15,7 +15,7 @@ from bdw.scoring.scorer import descriptions, write_scorer
 from bdw.weighting.weighters.protocol import WeightTable
 
 LARGEST_SAMPLE = 20_000
-"""Images that a scorer is made from, at most: a few forward passes each, so that it costs a run next to nothing."""
+"""Images that a scorer is made from, at most: a forward pass of each, and two regressions."""
 LEAST_SAMPLE = 25
 """Images below which there is no scorer: a fifth of them could not tell how good it is."""
 HELD_OUT_SHARE = 0.2
