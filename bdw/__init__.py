@@ -15,17 +15,21 @@ from bdw.errors import InputError
 
 if TYPE_CHECKING:
     from bdw.commands.fit import fit
+    from bdw.commands.score import score
+    from bdw.commands.select import select
     from bdw.runs.encoder_input import load_encoder
     from bdw.training.fit import FitResult
     from bdw.training.trainer import iterate
 
-__all__ = ["FitResult", "InputError", "RunConfig", "fit", "iterate", "load_encoder"]
+__all__ = ["FitResult", "InputError", "RunConfig", "fit", "iterate", "load_encoder", "score", "select"]
 
 _HOMES = {
     "FitResult": "bdw.training.fit",
     "fit": "bdw.commands.fit",
     "iterate": "bdw.training.trainer",
     "load_encoder": "bdw.runs.encoder_input",
+    "score": "bdw.commands.score",
+    "select": "bdw.commands.select",
 }
 _MODULES = {
     **{name: f"bdw.{name}" for name in ("data", "encoders", "meta_gradient", "pretext", "weighters")},

@@ -20,7 +20,20 @@ from typing import Annotated, Any, get_args
 import tyro
 
 from bdw.commands.flags import Shown, fields_with_flags, parsed, registry
-from bdw.commands.options import Command, Doctor, Evaluate, Export, Fit, Pack, Replay, Report, StartingPoint
+from bdw.commands.options import (
+    Command,
+    Doctor,
+    Embed,
+    Evaluate,
+    Export,
+    Fit,
+    Pack,
+    Replay,
+    Report,
+    Score,
+    Select,
+    StartingPoint,
+)
 from bdw.config import RunConfig
 from bdw.config.preset_registry import require_one_length
 from bdw.errors import InputError, RunError, RunStopped, Terminated, unknown_option
@@ -45,6 +58,9 @@ def parse(arguments: Sequence[str]) -> Command:
         Annotated[Fit, subcommand("fit", default=Fit(config=config))]
         | Annotated[Evaluate, subcommand("evaluate")]
         | Annotated[Export, subcommand("export")]
+        | Annotated[Score, subcommand("score")]
+        | Annotated[Embed, subcommand("embed")]
+        | Annotated[Select, subcommand("select")]
         | Annotated[Pack, subcommand("pack")]
         | Annotated[Replay, subcommand("replay")]
         | Annotated[Report, subcommand("report")]
@@ -111,6 +127,18 @@ def _run(command: Command) -> int:
             from bdw.commands.export import export
 
             export(command)
+        case Score():
+            from bdw.commands.score import score_from_console
+
+            score_from_console(command)
+        case Embed():
+            from bdw.commands.embed import embed
+
+            embed(command)
+        case Select():
+            from bdw.commands.select import select_from_console
+
+            select_from_console(command)
         case Pack():
             from bdw.commands.pack import pack
 

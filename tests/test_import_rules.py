@@ -21,7 +21,7 @@ LAYERS = [
     {"commands"},
     {"ray", "report"},
     {"training"},
-    {"diagnostics"},
+    {"diagnostics", "scoring"},
     {"weighting", "evaluation", "runs"},
     {"pretext"},
     {"encoders", "data"},
@@ -42,11 +42,11 @@ EDGES: Mapping[str, tuple[str, ...]] = {
     "jinja2": ("report/",),
     "pyarrow": (
         "data/weights_file.py", "storage/remote_folder.py", "runs/backup_files.py", "runs/export.py", "training/fit.py",
-        "report/", "ray/", "commands/",
+        "scoring/score_parts.py", "scoring/clusters.py", "report/", "ray/", "commands/",
     ),
     "rich": ("runs/console.py", "data/progress.py"),
     "tyro": ("cli.py", "commands/flags.py", "commands/options.py"),
-    "safetensors": ("encoders/given_weights.py", "runs/export.py"),
+    "safetensors": ("encoders/given_weights.py", "storage/tensor_file.py"),
     "timm": ("encoders/timm_library.py",),
 }  # fmt: skip
 

@@ -96,6 +96,91 @@ class Export:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Score:
+    """Score images that a run never saw: a, b, mean weight, its 95 % interval and rank of each, as a Parquet file.
+
+    The report of the run says how well its scores predict. A command that was interrupted goes on where it stopped.
+    """
+
+    pool: tyro.conf.Positional[str]
+    """What to score, named as for --source."""
+    run: Path
+    """Directory of a finished run that learnt weights."""
+    out: Path
+    """New file, .parquet."""
+    data_root: str | None = None
+    """Folder under which torchvision's data sets lie; default: the run's own."""
+    download: bool = False
+    """Let torchvision download a data set that is not under data_root."""
+    data_seed: int | None = None
+    """Seed of a pool that is drawn, such as glyphs; default: the run's own."""
+    device: str = "auto"
+    """Where to compute: auto, cpu or cuda."""
+    num_workers: int | None = None
+    """Workers of one CPU each, started by Ray here or on the cluster that RAY_ADDRESS names. Default: this process."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embed:
+    """Write what an encoder makes of every image of a pool: features with names."""
+
+    pool: tyro.conf.Positional[str]
+    """What to embed, named as for --source."""
+    out: Path
+    """New file: .parquet (name, embedding), or .npy with the names beside it in .names.npy."""
+    run: Path | None = None
+    """Finished run whose best encoder is used."""
+    encoder: Path | None = None
+    """Or an encoder.safetensors by itself."""
+    layer: str | None = None
+    """Layer of the backbone, such as layer2, whose maps are averaged over positions; default: the output."""
+    data_root: str | None = None
+    """Folder under which torchvision's data sets lie; default: the run's own."""
+    download: bool = False
+    """Let torchvision download a data set that is not under data_root."""
+    data_seed: int | None = None
+    """Seed of a pool that is drawn, such as glyphs; default: the run's own, or 0."""
+    device: str = "auto"
+    """Where to compute: auto, cpu or cuda."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Select:
+    """Choose images by their scores: the best N, a share, or all above a threshold.
+
+    Writes a list (.txt, the best first), a table (.parquet, every image with a column kept, which --weights-file
+    obeys), or a folder of copies or links.
+    """
+
+    scores: Path
+    """What `score` wrote, or a run's instance_weights.parquet."""
+    out: Path
+    """New file, .txt or .parquet, or new folder."""
+    count: int | None = None
+    """Keep so many images."""
+    share: float | None = None
+    """Or this share of all, above 0, at most 1."""
+    at_least: float | None = None
+    """Or all with this mean weight or more: the probability that an image helps, in the recommended recipe."""
+    near_duplicates: bool = True
+    """Keep near-duplicates. Otherwise only the best of images that are nearly the same is kept; needs --pool."""
+    clusters: int | None = None
+    """Take as many images from each of so many clusters, the best of each; needs --features."""
+    features: Path | None = None
+    """What `embed` wrote, .parquet."""
+    pool: str | None = None
+    """Where the images are, named as for --source."""
+    link: bool = False
+    """Fill the new folder with links instead of copies."""
+    data_root: str | None = None
+    """Folder under which torchvision's data sets lie."""
+    data_seed: int = 0
+    """Seed of a pool that is drawn, such as glyphs."""
+    seed: int = 0
+    """Seed of the clusters."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pack:
     """Decode and resize images once into a memory-mapped data set that every command then reads in no time."""
 
@@ -156,4 +241,4 @@ class Doctor:
     """Look at the GPUs alone; exit status 1 unless torch can compute on one, for the set-up of a machine."""
 
 
-Command = Fit | Evaluate | Export | Pack | Replay | Report | Doctor
+Command = Fit | Evaluate | Export | Score | Embed | Select | Pack | Replay | Report | Doctor

@@ -44,6 +44,9 @@ class DataConfig:
     target_fraction: float = 1.0
     """Share of every class of the target's training images that the target has; below 1 exactly those images leave the
     source if it holds them (by name), so that none is on both sides."""
+    target_in_pool: bool = False
+    """Train the encoder on the target's training images, too: they join the pool behind its own images, without their
+    labels. Validation and test images never do."""
     validation_fraction: float = 0.2
     """Share of the target's training images of each class held out for model selection."""
     data_seed: int = 0

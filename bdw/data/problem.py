@@ -29,6 +29,7 @@ from bdw.data.readers.base import Reader, Request, SplitName
 from bdw.data.readers.packed_directory import require_size
 from bdw.data.remote_stores import Summary, summary_at
 from bdw.data.target import Assignment, assign, require_labels
+from bdw.data.target_in_pool import with_target
 from bdw.errors import InputError
 from bdw.storage.remote_folder import is_address
 
@@ -145,6 +146,8 @@ def load(
         check_source(len(pool))
     stores = _target_stores(config, work_dir, parts, progress, check_target)
     target = _target_of(config, stores)
+    if config.target_in_pool:
+        pool = with_target(pool, stores, assign(config, stores))
     source = _packed(config, work_dir, pool, config.source, "source", progress)
     if shared is not None:
         address = None if pool.packed is None else packed_at(config.source, config.data_root)

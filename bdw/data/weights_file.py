@@ -102,7 +102,7 @@ def _column(path: Path, table: pa.Table, name: str, kind: pa.DataType) -> NDArra
 def _content_key(path: Path, table: pa.Table) -> str | None:
     own = (table.schema.metadata or {}).get(CONTENT_KEY)
     if own is not None:
-        return str(own.decode(errors="replace"))
+        return str(own.decode(errors="replace")) or None  # Empty: made for images, whatever store they are in.
     try:
         source = json.loads((path.parent / "config.json").read_text(encoding="utf-8"))["source"]
         return str(source["content_key"])

@@ -15,6 +15,7 @@ from bdw.report.outcome import Outcome, Score
 from bdw.report.page import Block, Code, Headline, Page, Section, Table, Text, write_page
 from bdw.report.planted import words
 from bdw.report.run_files import RunFiles, read_run
+from bdw.report.scores_section import scores_sections
 from bdw.report.signal_section import signal_sections
 from bdw.report.table_files import column
 from bdw.report.training_section import training_sections
@@ -42,6 +43,7 @@ def write_run_report(run_dir: Path) -> Path:
     sections += image_sections(run) + figure_sections(run)
     sections += training_sections(outcome)
     sections += signal_sections(run)
+    sections += scores_sections(run)
     sections += _results_sections(outcome)
     if run.skipped:
         sections.append(Section("Skipped files", _skipped_blocks(run.skipped)))

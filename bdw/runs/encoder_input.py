@@ -10,6 +10,7 @@ from typing import Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bdw.data.augment import centre_crop
@@ -52,12 +53,18 @@ class InputTransform:
                 f"images: {images.dtype} of shape {tuple(images.shape)} cannot work; allowed: torch.uint8 of shape "
                 "(B, 1, h, w) or (B, 3, h, w)"
             )
-        shape = (self.channels, self.image_size, self.image_size)
-        if tuple(images.shape[1:]) != shape:
-            rows = images.cpu().permute(0, 2, 3, 1).numpy()
-            packed = [fit_array(row.squeeze(-1) if row.shape[-1] == 1 else row, *shape[:2]) for row in rows]
-            images = torch.from_numpy(np.stack(packed) if packed else np.empty((0, *shape), np.uint8)).to(images.device)
+        if tuple(images.shape[1:]) != (self.channels, self.image_size, self.image_size):
+            images = torch.from_numpy(self.stored(images.cpu().numpy())).to(images.device)
         return centre_crop(images, self.crop_size)
+
+    def stored(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """uint8 (B, c, h, w), c being 1 or 3, as the run's own packed images: (B, channels, image_size, image_size)."""
+        shape = (self.channels, self.image_size, self.image_size)
+        if images.shape[1:] == shape:
+            return images
+        rows = images.transpose(0, 2, 3, 1)
+        packed = [fit_array(row.squeeze(-1) if row.shape[-1] == 1 else row, *shape[:2]) for row in rows]
+        return np.stack(packed) if packed else np.empty((0, *shape), np.uint8)
 
 
 def load_encoder(path: str | os.PathLike[str]) -> tuple[Encoder, InputTransform]:

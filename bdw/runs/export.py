@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
@@ -10,8 +9,6 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import safetensors
-import safetensors.torch
 from torch import Tensor
 
 from bdw import encoders
@@ -22,6 +19,7 @@ from bdw.encoders import Encoder
 from bdw.errors import InputError
 from bdw.storage.atomic_write import replacing
 from bdw.storage.spelt_out import spelt_out
+from bdw.storage.tensor_file import contents_of, tensors_in, write_tensors
 
 if TYPE_CHECKING:
     from bdw.weighting.keep_mask import KeepMask
@@ -58,31 +56,26 @@ def write_encoder(path: Path, encoder: str, backbone: Mapping[str, Tensor], meta
     num_classes=0)`. `metadata` (name -> value, kept as strings) says how large images must be, and `facts_of`;
     `INPUT_RANGE` stands beside it where the backbone wants that range.
     """
-    tensors = {name: value.detach().cpu().contiguous() for name, value in backbone.items()}
     wants_it = metadata.get("mean", "0.5") == metadata.get("deviation", "0.5") == "0.5"
     scaling = INPUT_RANGE if wants_it else {}
     strings = {"encoder": encoder, **scaling, **{name: str(value) for name, value in metadata.items()}}
-    with replacing(path) as temporary:
-        # Not save_file: it makes a file that only its owner may read, which is no use on a shared cluster.
-        temporary.write_bytes(safetensors.torch.save(tensors, strings))
+    write_tensors(path, backbone, strings)
 
 
 def read_encoder(path: Path) -> tuple[Encoder, dict[str, str]]:
     """The encoder in a file of `write_encoder`, in evaluation mode, and its metadata; `InputError` for any other
     file."""
-    try:
-        # safetensors opens no path that is not UTF-8, and gives the metadata of nothing but a path.
-        contents = path.read_bytes()
-        tensors = safetensors.torch.load(contents)
-        header = json.loads(contents[8 : 8 + int.from_bytes(contents[:8], "little")])
-        metadata: dict[str, str] = header.get("__metadata__", {})
-    except (OSError, safetensors.SafetensorError) as error:
-        raise InputError(f"encoder file {path} cannot be read: {error}") from error
+    return encoder_in(contents_of(path, "encoder file"), f"encoder file {path}")
+
+
+def encoder_in(contents: bytes, what: str) -> tuple[Encoder, dict[str, str]]:
+    """`read_encoder` of a file's contents; errors call it `what`."""
+    tensors, metadata = tensors_in(contents, what)
     if not {"encoder", "channels", "crop_size"} <= set(metadata):
-        raise InputError(f"encoder file {path} was not written by bdw: it does not say which architecture it holds")
+        raise InputError(f"{what} was not written by bdw: it does not say which architecture it holds")
     norm = metadata.get("norm", "batch")
     if norm not in get_args(Norm):
-        raise InputError(f"encoder file {path}: norm {norm!r} is not known to this version")
+        raise InputError(f"{what}: norm {norm!r} is not known to this version")
     size = int(metadata["crop_size"])
     encoder = encoders.build(metadata["encoder"], int(metadata["channels"]), size, cast(Norm, norm))
     encoder.backbone.load_state_dict(tensors, strict=True)

@@ -14,10 +14,12 @@ from bdw.data import Problem
 from bdw.diagnostics.diagnosis import diagnosed
 from bdw.runs import export
 from bdw.runs.directory import RunDirectory
+from bdw.scoring.fitting import fit_scorer
 from bdw.storage.atomic_write import write_text
 from bdw.training.best_model import backbone_of
 from bdw.training.examiner import Examiner
 from bdw.training.run_state import RunState
+from bdw.weighting.weighters.protocol import Learns
 
 
 def are_written(run: RunDirectory, instances_seen: int) -> bool:
@@ -40,7 +42,7 @@ def write_so_far(
     Returns:
         the epoch whose encoder is there now; None before the first evaluation.
     """
-    for of_a_shorter_run in (run.results, run.last_encoder):
+    for of_a_shorter_run in (run.results, run.last_encoder, run.scorer):
         of_a_shorter_run.unlink(missing_ok=True)
     best = state.history.best_epoch
     if best is not None and best != written:
@@ -57,8 +59,8 @@ def finish(state: RunState, config: RunConfig, problem: Problem, run: RunDirecto
 
 
 def write_results(state: RunState, config: RunConfig, problem: Problem, run: RunDirectory, examiner: Examiner) -> None:
-    """encoder.safetensors (the best epoch's), encoder_last.safetensors, instance_weights.parquet, signal.json if asked
-    for, results.parquet.
+    """encoder.safetensors (the best epoch's), encoder_last.safetensors, instance_weights.parquet, scorer.safetensors of
+    weights that were learnt, signal.json if asked for, results.parquet.
 
     The last encoder gets no test score: whoever chose between the two by test scores would have chosen on test images.
     """
@@ -69,6 +71,7 @@ def write_results(state: RunState, config: RunConfig, problem: Problem, run: Run
     of_now = backbone_of(learner.model.state_dict())
     _write_encoder(run.last_encoder, of_now, state, config, problem, epoch=last.epoch)
     _write_weights(state, problem, run)
+    _write_scorer(state, problem, run)
     evidence = learner.visit_statistics
     if evidence is None:
         run.signal.unlink(missing_ok=True)  # of a shorter run that was diagnosed
@@ -118,3 +121,12 @@ def _write_weights(state: RunState, problem: Problem, run: RunDirectory) -> None
     """instance_weights.parquet: the weights as they are now."""
     table = export.weights_table(problem.source, state.learner.weighter.table(), state.mask)
     export.write_table(run.instance_weights, table)
+
+
+def _write_scorer(state: RunState, problem: Problem, run: RunDirectory) -> None:
+    """scorer.safetensors, if weights were learnt."""
+    run.scorer.unlink(missing_ok=True)
+    weighter = state.learner.weighter
+    if weighter.learns is not Learns.NEVER:
+        device = next(state.learner.model.parameters()).device
+        fit_scorer(run, problem.source, weighter.table(), state.mask.kept.numpy(), device)

@@ -11,9 +11,8 @@ from torch import Tensor
 from bdw.encoders import source_statistics, untouched_statistics
 from bdw.parallel.randomness import Randomness
 from bdw.pretext import PretextModel
-from bdw.weighting.composition import composition
+from bdw.weighting.appearance import appearance
 from bdw.weighting.gradient.forward_mode import weight_gradient
-from bdw.weighting.gradient.smoothing import colours
 from bdw.weighting.gradient.transforms import Visit
 from bdw.weighting.meta_loss import TargetImages
 from bdw.weighting.verdicts import Verdicts
@@ -83,5 +82,4 @@ class LearnsByVerdict:
 
 def _descriptions(visit: Visit) -> tuple[Tensor, Tensor]:
     """What images look like to the encoder, and by their colours and composition; (m, d) each."""
-    seen = torch.cat([colours(visit.images), composition(visit.images)], dim=1)
-    return visit.mean_features(), seen
+    return visit.mean_features(), appearance(visit.images)

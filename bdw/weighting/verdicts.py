@@ -11,7 +11,6 @@ does. Not in the paper; what each part is worth stands in benchmarks/LOG.md.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor
 
 from bdw.parallel import collectives
-from bdw.weighting.random_functions import RandomFunctions
+from bdw.weighting.random_functions import MAX_WIDTH, RandomFunctions, narrowed
 
 NUM_FUNCTIONS = 256
 """Random functions of the regression."""
@@ -29,8 +28,6 @@ NOISE = 1.0
 """Variance of a visit's noise over the prior variance of what it is about."""
 LARGEST = 2.0
 """Derivatives count up to so many times their root mean square, and an example of the target counts so much."""
-MAX_WIDTH = 64
-"""Features that are kept of an image until it is judged; wider ones are projected at random."""
 LARGEST_KEPT = torch.finfo(torch.float16).max
 """Size up to which their numbers are told apart."""
 CHUNK = 4096
@@ -200,18 +197,4 @@ def _drawn(widths: Sequence[int]) -> RandomFunctions:
 
 def _joined(descriptions: Sequence[Tensor]) -> Tensor:
     """(m, d) on the CPU in float32, parts wider than `MAX_WIDTH` projected."""
-    return torch.cat([_narrowed(part.detach().cpu().to(torch.float32)) for part in descriptions], dim=1)
-
-
-def _narrowed(part: Tensor) -> Tensor:
-    width = part.shape[1]
-    if width <= MAX_WIDTH:
-        return part
-    return part @ _narrowing(width)
-
-
-@functools.cache
-def _narrowing(width: int) -> Tensor:
-    """(width, `MAX_WIDTH`). Johnson and Lindenstrauss: distances stay what they are, to about a tenth."""
-    generator = torch.Generator().manual_seed(width)
-    return torch.randn(width, MAX_WIDTH, generator=generator) / math.sqrt(MAX_WIDTH)
+    return torch.cat([narrowed(part.detach().cpu().to(torch.float32)) for part in descriptions], dim=1)

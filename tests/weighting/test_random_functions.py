@@ -10,7 +10,7 @@ import torch
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
-from bdw.weighting.random_functions import RandomFunctions
+from bdw.weighting.random_functions import MAX_WIDTH, RandomFunctions, narrowed
 
 
 def _numbers(count: int, dim: int, seed: int = 0) -> Tensor:
@@ -92,3 +92,16 @@ def test_they_are_the_same_in_every_run() -> None:
     single = RandomFunctions((3, 2), 20, dtype=torch.float32)(descriptions, *_moments(descriptions))
     assert single.dtype == torch.float32
     torch.testing.assert_close(single.double(), found[0], rtol=0, atol=1e-6)
+
+
+def test_narrowing_keeps_distances() -> None:
+    """Johnson and Lindenstrauss: with k dimensions a squared distance varies by its own size times sqrt(2 / k)."""
+    wide = _numbers(60, 512, seed=5).float()
+    narrow = narrowed(wide)
+    assert narrow.shape == (60, MAX_WIDTH)
+    ratios = (torch.pdist(narrow) / torch.pdist(wide)).square()
+    assert float(ratios.mean()) == pytest.approx(1, abs=0.05)
+    assert float(ratios.std()) == pytest.approx(math.sqrt(2 / MAX_WIDTH), rel=0.2)
+    assert torch.equal(narrowed(wide[:, :MAX_WIDTH]), wide[:, :MAX_WIDTH])
+    assert torch.equal(narrowed(wide), narrow)
+    torch.testing.assert_close(narrowed(wide.double()).float(), narrow, rtol=1e-4, atol=1e-4)

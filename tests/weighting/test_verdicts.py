@@ -15,8 +15,8 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from bdw.weighting import verdicts
-from bdw.weighting.random_functions import RandomFunctions
-from bdw.weighting.verdicts import LARGEST, MAX_WIDTH, NOISE, NUM_FUNCTIONS, SHARPNESS, Verdicts
+from bdw.weighting.random_functions import MAX_WIDTH, RandomFunctions
+from bdw.weighting.verdicts import LARGEST, NOISE, NUM_FUNCTIONS, SHARPNESS, Verdicts
 
 N, BATCH = 600, 50
 EXAMPLES = 4
@@ -275,18 +275,6 @@ def test_wide_features_are_narrowed_and_still_tell() -> None:
     assert state["widths"].tolist() == [MAX_WIDTH, 3]
     assert state["descriptions"].shape == (N, MAX_WIDTH + 3)
     assert roc_auc_score(USEFUL, _by_index(learnt.judge())) > 0.95
-
-
-def test_narrowing_keeps_distances() -> None:
-    """Johnson and Lindenstrauss: with k dimensions a squared distance varies by its own size times sqrt(2 / k)."""
-    wide = _drawn(60, 512, seed=5)
-    narrow = verdicts._narrowed(wide)
-    assert narrow.shape == (60, MAX_WIDTH)
-    ratios = (torch.pdist(narrow) / torch.pdist(wide)).square()
-    assert float(ratios.mean()) == pytest.approx(1, abs=0.05)
-    assert float(ratios.std()) == pytest.approx(math.sqrt(2 / MAX_WIDTH), rel=0.2)
-    assert torch.equal(verdicts._narrowed(wide[:, :MAX_WIDTH]), wide[:, :MAX_WIDTH])
-    assert torch.equal(verdicts._narrowed(wide), narrow)
 
 
 def test_it_goes_on_bit_for_bit_from_the_middle_of_an_epoch() -> None:
