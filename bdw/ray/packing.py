@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import Any
 
 import ray
 import ray.data
+import ray.exceptions
 
 from bdw.data.instances import Part
 from bdw.data.pack_request import PackRequest
 from bdw.data.packed import PackedDataset
 from bdw.data.packing import Progress
 from bdw.data.pieces import Pieces
-from bdw.errors import InputError
+from bdw.errors import InputError, RunError
 from bdw.parallel.stop_requests import terminations
 from bdw.ray.cluster import Cluster, running_ray
 from bdw.storage.remote_folder import RemoteFolder
@@ -37,7 +39,7 @@ def pack_on_workers(
 
     `num_workers` processes, of a CPU each, decode pieces and keep them at `pieces_at`, an address or a folder that all
     machines see. Pieces that an earlier attempt has left there are not made again; at the end all are deleted.
-    Raises `InputError` for what cannot work.
+    Raises `InputError` for what cannot work, `RunError` if Ray gives up.
     """
     part, origin = request.chosen()
     pieces = Pieces.of(part, origin, request.image_size, RemoteFolder.at(pieces_at, field="out"))
@@ -47,12 +49,16 @@ def pack_on_workers(
         # Ray takes SIGTERM for itself when it starts, so ours comes after it.
         with running_ray(worker_groups=False) as cluster, terminations():
             _require_room(cluster, num_workers)
-            for row in _written(request, pieces_at, pieces, missing, min(num_workers, len(missing))):
-                if "input_error" in row:
-                    raise InputError(row["input_error"])
-                done += int(row["images"])
-                if decoded is not None:
-                    decoded(done, pieces.count)
+            try:
+                for row in _written(request, pieces_at, pieces, missing, min(num_workers, len(missing))):
+                    if "input_error" in row:
+                        raise InputError(row["input_error"])
+                    done += int(row["images"])
+                    if decoded is not None:
+                        decoded(done, pieces.count)
+            except ray.exceptions.RayError as error:
+                reason = str(error).strip().rpartition("\n")[2]
+                raise RunError(f"packing failed ({reason}); the same command continues where it was") from error
     store = pieces.assemble(path, classes=part.classes, unused=part.unused, origin=origin, progress=assembled)
     pieces.delete()
     return store
@@ -95,6 +101,7 @@ def _written(request: PackRequest, pieces_at: str, pieces: Pieces, missing: list
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     dealt = ray.data.from_items([{"id": number} for number in missing], override_num_blocks=len(missing))
     construct: Callable[..., Any] = PieceWriter
     return dealt.map(

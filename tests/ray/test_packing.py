@@ -7,22 +7,27 @@ import dataclasses
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from ray.exceptions import RayError
 
 from bdw import cli
 from bdw.data import PackedDataset, pack
 from bdw.data import pieces as module
 from bdw.data.pack_request import PackRequest
 from bdw.data.pieces import Pieces
-from bdw.errors import InputError
+from bdw.errors import InputError, RunError
 from bdw.ray import packing
 from bdw.ray.cluster import Cluster
 from bdw.storage.remote_folder import RemoteFolder, below
 
 SIZE = 8
+
+# Ray Data warns of its own settings when it makes them.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")
 
 
 @pytest.fixture
@@ -118,6 +123,37 @@ def test_more_processes_than_this_machine_has_are_refused(
             pieces_at=str(tmp_path / "pieces"),
             num_workers=3,
         )
+
+
+def test_a_ray_that_gives_up_is_one_line_and_keeps_the_pieces(
+    tmp_path: Path, pool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BYTES", 10 * 3 * SIZE * SIZE)
+
+    @contextlib.contextmanager
+    def running_ray(*, worker_groups: bool) -> Iterator[Cluster]:
+        yield Cluster(cpus=2.0, gpus=0.0, has_driver_resource=True, is_ours=True)
+
+    def one_piece(request: PackRequest, place: str, pieces: Pieces, missing: list[int], workers: int) -> Iterator[Any]:
+        part, _ = request.chosen()
+        yield {"images": pieces.write(part, missing[0])}
+        raise RayError("a long story\nthe machine is gone")
+
+    monkeypatch.setattr(packing, "running_ray", running_ray)
+    monkeypatch.setattr(packing, "_written", one_piece)
+    request = PackRequest(spec=str(pool), image_size=SIZE)
+    seen: list[tuple[int, int | None]] = []
+    with pytest.raises(RunError, match=r"^packing failed \(the machine is gone\); the same command continues where it"):
+        packing.pack_on_workers(
+            request,
+            tmp_path / "store",
+            pieces_at=str(tmp_path / "pieces"),
+            num_workers=2,
+            decoded=lambda *progress: seen.append(progress),
+        )
+    assert seen == [(10, 50)]
+    part, origin = request.chosen()
+    assert Pieces.of(part, origin, SIZE, RemoteFolder.at(str(tmp_path / "pieces"))).missing() == [1, 2, 3, 4]
 
 
 def test_no_processes_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
