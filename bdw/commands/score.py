@@ -89,10 +89,14 @@ def score_from_console(command: Score) -> None:
     print(f"pool    {command.pool}: {len(pool.part):,} images")
     if pool.remark:
         print(f"note    {pool.remark}", flush=True)
-    with packing_bar() as bar:
-        found = _score(
-            files, request, pool, command.out, device=command.device, num_workers=command.num_workers, progress=bar
-        )
+    try:
+        with packing_bar() as bar:
+            found = _score(
+                files, request, pool, command.out, device=command.device, num_workers=command.num_workers, progress=bar
+            )
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on after the last whole part", flush=True)
+        raise
     if found.resumed:
         print(f"note    {found.resumed:,} of {len(shards(len(pool.part))):,} parts were there already")
     for line in skipped_lines(pool.part, found.skipped):

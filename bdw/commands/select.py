@@ -23,7 +23,7 @@ from bdw.runs.export import write_table
 from bdw.scoring.choice import Amount, chosen
 from bdw.scoring.clusters import clusters_of
 from bdw.scoring.pool import Pool, PoolRequest, open_pool
-from bdw.scoring.score_parts import read_scores, require_new
+from bdw.scoring.score_parts import read_scores, require_new, with_scores
 from bdw.scoring.shards import batches
 from bdw.storage.atomic_write import replacing, write_text
 
@@ -74,7 +74,10 @@ def select(
 
     Raises `InputError` for what cannot work.
     """
-    table = read_scores(Path(scores)) if isinstance(scores, str | os.PathLike) else pa.Table.from_pandas(scores)
+    if isinstance(scores, str | os.PathLike):
+        table = read_scores(Path(scores))
+    else:
+        table = with_scores(pa.Table.from_pandas(scores), "the table")
     wanted = _Wanted(
         amount=Amount(count=count, share=share, at_least=at_least),
         clusters=clusters,
@@ -186,7 +189,10 @@ def _selected(
 
 def _names_and_scores(table: pa.Table) -> tuple[list[str], NDArray[np.float64]]:
     names = table["name"].cast(pa.string()).to_pylist()
-    scores = table["mean"].cast(pa.float64()).to_numpy()
+    try:
+        scores = table["mean"].cast(pa.float64()).to_numpy()
+    except pa.ArrowException:
+        raise InputError(f"scores: mean holds {table['mean'].type} values; allowed: numbers") from None
     if len(set(names)) != len(names):
         raise InputError("scores: names are not unique; allowed: one row per image")
     if not len(names) or not np.isfinite(scores).all():

@@ -92,11 +92,16 @@ def read_scores(path: Path) -> pa.Table:
         raise InputError(f"scores: {path} cannot be read: {' '.join(str(error).split())}") from None
     if table is None:
         raise InputError(f"scores: {path} does not exist; allowed: a file that `bdw score` wrote, or a run's weights")
+    return with_scores(table, str(path))
+
+
+def with_scores(table: pa.Table, what: str) -> pa.Table:
+    """The table; `InputError`, which calls it `what`, unless it has the columns `name` and `mean`."""
     missing = {"name", "mean"} - set(table.column_names)
     if missing:
         raise InputError(
-            f"scores: {path} has no column {', '.join(sorted(missing))}; allowed: a file that `bdw score` wrote, or a "
-            "run's instance_weights.parquet"
+            f"scores: {what} has no column {', '.join(sorted(missing))}; allowed: what `bdw score` wrote, or a run's "
+            "instance_weights.parquet"
         )
     return table
 

@@ -106,6 +106,7 @@ def test_it_goes_on_where_it_was_interrupted(
         patch.setattr(command, "score_shard", until_the_third)
         assert score(run_dir, folders[0], out) == 130
     parts = sorted(path.name for path in (tmp_path / "scores.parquet.parts").iterdir())
+    assert "stopped; the same command goes on" in capsys.readouterr().out
     assert parts == ["part-000000.parquet", "part-000001.parquet", "plan.json"]
     # Not with another pool; nor may what is there be taken for its scores.
     assert score(run_dir, folders[1], out) == 2

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -70,6 +71,28 @@ def test_a_table_has_every_image_and_trains_the_next_run(
     same = bdw.select(str(scores), at_least=0.5, pool=str(pool), near_duplicates=False)
     pd.testing.assert_frame_equal(same, table)
     pd.testing.assert_frame_equal(bdw.select(pd.read_parquet(scores), count=2), bdw.select(scores, count=2))
+    with pytest.raises(bdw.InputError, match="scores: the table has no column mean"):
+        bdw.select(pd.read_parquet(scores)[["name"]], count=2)
+    with pytest.raises(bdw.InputError, match=r"scores: mean holds \w+ values; allowed: numbers"):
+        bdw.select(pd.DataFrame({"name": ["a"], "mean": ["much"]}), count=1)
+
+
+def test_other_tools_read_the_table(scores: Path, pool: Path, tmp_path: Path) -> None:
+    """What FiftyOne's `Sample(filepath=..., field=...)` takes in a loop over rows, and others as a DataFrame: absolute
+    paths of files, flat columns of plain values (docs.voxel51.com, "Importing data into FiftyOne")."""
+    out = tmp_path / "kept.parquet"
+    assert select(scores, out, "--count", 4, "--pool", pool) == 0
+    plain = (pa.string(), pa.float64(), pa.bool_())
+    assert all(field.type in plain for field in pq.read_schema(out))
+    rows = list(pd.read_parquet(out).itertuples())
+    assert len(rows) == 12
+    for row in rows:
+        assert isinstance(row.filepath, str)
+        assert isinstance(row.mean, float)
+        assert row.kept in (True, False)
+        assert Path(row.filepath).is_absolute()
+        with Image.open(row.filepath) as picture:
+            assert picture.size == (32, 32)
 
 
 def test_of_near_duplicates_the_best_is_kept(

@@ -16,10 +16,11 @@ from bdw.data.decode import fit_array
 from bdw.errors import InputError
 from bdw.report import write_run_report
 from bdw.runs.directory import RunDirectory
-from bdw.scoring.fitting import HELD_OUT_SHARE
+from bdw.scoring.fitting import HELD_OUT_SHARE, LEAST_SAMPLE, fit_scorer
 from bdw.scoring.scorer import ScorerFiles, held_out_of
 from bdw.storage.tensor_file import tensors_in, write_tensors
 from bdw.training.trainer import Trainer, iterate
+from bdw.weighting.weighters.protocol import WeightTable
 
 CPU = torch.device("cpu")
 
@@ -57,6 +58,36 @@ def test_images_of_another_size_and_colour_are_converted(finished: RunDirectory,
     larger = in_three.repeat(3, axis=2).repeat(3, axis=3)
     fitted = np.stack([fit_array(image.transpose(1, 2, 0), 1, 12) for image in larger])
     np.testing.assert_allclose(scorer(larger).predicted, scorer(fitted).predicted, rtol=0, atol=1e-9)
+
+
+def test_point_weights_have_scores_without_a_distribution(config: RunConfig, problem: Problem) -> None:
+    run = RunDirectory(Path(config.output.run_dir))
+    list(iterate(config.replace(weighter="point", weight_lr=1.0, prune=False), problem=problem))
+    ratings = ScorerFiles.of(run).load(CPU)(problem.source.images)
+    assert np.isnan(ratings.a).all()
+    assert np.isfinite(ratings.mean).all()
+    assert np.ptp(ratings.predicted) > 0
+
+
+def test_images_of_which_nothing_was_learnt_take_no_part(
+    finished: RunDirectory, problem: Problem, tmp_path: Path
+) -> None:
+    """Those that still have the uniform prior; and with fewer than `LEAST_SAMPLE` others there is no scorer."""
+    run = RunDirectory(tmp_path / "run")
+    shutil.copytree(finished.path, run.path)
+    table = pq.read_table(run.instance_weights)
+    columns = {name: table[name].to_numpy().copy() for name in ("a", "b", "mean", "variance")}
+    columns["a"], columns["b"] = np.linspace(2, 9, 50), np.linspace(9, 2, 50)
+    columns["a"][LEAST_SAMPLE:] = columns["b"][LEAST_SAMPLE:] = 1
+    columns["mean"] = columns["a"] / (columns["a"] + columns["b"])
+    kept = np.arange(50) % 2 == 0
+    found = fit_scorer(run, problem.source, WeightTable(**columns), kept, CPU)
+    assert found is not None
+    assert found.learnt_from + found.images == LEAST_SAMPLE
+    columns["a"][0] = columns["b"][0] = 1
+    run.scorer.unlink()
+    assert fit_scorer(run, problem.source, WeightTable(**columns), kept, CPU) is None
+    assert not run.scorer.exists()
 
 
 def test_a_run_of_fixed_weights_leaves_none_and_says_so(config: RunConfig, problem: Problem) -> None:
