@@ -15,9 +15,10 @@ from bdw.data.problem import LabelledProgress
 from bdw.errors import InputError
 from bdw.parallel import device as devices
 from bdw.runs.directory import RunDirectory
+from bdw.scoring.held_out import HeldOut
 from bdw.scoring.pool import Pool, PoolRequest, as_of_run, open_pool, skipped_lines
 from bdw.scoring.score_parts import ScoreParts, read_scores, require_new
-from bdw.scoring.scorer import ScorerFiles
+from bdw.scoring.scorer import ScorerFiles, held_out_of
 from bdw.scoring.shards import SHARD, ScoredShard, score_shard, shards
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def score_from_console(command: Score) -> None:
         run, command.pool, data_root=command.data_root, download=command.download, data_seed=command.data_seed
     )
     pool = open_pool(request)
+    print(f"scorer  {_how_good(held_out_of(run.scorer))}")
     print(f"pool    {command.pool}: {len(pool.part):,} images")
     if pool.remark:
         print(f"note    {pool.remark}", flush=True)
@@ -103,6 +105,14 @@ def score_from_console(command: Score) -> None:
         print(line)
     rate = "" if found.resumed else f" ({found.images / found.seconds:,.0f} images/s)"
     print(f"scored  {found.images:,} images in {found.seconds:.1f} s{rate}: {command.out}")
+
+
+def _how_good(found: HeldOut) -> str:
+    """On images of the run's own pool."""
+    return (
+        f"correlation {found.correlation:.2f} with what its run learnt of {found.images:,} held-out images, "
+        f"{100 * found.coverage:.0f} % of them in their 95 % interval"
+    )
 
 
 def _score(

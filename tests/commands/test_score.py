@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -30,13 +31,14 @@ def test_images_of_a_users_own(
     out = tmp_path / "scores.parquet"
     assert score(run_dir, folders[0], out) == 0
     said = capsys.readouterr().out.splitlines()
-    assert said[0] == f"pool    {folders[0]}: 25 images"
-    assert said[1] == (
+    assert re.fullmatch(r"scorer  correlation \S+ with what its run learnt of 13 held-out.*", said[0])
+    assert said[1] == f"pool    {folders[0]}: 25 images"
+    assert said[2] == (
         "note    images are cut to their central square and resized to 16 x 16 pixels with 1 channel, as the run's own "
         "were"
     )
-    assert said[2] == "unused  1 file(s): 1 .png (not an image in a known format)"
-    assert said[3].startswith("scored  24 images in ")
+    assert said[3] == "unused  1 file(s): 1 .png (not an image in a known format)"
+    assert said[4].startswith("scored  24 images in ")
     table = pd.read_parquet(out)
     assert list(table) == ["name", "a", "b", "mean", "low", "high", "rank"]
     assert table["name"].tolist() == [f"{i:02}.png" for i in range(24)]
