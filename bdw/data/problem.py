@@ -335,7 +335,7 @@ def _packed(
     config: DataConfig, work_dir: Path, part: Part, spec: str, what: str, progress: LabelledProgress | None
 ) -> PackedDataset:
     # The start of the folder's name reminds humans of the specification.
-    slug = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(spec).name)[-40:].strip("-") or "data"
+    slug = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(spec.partition("?")[0]).name)[-40:].strip("-") or "data"
     label = f"{slug}-{what.split()[-1]}"
     return packed_once(part, cache_folder(config, work_dir), label, config.image_size, labelled(progress, what))
 

@@ -52,19 +52,21 @@ def on_local_ray(local_ray: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("on_local_ray")
 def test_a_bucket_is_packed_by_several_processes(
-    tmp_path: Path, pool: Path, s3_address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, pool: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    # Ray's processes started before any test could give them credentials, so no object store.
+    storage = f"file://{tmp_path}/storage"
     monkeypatch.setattr("bdw.commands.pack.CACHE", str(tmp_path / "cache"))
-    remote = RemoteFolder.at(below(s3_address, "photos"))
+    remote = RemoteFolder.at(below(storage, "photos"))
     for path in pool.iterdir():
         remote.push(path, path.name)
     alone = pack(str(pool), tmp_path / "alone", SIZE)
-    arguments = ["pack", below(s3_address, "photos"), below(s3_address, "pool"), "--image-size", str(SIZE)]
+    arguments = ["pack", below(storage, "photos"), below(storage, "pool"), "--image-size", str(SIZE)]
     assert cli.main([*arguments, "--num-workers", "2"]) == 0
     said = capsys.readouterr().out
     assert said.startswith("packed  49 images (0 labelled) of 3 x 8 x 8")
     assert "skipped 030.png: not an image in a known format" in said
-    there = RemoteFolder.at(below(s3_address, "pool"))
+    there = RemoteFolder.at(below(storage, "pool"))
     assert [file.name for file in there.listed()] == ["header.json", "images.npy", "labels.npy", "names.npy"]
     there.pull_files(tmp_path / "fetched")
     assert PackedDataset.open(tmp_path / "fetched", verify=True).content_key == alone.content_key

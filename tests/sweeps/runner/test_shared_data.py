@@ -8,18 +8,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from bdw.config import RunConfig
-from bdw.data import load
+from bdw.data import load, pack_arrays
 from bdw.data import problem as problems
 from bdw.data.readers import addresses
+from bdw.data.remote_stores import push_store
 from bdw.errors import InputError
 from bdw.ray.trial import on_this_machine
 from bdw.storage.remote_folder import RemoteFolder, below
+from sweeps import search
 from sweeps.runner import datasets, decathlons
+from sweeps.runner.episode_designs import Room
 from sweeps.runner.experiment import Experiment
 from sweeps.runner.options import SweepOptions
 from sweeps.runner.tune_runner import Workload
+from sweeps.tuning.options import EXPERIMENT, Request, settled
 
 WORKLOAD = Workload(num_workers=1, cpus_per_trial=1.0, gpus_per_trial=0.0, concurrency=1, has_driver_resource=False)
 
@@ -82,6 +87,38 @@ def test_a_sweeps_data_are_packed_once_and_trials_fetch_them(
     assert settled.search_room.contents == contents
     with pytest.raises(InputError, match="cifar10"):
         load(config.replace(cache_address=None, cache_dir=str(tmp_path / "none")).data, tmp_path / "elsewhere")
+
+
+@pytest.mark.usefixtures("at_home")
+def test_a_search_on_a_packed_pool_and_a_bucket_of_labelled_images(
+    tmp_path: Path, s3_address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cluster page's recipe, as far as it goes without a cluster."""
+    rng = np.random.default_rng(0)
+    pool = pack_arrays(tmp_path / "pool", rng.integers(0, 256, (80, 3, 96, 96), dtype=np.uint8))
+    push_store(pool, RemoteFolder.at(below(s3_address, "pool")))
+    labelled = RemoteFolder.at(below(s3_address, "labelled"))
+    for i in range(36):
+        file = tmp_path / f"{i}.jpg"
+        Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(file)
+        labelled.push(file, f"{'abc'[i % 3]}/{i:02d}.jpg")
+    options = search.Options(
+        source=below(s3_address, "pool"),
+        targets=(below(s3_address, "labelled"),),
+        storage_path=below(s3_address, "sweeps"),
+        name="photos",
+    )
+    request = Request.of(options)
+    found = Experiment.settle(EXPERIMENT, settled(options, request), request.choice)
+    # Of 12 images a class 2 are for each of the other splits.
+    assert (found.search_room.num_classes, found.search_room.smallest_class) == (3, 8)
+    here = [path.parent.name for path in (tmp_path / "head").rglob("images.npy")]
+    assert [name.partition("-")[0] for name in here] == ["labelled"], "the pool is fetched by the head"
+    use_machine(tmp_path / "worker", monkeypatch)
+    config = on_this_machine(json.loads(json.dumps(WORKLOAD.plan(found.paths, found.base, "run").config)))
+    problem = load(config.data, tmp_path / "elsewhere")
+    assert problem.source.content_key == pool.content_key
+    assert Room.of(problem.description) == found.search_room
 
 
 @pytest.mark.usefixtures("at_home")
