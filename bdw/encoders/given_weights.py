@@ -17,7 +17,7 @@ from bdw.config.encoder import TIMM, EncoderConfig
 from bdw.encoders.base import Encoder
 from bdw.encoders.registry import build
 from bdw.encoders.timm_library import timm_library
-from bdw.encoders.timm_models import require_known
+from bdw.encoders.timm_models import normalisation_of, require_known
 from bdw.errors import InputError
 
 LEAST_SHARE = 0.9
@@ -108,6 +108,14 @@ def start_from(config: EncoderConfig, encoder: Encoder, *, tells: bool = True) -
     encoder.backbone.load_state_dict(fitted.tensors, strict=False)
     if tells and str(fitted):
         logger.warning("weights: %s: %s", config.weights, fitted)
+    if tells and config.file is None:
+        wanted = normalisation_of(config.weights)
+        if wanted != encoder.normalisation:
+            logger.warning(
+                "weights: %s expects pixels less %s over %s, encoder %s gives it %s over %s; encoder %s would fit",
+                config.weights, *map(_numbers, wanted), config.encoder, *map(_numbers, encoder.normalisation),
+                config.weights,
+            )  # fmt: skip
 
 
 def _require_fit(config: EncoderConfig, encoder: Encoder, found: Mapping[str, Tensor]) -> Fit:
@@ -191,6 +199,10 @@ def _resampled(encoder: Encoder, found: Mapping[str, Tensor]) -> Mapping[str, Te
         dict(found), encoder.backbone
     )
     return resampled
+
+
+def _numbers(values: Iterable[float]) -> str:
+    return "/".join(f"{value:g}" for value in values)
 
 
 def _without(prefix: str, found: Mapping[str, Tensor]) -> dict[str, Tensor]:

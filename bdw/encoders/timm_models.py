@@ -71,10 +71,8 @@ def timm_model(name: str, channels: int, size: int) -> Encoder:
     backbone = _first_that_works(timm, wanted, [{**settings, **own} for own in sizes], size)
     _require_whole_patches(backbone, name, size)
     _draw_nothing(backbone)
-    normalisation = Normalisation() if config is None else Normalisation(tuple(config.mean), tuple(config.std))
-    normalisation = _simplified(normalisation)
     kind = PatchEncoder if isinstance(backbone, timm.models.VisionTransformer) else TimmEncoder
-    return kind(backbone, 3, _features(backbone), (channels, size, size), normalisation)
+    return kind(backbone, 3, _features(backbone), (channels, size, size), normalisation_of(name))
 
 
 def _first_that_works(timm: ModuleType, name: str, settings: list[dict[str, object]], size: int) -> nn.Module:
@@ -116,6 +114,11 @@ def _draw_nothing(backbone: nn.Module) -> None:
             module.drop_prob = 0.0  # type: ignore[assignment]
 
 
-def _simplified(normalisation: Normalisation) -> Normalisation:
-    """One number for all channels where it is the same."""
-    return Normalisation(*(values[:1] if len(set(values)) == 1 else values for values in normalisation))
+def normalisation_of(name: str) -> Normalisation:
+    """What timm's weights of that name, `timm:NAME` or `timm:NAME.TAG`, want pixels to be; one number for all channels
+    where it is the same."""
+    config = timm_library().models.get_pretrained_cfg(name.removeprefix(PREFIX))
+    if config is None:
+        return Normalisation()
+    given = (tuple(config.mean), tuple(config.std))
+    return Normalisation(*(values[:1] if len(set(values)) == 1 else values for values in given))

@@ -111,7 +111,9 @@ def test_positions_of_a_vision_transformer_are_resampled(tmp_path: Path) -> None
     assert torch.equal(ours["blocks.1.mlp.fc1.weight"], theirs.blocks[1].mlp.fc1.weight)
 
 
-def test_timms_weights_are_downloaded_by_timm(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_timms_weights_are_downloaded_by_timm(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """What timm hands over is taken; a network that fails is one line. The shapes are known without it."""
     name, made, plain = "timm:resnet18.a1_in1k", [], timm.create_model
     config = RunConfig().replace(encoder="timm:resnet18", weights=name, image_size=32, crop_size=32)
@@ -128,6 +130,13 @@ def test_timms_weights_are_downloaded_by_timm(monkeypatch: pytest.MonkeyPatch) -
     ours = _started(name, "timm:resnet18")
     assert torch.equal(ours["layer1.0.conv1.weight"], made[0].layer1[0].conv1.weight)
     assert identity.named(config).encoder.weights_content == name
+
+    assert caplog.messages == []
+    _started(name, "resnet18")
+    assert caplog.messages == [
+        "weights: timm:resnet18.a1_in1k expects pixels less 0.485/0.456/0.406 over 0.229/0.224/0.225, encoder resnet18 "
+        "gives it 0.5 over 0.5; encoder timm:resnet18.a1_in1k would fit"
+    ]
 
     def fails(wanted: str, pretrained: bool = False, **settings: Any) -> Any:
         raise ConnectionError("no network\nat all")
