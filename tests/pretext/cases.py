@@ -22,6 +22,8 @@ from bdw.pretext import PretextModel, PretextTask
 from tests.pretext.interacting_tasks import RedundancyReduction, Taught
 
 FEATURES = 5
+INSTANCES = 40
+"""Of the source that a model is built for."""
 NORMS: dict[str, Callable[[], nn.Module]] = {
     "group": functools.partial(nn.GroupNorm, 2, 4),
     "batch": functools.partial(nn.BatchNorm2d, 4),
@@ -56,7 +58,9 @@ class Case:
         encoder, options = self.encoder(self.channels, self.side, norm), self.options
         if hasattr(options, "batch_norm"):
             options = dataclasses.replace(options, batch_norm=norm == "batch")
-        return PretextModel(encoder, self.task(encoder, options)).double().train()
+        task = self.task(encoder, options)
+        task.keep(torch.ones(INSTANCES, dtype=torch.bool))
+        return PretextModel(encoder, task).double().train()
 
     def images(self, count: int) -> Tensor:
         """Stored images (count, c, side, side), uint8, always the same."""
