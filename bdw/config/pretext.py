@@ -12,6 +12,7 @@ from typing import Any
 
 from bdw.config.fields import Basic
 from bdw.config.pretext_options.auto_encoder import AutoEncoderOptions
+from bdw.config.pretext_options.instance_discrimination import InstanceDiscriminationOptions
 from bdw.config.pretext_options.simclr import SimCLROptions
 from bdw.errors import InputError
 
@@ -22,6 +23,7 @@ class NoOptions:
 
 
 _OPTIONS: dict[str, type] = {
+    "instance_discrimination": InstanceDiscriminationOptions,
     "simclr": SimCLROptions,
     "vae": AutoEncoderOptions,
 }
@@ -42,7 +44,7 @@ class PretextConfig:
     """What is learnt from unlabelled images."""
 
     pretext: Basic[str] = "rotation"
-    """Pretext task: `rotation`, `simclr`, `vae` (a variational auto-encoder)."""
+    """Pretext task, such as `rotation`, `simclr` or `vae`; docs/pretext-tasks.md has all."""
     options: Any = None
     """The task's own options; None becomes the task's defaults."""
 

@@ -25,11 +25,13 @@ __all__ = [
 
 
 def _tasks() -> dict[str, type[PretextTask]]:
+    from bdw.pretext.instance_discrimination import InstanceDiscrimination
     from bdw.pretext.rotation import Rotation
     from bdw.pretext.simclr import SimCLR
     from bdw.pretext.vae import VariationalAutoEncoder
 
     return {
+        "instance_discrimination": InstanceDiscrimination,
         "rotation": Rotation,
         "simclr": SimCLR,
         "vae": VariationalAutoEncoder,

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from bdw import pretext
+from bdw.config.pretext_options.instance_discrimination import InstanceDiscriminationOptions
 from bdw.config.pretext_options.simclr import SimCLROptions
 from bdw.encoders import Encoder
 from bdw.pretext import PretextModel, PretextTask
@@ -69,6 +70,10 @@ class Case:
 
 
 SMALL: dict[str, dict[str, Any]] = {
+    "instance_discrimination": {
+        "options": InstanceDiscriminationOptions(projection_dim=4, proximal=0.3),
+        "channels": 3,
+    },
     "simclr": {"options": SimCLROptions(projection_dim=4, hidden_dim=6), "channels": 3},
 }
 CASES: dict[str, Case] = {
