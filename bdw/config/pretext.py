@@ -13,6 +13,7 @@ from typing import Any
 from bdw.config.fields import Basic
 from bdw.config.pretext_options.auto_encoder import AutoEncoderOptions
 from bdw.config.pretext_options.instance_discrimination import InstanceDiscriminationOptions
+from bdw.config.pretext_options.moco import MoCoV1Options, MoCoV2Options
 from bdw.config.pretext_options.simclr import SimCLROptions
 from bdw.errors import InputError
 
@@ -24,6 +25,8 @@ class NoOptions:
 
 _OPTIONS: dict[str, type] = {
     "instance_discrimination": InstanceDiscriminationOptions,
+    "moco_v1": MoCoV1Options,
+    "moco_v2": MoCoV2Options,
     "simclr": SimCLROptions,
     "vae": AutoEncoderOptions,
 }
