@@ -12,9 +12,11 @@ from typing import Any
 
 from bdw.config.fields import Basic
 from bdw.config.pretext_options.auto_encoder import AutoEncoderOptions
+from bdw.config.pretext_options.byol import BYOLOptions
 from bdw.config.pretext_options.instance_discrimination import InstanceDiscriminationOptions
 from bdw.config.pretext_options.moco import MoCoV1Options, MoCoV2Options
 from bdw.config.pretext_options.simclr import SimCLROptions
+from bdw.config.pretext_options.simsiam import SimSiamOptions
 from bdw.errors import InputError
 
 
@@ -24,10 +26,12 @@ class NoOptions:
 
 
 _OPTIONS: dict[str, type] = {
+    "byol": BYOLOptions,
     "instance_discrimination": InstanceDiscriminationOptions,
     "moco_v1": MoCoV1Options,
     "moco_v2": MoCoV2Options,
     "simclr": SimCLROptions,
+    "simsiam": SimSiamOptions,
     "vae": AutoEncoderOptions,
 }
 

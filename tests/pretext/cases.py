@@ -16,9 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from bdw import pretext
+from bdw.config.pretext_options.byol import BYOLOptions
 from bdw.config.pretext_options.instance_discrimination import InstanceDiscriminationOptions
 from bdw.config.pretext_options.moco import MoCoV1Options, MoCoV2Options
 from bdw.config.pretext_options.simclr import SimCLROptions
+from bdw.config.pretext_options.simsiam import SimSiamOptions
 from bdw.encoders import Encoder
 from bdw.pretext import PretextModel, PretextTask
 from tests.pretext.interacting_tasks import RedundancyReduction, Taught
@@ -71,12 +73,14 @@ class Case:
 
 
 SMALL: dict[str, dict[str, Any]] = {
+    "byol": {"options": BYOLOptions(projection_dim=4, hidden_dim=6), "channels": 3, "loss_falls": False},
     "instance_discrimination": {
         "options": InstanceDiscriminationOptions(projection_dim=4, proximal=0.3),
         "channels": 3,
     },
     "moco_v1": {"options": MoCoV1Options(projection_dim=4, queue=10), "channels": 3, "loss_falls": False},
     "moco_v2": {"options": MoCoV2Options(projection_dim=4, hidden_dim=6, queue=5), "channels": 3, "loss_falls": False},
+    "simsiam": {"options": SimSiamOptions(projection_dim=4, hidden_dim=6), "channels": 3},
     "simclr": {"options": SimCLROptions(projection_dim=4, hidden_dim=6), "channels": 3},
 }
 CASES: dict[str, Case] = {
