@@ -13,6 +13,7 @@ from typing import Any
 from bdw.config.fields import Basic
 from bdw.config.pretext_options.auto_encoder import AutoEncoderOptions
 from bdw.config.pretext_options.byol import BYOLOptions
+from bdw.config.pretext_options.cpc import CPCOptions
 from bdw.config.pretext_options.instance_discrimination import InstanceDiscriminationOptions
 from bdw.config.pretext_options.moco import MoCoV1Options, MoCoV2Options
 from bdw.config.pretext_options.simclr import SimCLROptions
@@ -27,6 +28,7 @@ class NoOptions:
 
 _OPTIONS: dict[str, type] = {
     "byol": BYOLOptions,
+    "cpc": CPCOptions,
     "instance_discrimination": InstanceDiscriminationOptions,
     "moco_v1": MoCoV1Options,
     "moco_v2": MoCoV2Options,

@@ -26,6 +26,7 @@ __all__ = [
 
 def _tasks() -> dict[str, type[PretextTask]]:
     from bdw.pretext.byol import BYOL
+    from bdw.pretext.cpc import CPC
     from bdw.pretext.instance_discrimination import InstanceDiscrimination
     from bdw.pretext.moco import MoCoV1, MoCoV2
     from bdw.pretext.rotation import Rotation
@@ -35,6 +36,7 @@ def _tasks() -> dict[str, type[PretextTask]]:
 
     return {
         "byol": BYOL,
+        "cpc": CPC,
         "instance_discrimination": InstanceDiscrimination,
         "moco_v1": MoCoV1,
         "moco_v2": MoCoV2,

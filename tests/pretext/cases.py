@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from bdw import pretext
 from bdw.config.pretext_options.byol import BYOLOptions
+from bdw.config.pretext_options.cpc import CPCOptions
 from bdw.config.pretext_options.instance_discrimination import InstanceDiscriminationOptions
 from bdw.config.pretext_options.moco import MoCoV1Options, MoCoV2Options
 from bdw.config.pretext_options.simclr import SimCLROptions
@@ -74,6 +75,7 @@ class Case:
 
 SMALL: dict[str, dict[str, Any]] = {
     "byol": {"options": BYOLOptions(projection_dim=4, hidden_dim=6), "channels": 3, "loss_falls": False},
+    "cpc": {"options": CPCOptions(grid=2, patch_crop=0.75, context_width=3, context_blocks=1), "side": 12},
     "instance_discrimination": {
         "options": InstanceDiscriminationOptions(projection_dim=4, proximal=0.3),
         "channels": 3,
