@@ -58,7 +58,7 @@ class BYOL(TwoViews):
     def after_step(self, encoder: nn.Module, outputs: Outputs, progress: float) -> None:
         """The teacher follows, more slowly the more of the budget is used."""
         del outputs
-        momentum = cosine_momentum(self.options.momentum, progress)
+        momentum = cosine_momentum(self.options.teacher_momentum, progress)
         self.teacher.follow(encoder, self.projector, momentum=momentum)
 
 

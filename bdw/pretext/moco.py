@@ -94,7 +94,7 @@ class MoCoV2(PretextTask):
     def after_step(self, encoder: nn.Module, outputs: Outputs, progress: float) -> None:
         """The teacher follows (eq. 2), and the keys of all workers enter the queue, the last ones if it is short."""
         del progress
-        self.teacher.follow(encoder, self.projector, momentum=self.options.momentum)
+        self.teacher.follow(encoder, self.projector, momentum=self.options.teacher_momentum)
         length = len(self.queue)
         keys, numbers = (gathered(part)[0][-length:] for part in outputs.given)
         places = (self.oldest + torch.arange(len(keys), device=self.oldest.device)) % length

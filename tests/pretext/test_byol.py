@@ -48,7 +48,7 @@ def test_losses_are_equation_2_of_both_views() -> None:
 
 @pytest.mark.parametrize(("progress", "momentum"), [(0.0, 0.9), (0.5, 0.95), (1.0, 1.0)])
 def test_the_teacher_stands_still_at_the_end_of_the_budget(progress: float, momentum: float) -> None:
-    model = _model(momentum=0.9)
+    model = _model(teacher_momentum=0.9)
     before = [parameter.clone() for parameter in model.task.teacher.parameters()]
     with torch.no_grad():
         for parameter in (*model.encoder.parameters(), *model.task.projector.parameters()):
@@ -87,7 +87,7 @@ def test_options_size_the_head() -> None:
     [
         ("second_blur", 1.5, "0 to 1"),
         ("second_solarise", -0.1, "0 to 1"),
-        ("momentum", 1.1, "0 to 1"),
+        ("teacher_momentum", 1.1, "0 to 1"),
         ("projection_dim", 0, "at least 1"),
         ("hidden_dim", 0, "at least 1"),
     ],

@@ -142,3 +142,18 @@ def test_a_run_of_the_recommended_recipe_continues_bit_for_bit(
     again = Trainer(parts.replace(resume=True), problem=problem)
     list(again.epochs())
     assert torch.equal(again.learner.model.task.memory, task.memory)
+
+
+def test_the_memory_is_the_same_where_a_batch_passes_in_parts(
+    config: RunConfig, problem: Problem, tmp_path: Path
+) -> None:
+    settings = {"pretext": "instance_discrimination", "norm": "group", "crop_size": 8, "epochs": 1, "prune": False}
+
+    def memory(accumulate: int) -> Tensor:
+        run = config.replace(**settings, accumulate=accumulate, run_dir=str(tmp_path / f"{accumulate}"))
+        trainer = Trainer(run, problem=problem)
+        list(trainer.epochs())
+        found: Tensor = trainer.learner.model.task.memory
+        return found
+
+    torch.testing.assert_close(memory(3), memory(1), rtol=1e-4, atol=1e-5)

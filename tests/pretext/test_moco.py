@@ -74,7 +74,7 @@ def test_the_queue_holds_the_newest_keys(length: int) -> None:
 
 
 def test_the_teacher_follows_with_the_momentum_of_equation_2() -> None:
-    model = _model(momentum=0.9)
+    model = _model(teacher_momentum=0.9)
     before = [parameter.clone() for parameter in model.task.teacher.parameters()]
     with torch.no_grad():
         for parameter in (*model.encoder.parameters(), *model.task.projector.parameters()):
@@ -127,7 +127,7 @@ def test_options_size_the_projector() -> None:
         ("projection_dim", 0, "at least 1"),
         ("hidden_dim", -1, "at least 0, or none for the features'"),
         ("queue", 0, "at least 1, or none for a share of the source"),
-        ("momentum", 1.5, "0 to 1"),
+        ("teacher_momentum", 1.5, "0 to 1"),
     ],
 )
 @pytest.mark.parametrize("options", [MoCoV1Options, MoCoV2Options])

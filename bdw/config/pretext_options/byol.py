@@ -25,7 +25,7 @@ class BYOLOptions(AugmentationOptions):
     """Numbers in a projection."""
     hidden_dim: int = 4096
     """Hidden units of the projector, and of the predictor."""
-    momentum: float = 0.996
+    teacher_momentum: float = 0.996
     """What stays of the teacher in a step, at the start; it rises to 1 along half a cosine over the budget."""
     batch_norm: bool = True
     """Batch norm in projector and predictor; without it, and without it in the encoder, a step does not depend on the
@@ -33,7 +33,7 @@ class BYOLOptions(AugmentationOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("second_blur", "second_solarise", "momentum"):
+        for name in ("second_blur", "second_solarise", "teacher_momentum"):
             require(0 <= getattr(self, name) <= 1, f"pretext.{name}", getattr(self, name), "0 to 1")
         for name in ("projection_dim", "hidden_dim"):
             require(getattr(self, name) >= 1, f"pretext.{name}", getattr(self, name), "at least 1")

@@ -26,7 +26,7 @@ class MoCoV2Options(AugmentationOptions):
     queue: int | None = None
     """Keys in the queue; none for a sixteenth of the source, but at most 65,536, which is the paper's number and a
     twentieth of its source."""
-    momentum: float = 0.999
+    teacher_momentum: float = 0.999
     """What stays of the teacher in a step."""
 
     def __post_init__(self) -> None:
@@ -36,7 +36,7 @@ class MoCoV2Options(AugmentationOptions):
         hidden, queue = self.hidden_dim, self.queue
         require(hidden is None or hidden >= 0, "pretext.hidden_dim", hidden, "at least 0, or none for the features'")
         require(queue is None or queue >= 1, "pretext.queue", queue, "at least 1, or none for a share of the source")
-        require(0 <= self.momentum <= 1, "pretext.momentum", self.momentum, "0 to 1")
+        require(0 <= self.teacher_momentum <= 1, "pretext.teacher_momentum", self.teacher_momentum, "0 to 1")
 
 
 @dataclass(frozen=True, kw_only=True)
