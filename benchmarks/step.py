@@ -138,7 +138,9 @@ def source_batch(setting: Setting, device: torch.device) -> SourceBatch:
 def prepare_learner(setting: Setting, *, learns: bool, device: torch.device) -> Learner:
     """What a step of that setting changes, with random target images; without `learns` all weights are 1."""
     encoder = encoders.build(setting.encoder, setting.channels, setting.side)
-    model = PretextModel(encoder, pretext.build(setting.pretext, encoder)).to(device).train()
+    task = pretext.build(setting.pretext, encoder)
+    task.keep(torch.ones(setting.batch, dtype=torch.bool))
+    model = PretextModel(encoder, task).to(device).train()
     per_class = 2 * (setting.shots + setting.queries)
     labels = torch.arange(10).repeat(per_class)
     pixels = np.random.default_rng(0).integers(

@@ -12,7 +12,12 @@ from typing import Any
 
 from bdw.config.fields import Basic
 from bdw.config.pretext_options.auto_encoder import AutoEncoderOptions
+from bdw.config.pretext_options.byol import BYOLOptions
+from bdw.config.pretext_options.cpc import CPCOptions
+from bdw.config.pretext_options.instance_discrimination import InstanceDiscriminationOptions
+from bdw.config.pretext_options.moco import MoCoV1Options, MoCoV2Options
 from bdw.config.pretext_options.simclr import SimCLROptions
+from bdw.config.pretext_options.simsiam import SimSiamOptions
 from bdw.errors import InputError
 
 
@@ -22,7 +27,13 @@ class NoOptions:
 
 
 _OPTIONS: dict[str, type] = {
+    "byol": BYOLOptions,
+    "cpc": CPCOptions,
+    "instance_discrimination": InstanceDiscriminationOptions,
+    "moco_v1": MoCoV1Options,
+    "moco_v2": MoCoV2Options,
     "simclr": SimCLROptions,
+    "simsiam": SimSiamOptions,
     "vae": AutoEncoderOptions,
 }
 
@@ -42,7 +53,7 @@ class PretextConfig:
     """What is learnt from unlabelled images."""
 
     pretext: Basic[str] = "rotation"
-    """Pretext task: `rotation`, `simclr`, `vae` (a variational auto-encoder)."""
+    """Pretext task, such as `rotation`, `simclr` or `vae`; docs/pretext-tasks.md has all."""
     options: Any = None
     """The task's own options; None becomes the task's defaults."""
 

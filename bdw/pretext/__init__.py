@@ -25,13 +25,24 @@ __all__ = [
 
 
 def _tasks() -> dict[str, type[PretextTask]]:
+    from bdw.pretext.byol import BYOL
+    from bdw.pretext.cpc import CPC
+    from bdw.pretext.instance_discrimination import InstanceDiscrimination
+    from bdw.pretext.moco import MoCoV1, MoCoV2
     from bdw.pretext.rotation import Rotation
     from bdw.pretext.simclr import SimCLR
+    from bdw.pretext.simsiam import SimSiam
     from bdw.pretext.vae import VariationalAutoEncoder
 
     return {
+        "byol": BYOL,
+        "cpc": CPC,
+        "instance_discrimination": InstanceDiscrimination,
+        "moco_v1": MoCoV1,
+        "moco_v2": MoCoV2,
         "rotation": Rotation,
         "simclr": SimCLR,
+        "simsiam": SimSiam,
         "vae": VariationalAutoEncoder,
     }
 

@@ -35,6 +35,8 @@ class Views(NamedTuple):
     """(k, c, s, s) one crop of each instance, by whose colours it is described."""
     inputs: tuple[Tensor, ...]
     """What `PretextTask.forward` takes. The views of an instance are consecutive rows."""
+    instances: Tensor | None = None
+    """(k,) the instances' numbers in the source, on the CPU; none for images that are not of the source."""
 
 
 class Outputs(NamedTuple):
@@ -63,7 +65,8 @@ class PretextTask(nn.Module, ABC):
     """Makes views of images, and says what the batch costs.
 
     A task owns its head; a teacher, a queue or a centre are its submodules and buffers too, so that checkpoints hold
-    them. They stay constant within a step: the training pass and the tangent pass see the same ones.
+    them. They stay constant within a step: the training pass and the tangent pass see the same ones. A task's own
+    buffers are the same on all workers, since each moves them by the rows of all (`gathered`).
     """
 
     Options: ClassVar[type[Any]] = NoOptions
@@ -89,6 +92,21 @@ class PretextTask(nn.Module, ABC):
         that cannot work is refused in `__init__`, and a step of one image where instances interact by every run.
         """
         del images
+
+    def keep(self, kept: Tensor) -> None:
+        """Which instances of the source are trained on, (n,) bool on the CPU.
+
+        Called with all of them when a run is built, and before every epoch. For what has a row for every instance, or
+        a size that depends on their number. `InputError` if there are too few.
+        """
+        del kept
+
+    def begin(self, encoder: nn.Module) -> None:
+        """Start from the encoder as it is when a run begins, weights that were given to it included.
+
+        For a teacher, which was copied from the encoder before.
+        """
+        del encoder
 
     @abstractmethod
     def views(self, images: Tensor, crop: Crop, generator: torch.Generator) -> Views:

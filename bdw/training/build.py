@@ -110,12 +110,14 @@ def build_state(
     )  # fmt: skip
 
 
-def start_from_given_weights(config: EncoderConfig, encoder: encoders.Encoder) -> None:
-    """Put the weights that the config names into the encoder; rank 0 downloads what is not there yet."""
+def start_from_given_weights(config: EncoderConfig, model: PretextModel) -> None:
+    """Put the weights that the config names into the encoder, and let the task begin with it; rank 0 downloads what is
+    not there yet."""
     collectives.first_then_others(
-        lambda: given_weights.start_from(config, encoder),
-        lambda: given_weights.start_from(config, encoder, tells=False),
+        lambda: given_weights.start_from(config, model.encoder),
+        lambda: given_weights.start_from(config, model.encoder, tells=False),
     )
+    model.task.begin(model.encoder)
 
 
 def build_learner(
@@ -127,6 +129,7 @@ def build_learner(
         size, norm = config.data.crop_size, config.encoder.norm
         encoder = encoders.build(config.encoder.encoder, problem.source.channels, size, norm)
         model = PretextModel(encoder, pretext.build(config.pretext.pretext, encoder, config.pretext.options))
+        model.task.keep(torch.ones(len(problem.source), dtype=torch.bool))
     model = model.to(device)
     target = meta_loss.TargetImages(
         ImageTable(problem.target.train.images, device),

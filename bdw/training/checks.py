@@ -187,11 +187,13 @@ def check_batch(config: RunConfig, num_instances: int) -> None:
         _require_two_instances(config, "min_kept", config.weighter.min_kept, floor, 2)
 
 
-def check_task(config: RunConfig, images: pretext.Images) -> None:
-    """`InputError` if the pretext task cannot work with such stored images."""
+def check_task(config: RunConfig, images: pretext.Images, num_instances: int) -> None:
+    """`InputError` if the pretext task cannot work with such stored images, or with so many."""
     with torch.device("meta"):
         encoder = encoders.build(config.encoder.encoder, images.channels, config.data.crop_size, config.encoder.norm)
-        pretext.build(config.pretext.pretext, encoder, config.pretext.options).check(images)
+        task = pretext.build(config.pretext.pretext, encoder, config.pretext.options)
+        task.check(images)
+        task.keep(torch.ones(num_instances, dtype=torch.bool, device="cpu"))
 
 
 def _require_two_instances(config: RunConfig, field: str, value: int, images: int, allowed: int) -> None:

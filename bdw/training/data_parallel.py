@@ -21,6 +21,9 @@ def replicated(model: PretextModel, images: Tensor) -> nn.Module:
     """
     if collectives.size() == 1:
         return model
+    # They are the same everywhere (`PretextTask`), and may be large: a queue, a memory of all instances.
+    own = [f"task.{name}" for name, _ in model.task.named_buffers(recurse=False)]
+    DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, own)
     wrapped = DistributedDataParallel(model)
     dtype = next(model.parameters()).dtype
     views = model.task.views(images, lambda stored: stored.to(dtype), torch.Generator().manual_seed(0))

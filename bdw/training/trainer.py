@@ -108,7 +108,7 @@ class Trainer:
         self._trajectory = Trajectory(self.run.trajectory)
         self.problem = problem or load_problem(config, self.run.path, packing)
         check_batch(config, len(self.problem.source))
-        check_task(config, Images(*self.problem.source.images.shape[1:]))
+        check_task(config, Images(*self.problem.source.images.shape[1:]), len(self.problem.source))
         weighter = build_weighter(config, self.problem, self.run.path, self.device, packing)
         self.state = build_state(config, self.problem, weighter, self.device, self._augment)
         self.images = ImageTable(self.problem.source.images, self.device)
@@ -117,7 +117,7 @@ class Trainer:
         if found is not None:
             resume.restore(self.state, *found, config, self.problem)
         else:
-            start_from_given_weights(config.encoder, self.learner.model.encoder)
+            start_from_given_weights(config.encoder, self.learner.model)
         if found is None and weighter.learns is Learns.NEVER:
             # Fixed weights know before the first epoch what is useless; nothing is to be learnt about it.
             self._prune(epoch=1)
@@ -290,6 +290,7 @@ class Trainer:
         if self.learner.alignment is not None:
             self.learner.alignment.target_gradient.begin_epoch()
         model, kept = self.learner.model, self.mask.kept.nonzero().flatten().split(self.config.optimiser.batch_size)
+        model.task.keep(self.mask.kept)
         model.task.begin_epoch(model.encoder, zip(kept, self.images.batches(kept), strict=True))
 
     def _save_within(self, epoch: int) -> None:

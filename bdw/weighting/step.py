@@ -133,7 +133,7 @@ def train_step(learner: Learner, batch: SourceBatch, *, learn: bool = True) -> S
     Without `learn` the weights are used as they are: a step of plain training's cost.
     """
     task = learner.model.task
-    views = task.views(batch.images, learner.crop, learner.randomness["views"])
+    views = task.views(batch.images, learner.crop, learner.randomness["views"])._replace(instances=batch.indices)
     visit = Visit(batch.indices, views.images, batch.instances)
     alignment = learner.alignment if learn else None
     when = Learns.NEVER if alignment is None else learner.weighter.learns

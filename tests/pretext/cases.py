@@ -16,12 +16,19 @@ import torch
 from torch import Tensor, nn
 
 from bdw import pretext
+from bdw.config.pretext_options.byol import BYOLOptions
+from bdw.config.pretext_options.cpc import CPCOptions
+from bdw.config.pretext_options.instance_discrimination import InstanceDiscriminationOptions
+from bdw.config.pretext_options.moco import MoCoV1Options, MoCoV2Options
 from bdw.config.pretext_options.simclr import SimCLROptions
+from bdw.config.pretext_options.simsiam import SimSiamOptions
 from bdw.encoders import Encoder
 from bdw.pretext import PretextModel, PretextTask
 from tests.pretext.interacting_tasks import RedundancyReduction, Taught
 
 FEATURES = 5
+INSTANCES = 40
+"""Of the source that a model is built for."""
 NORMS: dict[str, Callable[[], nn.Module]] = {
     "group": functools.partial(nn.GroupNorm, 2, 4),
     "batch": functools.partial(nn.BatchNorm2d, 4),
@@ -56,7 +63,9 @@ class Case:
         encoder, options = self.encoder(self.channels, self.side, norm), self.options
         if hasattr(options, "batch_norm"):
             options = dataclasses.replace(options, batch_norm=norm == "batch")
-        return PretextModel(encoder, self.task(encoder, options)).double().train()
+        task = self.task(encoder, options)
+        task.keep(torch.ones(INSTANCES, dtype=torch.bool))
+        return PretextModel(encoder, task).double().train()
 
     def images(self, count: int) -> Tensor:
         """Stored images (count, c, side, side), uint8, always the same."""
@@ -65,6 +74,15 @@ class Case:
 
 
 SMALL: dict[str, dict[str, Any]] = {
+    "byol": {"options": BYOLOptions(projection_dim=4, hidden_dim=6), "channels": 3, "loss_falls": False},
+    "cpc": {"options": CPCOptions(grid=2, patch_crop=0.75, context_width=3, context_blocks=1), "side": 12},
+    "instance_discrimination": {
+        "options": InstanceDiscriminationOptions(projection_dim=4, proximal=0.3),
+        "channels": 3,
+    },
+    "moco_v1": {"options": MoCoV1Options(projection_dim=4, queue=10), "channels": 3, "loss_falls": False},
+    "moco_v2": {"options": MoCoV2Options(projection_dim=4, hidden_dim=6, queue=5), "channels": 3, "loss_falls": False},
+    "simsiam": {"options": SimSiamOptions(projection_dim=4, hidden_dim=6), "channels": 3},
     "simclr": {"options": SimCLROptions(projection_dim=4, hidden_dim=6), "channels": 3},
 }
 CASES: dict[str, Case] = {

@@ -31,9 +31,10 @@ def model_of(encoder: Encoder, task: type[PretextTask] | str = Rotation) -> Pret
     return PretextModel(encoder, made)
 
 
-def views_of(model: PretextModel, images: Tensor, seed: int = 0) -> Views:
-    """Views of whole images (k, c, s, s)."""
-    return model.task.views(images, as_stored, torch.Generator().manual_seed(seed))
+def views_of(model: PretextModel, images: Tensor, seed: int = 0, *, of_source: bool = False) -> Views:
+    """Views of whole images (k, c, s, s); with `of_source` they are the source's first k instances."""
+    views = model.task.views(images, as_stored, torch.Generator().manual_seed(seed))
+    return views._replace(instances=torch.arange(len(images)) if of_source else None)
 
 
 def losses_of(model: PretextModel, views: Views) -> Callable[[dict[str, Tensor]], Tensor]:

@@ -105,7 +105,7 @@ def test_weights_learn_from_the_exact_meta_gradient(task: str, norm: str) -> Non
     momentum = [copy.deepcopy(learner.optimiser.state[p]["momentum_buffer"]) for p in _trained(model).values()]
     randomness = Randomness(0)
     randomness.load_state_dict(learner.randomness.state_dict())
-    views = twin.task.views(_images(task), as_stored, randomness["views"])
+    views = twin.task.views(_images(task), as_stored, randomness["views"])._replace(instances=torch.arange(K))
     train_step(learner, _batch(task))
 
     class At:
@@ -136,6 +136,13 @@ def test_weights_learn_from_the_exact_meta_gradient(task: str, norm: str) -> Non
     assert float((weighter.gradient - expected).norm() / expected.norm()) <= 1e-10
 
 
+def _some(views: Views, which: slice | Tensor) -> Views:
+    """Those of some of K instances, in that order."""
+    assert views.instances is not None
+    inputs = tuple(rows.unflatten(0, (K, -1))[which].flatten(0, 1) for rows in views.inputs)
+    return Views(views.images[which], inputs, views.instances[which])
+
+
 def _slow(model: PretextModel, views: Views, weights: Tensor, direction: dict[str, Tensor]) -> Tensor:
     """k d/dw <v, grad L> by two backward passes."""
     weights = weights.clone().requires_grad_()
@@ -157,7 +164,7 @@ def test_every_estimator_is_exact_or_refuses(task: str, norm: str, wanted: Any) 
         with pytest.raises(InputError, match="estimator: 'training_pass' cannot work with "):
             choose(model, wanted)
         return
-    estimator, views = choose(model, wanted), views_of(model, _images(task))
+    estimator, views = choose(model, wanted), views_of(model, _images(task), of_source=True)
     weights = torch.linspace(0.2, 1.5, K, dtype=torch.float64)
     torch.manual_seed(2)
     direction = {name: torch.randn_like(value) for name, value in estimator.compared.items()}
@@ -218,13 +225,12 @@ def test_views_are_drawn_once_and_from_the_generator(task: str, monkeypatch: pyt
 @every_task
 def test_a_permutation_of_the_batch_permutes_the_derivatives(task: str) -> None:
     model, order = _model(task), torch.tensor([3, 0, 6, 1, 5, 2, 4])
-    views, weights = views_of(model, _images(task)), torch.linspace(0.2, 1.5, K, dtype=torch.float64)
+    views = views_of(model, _images(task), of_source=True)
+    weights = torch.linspace(0.2, 1.5, K, dtype=torch.float64)
     theta = _trained(model)
     torch.manual_seed(2)
     direction = {name: torch.randn_like(value) for name, value in theta.items()}
-    permuted = Views(
-        views.images[order], tuple(rows.unflatten(0, (K, -1))[order].flatten(0, 1) for rows in views.inputs)
-    )
+    permuted = _some(views, order)
     tangents = ForwardMode(model).derivatives
     found = tangents(permuted, weights[order], K, theta, direction)
     torch.testing.assert_close(found, tangents(views, weights, K, theta, direction)[order], rtol=1e-10, atol=1e-12)
@@ -272,10 +278,7 @@ def _two_steps(task: str) -> dict[str, Tensor]:
     direction = {name: torch.randn_like(value) for name, value in _trained(model).items()}
     found = {}
     for step in range(2):
-        whole = views_of(model, _images(task), seed=step)
-        views = Views(
-            whole.images[mine], tuple(part.unflatten(0, (K, -1))[mine].flatten(0, 1) for part in whole.inputs)
-        )
+        views = _some(views_of(model, _images(task), seed=step, of_source=True), mine)
         with choose(model).watch(views, weights[mine], K) as of_instances:
             outputs, _ = weighted_update(learner, views, weights[mine], K)
         found[f"derivatives {step}"] = collectives.gather_rows(of_instances(direction, outputs))
@@ -300,7 +303,7 @@ def test_features_do_not_collapse(task: str) -> None:
     optimiser = torch.optim.SGD(_trained(model).values(), lr=0.01, momentum=0.9)
     totals, spreads = [], []
     for step in range(60):
-        outputs = model(views_of(model, images, seed=step))
+        outputs = model(views_of(model, images, seed=step, of_source=True))
         total = model.task.loss(outputs, torch.ones(40), 40).total
         optimiser.zero_grad()
         total.backward()

@@ -26,7 +26,8 @@ def _rows(views: Views, begin: int, end: int, count: int) -> Views:
         each = len(rows) // count  # the views of an instance are consecutive
         return rows[begin * each : end * each]
 
-    return Views(part(views.images), tuple(map(part, views.inputs)))
+    instances = None if views.instances is None else views.instances[begin:end]
+    return Views(part(views.images), tuple(map(part, views.inputs)), instances)
 
 
 def joined(outputs: Sequence[Outputs], losses: Sequence[BatchLoss]) -> tuple[Outputs, BatchLoss]:
