@@ -131,8 +131,9 @@ SUITABLE: dict[str, dict[str, Any]] = {"cpc": {"encoder": "small_cnn", "pretext.
 def test_a_step_of_one_image_is_refused_where_instances_interact(
     config: RunConfig, problem: Problem, task: str, changes: dict[str, Any], said: str
 ) -> None:
+    settings = {"pretext": task, "encoder": "mlp", **SUITABLE.get(task, {}), **changes}
     with pytest.raises(InputError, match=f"^{said}"):
-        Trainer(config.replace(**{"pretext": task, "encoder": "mlp", **SUITABLE.get(task, {}), **changes}), problem=problem)
+        Trainer(config.replace(**settings), problem=problem)
     assert not Path(config.output.run_dir).exists()
 
 
