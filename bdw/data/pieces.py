@@ -135,7 +135,7 @@ class Pieces:
 
     def delete(self) -> None:
         """Delete all pieces. `OSError` if the storage refuses."""
-        self.folder.files.delete_dir(self.folder.root)
+        self.folder.delete()
 
     def _write(self, name: str, content: bytes) -> None:
         persistently(

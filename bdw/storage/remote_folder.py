@@ -111,6 +111,13 @@ class RemoteFolder:
             if info.type == fs.FileType.File and info.base_name.startswith(start)
         )
 
+    def delete(self) -> None:
+        """Delete the folder, and the one above it if nothing else is in that. `OSError` if the storage refuses."""
+        self.files.delete_dir(self.root)
+        above = RemoteFolder(self.files, self.root.rpartition("/")[0])
+        if self.files.get_file_info(above.root).type == fs.FileType.Directory and not above.listed():
+            self.files.delete_dir(above.root)
+
     def read(self, name: str) -> bytes:
         """The contents of a file of the copy. Raises `OSError` if there is no such file or the storage refuses."""
 

@@ -78,6 +78,7 @@ def test_pieces_make_the_store_of_one_process(
     together.verify()
     pieces.delete()
     assert pieces.missing() == list(range(6))
+    assert RemoteFolder.at(where).listed() == []
 
 
 def test_labels_and_planted_tags_go_along(tmp_path: Path) -> None:
