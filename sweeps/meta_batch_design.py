@@ -27,9 +27,9 @@ from rich.console import Console
 
 from bdw.errors import InputError
 from sweeps.results import design_table
+from sweeps.results.compare_and_report import compare_and_report
 from sweeps.runner import command_line, datasets
 from sweeps.runner.comparison import Cell, cells
-from sweeps.runner.comparison_sweep import compare_and_report
 from sweeps.runner.episode_designs import Design, Room
 from sweeps.runner.experiment import Experiment
 from sweeps.runner.methods import Method

@@ -23,9 +23,9 @@ from rich.console import Console
 
 from bdw.errors import unknown_option
 from sweeps.results import table_1
+from sweeps.results.compare_and_report import compare_and_report
 from sweeps.runner import command_line
 from sweeps.runner.comparison import Cell, cells
-from sweeps.runner.comparison_sweep import compare_and_report
 from sweeps.runner.datasets import DataChoice, Scale, require_data_root
 from sweeps.runner.experiment import Experiment
 from sweeps.runner.methods import Method, chosen

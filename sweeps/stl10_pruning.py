@@ -29,7 +29,7 @@ from rich.console import Console
 from bdw.errors import InputError
 from bdw.ray.cluster import running_ray
 from bdw.storage.atomic_write import write_text
-from sweeps.results.finish import require_complete_trial, search_rows, wrap_up, write_so_far
+from sweeps.results.finish import finish_search, require_complete_trial, search_rows, write_so_far
 from sweeps.runner import command_line, datasets
 from sweeps.runner.comparison import Cell, cells, kept_shares, run_comparison
 from sweeps.runner.episode_designs import Room
@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 subsets = random_subsets(wanted, kept_shares(comparison, wanted), experiment)
                 run_comparison(comparison, subsets, workload=workload, paths=paths, console=console)
                 wanted = [*wanted, *subsets]
-        report = wrap_up(
+        report = finish_search(
             experiment,
             study,
             comparison,

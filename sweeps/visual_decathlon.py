@@ -27,10 +27,10 @@ from rich.console import Console
 
 from bdw import evaluation
 from sweeps.results import table_2
+from sweeps.results.compare_and_report import compare_and_report
 from sweeps.results.finish import score_table
 from sweeps.runner import command_line, decathlons
 from sweeps.runner.comparison import Cell, cells
-from sweeps.runner.comparison_sweep import compare_and_report
 from sweeps.runner.experiment import Experiment
 from sweeps.runner.methods import Method, chosen
 from sweeps.runner.options import SweepOptions, require_at_least

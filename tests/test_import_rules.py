@@ -30,6 +30,8 @@ LAYERS = [
     {"errors"},
 ]
 ROOMS = set().union(*LAYERS)
+SWEEP_ROOMS = ["study", "runner", "results", "tuning"]
+"""Folders of sweeps that build on one another, from the lowest; the entries and `jobs` know what they need."""
 AT_THE_TOP = 6
 """Python files beside the rooms, at most."""
 
@@ -150,6 +152,14 @@ def test_rooms_import_only_downwards(path: Path) -> None:
             assert imported != ROOT / "bdw" / "__init__.py", f"import {name} from its module, not from the package"
             assert imported != path, f"{relative(path)} imports itself"
             assert is_allowed(path, imported), f"{relative(path)} imports {name}, which is not below it"
+
+
+@pytest.mark.parametrize("room", SWEEP_ROOMS)
+def test_folders_of_sweeps_know_only_those_that_they_build_on(room: str) -> None:
+    higher = {*SWEEP_ROOMS[SWEEP_ROOMS.index(room) + 1 :], "jobs"}
+    for path in (ROOT / "sweeps" / room).glob("*.py"):
+        known = {found.parent.name for found in imported_files(path) if found.is_relative_to(ROOT / "sweeps")}
+        assert not known & higher, f"{relative(path)} imports from {sorted(known & higher)}"
 
 
 def test_the_trainer_is_known_to_those_who_start_a_run() -> None:

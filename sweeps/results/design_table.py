@@ -21,9 +21,9 @@ from bdw.storage.atomic_write import write_text
 from bdw.weighting import registry as weighters
 from bdw.weighting.weighters.protocol import Learns
 from sweeps.results.figures import draw_against_costs
-from sweeps.results.tables import run_path
 from sweeps.runner.comparison import Cell
 from sweeps.runner.experiment import Experiment
+from sweeps.study.tables import run_path
 
 Trials = pd.DataFrame
 Summary = pd.DataFrame

@@ -22,13 +22,13 @@ from bdw.report.trials_table import CHOSEN, COMPARISON_PREFIX
 from bdw.runs.export import RESULT_COLUMNS
 from sweeps.results.figures import draw_ranks, draw_trials
 from sweeps.results.story import CURVES_TABLE, STORY, tell_story
-from sweeps.results.tables import trial_rows, write_curves, write_results, write_trials
 from sweeps.runner.comparison import Cell, comparison_curves, comparison_rows, complete_cells
 from sweeps.runner.experiment import Experiment
 from sweeps.runner.search import METHOD, best_trial, failures
+from sweeps.study.tables import trial_rows, write_curves, write_results, write_trials
 
 
-def wrap_up(
+def finish_search(
     experiment: Experiment,
     study: optuna.Study,
     comparison: optuna.Study,
@@ -71,7 +71,7 @@ def wrap_up(
     return write_sweep_report(folder, title=title)
 
 
-def wrap_up_comparison(
+def finish_comparison(
     experiment: Experiment,
     comparison: optuna.Study,
     cells: Sequence[Cell],
@@ -88,7 +88,7 @@ def wrap_up_comparison(
 
     `draw` gets the long results table and the complete cells, and adds the experiment's own tables and figures. Without
     `ranked` nothing else is added: no table by method and domain, no average ranks. `baseline`, `oracles` and `subject`
-    are for the story of a comparison at equal budget, as in `wrap_up`.
+    are for the story of a comparison at equal budget, as in `finish_search`.
 
     Returns:
         the report's path.

@@ -19,16 +19,16 @@ from bdw.runs.directory import git_revision
 from bdw.weighting import meta_loss
 from bdw.weighting import registry as weighters
 from bdw.weighting.weighters.protocol import Learns
-from sweeps.results.tables import result_rows
 from sweeps.runner.episode_designs import Design, Room
 from sweeps.runner.methods import Method
 from sweeps.runner.paths import Paths
-from sweeps.runner.tune_runner import Workload, run_segment
+from sweeps.runner.tune_runner import Workload, run_trials
 from sweeps.study.best import best_score
 from sweeps.study.objective import score_alone
 from sweeps.study.open_study import requeue_unfinished
 from sweeps.study.revisions import other_revisions
 from sweeps.study.searcher import StudySearcher
+from sweeps.study.tables import result_rows
 
 CURVE_COLUMNS = [
     "method", "domain", "seed",
@@ -124,7 +124,7 @@ def run_comparison(
 
     measure = evaluation.measure(wanted[0].config.evaluation.measure)
     searcher = StudySearcher(study, propose, objective=score_alone(measure), num_new=num_open)
-    run_segment(
+    run_trials(
         "comparison",
         searcher,
         workload,

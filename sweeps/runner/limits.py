@@ -10,7 +10,7 @@ from datetime import datetime
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.results.tables import was_started
+from sweeps.study.tables import was_started
 
 
 @dataclass(frozen=True, kw_only=True)

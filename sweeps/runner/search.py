@@ -12,16 +12,16 @@ from rich.console import Console
 
 from bdw.evaluation import Measure
 from bdw.runs.directory import git_revision
-from sweeps.results.tables import was_started
 from sweeps.runner.experiment import SearchExperiment
 from sweeps.runner.space import PAPER, RECIPE, RECOMMENDED, describe, fields_of
-from sweeps.runner.tune_runner import Workload, run_segment
+from sweeps.runner.tune_runner import Workload, run_trials
 from sweeps.study.best import best_of, best_score
 from sweeps.study.early_stopping import BudgetHalving
 from sweeps.study.open_study import SETTLED, requeue_unfinished, settled_trials, withdraw_waiting
 from sweeps.study.revisions import other_revisions
 from sweeps.study.sampler import CONTINUES
 from sweeps.study.searcher import THOUSANDTHS, StudySearcher
+from sweeps.study.tables import was_started
 
 METHOD = "BDW"
 
@@ -73,7 +73,7 @@ def run_search(
         objective=experiment.objective,
         num_new=num_new,
     )
-    run_segment(
+    run_trials(
         "search",
         searcher,
         workload,

@@ -124,7 +124,7 @@ class Workload:
         return trial_resources(like_all, has_driver_resource=self.has_driver_resource)
 
 
-def run_segment(
+def run_trials(
     stage: str,
     searcher: StudySearcher,
     workload: Workload,

@@ -15,10 +15,10 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from bdw.errors import InputError
-from sweeps.results.tables import was_withdrawn
 from sweeps.study.driver_record import DriverRecord
 from sweeps.study.sampler import CONTINUES, RepeatableTPE
 from sweeps.study.storage import open_database, open_journal, told_clearly
+from sweeps.study.tables import was_withdrawn
 
 Direction = Literal["minimize", "maximize"]
 

@@ -19,10 +19,10 @@ from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.search import Searcher
 
 from bdw.errors import InputError
-from sweeps.results.tables import DUPLICATE_OF
 from sweeps.study.objective import Objective
 from sweeps.study.open_study import CRASHED, SETTLED
 from sweeps.study.storage import told_clearly
+from sweeps.study.tables import DUPLICATE_OF
 
 # Figures of the last report that become attributes of the Optuna trial.
 RECORDED = (

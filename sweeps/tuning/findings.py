@@ -24,9 +24,9 @@ from bdw.report.sweep_cost import SweepCost
 from bdw.report.trials_table import CHOSEN
 from bdw.storage.atomic_write import write_text
 from sweeps.results.figures import draw_trials
-from sweeps.results.tables import trial_rows, write_trials
 from sweeps.runner.search import failures
 from sweeps.study.best import best_of
+from sweeps.study.tables import trial_rows, write_trials
 from sweeps.tuning.goals import MEAN_GAIN, MEAN_RANK
 from sweeps.tuning.own_search import METHOD, OwnSearch
 from sweeps.tuning.ranks import mean_ranks

@@ -20,7 +20,7 @@ from bdw.training.checks import check
 from sweeps.runner.comparison import Cell, run_comparison
 from sweeps.runner.experiment import Experiment
 from sweeps.runner.search import enqueue_cells, say_what_continues, say_what_is_missing
-from sweeps.runner.tune_runner import Workload, run_segment
+from sweeps.runner.tune_runner import Workload, run_trials
 from sweeps.study.best import best_score
 from sweeps.study.objective import Objective
 from sweeps.study.open_study import SETTLED, open_study, requeue_unfinished, settled_trials, withdraw_waiting
@@ -177,7 +177,7 @@ def run_own_search(
         return {"plans": plans, "reference": None if reference is None else list(reference), **told}
 
     searcher = StudySearcher(study, propose, objective=search.objective, num_new=num_new)
-    run_segment(
+    run_trials(
         "search",
         searcher,
         workload,

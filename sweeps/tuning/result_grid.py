@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from ray.tune import Checkpoint, Result
 
 from bdw.errors import InputError, RunError, unknown_option
-from sweeps.results.tables import STATES, measurement, was_started
+from sweeps.study.tables import STATES, measurement, was_started
 from sweeps.tuning.findings import chosen, front, objective_names, optimised, rows_of
 from sweeps.tuning.goals import MEAN_RANK
 from sweeps.tuning.own_search import OwnSearch

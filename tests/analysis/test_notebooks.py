@@ -19,7 +19,7 @@ from bdw.data.packing import pack_arrays
 from bdw.runs.export import weights_table, write_table
 from bdw.weighting.keep_mask import KeepMask
 from bdw.weighting.weighters.protocol import WeightTable
-from sweeps.results.tables import write_results, write_trials
+from sweeps.study.tables import write_results, write_trials
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "analysis" / "notebooks"

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from bdw.config import RunConfig
 from bdw.evaluation import measure
-from sweeps.results.finish import wrap_up_comparison
+from sweeps.results.finish import finish_comparison
 from sweeps.results.story import tell_story
 from sweeps.runner.comparison import Cell
 
@@ -136,7 +136,7 @@ def test_the_end_of_a_sweep_tells_it_where_there_are_curves(tmp_path: Path, with
     choice = SimpleNamespace(remark="An illustration.")
     experiment = SimpleNamespace(paths=paths, choice=choice, measure=ACCURACY)
     console = Console(file=io.StringIO(), width=300)
-    page = wrap_up_comparison(
+    page = finish_comparison(
         experiment, study, cells, title="t", console=console, draw=lambda *_: None, baseline="plain", subject="BDW"  # type: ignore[arg-type]
     )  # fmt: skip
     said = console.file.getvalue()  # type: ignore[attr-defined]

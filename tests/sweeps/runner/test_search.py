@@ -11,13 +11,13 @@ import pytest
 from optuna.trial import TrialState
 
 from bdw.evaluation import measure
-from sweeps.results.tables import trial_rows
 from sweeps.runner.search import best_trial, early_stopping, enqueue_cells, failures
 from sweeps.runner.space import PAPER, RECIPE, RECOMMENDED
 from sweeps.study.best import best_score
 from sweeps.study.objective import SCORE
 from sweeps.study.open_study import requeue_unfinished, withdraw_waiting
 from sweeps.study.searcher import THOUSANDTHS
+from sweeps.study.tables import trial_rows
 
 
 def study_of(*trials: tuple[float, int, str | None]) -> optuna.Study:

@@ -22,7 +22,7 @@ from bdw.evaluation import measure
 from bdw.ray.cluster import Cluster
 from sweeps.runner.options import SweepOptions
 from sweeps.runner.paths import Paths
-from sweeps.runner.tune_runner import Workload, run_segment
+from sweeps.runner.tune_runner import Workload, run_trials
 from sweeps.study.early_stopping import BudgetHalving
 from sweeps.study.objective import score_alone
 from sweeps.study.open_study import open_storage, open_study
@@ -73,7 +73,7 @@ def run(tmp_path: Path, workload: Workload, changes: list[dict[str, Any]]) -> tu
 
     searcher = StudySearcher(study, propose, objective=score_alone(measure("accuracy")), num_new=len(changes))
     said = io.StringIO()
-    run_segment(
+    run_trials(
         "search",
         searcher,
         workload,

@@ -17,11 +17,11 @@ from ray.tune.search import Searcher
 from bdw import evaluation
 from bdw.errors import InputError
 from bdw.report import write_sweep_report
-from sweeps.results.tables import trial_rows, write_trials
 from sweeps.runner.search import failures
 from sweeps.study.objective import SCORE, objective
 from sweeps.study.open_study import only_driver, open_storage, open_study, requeue_unfinished, settled_trials
 from sweeps.study.searcher import THOUSANDTHS, StudySearcher, Unworkable
+from sweeps.study.tables import trial_rows, write_trials
 
 LAST_EPOCH = 3
 ACCURACY = evaluation.measure("accuracy")

@@ -10,11 +10,11 @@ from rich.console import Console
 
 from bdw.ray.cluster import running_ray
 from bdw.storage.atomic_write import write_text
-from sweeps.results.finish import wrap_up_comparison, write_so_far
-from sweeps.results.tables import trial_rows
+from sweeps.results.finish import finish_comparison, write_so_far
 from sweeps.runner.comparison import Cell, run_comparison
 from sweeps.runner.experiment import Experiment
 from sweeps.runner.tune_runner import Workload
+from sweeps.study.tables import trial_rows
 
 
 def compare_and_report(
@@ -28,7 +28,7 @@ def compare_and_report(
 ) -> None:
     """Run the cells that the study lacks, write everything and say where the report is.
 
-    For `draw` and `ranked` see `wrap_up_comparison`. Raises `InputError` for what cannot work, and if no run is
+    For `draw` and `ranked` see `finish_comparison`. Raises `InputError` for what cannot work, and if no run is
     complete.
     """
     paths, options = experiment.paths, experiment.options
@@ -46,7 +46,7 @@ def compare_and_report(
                 console=console,
                 write=lambda: write_so_far(paths.path, trial_rows(comparison, experiment.measure.name), title=title),
             )
-        report = wrap_up_comparison(
+        report = finish_comparison(
             experiment, comparison, wanted, title=title, draw=draw, ranked=ranked, console=console
         )
         paths.publish(at_end=True)

@@ -21,9 +21,9 @@ from bdw.evaluation import measure
 from bdw.ray.trial import CURVE
 from bdw.runs.export import RESULT_COLUMNS
 from sweeps.results.figures import draw_ranks, draw_trials
-from sweeps.results.finish import require_complete_trial, score_table, wrap_up
-from sweeps.results.tables import LABELS, result_rows, trial_rows, write_curves, write_results, write_trials
+from sweeps.results.finish import finish_search, require_complete_trial, score_table
 from sweeps.runner.comparison import CURVE_COLUMNS, Cell, comparison_curves
+from sweeps.study.tables import LABELS, result_rows, trial_rows, write_curves, write_results, write_trials
 
 ACCURACY = measure("accuracy")
 MEASURED = {
@@ -187,7 +187,7 @@ def test_runs_counted_in_epochs_are_no_comparison_at_equal_budget(study: optuna.
     (tmp_path / "curves.parquet").write_bytes(b"of an earlier version")
     experiment = experiment_in(tmp_path, has_equal_budget=False)
     comparison = optuna.create_study(direction="maximize")
-    wrap_up(experiment, study, comparison, wanted(2), baseline="RotNet", title="t", console=said)
+    finish_search(experiment, study, comparison, wanted(2), baseline="RotNet", title="t", console=said)
     assert not (tmp_path / "curves.parquet").exists()
     assert not (tmp_path / "story.json").exists()
 
@@ -196,7 +196,7 @@ def test_the_end_survives_a_comparison_that_failed_altogether(study: optuna.Stud
     said = Console(file=io.StringIO(), width=200)
     comparison = optuna.create_study(direction="maximize")
     experiment = experiment_in(tmp_path)
-    page = wrap_up(experiment, study, comparison, wanted(2), baseline="RotNet", title="t", console=said)
+    page = finish_search(experiment, study, comparison, wanted(2), baseline="RotNet", title="t", console=said)
     assert page.is_file()
     assert pd.read_parquet(tmp_path / "results.parquet").empty
     assert pd.read_csv(tmp_path / "trials.csv")["method"].tolist() == ["BDW"] * 3
