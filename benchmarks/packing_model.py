@@ -13,7 +13,8 @@ from typing import Any
 import tyro
 
 from benchmarks.harness import RESULTS
-from benchmarks.scaling_model import DISK, FLOW, SOURCES, write_block
+from benchmarks.page_blocks import write_block
+from benchmarks.scaling_model import DISK, FLOW, SOURCES
 
 BEGIN, END = "<!-- packing: python -m benchmarks.packing_model --save -->", "<!-- end of packing -->"
 

@@ -49,10 +49,9 @@ from bdw.runs.checkpoint import Position
 from bdw.training.progress import EpochProgress
 from bdw.weighting.keep_mask import KeepMask
 from bdw.weighting.weighters.beta import BetaWeighter
-from benchmarks.harness import RESULTS, provenance, write_result
+from benchmarks.harness import RESULTS, provenance, resident_kib, write_result
 
-GLOBAL_BATCH = 256
-LOCAL_BATCH = 32
+GLOBAL_BATCH, LOCAL_BATCH = 256, 32
 STEPS = 200
 """Steps in one timing of `step`, which is shorter than the clock's noise."""
 PATIENCE = timedelta(minutes=5)
@@ -299,9 +298,9 @@ def _worker(rank: int, sender: Any, part: str, n: int, rounds: int, seed: int, f
 def _peak(run: Run) -> int:
     """Bytes of the highest resident memory while it runs, above what was resident before; Linux."""
     Path("/proc/self/clear_refs").write_text("5")
-    before = _resident_bytes("VmRSS")
+    before = resident_kib("VmRSS")
     run()
-    return max(0, _resident_bytes("VmHWM") - before)
+    return max(0, resident_kib("VmHWM") - before) * 1024
 
 
 def _bytes_made(part: str, run: Run, folder: Path) -> dict[str, int]:
@@ -325,11 +324,6 @@ def _bytes_made(part: str, run: Run, folder: Path) -> dict[str, int]:
     finally:
         dist.all_gather = all_gather
     return {"handed_over": handed_over}
-
-
-def _resident_bytes(field: str) -> int:
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field + ":")) * 1024
 
 
 def _free_bytes() -> int:

@@ -5,25 +5,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Self
 
 import tyro
 
 from bdw.parallel.randomness import Randomness
-from bdw.storage.atomic_write import write_text
-from benchmarks.harness import RESULTS
+from benchmarks.page_blocks import in_bytes, in_millions, in_percent, in_seconds, markdown, two_digits, write_block
+from benchmarks.scaling_constants import AFTER_AN_EPOCH, Constants, measured
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "scaling.md"
 BEGIN, END = "<!-- tables: python -m benchmarks.scaling_model --save -->", "<!-- end of tables -->"
 
 SOURCES = {"1.28 M": 1_281_167, "100 M": 100_000_000, "1 B": 1_000_000_000}
 WORKERS = (8, 64, 512)
-LARGE = 10_000_000
-"""Instances from which no table fits into a cache."""
 TOLERATED = 0.05
 """Share of the steps' time that what lies between two epochs may add."""
 KEPT_ON_DISK = 4
@@ -58,75 +51,6 @@ class Arguments:
     """Write the tables into docs/scaling.md."""
 
 
-@dataclass(frozen=True)
-class Constants:
-    """Costs of one instance, on one worker."""
-
-    instances: int
-    """In the largest source that was measured."""
-    fewest: int
-    """In the smallest."""
-    state: float
-    """Bytes held all the time."""
-    seconds: Mapping[str, float]
-    """By part."""
-    peak: Mapping[str, float]
-    """Bytes beyond what was held before, by part; results included."""
-    checkpoint: float
-    """Bytes on disk."""
-    parquet: float
-    """Bytes on disk."""
-    exchanged: float
-    """Bytes that the worker that touched the row sends."""
-    gradients: Mapping[str, Mapping[str, int]]
-    """Bytes by encoder."""
-    step: float
-    """Seconds of the weighter per instance of a batch."""
-
-    @classmethod
-    def of(cls, result: Mapping[str, Any]) -> Self:
-        """From the contents of results/scaling-cpu.json.
-
-        Bytes are those of the largest source at which a part was measured. Seconds are the lowest of the sources from
-        `LARGE` on: smaller ones profit from caches, and what others did on the machine differs from size to size.
-        """
-        largest: dict[str, Mapping[str, Any]] = {}
-        seconds: dict[str, float] = {}
-        for cost in sorted(result["costs"], key=lambda cost: cost["instances"]):
-            part, each = cost["part"], cost["seconds"] / cost["instances"]
-            seconds[part] = min(each, seconds.get(part, each)) if _is_large(largest.get(part)) else each
-            largest[part] = cost
-        return cls(
-            instances=max(cost["instances"] for cost in largest.values()),
-            fewest=min(cost["instances"] for cost in result["costs"]),
-            state=sum(result["state_bytes"].values()),
-            seconds=seconds,
-            peak={part: cost["peak_bytes"] / cost["instances"] for part, cost in largest.items()},
-            checkpoint=result["made_bytes"]["checkpoint"],
-            parquet=result["made_bytes"]["parquet"],
-            exchanged=result["made_bytes"]["handed_over"],
-            gradients=result["gradient_bytes"],
-            step=largest["step"]["seconds"] / result["steps_in_step"] / result["local_batch"],
-        )
-
-    @property
-    def order(self) -> float:
-        """Bytes of the epoch's order as int64, held while the epoch lasts."""
-        return 8.0
-
-    @property
-    def end_of_epoch_bytes(self) -> float:
-        """State, order and the largest temporaries of what follows an epoch."""
-        return self.state + self.order + max(self.peak[part] for part in AFTER_AN_EPOCH)
-
-    @property
-    def resume_bytes(self) -> float:
-        """State, and the copies that a checkpoint passes through on its way to every worker."""
-        return self.state + self.peak["resume"]
-
-
-AFTER_AN_EPOCH = {"exchange": 1, "catch up": 1, "CDF": 1, "table": 2, "digest": 1, "order": 1}
-"""How often every worker does each part between the last step of an epoch and the first of the next."""
 ONE_TAKES_ITS_PART = ("CDF", "table")
 """What needs no neighbour, so that every worker could do its part of the instances alone and tell the outcome."""
 
@@ -212,34 +136,30 @@ def tables(constants: Constants) -> str:
     )  # fmt: skip
 
 
-def _is_large(cost: Mapping[str, Any] | None) -> bool:
-    return cost is not None and cost["instances"] >= LARGE
-
-
 def _received(constants: Constants, workers: int) -> float:
     return constants.exchanged * (1 - 1 / workers)
 
 
 def _answer(constants: Constants) -> str:
     workers = max(WORKERS)
-    small, large = (_count(largest_source(constants, each)) for each in MEMORIES)
+    small, large = (in_millions(largest_source(constants, each)) for each in MEMORIES)
     between = between_epochs_seconds(constants, 1, workers)
     limit = fastest_training(between)
     sent = step_bytes(constants, "resnet18", workers)
     warned = NOTICE / warned_seconds(constants, 1, workers)
     return "\n".join(
         [
-            f"* **Shard for memory** above {small} instances with {_bytes(MEMORIES[0])} of host memory per worker, "
-            f"{large} with {_bytes(MEMORIES[1])}: a replica holds {constants.state:.0f} bytes per instance and needs "
+            f"* **Shard for memory** above {small} instances with {in_bytes(MEMORIES[0])} of host memory per worker, "
+            f"{large} with {in_bytes(MEMORIES[1])}: a replica holds {constants.state:.0f} bytes per instance and needs "
             f"{constants.end_of_epoch_bytes:.0f} at the end of an epoch, {constants.resume_bytes:.0f} when it resumes.",
-            f"* **Shard for time** above {_rounded(limit)} instances per second of all GPUs together "
-            f"({_rounded(limit / RATES[0])} GPUs that train {RATES[0]:,} each), whatever the source: every worker "
+            f"* **Shard for time** above {two_digits(limit)} instances per second of all GPUs together "
+            f"({two_digits(limit / RATES[0])} GPUs that train {RATES[0]:,} each), whatever the source: every worker "
             f"spends {between * 1e6:.2f} microseconds per instance between two epochs, and more workers do not make "
             f"that less.",
             f"* **Spot machines** that are told {NOTICE} seconds before they go save sources of up to "
-            f"{_count(warned)} instances in time.",
-            f"* **A step does not know how large the source is**: with ResNet-18 every worker sends {_bytes(sent)} "
-            f"({_seconds(sent / MACHINE_LINK)} at {_bytes(MACHINE_LINK)}/s) and spends {constants.step * 1e6:.1f} "
+            f"{in_millions(warned)} instances in time.",
+            f"* **A step does not know how large the source is**: with ResNet-18 every worker sends {in_bytes(sent)} "
+            f"({in_seconds(sent / MACHINE_LINK)} at {in_bytes(MACHINE_LINK)}/s) and spends {constants.step * 1e6:.1f} "
             f"microseconds on the weight of an instance, be it one of {constants.fewest:,} or of "
             f"{constants.instances:,}.",
         ]
@@ -252,7 +172,7 @@ def _constants_table(constants: Constants) -> str:
         for part in constants.seconds
         if part not in ("step", "batches")
     ]
-    return f"**Measured, per instance**, at {constants.instances:,} instances.\n\n" + _markdown(
+    return f"**Measured, per instance**, at {constants.instances:,} instances.\n\n" + markdown(
         ["part", "processor ns", "peak bytes", "how often"], rows
     )
 
@@ -275,21 +195,21 @@ def _memory_table(constants: Constants) -> str:
     rows = [
         [
             name,
-            _bytes(n * constants.state),
-            _bytes(n * (constants.state + 2 * constants.order)),
-            _bytes(n * constants.end_of_epoch_bytes),
-            _bytes(n * constants.resume_bytes),
-            _bytes(checkpoints[name]),
-            _bytes(KEPT_ON_DISK * checkpoints[name]),
-            _bytes(n * constants.parquet),
-            _bytes(n * IMAGE),
+            in_bytes(n * constants.state),
+            in_bytes(n * (constants.state + 2 * constants.order)),
+            in_bytes(n * constants.end_of_epoch_bytes),
+            in_bytes(n * constants.resume_bytes),
+            in_bytes(checkpoints[name]),
+            in_bytes(KEPT_ON_DISK * checkpoints[name]),
+            in_bytes(n * constants.parquet),
+            in_bytes(n * IMAGE),
         ]
         for name, n in SOURCES.items()
     ]
     return (
         "**Memory of every worker, and files**, the same for 8, 64 and 512 GPUs, since the table is replicated. "
         f"Checkpoints with ResNet-18 and {max(WORKERS)} workers; images of 96 x 96 pixels.\n\n"
-    ) + _markdown(
+    ) + markdown(
         [
             "instances",
             "state",
@@ -311,14 +231,14 @@ def _step_table(constants: Constants) -> str:
         row = [str(workers)]
         for encoder in constants.gradients:
             sent = step_bytes(constants, encoder, workers)
-            row += [_bytes(sent), _seconds(sent / MACHINE_LINK), _seconds(sent / SMALL_LINK)]
+            row += [in_bytes(sent), in_seconds(sent / MACHINE_LINK), in_seconds(sent / SMALL_LINK)]
         rows.append(row)
     head = [
         name
         for encoder in constants.gradients
-        for name in (encoder, f"at {_bytes(MACHINE_LINK)}/s", f"at {_bytes(SMALL_LINK)}/s")
+        for name in (encoder, f"at {in_bytes(MACHINE_LINK)}/s", f"at {in_bytes(SMALL_LINK)}/s")
     ]
-    return "**Traffic per step**: sent by every worker in two ring all-reduces, whatever the source.\n\n" + _markdown(
+    return "**Traffic per step**: sent by every worker in two ring all-reduces, whatever the source.\n\n" + markdown(
         ["GPUs", *head], rows
     )
 
@@ -334,17 +254,17 @@ def _epoch_table(constants: Constants) -> str:
                 [
                     name,
                     str(workers),
-                    _bytes(n * _received(constants, workers)),
-                    _seconds(end_of_epoch_seconds(constants, n, workers)),
-                    _seconds(checkpoint_seconds(constants, n, model)),
-                    *(f"{_seconds(step + between)} (+{_percent(between / step)})" for step in steps),
+                    in_bytes(n * _received(constants, workers)),
+                    in_seconds(end_of_epoch_seconds(constants, n, workers)),
+                    in_seconds(checkpoint_seconds(constants, n, model)),
+                    *(f"{in_seconds(step + between)} (+{in_percent(between / step)})" for step in steps),
                 ]
             )
     return (
         f"**Time per epoch**, nothing pruned yet, ResNet-18, {BATCH} instances per GPU and step: rows received by "
         "every worker, the end of the epoch, its checkpoint, and the whole epoch (in brackets what those two add to "
         "the steps).\n\n"
-    ) + _markdown(
+    ) + markdown(
         [
             "instances",
             "GPUs",
@@ -366,19 +286,19 @@ def _limits_table(constants: Constants) -> str:
     rows = []
     for name, seconds in per_instance.items():
         limit = fastest_training(seconds)
-        rows.append([name, f"{seconds * 1e9:.0f} ns", _rounded(limit), *(_rounded(limit / rate) for rate in RATES)])
+        rows.append([name, f"{seconds * 1e9:.0f} ns", two_digits(limit), *(two_digits(limit / rate) for rate in RATES)])
     sharded = sharded_seconds(constants, 1, workers)
-    shares = [f"any: +{_percent(sharded * workers * rate)}" for rate in RATES]
+    shares = [f"any: +{in_percent(sharded * workers * rate)}" for rate in RATES]
     rows.append(["sharded by owner", f"{sharded * 1e9:.1f} ns", "any", *shares])
     memory = [
-        [_bytes(each), _count(largest_source(constants, each)), _count(each / constants.end_of_epoch_bytes)]
+        [in_bytes(each), in_millions(largest_source(constants, each)), in_millions(each / constants.end_of_epoch_bytes)]
         for each in MEMORIES
     ]
     return (
         f"**When to shard, by time**: what lies between two epochs ({workers} workers, the model's part of the "
-        f"checkpoint left out) adds less than {_percent(TOLERATED)} to the steps up to these speeds, which are those "
+        f"checkpoint left out) adds less than {in_percent(TOLERATED)} to the steps up to these speeds, which are those "
         "of whole steps.\n\n"
-        + _markdown(
+        + markdown(
             [
                 "between two epochs",
                 "per instance",
@@ -388,52 +308,8 @@ def _limits_table(constants: Constants) -> str:
             rows,
         )
         + "\n\n**When to shard, by memory**: the largest source whose replica fits.\n\n"
-        + _markdown(["host memory per worker", "resuming included", "end of epoch alone"], memory)
+        + markdown(["host memory per worker", "resuming included", "end of epoch alone"], memory)
     )
-
-
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---:"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _bytes(size: float) -> str:
-    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
-        if size >= unit:
-            return f"{_three_digits(size / unit)} {name}"
-    return f"{_three_digits(size / 1e3)} kB"
-
-
-def _seconds(seconds: float) -> str:
-    for unit, name in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
-        if seconds >= unit:
-            return f"{_three_digits(seconds / unit)} {name}"
-    return f"{_three_digits(seconds * 1000)} ms"
-
-
-def _count(number: float) -> str:
-    return f"{_three_digits(number / 1e9)} B" if number >= 1e9 else f"{_three_digits(number / 1e6)} M"
-
-
-def _rounded(number: float) -> str:
-    """Two digits: processor seconds of one machine say no more."""
-    return f"{float(f'{number:.1e}'):,.0f}"
-
-
-def _percent(share: float) -> str:
-    return f"{_three_digits(100 * share)} %"
-
-
-def _three_digits(value: float) -> str:
-    """At most; whole numbers without a fraction."""
-    return (
-        f"{value:.0f}" if value >= 99.5 or value == int(value) else f"{value:.1f}" if value >= 9.95 else f"{value:.2f}"
-    )
-
-
-def measured() -> Constants:
-    """The constants of the committed result."""
-    return Constants.of(json.loads((RESULTS / "scaling-cpu.json").read_text(encoding="utf-8")))
 
 
 def main(arguments: Arguments) -> None:
@@ -443,13 +319,6 @@ def main(arguments: Arguments) -> None:
         print(made)
         return
     write_block(BEGIN, END, made)
-
-
-def write_block(begin: str, end: str, made: str) -> None:
-    """Put the text in the place of what stands between the two markers of the page."""
-    before, rest = PAGE.read_text(encoding="utf-8").split(begin)
-    _, after = rest.split(end)
-    write_text(PAGE, f"{before}{begin}\n\n{made}\n\n{end}{after}")
 
 
 if __name__ == "__main__":

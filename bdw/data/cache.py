@@ -1,7 +1,8 @@
 """Packs a part once and finds it again: the folder's name follows from what was asked for.
 
-Several trials may ask for the same at the same moment. Each packs into its own temporary folder, the first rename
-wins, and the others use the winner's store; nobody waits for a lock that a killed process may have left behind.
+Several trials may ask for the same at the same moment. One packs a large part while the others wait. A small part is
+packed by each into a temporary folder of its own; the first rename wins, and the others use the winner's store. Nobody
+waits for a killed process: its lock ends with it, and what it has packed is used.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from pathlib import Path
 
 from bdw.data.instances import Part, UndecodableImageError, UnreadableImageError
 from bdw.data.packed import VERSION, PackedDataset
-from bdw.data.packing import Progress, write_part
+from bdw.data.packing import Progress
+from bdw.data.pieces import write_part_on
 from bdw.errors import InputError
 
 
@@ -38,7 +40,7 @@ def packed_once(
             if store.header.get("origin", {}).get("key") == key and not _can_be_read_now(store, part):
                 return store
         _discard(path)
-    return write_part(path, part, origin, progress)
+    return write_part_on(path, part, origin, image_size, progress)
 
 
 def _can_be_read_now(store: PackedDataset, part: Part) -> bool:

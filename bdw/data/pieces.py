@@ -1,6 +1,6 @@
-"""A pool packed in pieces, which several processes or machines write and one puts together.
+"""A pool packed in pieces: by several processes or machines, or by one that may be interrupted.
 
-The store is byte for byte the one that a single process would have written. A piece is two files in a folder or at an
+The store is byte for byte the one that `write_part` would have written. A piece is two files in a folder or at an
 address that all reach, and what is there is not made again, so that an interrupted job goes on where it was:
 
     00012.rows   uint8, the images of the piece one after the other
@@ -12,8 +12,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,16 @@ import numpy as np
 
 from bdw.data.instances import Instance, Part, Skipped, counts_in_words
 from bdw.data.packed import PackedDataset
-from bdw.data.packing import Progress, write_packed
+from bdw.data.packing import Progress, write_packed, write_part
 from bdw.errors import InputError
+from bdw.storage.process_lock import only_one
 from bdw.storage.remote_folder import RemoteFolder
 from bdw.storage.retry import persistently
 
 BYTES = 64 << 20
 """Of a piece, at most: it is held in memory while it is written and while it is read."""
+BYTES_HERE = 16 << 20
+"""Of a piece, where one process packs: so much is decoded anew after an interruption."""
 SECONDS = 300.0
 """For how long a storage that fails is asked again, for each file."""
 
@@ -44,14 +48,28 @@ class Pieces:
     """Images of a piece."""
 
     @classmethod
-    def of(cls, part: Part, origin: Mapping[str, object], image_size: int, place: RemoteFolder) -> Pieces:
-        """The pieces of a part below `place`. Another part, or the same after a change, has other ones."""
-        size = max(1, BYTES // (part.channels * image_size * image_size))
+    def of(
+        cls,
+        part: Part,
+        origin: Mapping[str, object],
+        image_size: int,
+        place: RemoteFolder,
+        most_bytes: int | None = None,
+    ) -> Pieces:
+        """The pieces of a part below `place`, each of `most_bytes` (default: `BYTES`) or of one image.
+
+        Another part, or the same after a change, has other ones.
+        """
+        size = max(1, (most_bytes or BYTES) // (part.channels * image_size * image_size))
         digest = hashlib.sha256(json.dumps([dict(origin), size], sort_keys=True).encode()).hexdigest()
         return cls(place.under(digest[:16]), len(part), size)
 
     def __len__(self) -> int:
         return -(-self.count // self.size)
+
+    def images(self, numbers: Iterable[int]) -> int:
+        """How many images these pieces are made of."""
+        return sum(min(self.size, self.count - number * self.size) for number in numbers)
 
     def missing(self) -> list[int]:
         """Numbers of the pieces that are not there yet. Raises `InputError` if the storage goes on failing."""
@@ -62,9 +80,11 @@ class Pieces:
         names = {file.name for file in there}
         return [number for number in range(len(self)) if f"{number:05d}.json" not in names]
 
-    def write(self, part: Part, number: int) -> int:
-        """Decode a piece and keep it; returns how many images of the part are done with it. Raises `InputError` if the
-        storage goes on failing."""
+    def write(self, part: Part, number: int, decoded: Callable[[int], None] = lambda images: None) -> int:
+        """Decode a piece and keep it; returns how many images of the part are done with it.
+
+        `decoded` hears meanwhile how many of them are. Raises `InputError` if the storage goes on failing.
+        """
         start, stop = number * self.size, min((number + 1) * self.size, self.count)
         before = Counter(part.counted())
         # What lies beside the images belongs to none of the pieces.
@@ -75,6 +95,7 @@ class Pieces:
                 skipped.append(dataclasses.asdict(item))
             else:
                 found.append(item)
+            decoded(len(found) + len(skipped))
         rows = b"".join(np.ascontiguousarray(item.image).tobytes() for item in found)
         about = {
             "shape": found[0].image.shape if found else None,
@@ -157,6 +178,35 @@ class Pieces:
                 "and pack again"
             )
         return about, rows
+
+
+def write_part_on(
+    path: Path, part: Part, origin: Mapping[str, object], image_size: int, progress: Progress | None = None
+) -> PackedDataset:
+    """`write_part`, but what an interrupted process has packed of it is not decoded again.
+
+    Until the store is whole, its pieces lie beside it. One process of this machine packs, others wait for its store.
+    """
+    place = path.with_name(f".{path.name}.pieces")
+    pieces = Pieces.of(part, origin, image_size, RemoteFolder.at(str(place.absolute())), BYTES_HERE)
+    if len(pieces) <= 1:
+        return write_part(path, part, origin, progress)
+    with only_one(path, f"packing {path.name}"):
+        if path.exists():
+            return PackedDataset.open(path)
+        missing = pieces.missing()
+        done = pieces.count - pieces.images(missing)
+
+        def decoded(images: int) -> None:
+            if progress is not None:
+                progress(done + images, pieces.count)
+
+        for number in missing:
+            done += pieces.write(part, number, decoded)
+        store = pieces.assemble(path, classes=part.classes, unused=part.unused, origin=origin)
+        pieces.delete()
+        shutil.rmtree(place, ignore_errors=True)
+    return store
 
 
 def _failed(folder: RemoteFolder, error: OSError) -> InputError:

@@ -44,7 +44,7 @@ def pack_on_workers(
     part, origin = request.chosen()
     pieces = Pieces.of(part, origin, request.image_size, RemoteFolder.at(pieces_at, field="out"))
     missing = pieces.missing()
-    done = pieces.count - sum(min(pieces.size, pieces.count - number * pieces.size) for number in missing)
+    done = pieces.count - pieces.images(missing)
     if missing:
         # Ray takes SIGTERM for itself when it starts, so ours comes after it.
         with running_ray(worker_groups=False) as cluster, terminations():

@@ -6,7 +6,6 @@ checked; until then it lies beside that name, and whoever comes after an interru
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -14,13 +13,13 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 from bdw.errors import InputError
 from bdw.storage.atomic_write import flush, write_text
+from bdw.storage.process_lock import only_one
 from bdw.storage.remote_folder import RemoteFile, RemoteFolder
 from bdw.storage.retry import persistently
 
@@ -51,7 +50,7 @@ def fetch_once(
     folder.parent.mkdir(parents=True, exist_ok=True)
     if folder.is_dir():
         return folder
-    with _only_one(folder, what):
+    with only_one(folder, f"fetching {what}"):
         if folder.is_dir():
             return folder
         unfinished = folder.with_name(f".{folder.name}.part")
@@ -68,22 +67,6 @@ def fetch_once(
         unfinished.rename(folder)
         flush(folder.parent)
     return folder
-
-
-@contextmanager
-def _only_one(folder: Path, what: str) -> Iterator[None]:
-    """Hold the folder's lock; the system releases it when a process ends, however it ends."""
-    with folder.with_name(f".{folder.name}.lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            logger.warning("%s: process %s of this machine is fetching it; waiting for that", what, lock.read() or "?")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield
 
 
 def _keep_what_still_holds(unfinished: Path, remote: RemoteFolder, files: Sequence[RemoteFile]) -> None:

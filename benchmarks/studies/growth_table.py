@@ -14,7 +14,7 @@ from typing import Any
 import tyro
 
 from benchmarks.harness import RESULTS, ratio
-from benchmarks.scaling_model import write_block
+from benchmarks.page_blocks import write_block
 
 BEGIN, END = "<!-- growth: python -m benchmarks.studies.growth_table --save -->", "<!-- end of growth -->"
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks import scaling_model
+from benchmarks import page_blocks
 from benchmarks.studies import growth, growth_table
 
 
 def test_the_page_shows_what_the_committed_result_says() -> None:
-    _, rest = scaling_model.PAGE.read_text(encoding="utf-8").split(growth_table.BEGIN)
+    _, rest = page_blocks.PAGE.read_text(encoding="utf-8").split(growth_table.BEGIN)
     shown, _ = rest.split(growth_table.END)
     assert shown.strip() == growth_table.section(growth_table.measured()), (
         "run `python -m benchmarks.studies.growth_table --save`"

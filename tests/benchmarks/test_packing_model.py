@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import packing, packing_model
 from benchmarks.packing_model import Packing
-from benchmarks.scaling_model import PAGE
+from benchmarks.page_blocks import PAGE
 
 
 def test_every_part_is_measured(shared_data: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import scaling, scaling_model
-from benchmarks.scaling_model import Constants
+from benchmarks import page_blocks, scaling, scaling_constants, scaling_model
+from benchmarks.scaling_constants import Constants
 
 RESULT = {
     "steps_in_step": 10,
@@ -107,9 +107,9 @@ def test_seconds_are_the_lowest_of_large_sources_and_bytes_those_of_the_largest(
 
 
 def test_the_page_shows_what_the_committed_result_says() -> None:
-    _, rest = scaling_model.PAGE.read_text(encoding="utf-8").split(scaling_model.BEGIN)
+    _, rest = page_blocks.PAGE.read_text(encoding="utf-8").split(scaling_model.BEGIN)
     shown, _ = rest.split(scaling_model.END)
-    assert shown.strip() == scaling_model.tables(scaling_model.measured()), (
+    assert shown.strip() == scaling_model.tables(scaling_constants.measured()), (
         "run `python -m benchmarks.scaling_model --save`"
     )
 
@@ -120,19 +120,19 @@ def test_the_page_names_every_assumption() -> None:
     values += [f"(gloo; storage) | {scaling_model.FLOW / 1e9:g} GB/s |", f"| {scaling_model.DISK >> 20} MiB/s |"]
     values += [f"| {scaling_model.BATCH} |", f"| {scaling_model.NOTICE} s |"]
     values += ["| " + " or ".join(f"{memory / 1e9:g}" for memory in scaling_model.MEMORIES) + " GB |"]
-    page = scaling_model.PAGE.read_text(encoding="utf-8")
+    page = page_blocks.PAGE.read_text(encoding="utf-8")
     assert [value for value in values if value not in page] == []
 
 
 def test_the_committed_result_says_that_a_step_does_not_know_the_source() -> None:
-    result = json.loads((scaling_model.RESULTS / "scaling-cpu.json").read_text(encoding="utf-8"))
+    result = json.loads((scaling.RESULTS / "scaling-cpu.json").read_text(encoding="utf-8"))
     steps = {cost["instances"]: cost["seconds"] for cost in result["costs"] if cost["part"] == "step"}
     assert max(steps) >= 100 * min(steps)
     assert max(steps.values()) < 1.2 * min(steps.values())
 
 
 def test_the_committed_result_is_of_the_tensors_that_are() -> None:
-    result = json.loads((scaling_model.RESULTS / "scaling-cpu.json").read_text(encoding="utf-8"))
+    result = json.loads((scaling.RESULTS / "scaling-cpu.json").read_text(encoding="utf-8"))
     assert result["state_bytes"] == scaling.state_bytes(1000), "run `python -m benchmarks.scaling --save` again"
     assert result["gradient_bytes"] == {name: scaling.gradient_bytes(name) for name in ("resnet18", "resnet34")}
 

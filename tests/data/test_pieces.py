@@ -13,7 +13,8 @@ from sample_sets import write_folder
 from bdw.data import PackedDataset, pack
 from bdw.data import pieces as module
 from bdw.data.pack_request import PackRequest
-from bdw.data.pieces import Pieces
+from bdw.data.packing import write_part
+from bdw.data.pieces import Pieces, write_part_on
 from bdw.errors import InputError
 from bdw.storage.remote_folder import RemoteFolder
 
@@ -135,3 +136,31 @@ def test_a_piece_counts_once_its_last_file_is_there(
     assert 0 not in pieces.missing()
     about = json.loads((Path(pieces.folder.root) / "00000.json").read_text())
     assert len(about["names"]) + len(about["skipped"]) == 7
+
+
+def test_packing_that_was_interrupted_goes_on_where_it_was(
+    tmp_path: Path, odd_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BYTES_HERE", 7 * 3 * SIZE * SIZE)
+    part, origin = PackRequest(spec=str(odd_folder), image_size=SIZE).chosen()
+    path, told = tmp_path / "store", list[tuple[int, int | None]]()
+
+    def interrupt(done: int, total: int | None) -> None:
+        told.append((done, total))
+        if done == 17:  # in the third piece
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_part_on(path, part, origin, SIZE, interrupt)
+    assert not path.exists()
+    assert told == [(i, len(part)) for i in range(1, 18)]
+
+    told.clear()
+    part, _ = PackRequest(spec=str(odd_folder), image_size=SIZE).chosen()
+    store = write_part_on(path, part, origin, SIZE, lambda done, total: told.append((done, total)))
+    assert told == [(i, len(part)) for i in range(15, len(part) + 1)]
+    alone = write_part(tmp_path / "alone", PackRequest(spec=str(odd_folder), image_size=SIZE).chosen()[0], origin)
+    assert dict(store.header) == dict(alone.header)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"pool", "store", "alone", ".store.lock"}
+    assert write_part_on(path, part, origin, SIZE, interrupt).header == store.header

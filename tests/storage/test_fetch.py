@@ -189,11 +189,11 @@ def test_a_second_process_waits_for_the_first_and_says_so(
                 go_on.set()
 
         handler = LetsGo()
-        logging.getLogger("bdw.storage.fetch").addHandler(handler)
+        logging.getLogger("bdw.storage.process_lock").addHandler(handler)
         never = Failing(remote, AssertionError("fetched twice"), at=0, times=1000)
         assert contents(fetch_once(never, remote.listed(), here, what="the pool")) == CONTENTS
-        logging.getLogger("bdw.storage.fetch").removeHandler(handler)
-        waited = f"the pool: process {first.pid} of this machine is fetching it; waiting for that"
+        logging.getLogger("bdw.storage.process_lock").removeHandler(handler)
+        waited = f"fetching the pool: process {first.pid} of this machine is at it; waiting for that"
         assert waited in caplog.text
         assert never.asked == []  # type: ignore[attr-defined]
     finally:
