@@ -14,6 +14,7 @@ from bdw.config.fields import Basic
 from bdw.config.pretext_options.auto_encoder import AutoEncoderOptions
 from bdw.config.pretext_options.byol import BYOLOptions
 from bdw.config.pretext_options.cpc import CPCOptions
+from bdw.config.pretext_options.exemplar import ExemplarOptions
 from bdw.config.pretext_options.instance_discrimination import InstanceDiscriminationOptions
 from bdw.config.pretext_options.jigsaw import JigsawOptions
 from bdw.config.pretext_options.moco import MoCoV1Options, MoCoV2Options
@@ -31,6 +32,7 @@ class NoOptions:
 _OPTIONS: dict[str, type] = {
     "byol": BYOLOptions,
     "cpc": CPCOptions,
+    "exemplar": ExemplarOptions,
     "instance_discrimination": InstanceDiscriminationOptions,
     "jigsaw": JigsawOptions,
     "moco_v1": MoCoV1Options,

@@ -27,6 +27,7 @@ __all__ = [
 def _tasks() -> dict[str, type[PretextTask]]:
     from bdw.pretext.byol import BYOL
     from bdw.pretext.cpc import CPC
+    from bdw.pretext.exemplar import Exemplar
     from bdw.pretext.instance_discrimination import InstanceDiscrimination
     from bdw.pretext.jigsaw import Jigsaw
     from bdw.pretext.moco import MoCoV1, MoCoV2
@@ -39,6 +40,7 @@ def _tasks() -> dict[str, type[PretextTask]]:
     return {
         "byol": BYOL,
         "cpc": CPC,
+        "exemplar": Exemplar,
         "instance_discrimination": InstanceDiscrimination,
         "jigsaw": Jigsaw,
         "moco_v1": MoCoV1,

@@ -1,4 +1,4 @@
-"""Short runs with the tasks that predict something about an image's parts, real encoders and both meta-losses."""
+"""Short runs with the tasks that predict something about an image, real encoders and both meta-losses."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from bdw.errors import InputError
 from bdw.training.trainer import Trainer
 
 SMALL = {
+    "exemplar": {},
     "jigsaw": {"pretext.permutations": 5, "pretext.hidden_dim": 8, "pretext.tile_dim": 4},
     "relative_location": {},
 }
