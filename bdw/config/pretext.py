@@ -13,9 +13,13 @@ from typing import Any
 from bdw.config.fields import Basic
 from bdw.config.pretext_options.auto_encoder import AutoEncoderOptions
 from bdw.config.pretext_options.byol import BYOLOptions
+from bdw.config.pretext_options.counting import CountingOptions
 from bdw.config.pretext_options.cpc import CPCOptions
+from bdw.config.pretext_options.exemplar import ExemplarOptions
 from bdw.config.pretext_options.instance_discrimination import InstanceDiscriminationOptions
+from bdw.config.pretext_options.jigsaw import JigsawOptions
 from bdw.config.pretext_options.moco import MoCoV1Options, MoCoV2Options
+from bdw.config.pretext_options.relative_location import RelativeLocationOptions
 from bdw.config.pretext_options.simclr import SimCLROptions
 from bdw.config.pretext_options.simsiam import SimSiamOptions
 from bdw.errors import InputError
@@ -28,10 +32,14 @@ class NoOptions:
 
 _OPTIONS: dict[str, type] = {
     "byol": BYOLOptions,
+    "counting": CountingOptions,
     "cpc": CPCOptions,
+    "exemplar": ExemplarOptions,
     "instance_discrimination": InstanceDiscriminationOptions,
+    "jigsaw": JigsawOptions,
     "moco_v1": MoCoV1Options,
     "moco_v2": MoCoV2Options,
+    "relative_location": RelativeLocationOptions,
     "simclr": SimCLROptions,
     "simsiam": SimSiamOptions,
     "vae": AutoEncoderOptions,

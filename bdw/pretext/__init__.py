@@ -26,9 +26,13 @@ __all__ = [
 
 def _tasks() -> dict[str, type[PretextTask]]:
     from bdw.pretext.byol import BYOL
+    from bdw.pretext.counting import Counting
     from bdw.pretext.cpc import CPC
+    from bdw.pretext.exemplar import Exemplar
     from bdw.pretext.instance_discrimination import InstanceDiscrimination
+    from bdw.pretext.jigsaw import Jigsaw
     from bdw.pretext.moco import MoCoV1, MoCoV2
+    from bdw.pretext.relative_location import RelativeLocation
     from bdw.pretext.rotation import Rotation
     from bdw.pretext.simclr import SimCLR
     from bdw.pretext.simsiam import SimSiam
@@ -36,10 +40,14 @@ def _tasks() -> dict[str, type[PretextTask]]:
 
     return {
         "byol": BYOL,
+        "counting": Counting,
         "cpc": CPC,
+        "exemplar": Exemplar,
         "instance_discrimination": InstanceDiscrimination,
+        "jigsaw": Jigsaw,
         "moco_v1": MoCoV1,
         "moco_v2": MoCoV2,
+        "relative_location": RelativeLocation,
         "rotation": Rotation,
         "simclr": SimCLR,
         "simsiam": SimSiam,

@@ -17,9 +17,13 @@ from torch import Tensor, nn
 
 from bdw import pretext
 from bdw.config.pretext_options.byol import BYOLOptions
+from bdw.config.pretext_options.counting import CountingOptions
 from bdw.config.pretext_options.cpc import CPCOptions
+from bdw.config.pretext_options.exemplar import ExemplarOptions
 from bdw.config.pretext_options.instance_discrimination import InstanceDiscriminationOptions
+from bdw.config.pretext_options.jigsaw import JigsawOptions
 from bdw.config.pretext_options.moco import MoCoV1Options, MoCoV2Options
+from bdw.config.pretext_options.relative_location import RelativeLocationOptions
 from bdw.config.pretext_options.simclr import SimCLROptions
 from bdw.config.pretext_options.simsiam import SimSiamOptions
 from bdw.encoders import Encoder
@@ -83,6 +87,10 @@ SMALL: dict[str, dict[str, Any]] = {
     "moco_v1": {"options": MoCoV1Options(projection_dim=4, queue=10), "channels": 3, "loss_falls": False},
     "moco_v2": {"options": MoCoV2Options(projection_dim=4, hidden_dim=6, queue=5), "channels": 3, "loss_falls": False},
     "simsiam": {"options": SimSiamOptions(projection_dim=4, hidden_dim=6), "channels": 3},
+    "jigsaw": {"options": JigsawOptions(permutations=5, tile_dim=4, hidden_dim=6), "channels": 3, "side": 15},
+    "relative_location": {"options": RelativeLocationOptions(jitter=0.2), "channels": 3, "side": 18},
+    "exemplar": {"options": ExemplarOptions(), "channels": 3},
+    "counting": {"options": CountingOptions(count_dim=4, hidden_dim=6), "channels": 3, "side": 8},
     "simclr": {"options": SimCLROptions(projection_dim=4, hidden_dim=6), "channels": 3},
 }
 CASES: dict[str, Case] = {
