@@ -16,6 +16,9 @@ from bdw.pretext.base import Crop, Outputs, PretextTask, Views
 from bdw.pretext.gather import gathered
 from bdw.pretext.views import Augmentation
 
+WIDEST_CONTEXT = 256
+"""Channels within a block of the context net of Hénaff et al., unless they are set."""
+
 
 class CPC(PretextTask):
     """One augmented view per instance, cut into g x g patches that overlap by half; the encoder sees patches alone.
@@ -37,7 +40,8 @@ class CPC(PretextTask):
         self.stride = encoder.image_shape[-1] // (grid + 1)
         self.patch_size = 2 * self.stride
         _require_patches(encoder, self.patch_size, grid)
-        self.context = _context_net(width, self.options.context_width, self.options.context_blocks)
+        inner = self.options.context_width or min(width, WIDEST_CONTEXT)
+        self.context = _context_net(width, inner, self.options.context_blocks)
         distances = range(1, min(self.options.rows_ahead, grid - 1) + 1)
         self.predictors = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in distances)
         rows, columns = torch.meshgrid(torch.arange(grid), torch.arange(grid), indexing="ij")

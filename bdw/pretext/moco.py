@@ -32,8 +32,8 @@ class MoCoV2(PretextTask):
     weights. Keys of the query's own image that are still in the queue are no negatives: where pruning shortens epochs,
     they are many.
 
-    The paper shuffles keys between workers (section 3.3), so that batch norm cannot tell which belong together; here
-    the encoder's norm is chosen instead (`group` or `sync`).
+    The paper shuffles keys between workers (section 3.3), so that batch norm over small parts of a batch cannot tell
+    which belong together; here the encoder's norm is chosen instead (`sync` or `group`).
     """
 
     Options: ClassVar[type[Any]] = MoCoV2Options

@@ -121,7 +121,7 @@ def test_building_it_moves_no_running_statistics() -> None:
         ("patch_crop", 0.0, "above 0, at most 1"),
         ("patch_crop", math.nan, "above 0, at most 1"),
         ("rows_ahead", 0, "at least 1"),
-        ("context_width", 0, "at least 1"),
+        ("context_width", 0, "at least 1, or none for the features'"),
         ("context_blocks", 0, "at least 1"),
     ],
 )

@@ -28,8 +28,8 @@ class CPCOptions(AugmentationOptions):
     """Share of a patch's side that is left of it, at a random place; it is put in the middle of mid-grey."""
     rows_ahead: int = 5
     """Rows below a position whose patches are predicted, as far as the grid goes."""
-    context_width: int = 256
-    """Channels within a block of the context net."""
+    context_width: int | None = None
+    """Channels within a block of the context net; none for as many as the encoder has features, but at most 256."""
     context_blocks: int = 5
     """Residual blocks of the context net; each sees one row more above, and one column more to either side."""
 
@@ -37,5 +37,7 @@ class CPCOptions(AugmentationOptions):
         super().__post_init__()
         require(self.grid >= 2, "pretext.grid", self.grid, "at least 2")
         require(0 < self.patch_crop <= 1, "pretext.patch_crop", self.patch_crop, "above 0, at most 1")
-        for name in ("rows_ahead", "context_width", "context_blocks"):
+        for name in ("rows_ahead", "context_blocks"):
             require(getattr(self, name) >= 1, f"pretext.{name}", getattr(self, name), "at least 1")
+        width = self.context_width
+        require(width is None or width >= 1, "pretext.context_width", width, "at least 1, or none for the features'")
