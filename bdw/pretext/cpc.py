@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bdw.config.pretext_options.cpc import CPCOptions
-from bdw.encoders import Encoder, untouched_statistics
-from bdw.errors import InputError
+from bdw.encoders import Encoder
 from bdw.pretext.base import Crop, Outputs, PretextTask, Views
 from bdw.pretext.gather import gathered
 from bdw.pretext.views import Augmentation
+from bdw.pretext.views.patches import cut_patches, require_patches
 
 WIDEST_CONTEXT = 256
 """Channels within a block of the context net of Hénaff et al., unless they are set."""
@@ -39,7 +39,7 @@ class CPC(PretextTask):
         self.augmentation = Augmentation.of(self.options, encoder.image_shape[-1])
         self.stride = encoder.image_shape[-1] // (grid + 1)
         self.patch_size = 2 * self.stride
-        _require_patches(encoder, self.patch_size, grid)
+        require_patches(encoder, self.patch_size, "pretext.grid", grid)
         inner = self.options.context_width or min(width, WIDEST_CONTEXT)
         self.context = _context_net(width, inner, self.options.context_blocks)
         distances = range(1, min(self.options.rows_ahead, grid - 1) + 1)
@@ -59,9 +59,7 @@ class CPC(PretextTask):
         margin = (drawn.shape[-1] - self.stride * (grid + 1)) // 2
         corners = margin + self.stride * torch.cartesian_prod(torch.arange(grid), torch.arange(grid))
         places = torch.randint(self.patch_size - side + 1, (count, grid * grid, 2), generator=generator) + corners
-        top, left = places.to(drawn.device, non_blocking=True).flatten(0, 1).unbind(dim=1)
-        windows = drawn.unfold(2, side, 1).unfold(3, side, 1)
-        patches = windows[torch.arange(count, device=drawn.device).repeat_interleave(grid * grid), :, top, left]
+        patches = cut_patches(drawn, *places.unbind(dim=2), side)
         before = (self.patch_size - side) // 2
         after = self.patch_size - side - before
         return Views(crops, (functional.pad(patches, (before, after, before, after)).to(crops),))
@@ -122,17 +120,3 @@ def _context_net(channels: int, width: int, blocks: int) -> nn.Sequential:
     2020, appendix; the paper itself names no more than a net in the style of PixelCNN."""
     layers: Sequence[nn.Module] = [_Causal(channels, width) for _ in range(blocks)]
     return nn.Sequential(*layers, nn.ReLU(inplace=True))
-
-
-def _require_patches(encoder: Encoder, side: int, grid: int) -> None:
-    """`InputError` unless the encoder makes features of images of that side, in pixels."""
-    channels, size, device = encoder.channels, encoder.image_shape[-1], next(encoder.parameters()).device
-    try:
-        with torch.no_grad(), untouched_statistics(encoder):
-            encoder(torch.zeros(2, channels, side, side, device=device))
-    except (AssertionError, RuntimeError, ValueError):
-        raise InputError(
-            f"pretext.grid: {grid} cannot work with encoder {type(encoder.backbone).__name__} and crop_size {size}: "
-            f"it cannot see patches of {side} x {side} pixels; allowed: a convolutional encoder, a smaller grid or a "
-            "larger crop_size"
-        ) from None
