@@ -12,6 +12,7 @@ from typing import Any
 
 from bdw.config.fields import Basic
 from bdw.config.pretext_options.auto_encoder import AutoEncoderOptions
+from bdw.config.pretext_options.barlow_twins import BarlowTwinsOptions
 from bdw.config.pretext_options.byol import BYOLOptions
 from bdw.config.pretext_options.counting import CountingOptions
 from bdw.config.pretext_options.cpc import CPCOptions
@@ -22,6 +23,7 @@ from bdw.config.pretext_options.moco import MoCoV1Options, MoCoV2Options
 from bdw.config.pretext_options.relative_location import RelativeLocationOptions
 from bdw.config.pretext_options.simclr import SimCLROptions
 from bdw.config.pretext_options.simsiam import SimSiamOptions
+from bdw.config.pretext_options.vicreg import VICRegOptions
 from bdw.errors import InputError
 
 
@@ -31,6 +33,7 @@ class NoOptions:
 
 
 _OPTIONS: dict[str, type] = {
+    "barlow_twins": BarlowTwinsOptions,
     "byol": BYOLOptions,
     "counting": CountingOptions,
     "cpc": CPCOptions,
@@ -43,6 +46,7 @@ _OPTIONS: dict[str, type] = {
     "simclr": SimCLROptions,
     "simsiam": SimSiamOptions,
     "vae": AutoEncoderOptions,
+    "vicreg": VICRegOptions,
 }
 
 

@@ -25,6 +25,7 @@ __all__ = [
 
 
 def _tasks() -> dict[str, type[PretextTask]]:
+    from bdw.pretext.barlow_twins import BarlowTwins
     from bdw.pretext.byol import BYOL
     from bdw.pretext.counting import Counting
     from bdw.pretext.cpc import CPC
@@ -37,8 +38,10 @@ def _tasks() -> dict[str, type[PretextTask]]:
     from bdw.pretext.simclr import SimCLR
     from bdw.pretext.simsiam import SimSiam
     from bdw.pretext.vae import VariationalAutoEncoder
+    from bdw.pretext.vicreg import VICReg
 
     return {
+        "barlow_twins": BarlowTwins,
         "byol": BYOL,
         "counting": Counting,
         "cpc": CPC,
@@ -52,6 +55,7 @@ def _tasks() -> dict[str, type[PretextTask]]:
         "simclr": SimCLR,
         "simsiam": SimSiam,
         "vae": VariationalAutoEncoder,
+        "vicreg": VICReg,
     }
 
 

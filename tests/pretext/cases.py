@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from bdw import pretext
+from bdw.config.pretext_options.barlow_twins import BarlowTwinsOptions
 from bdw.config.pretext_options.byol import BYOLOptions
 from bdw.config.pretext_options.counting import CountingOptions
 from bdw.config.pretext_options.cpc import CPCOptions
@@ -26,6 +27,7 @@ from bdw.config.pretext_options.moco import MoCoV1Options, MoCoV2Options
 from bdw.config.pretext_options.relative_location import RelativeLocationOptions
 from bdw.config.pretext_options.simclr import SimCLROptions
 from bdw.config.pretext_options.simsiam import SimSiamOptions
+from bdw.config.pretext_options.vicreg import VICRegOptions
 from bdw.encoders import Encoder
 from bdw.pretext import PretextModel, PretextTask
 from tests.pretext.interacting_tasks import RedundancyReduction, Taught
@@ -78,6 +80,7 @@ class Case:
 
 
 SMALL: dict[str, dict[str, Any]] = {
+    "barlow_twins": {"options": BarlowTwinsOptions(projection_dim=4, hidden_dim=6), "channels": 3},
     "byol": {"options": BYOLOptions(projection_dim=4, hidden_dim=6), "channels": 3, "loss_falls": False},
     "cpc": {"options": CPCOptions(grid=2, patch_crop=0.75, context_width=3, context_blocks=1), "side": 12},
     "instance_discrimination": {
@@ -91,10 +94,16 @@ SMALL: dict[str, dict[str, Any]] = {
     "relative_location": {"options": RelativeLocationOptions(jitter=0.2), "channels": 3, "side": 18},
     "exemplar": {"options": ExemplarOptions(), "channels": 3},
     "counting": {"options": CountingOptions(count_dim=4, hidden_dim=6), "channels": 3, "side": 8},
+    "vicreg": {"options": VICRegOptions(projection_dim=4, hidden_dim=6), "channels": 3},
     "simclr": {"options": SimCLROptions(projection_dim=4, hidden_dim=6), "channels": 3},
 }
 CASES: dict[str, Case] = {
     **{name: Case(task=pretext.task_class(name), **SMALL.get(name, {})) for name in pretext.available()},
     "taught": Case(task=Taught, loss_falls=False, **SMALL["simclr"]),
+    "barlow_twins, mixed": Case(
+        task=pretext.task_class("barlow_twins"),
+        options=BarlowTwinsOptions(projection_dim=4, hidden_dim=6, mixed=5.0),
+        channels=3,
+    ),
     "redundancy reduction": Case(task=RedundancyReduction),
 }
