@@ -16,6 +16,7 @@ from bdw.config.pretext_options.barlow_twins import BarlowTwinsOptions
 from bdw.config.pretext_options.byol import BYOLOptions
 from bdw.config.pretext_options.counting import CountingOptions
 from bdw.config.pretext_options.cpc import CPCOptions
+from bdw.config.pretext_options.dino import DINOOptions
 from bdw.config.pretext_options.exemplar import ExemplarOptions
 from bdw.config.pretext_options.instance_discrimination import InstanceDiscriminationOptions
 from bdw.config.pretext_options.jigsaw import JigsawOptions
@@ -23,6 +24,7 @@ from bdw.config.pretext_options.moco import MoCoV1Options, MoCoV2Options
 from bdw.config.pretext_options.relative_location import RelativeLocationOptions
 from bdw.config.pretext_options.simclr import SimCLROptions
 from bdw.config.pretext_options.simsiam import SimSiamOptions
+from bdw.config.pretext_options.swav import SwAVOptions
 from bdw.config.pretext_options.vicreg import VICRegOptions
 from bdw.errors import InputError
 
@@ -38,6 +40,7 @@ _OPTIONS: dict[str, type] = {
     "counting": CountingOptions,
     "cpc": CPCOptions,
     "exemplar": ExemplarOptions,
+    "dino": DINOOptions,
     "instance_discrimination": InstanceDiscriminationOptions,
     "jigsaw": JigsawOptions,
     "moco_v1": MoCoV1Options,
@@ -45,6 +48,7 @@ _OPTIONS: dict[str, type] = {
     "relative_location": RelativeLocationOptions,
     "simclr": SimCLROptions,
     "simsiam": SimSiamOptions,
+    "swav": SwAVOptions,
     "vae": AutoEncoderOptions,
     "vicreg": VICRegOptions,
 }

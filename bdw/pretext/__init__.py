@@ -29,6 +29,7 @@ def _tasks() -> dict[str, type[PretextTask]]:
     from bdw.pretext.byol import BYOL
     from bdw.pretext.counting import Counting
     from bdw.pretext.cpc import CPC
+    from bdw.pretext.dino import DINO
     from bdw.pretext.exemplar import Exemplar
     from bdw.pretext.instance_discrimination import InstanceDiscrimination
     from bdw.pretext.jigsaw import Jigsaw
@@ -37,6 +38,7 @@ def _tasks() -> dict[str, type[PretextTask]]:
     from bdw.pretext.rotation import Rotation
     from bdw.pretext.simclr import SimCLR
     from bdw.pretext.simsiam import SimSiam
+    from bdw.pretext.swav import SwAV
     from bdw.pretext.vae import VariationalAutoEncoder
     from bdw.pretext.vicreg import VICReg
 
@@ -46,6 +48,7 @@ def _tasks() -> dict[str, type[PretextTask]]:
         "counting": Counting,
         "cpc": CPC,
         "exemplar": Exemplar,
+        "dino": DINO,
         "instance_discrimination": InstanceDiscrimination,
         "jigsaw": Jigsaw,
         "moco_v1": MoCoV1,
@@ -54,6 +57,7 @@ def _tasks() -> dict[str, type[PretextTask]]:
         "rotation": Rotation,
         "simclr": SimCLR,
         "simsiam": SimSiam,
+        "swav": SwAV,
         "vae": VariationalAutoEncoder,
         "vicreg": VICReg,
     }
