@@ -16,6 +16,7 @@ from bdw.config.pretext_options.barlow_twins import BarlowTwinsOptions
 from bdw.config.pretext_options.byol import BYOLOptions
 from bdw.config.pretext_options.counting import CountingOptions
 from bdw.config.pretext_options.cpc import CPCOptions
+from bdw.config.pretext_options.deep_cluster import DeepClusterOptions
 from bdw.config.pretext_options.dino import DINOOptions
 from bdw.config.pretext_options.exemplar import ExemplarOptions
 from bdw.config.pretext_options.instance_discrimination import InstanceDiscriminationOptions
@@ -40,6 +41,7 @@ _OPTIONS: dict[str, type] = {
     "counting": CountingOptions,
     "cpc": CPCOptions,
     "exemplar": ExemplarOptions,
+    "deep_cluster": DeepClusterOptions,
     "dino": DINOOptions,
     "instance_discrimination": InstanceDiscriminationOptions,
     "jigsaw": JigsawOptions,

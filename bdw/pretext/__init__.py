@@ -29,6 +29,7 @@ def _tasks() -> dict[str, type[PretextTask]]:
     from bdw.pretext.byol import BYOL
     from bdw.pretext.counting import Counting
     from bdw.pretext.cpc import CPC
+    from bdw.pretext.deep_cluster import DeepCluster
     from bdw.pretext.dino import DINO
     from bdw.pretext.exemplar import Exemplar
     from bdw.pretext.instance_discrimination import InstanceDiscrimination
@@ -48,6 +49,7 @@ def _tasks() -> dict[str, type[PretextTask]]:
         "counting": Counting,
         "cpc": CPC,
         "exemplar": Exemplar,
+        "deep_cluster": DeepCluster,
         "dino": DINO,
         "instance_discrimination": InstanceDiscrimination,
         "jigsaw": Jigsaw,

@@ -20,6 +20,7 @@ from bdw.config.pretext_options.barlow_twins import BarlowTwinsOptions
 from bdw.config.pretext_options.byol import BYOLOptions
 from bdw.config.pretext_options.counting import CountingOptions
 from bdw.config.pretext_options.cpc import CPCOptions
+from bdw.config.pretext_options.deep_cluster import DeepClusterOptions
 from bdw.config.pretext_options.dino import DINOOptions
 from bdw.config.pretext_options.exemplar import ExemplarOptions
 from bdw.config.pretext_options.instance_discrimination import InstanceDiscriminationOptions
@@ -87,6 +88,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "barlow_twins": {"options": BarlowTwinsOptions(projection_dim=4, hidden_dim=6), "channels": 3},
     "byol": {"options": BYOLOptions(projection_dim=4, hidden_dim=6), "channels": 3, "loss_falls": False},
     "cpc": {"options": CPCOptions(grid=2, patch_crop=0.75, context_width=3, context_blocks=1), "side": 12},
+    "deep_cluster": {"options": DeepClusterOptions(clusters=3)},
     "dino": {
         "options": DINOOptions(projection_dim=4, hidden_dim=6, prototypes=9, local_crops=3),
         "known_layers": False,

@@ -300,6 +300,7 @@ def test_features_do_not_collapse(task: str) -> None:
     model = _model(task)
     images = _images(task, 40) // 2
     images[::2] += torch.linspace(0, 127, images.shape[-1]).to(torch.uint8)
+    model.task.begin_epoch(model.encoder, [(torch.arange(40), images)])
     optimiser = torch.optim.SGD(_trained(model).values(), lr=0.01, momentum=0.9)
     totals, spreads = [], []
     for step in range(60):
