@@ -12,9 +12,12 @@ from typing import Any
 
 from bdw.config.fields import Basic
 from bdw.config.pretext_options.auto_encoder import AutoEncoderOptions
+from bdw.config.pretext_options.barlow_twins import BarlowTwinsOptions
 from bdw.config.pretext_options.byol import BYOLOptions
 from bdw.config.pretext_options.counting import CountingOptions
 from bdw.config.pretext_options.cpc import CPCOptions
+from bdw.config.pretext_options.deep_cluster import DeepClusterOptions
+from bdw.config.pretext_options.dino import DINOOptions
 from bdw.config.pretext_options.exemplar import ExemplarOptions
 from bdw.config.pretext_options.instance_discrimination import InstanceDiscriminationOptions
 from bdw.config.pretext_options.jigsaw import JigsawOptions
@@ -22,6 +25,8 @@ from bdw.config.pretext_options.moco import MoCoV1Options, MoCoV2Options
 from bdw.config.pretext_options.relative_location import RelativeLocationOptions
 from bdw.config.pretext_options.simclr import SimCLROptions
 from bdw.config.pretext_options.simsiam import SimSiamOptions
+from bdw.config.pretext_options.swav import SwAVOptions
+from bdw.config.pretext_options.vicreg import VICRegOptions
 from bdw.errors import InputError
 
 
@@ -31,10 +36,13 @@ class NoOptions:
 
 
 _OPTIONS: dict[str, type] = {
+    "barlow_twins": BarlowTwinsOptions,
     "byol": BYOLOptions,
     "counting": CountingOptions,
     "cpc": CPCOptions,
     "exemplar": ExemplarOptions,
+    "deep_cluster": DeepClusterOptions,
+    "dino": DINOOptions,
     "instance_discrimination": InstanceDiscriminationOptions,
     "jigsaw": JigsawOptions,
     "moco_v1": MoCoV1Options,
@@ -42,7 +50,9 @@ _OPTIONS: dict[str, type] = {
     "relative_location": RelativeLocationOptions,
     "simclr": SimCLROptions,
     "simsiam": SimSiamOptions,
+    "swav": SwAVOptions,
     "vae": AutoEncoderOptions,
+    "vicreg": VICRegOptions,
 }
 
 

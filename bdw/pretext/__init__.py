@@ -25,9 +25,12 @@ __all__ = [
 
 
 def _tasks() -> dict[str, type[PretextTask]]:
+    from bdw.pretext.barlow_twins import BarlowTwins
     from bdw.pretext.byol import BYOL
     from bdw.pretext.counting import Counting
     from bdw.pretext.cpc import CPC
+    from bdw.pretext.deep_cluster import DeepCluster
+    from bdw.pretext.dino import DINO
     from bdw.pretext.exemplar import Exemplar
     from bdw.pretext.instance_discrimination import InstanceDiscrimination
     from bdw.pretext.jigsaw import Jigsaw
@@ -36,13 +39,18 @@ def _tasks() -> dict[str, type[PretextTask]]:
     from bdw.pretext.rotation import Rotation
     from bdw.pretext.simclr import SimCLR
     from bdw.pretext.simsiam import SimSiam
+    from bdw.pretext.swav import SwAV
     from bdw.pretext.vae import VariationalAutoEncoder
+    from bdw.pretext.vicreg import VICReg
 
     return {
+        "barlow_twins": BarlowTwins,
         "byol": BYOL,
         "counting": Counting,
         "cpc": CPC,
         "exemplar": Exemplar,
+        "deep_cluster": DeepCluster,
+        "dino": DINO,
         "instance_discrimination": InstanceDiscrimination,
         "jigsaw": Jigsaw,
         "moco_v1": MoCoV1,
@@ -51,7 +59,9 @@ def _tasks() -> dict[str, type[PretextTask]]:
         "rotation": Rotation,
         "simclr": SimCLR,
         "simsiam": SimSiam,
+        "swav": SwAV,
         "vae": VariationalAutoEncoder,
+        "vicreg": VICReg,
     }
 
 

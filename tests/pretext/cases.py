@@ -16,9 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from bdw import pretext
+from bdw.config.pretext_options.barlow_twins import BarlowTwinsOptions
 from bdw.config.pretext_options.byol import BYOLOptions
 from bdw.config.pretext_options.counting import CountingOptions
 from bdw.config.pretext_options.cpc import CPCOptions
+from bdw.config.pretext_options.deep_cluster import DeepClusterOptions
+from bdw.config.pretext_options.dino import DINOOptions
 from bdw.config.pretext_options.exemplar import ExemplarOptions
 from bdw.config.pretext_options.instance_discrimination import InstanceDiscriminationOptions
 from bdw.config.pretext_options.jigsaw import JigsawOptions
@@ -26,6 +29,8 @@ from bdw.config.pretext_options.moco import MoCoV1Options, MoCoV2Options
 from bdw.config.pretext_options.relative_location import RelativeLocationOptions
 from bdw.config.pretext_options.simclr import SimCLROptions
 from bdw.config.pretext_options.simsiam import SimSiamOptions
+from bdw.config.pretext_options.swav import SwAVOptions
+from bdw.config.pretext_options.vicreg import VICRegOptions
 from bdw.encoders import Encoder
 from bdw.pretext import PretextModel, PretextTask
 from tests.pretext.interacting_tasks import RedundancyReduction, Taught
@@ -58,6 +63,8 @@ class Case:
     """Of stored images and of crops, in pixels."""
     loss_falls: bool = True
     """Whether it does in training; not where it is measured against a teacher or a centre that moves."""
+    known_layers: bool = True
+    """Whether all parameters are in layers that the training pass can be read from; otherwise it is refused."""
     encoder: Callable[[int, int, str], Encoder] = small_encoder
     """From channels, side and norm (`group` or `batch`)."""
 
@@ -78,8 +85,16 @@ class Case:
 
 
 SMALL: dict[str, dict[str, Any]] = {
+    "barlow_twins": {"options": BarlowTwinsOptions(projection_dim=4, hidden_dim=6), "channels": 3},
     "byol": {"options": BYOLOptions(projection_dim=4, hidden_dim=6), "channels": 3, "loss_falls": False},
     "cpc": {"options": CPCOptions(grid=2, patch_crop=0.75, context_width=3, context_blocks=1), "side": 12},
+    "deep_cluster": {"options": DeepClusterOptions(clusters=3)},
+    "dino": {
+        "options": DINOOptions(projection_dim=4, hidden_dim=6, prototypes=9, local_crops=3),
+        "known_layers": False,
+        "channels": 3,
+        "loss_falls": False,
+    },
     "instance_discrimination": {
         "options": InstanceDiscriminationOptions(projection_dim=4, proximal=0.3),
         "channels": 3,
@@ -91,10 +106,22 @@ SMALL: dict[str, dict[str, Any]] = {
     "relative_location": {"options": RelativeLocationOptions(jitter=0.2), "channels": 3, "side": 18},
     "exemplar": {"options": ExemplarOptions(), "channels": 3},
     "counting": {"options": CountingOptions(count_dim=4, hidden_dim=6), "channels": 3, "side": 8},
+    "swav": {
+        "options": SwAVOptions(
+            projection_dim=8, hidden_dim=16, prototypes=20, local_crops=2, queue=10, queue_begins=0.0
+        ),
+        "channels": 3,
+    },
+    "vicreg": {"options": VICRegOptions(projection_dim=4, hidden_dim=6), "channels": 3},
     "simclr": {"options": SimCLROptions(projection_dim=4, hidden_dim=6), "channels": 3},
 }
 CASES: dict[str, Case] = {
     **{name: Case(task=pretext.task_class(name), **SMALL.get(name, {})) for name in pretext.available()},
     "taught": Case(task=Taught, loss_falls=False, **SMALL["simclr"]),
+    "barlow_twins, mixed": Case(
+        task=pretext.task_class("barlow_twins"),
+        options=BarlowTwinsOptions(projection_dim=4, hidden_dim=6, mixed=5.0),
+        channels=3,
+    ),
     "redundancy reduction": Case(task=RedundancyReduction),
 }

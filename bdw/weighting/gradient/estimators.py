@@ -324,8 +324,21 @@ def _derivatives(
 
 
 def _at_features(task: PretextTask, features: Tensor, views: Views, params: dict[str, Tensor]) -> Outputs:
-    found: Outputs = functional_call(task, params, (lambda _: features, views))
+    found: Outputs = functional_call(task, params, (_Remembered(features, len(views.images)), views))
     return found
+
+
+class _Remembered:
+    """Stands for the encoder: the features (m * views, d) that it had, those of the next views at every call."""
+
+    def __init__(self, features: Tensor, instances: int):
+        self._left = features.unflatten(0, (instances, -1))
+
+    def __call__(self, images: Tensor) -> Tensor:
+        count = len(images) // len(self._left)
+        found: Tensor = self._left[:, :count].flatten(0, 1)
+        self._left = self._left[:, count:]
+        return found
 
 
 def _layers(model: PretextModel, head_alone: bool) -> dict[str, torch.nn.Module] | None:

@@ -1,0 +1,44 @@
+"""Options of `swav`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bdw.config.checks import is_finite_positive, require
+from bdw.config.pretext_options.multi_crop import MultiCropOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwAVOptions(MultiCropOptions):
+    """Of `swav`; the defaults are the paper's (Caron et al. 2020, section 3 and appendix A) and its authors' code's."""
+
+    temperature: float = 0.1
+    """What cosines are divided by."""
+    epsilon: float = 0.05
+    """Entropy of the codes: the larger, the more prototypes share an image."""
+    iterations: int = 3
+    """Of the Sinkhorn-Knopp algorithm."""
+    prototypes: int = 3000
+    """Into which images are sorted."""
+    queue: int = 0
+    """Images of earlier steps among which the codes are balanced, too; the paper has 3,840 for small batches."""
+    queue_begins: float = 0.075
+    """Share of the budget after which the queue is filled; the paper has 15 of 200 epochs."""
+    projection_dim: int = 128
+    """Numbers in a projection."""
+    hidden_dim: int = 2048
+    """Hidden units of the projector."""
+    batch_norm: bool = True
+    """Batch norm in the projector; without it, and without it in the encoder, a step does not depend on the number of
+    workers."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("temperature", "epsilon"):
+            value = getattr(self, name)
+            require(is_finite_positive(value), f"pretext.{name}", value, "a number above 0")
+        require(self.prototypes >= 2, "pretext.prototypes", self.prototypes, "at least 2")
+        require(self.queue >= 0, "pretext.queue", self.queue, "at least 0")
+        require(0 <= self.queue_begins <= 1, "pretext.queue_begins", self.queue_begins, "0 to 1")
+        for name in ("iterations", "projection_dim", "hidden_dim"):
+            require(getattr(self, name) >= 1, f"pretext.{name}", getattr(self, name), "at least 1")
