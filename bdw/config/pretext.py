@@ -13,6 +13,7 @@ from typing import Any
 from bdw.config.fields import Basic
 from bdw.config.pretext_options.auto_encoder import AutoEncoderOptions
 from bdw.config.pretext_options.byol import BYOLOptions
+from bdw.config.pretext_options.counting import CountingOptions
 from bdw.config.pretext_options.cpc import CPCOptions
 from bdw.config.pretext_options.exemplar import ExemplarOptions
 from bdw.config.pretext_options.instance_discrimination import InstanceDiscriminationOptions
@@ -31,6 +32,7 @@ class NoOptions:
 
 _OPTIONS: dict[str, type] = {
     "byol": BYOLOptions,
+    "counting": CountingOptions,
     "cpc": CPCOptions,
     "exemplar": ExemplarOptions,
     "instance_discrimination": InstanceDiscriminationOptions,

@@ -26,6 +26,7 @@ __all__ = [
 
 def _tasks() -> dict[str, type[PretextTask]]:
     from bdw.pretext.byol import BYOL
+    from bdw.pretext.counting import Counting
     from bdw.pretext.cpc import CPC
     from bdw.pretext.exemplar import Exemplar
     from bdw.pretext.instance_discrimination import InstanceDiscrimination
@@ -39,6 +40,7 @@ def _tasks() -> dict[str, type[PretextTask]]:
 
     return {
         "byol": BYOL,
+        "counting": Counting,
         "cpc": CPC,
         "exemplar": Exemplar,
         "instance_discrimination": InstanceDiscrimination,

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from bdw import pretext
 from bdw.config.pretext_options.byol import BYOLOptions
+from bdw.config.pretext_options.counting import CountingOptions
 from bdw.config.pretext_options.cpc import CPCOptions
 from bdw.config.pretext_options.exemplar import ExemplarOptions
 from bdw.config.pretext_options.instance_discrimination import InstanceDiscriminationOptions
@@ -89,6 +90,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "jigsaw": {"options": JigsawOptions(permutations=5, tile_dim=4, hidden_dim=6), "channels": 3, "side": 15},
     "relative_location": {"options": RelativeLocationOptions(jitter=0.2), "channels": 3, "side": 18},
     "exemplar": {"options": ExemplarOptions(), "channels": 3},
+    "counting": {"options": CountingOptions(count_dim=4, hidden_dim=6), "channels": 3, "side": 8},
     "simclr": {"options": SimCLROptions(projection_dim=4, hidden_dim=6), "channels": 3},
 }
 CASES: dict[str, Case] = {

@@ -12,6 +12,7 @@ from bdw.errors import InputError
 from bdw.training.trainer import Trainer
 
 SMALL = {
+    "counting": {"pretext.count_dim": 8},
     "exemplar": {},
     "jigsaw": {"pretext.permutations": 5, "pretext.hidden_dim": 8, "pretext.tile_dim": 4},
     "relative_location": {},
