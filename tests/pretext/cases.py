@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from bdw import pretext
+from bdw.config.pretext import options_of
+from bdw.config.pretext_options.auto_encoder import AutoEncoderOptions
 from bdw.config.pretext_options.byol import BYOLOptions
 from bdw.config.pretext_options.counting import CountingOptions
 from bdw.config.pretext_options.cpc import CPCOptions
@@ -77,6 +79,13 @@ class Case:
         return torch.randint(256, shape, dtype=torch.uint8, generator=generator)
 
 
+THREE = options_of("multitask")(
+    tasks=("counting", "rotation", "vae"),
+    task_weights=(1.0, 0.5, 0.02),
+    counting=CountingOptions(count_dim=4, hidden_dim=6),
+    vae=AutoEncoderOptions(latent_size=2, decoder_width=4),
+)
+"""Three tasks: one whose instances interact, one without options, one with noise of its own."""
 SMALL: dict[str, dict[str, Any]] = {
     "byol": {"options": BYOLOptions(projection_dim=4, hidden_dim=6), "channels": 3, "loss_falls": False},
     "cpc": {"options": CPCOptions(grid=2, patch_crop=0.75, context_width=3, context_blocks=1), "side": 12},
@@ -95,6 +104,7 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 CASES: dict[str, Case] = {
     **{name: Case(task=pretext.task_class(name), **SMALL.get(name, {})) for name in pretext.available()},
+    "multitask": Case(task=pretext.task_class("multitask", THREE), options=THREE, channels=3, side=12),
     "taught": Case(task=Taught, loss_falls=False, **SMALL["simclr"]),
     "redundancy reduction": Case(task=RedundancyReduction),
 }
