@@ -16,6 +16,7 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Str
 
 from bdw.config import RunConfig, WorkersConfig, run_fields
 from bdw.config.fields import Field, Mark, accepted_types, coerced, fields_of
+from bdw.config.pretext import PretextConfig
 from bdw.errors import InputError
 
 
@@ -39,7 +40,10 @@ def registry(config: RunConfig, shown: Shown) -> ConstructorRegistry:
     """What tyro needs to know about the sections of that config."""
     known = {field.path: field for field in fields_with_flags(config)}
     sections = {type(getattr(config, field.section)): field.section for field in run_fields().values()}
-    sections |= {WorkersConfig: "workers", type(config.pretext.options): "pretext"}
+    options = config.pretext.options
+    sections |= {WorkersConfig: "workers", type(options): "pretext"}
+    parts = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+    sections |= {type(part): f"pretext.{name}" for name, part in parts.items() if dataclasses.is_dataclass(part)}
     found = ConstructorRegistry()
     busy: set[type] = set()
 
@@ -56,6 +60,8 @@ def registry(config: RunConfig, shown: Shown) -> ConstructorRegistry:
             field = known.get(f"{sections[info.type]}.{each.name}")
             if field is not None and (shown is not Shown.BASIC or Mark.BASIC in field.marks):
                 flags.append(dataclasses.replace(each, type=_flag(field, shown)))
+            elif type(each.default) in sections and info.type is not PretextConfig and shown is not Shown.BASIC:
+                flags.append(dataclasses.replace(each, type=type(each.default)))
             elif each.name == "options" and dataclasses.fields(each.default):
                 kind: Any = Annotated[(type(each.default), tyro.conf.arg(name=""))]
                 flags.append(dataclasses.replace(each, type=kind))

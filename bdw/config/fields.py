@@ -57,19 +57,19 @@ class Field:
         return self.path if self.is_option else self.name
 
 
-def fields_of(section: str, cls: type, *, are_options: bool = False) -> list[Field]:
-    """The fields of a section's dataclass, in order."""
+def fields_of(section: str, cls: type, *, are_options: bool = False, within: str = "") -> list[Field]:
+    """The fields of a section's dataclass, in order; where they are options, those of a part have the name
+    `<part>.<option>`."""
     hints = typing.get_type_hints(cls, include_extras=True)
-    return [
-        Field(
-            section,
-            field.name,
-            _plain(hints[field.name]),
-            frozenset(mark for mark in getattr(hints[field.name], "__metadata__", ()) if isinstance(mark, Mark)),
-            are_options,
-        )
-        for field in dataclasses.fields(cls)
-    ]
+    found: list[Field] = []
+    for field in dataclasses.fields(cls):
+        hint, name = hints[field.name], within + field.name
+        if are_options and isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            found += fields_of(section, hint, are_options=True, within=f"{name}.")
+            continue
+        marks = frozenset(mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Mark))
+        found.append(Field(section, name, _plain(hint), marks, are_options))
+    return found
 
 
 def resolved(name: str, known: Mapping[str, Field], what: str = "config field") -> Field:

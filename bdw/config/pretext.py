@@ -22,6 +22,8 @@ from bdw.config.pretext_options.exemplar import ExemplarOptions
 from bdw.config.pretext_options.instance_discrimination import InstanceDiscriminationOptions
 from bdw.config.pretext_options.jigsaw import JigsawOptions
 from bdw.config.pretext_options.moco import MoCoV1Options, MoCoV2Options
+from bdw.config.pretext_options.multitask import NAME as MULTITASK
+from bdw.config.pretext_options.multitask import multitask_options
 from bdw.config.pretext_options.relative_location import RelativeLocationOptions
 from bdw.config.pretext_options.simclr import SimCLROptions
 from bdw.config.pretext_options.simsiam import SimSiamOptions
@@ -57,8 +59,25 @@ _OPTIONS: dict[str, type] = {
 
 
 def register_options(task: str, options: type) -> None:
-    """Let the pretext task of that name have these options, addressed as `pretext.<field>`."""
+    """Let the pretext task of that name have these options, addressed as `pretext.<field>`, and as
+    `pretext.<task>.<field>` where it is a part of `multitask`."""
     _OPTIONS[task] = options
+    _renew_multitask()
+
+
+def _renew_multitask() -> None:
+    parts = {name: options for name, options in _OPTIONS.items() if name != MULTITASK}
+    _OPTIONS[MULTITASK] = multitask_options(parts, __name__)
+
+
+_renew_multitask()
+
+
+def __getattr__(name: str) -> Any:
+    """`MultitaskOptions` as it is now, by which pickles of a config find it."""
+    if name == _OPTIONS[MULTITASK].__name__:
+        return _OPTIONS[MULTITASK]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def options_of(task: str) -> type:
@@ -91,4 +110,13 @@ class PretextConfig:
         """
         task = self.pretext if pretext is None else pretext
         before = self.options if task == self.pretext else options_of(task)()
-        return PretextConfig(pretext=task, options=dataclasses.replace(before, **options))
+        return PretextConfig(pretext=task, options=_changed(before, options))
+
+
+def _changed(options: Any, values: dict[str, Any]) -> Any:
+    """A copy with these options changed; those of a part are `<part>.<option>`."""
+    own = {name: value for name, value in values.items() if "." not in name}
+    for part in sorted({name.partition(".")[0] for name in values} - own.keys()):
+        of_part = {name.partition(".")[2]: value for name, value in values.items() if name.startswith(f"{part}.")}
+        own[part] = _changed(getattr(options, part), of_part)
+    return dataclasses.replace(options, **own)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import operator
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -62,7 +63,7 @@ class RunConfig:
         values: dict[str, Any] = {}
         for key, known in run_fields(self.pretext.pretext).items():
             section = getattr(self, known.section)
-            value = getattr(section.options if known.is_option else section, known.name)
+            value = operator.attrgetter(known.name)(section.options if known.is_option else section)
             values[key] = list(value) if isinstance(value, tuple) else value
         return values
 

@@ -35,6 +35,7 @@ def _tasks() -> dict[str, type[PretextTask]]:
     from bdw.pretext.instance_discrimination import InstanceDiscrimination
     from bdw.pretext.jigsaw import Jigsaw
     from bdw.pretext.moco import MoCoV1, MoCoV2
+    from bdw.pretext.multitask import Multitask
     from bdw.pretext.relative_location import RelativeLocation
     from bdw.pretext.rotation import Rotation
     from bdw.pretext.simclr import SimCLR
@@ -55,6 +56,7 @@ def _tasks() -> dict[str, type[PretextTask]]:
         "jigsaw": Jigsaw,
         "moco_v1": MoCoV1,
         "moco_v2": MoCoV2,
+        "multitask": Multitask,
         "relative_location": RelativeLocation,
         "rotation": Rotation,
         "simclr": SimCLR,
@@ -70,12 +72,15 @@ def available() -> tuple[str, ...]:
     return tuple(sorted(_tasks()))
 
 
-def task_class(name: str) -> type[PretextTask]:
-    """The class of that name: its `Options`, and what holds for its views and its loss."""
+def task_class(name: str, options: Any = None) -> type[PretextTask]:
+    """The class of that name: its `Options`, and what holds for its views and its loss with these options.
+
+    `options`: as `build` takes them.
+    """
     tasks = _tasks()
     if name not in tasks:
         raise unknown_option("pretext", name, tasks)
-    return tasks[name]
+    return tasks[name].for_options(options, task_class)
 
 
 def build(name: str, encoder: Encoder, options: Any = None) -> PretextTask:
@@ -83,4 +88,4 @@ def build(name: str, encoder: Encoder, options: Any = None) -> PretextTask:
 
     `options`: an instance of the class's `Options`; by default its defaults.
     """
-    return task_class(name)(encoder, options)
+    return task_class(name, options)(encoder, options)

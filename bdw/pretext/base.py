@@ -85,6 +85,15 @@ class PretextTask(nn.Module, ABC):
         super().__init__()
         self.options = self.Options() if options is None else options
 
+    @classmethod
+    def for_options(cls, options: Any, task_class: Callable[[str, Any], type[PretextTask]]) -> type[PretextTask]:
+        """The class itself; or, where what is said of views and loss depends on the options, a subclass that says it.
+
+        `task_class`: from name and options to a registered task.
+        """
+        del options, task_class
+        return cls
+
     def check(self, images: Images) -> None:
         """`InputError`, one line, if the task cannot work with such images; called before any compute.
 

@@ -38,8 +38,8 @@ class Counting(PretextTask):
     def __init__(self, encoder: Encoder, options: CountingOptions | None = None):
         """`InputError` if the encoder cannot work on images of half the crop's side."""
         super().__init__(encoder, options)
-        self.half = encoder.image_shape[-1] // 2
-        require_patches(encoder, self.half, "crop_size", encoder.image_shape[-1])
+        self.side = encoder.image_shape[-1] // 2
+        require_patches(encoder, self.side, "crop_size", encoder.image_shape[-1])
         hidden = self.options.hidden_dim or encoder.feature_dim
         layers = projector((encoder.feature_dim, hidden, self.options.count_dim), batch_norm=False)
         self.counter = nn.Sequential(layers, nn.ReLU(inplace=True))
@@ -48,9 +48,9 @@ class Counting(PretextTask):
         """Views (5k, c, s / 2, s / 2), an instance's quarters before its small image."""
         crops = crop(images)
         is_grey = torch.rand(len(crops), generator=generator) < self.options.grey
-        whole = crops[..., : 2 * self.half, : 2 * self.half]
+        whole = crops[..., : 2 * self.side, : 2 * self.side]
         whole = torch.where(is_grey[:, None, None, None].to(whole.device), to_grey(whole), whole)
-        quarters = whole.unflatten(2, (2, self.half)).unflatten(4, (2, self.half))
+        quarters = whole.unflatten(2, (2, self.side)).unflatten(4, (2, self.side))
         quarters = quarters.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
         small = functional.avg_pool2d(whole, 2)
         return Views(crops, (torch.cat([quarters, small.unsqueeze(1)], dim=1).flatten(0, 1),))

@@ -71,7 +71,7 @@ def check(config: RunConfig) -> None:
             f"target_margin: cannot work with weighter {config.weighter.weighter!r}, which learns from visits; "
             "allowed: weighter 'counts', or none"
         )
-    task = pretext.task_class(config.pretext.pretext)
+    task = pretext.task_class(config.pretext.pretext, config.pretext.options)
     _check_optimiser(config, task)
     fewest = 1 if task.views_are_separate else task.num_views
     if not fewest <= (config.gradient.tangent_views or fewest) <= task.num_views:
@@ -198,7 +198,8 @@ def check_task(config: RunConfig, images: pretext.Images, num_instances: int) ->
 
 def _require_two_instances(config: RunConfig, field: str, value: int, images: int, allowed: int) -> None:
     """`InputError` if a step may have one image where the pretext task compares the images of a step."""
-    if images < 2 and pretext.task_class(config.pretext.pretext).instances_interact:
+    task = pretext.task_class(config.pretext.pretext, config.pretext.options)
+    if images < 2 and task.instances_interact:
         raise InputError(
             f"{field}: {value} cannot work: it may leave one image to a step, and pretext {config.pretext.pretext!r} "
             f"compares the images of a step; allowed: at least {allowed}"
@@ -207,7 +208,7 @@ def _require_two_instances(config: RunConfig, field: str, value: int, images: in
 
 def _require_two_rows(config: RunConfig, field: str, value: int, images: int, allowed: int) -> None:
     """`InputError` if a batch of so few images is one row where the encoder's batch norm needs two."""
-    views = pretext.task_class(config.pretext.pretext).num_views
+    views = pretext.task_class(config.pretext.pretext, config.pretext.options).num_views
     if images * min(config.gradient.tangent_views or views, views) > 1:
         return
     size = config.data.crop_size

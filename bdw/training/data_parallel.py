@@ -8,7 +8,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from bdw.encoders import untouched_statistics
 from bdw.parallel import collectives
-from bdw.pretext import PretextModel
+from bdw.pretext import PretextModel, PretextTask
 
 
 def replicated(model: PretextModel, images: Tensor) -> nn.Module:
@@ -22,7 +22,8 @@ def replicated(model: PretextModel, images: Tensor) -> nn.Module:
     if collectives.size() == 1:
         return model
     # They are the same everywhere (`PretextTask`), and may be large: a queue, a memory of all instances.
-    own = [f"task.{name}" for name, _ in model.task.named_buffers(recurse=False)]
+    tasks = [(path, each) for path, each in model.named_modules() if isinstance(each, PretextTask)]
+    own = [f"{path}.{name}" for path, task in tasks for name, _ in task.named_buffers(recurse=False)]
     DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, own)
     wrapped = DistributedDataParallel(model)
     dtype = next(model.parameters()).dtype

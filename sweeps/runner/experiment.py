@@ -182,7 +182,7 @@ class SearchExperiment(Experiment):
         settled = Experiment.settle(name, options, choice)
         room = settled.search_room
         first = room.largest_within(Design.of(settled.base))
-        num_views = pretext.task_class(settled.base.pretext.pretext).num_views
+        num_views = pretext.task_class(settled.base.pretext.pretext, settled.base.pretext.options).num_views
         return cls(
             **vars(settled),
             space=Space(searched(first, room), num_views, choice.recipes),

@@ -35,6 +35,17 @@ def test_flags_are_names_or_dotted_paths_and_reach_their_sections(flags: str) ->
     )
 
 
+def test_options_of_a_part_of_several_tasks_are_flags_below_its_name() -> None:
+    flags = ["--pretext", "multitask", "--pretext.tasks", "rotation", "simclr", "--pretext.task-weights", "1", "0.5"]
+    command = cli.parse(["fit", *flags, "--pretext.simclr.temperature", "0.2", "--pretext.simclr.no-batch-norm"])
+    assert isinstance(command, Fit)
+    options = command.config.pretext.options
+    assert (options.tasks, options.task_weights) == (("rotation", "simclr"), (1.0, 0.5))
+    assert (options.of("simclr").temperature, options.of("simclr").batch_norm) == (0.2, False)
+    with pytest.raises(InputError, match=r"did you mean --pretext\.simclr\.temperature\?"):
+        cli.parse(["fit", *flags, "--pretext.simclr.temprature", "0.2"])
+
+
 def test_no_flags_mean_the_defaults() -> None:
     command = cli.parse(["fit"])
     assert isinstance(command, Fit)

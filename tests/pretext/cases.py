@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from bdw import pretext
-from bdw.config.pretext_options.barlow_twins import BarlowTwinsOptions
+from bdw.config.pretext import options_of
+from bdw.config.pretext_options.auto_encoder import AutoEncoderOptions
 from bdw.config.pretext_options.byol import BYOLOptions
 from bdw.config.pretext_options.counting import CountingOptions
 from bdw.config.pretext_options.cpc import CPCOptions
@@ -84,6 +85,13 @@ class Case:
         return torch.randint(256, shape, dtype=torch.uint8, generator=generator)
 
 
+THREE = options_of("multitask")(
+    tasks=("counting", "rotation", "vae"),
+    task_weights=(1.0, 0.5, 0.02),
+    counting=CountingOptions(count_dim=4, hidden_dim=6),
+    vae=AutoEncoderOptions(latent_size=2, decoder_width=4),
+)
+"""Three tasks: one whose instances interact, one without options, one with noise of its own."""
 SMALL: dict[str, dict[str, Any]] = {
     "barlow_twins": {"options": BarlowTwinsOptions(projection_dim=4, hidden_dim=6), "channels": 3},
     "byol": {"options": BYOLOptions(projection_dim=4, hidden_dim=6), "channels": 3, "loss_falls": False},
@@ -106,17 +114,11 @@ SMALL: dict[str, dict[str, Any]] = {
     "relative_location": {"options": RelativeLocationOptions(jitter=0.2), "channels": 3, "side": 18},
     "exemplar": {"options": ExemplarOptions(), "channels": 3},
     "counting": {"options": CountingOptions(count_dim=4, hidden_dim=6), "channels": 3, "side": 8},
-    "swav": {
-        "options": SwAVOptions(
-            projection_dim=8, hidden_dim=16, prototypes=20, local_crops=2, queue=10, queue_begins=0.0
-        ),
-        "channels": 3,
-    },
-    "vicreg": {"options": VICRegOptions(projection_dim=4, hidden_dim=6), "channels": 3},
     "simclr": {"options": SimCLROptions(projection_dim=4, hidden_dim=6), "channels": 3},
 }
 CASES: dict[str, Case] = {
     **{name: Case(task=pretext.task_class(name), **SMALL.get(name, {})) for name in pretext.available()},
+    "multitask": Case(task=pretext.task_class("multitask", THREE), options=THREE, channels=3, side=12),
     "taught": Case(task=Taught, loss_falls=False, **SMALL["simclr"]),
     "barlow_twins, mixed": Case(
         task=pretext.task_class("barlow_twins"),

@@ -23,7 +23,7 @@ from bdw.training.trainer import Trainer
         ({"ways": 4}, r"ways \(K\): 4 classes needed but the target has 3"),
         ({"shots": 7}, r"class 'a' has 8"),
         ({"encoder": "resnet9"}, "encoder: 'resnet9' is not known"),
-        ({"pretext": "jigsaw"}, "pretext: 'jigsaw' is not known"),
+        ({"pretext": "no_such_task"}, "pretext: 'no_such_task' is not known"),
         ({"weighter": "alpha"}, "weighter: 'alpha' is not known"),
         ({"cdf_threshold": 0.6}, r"cdf_threshold \(lambda\): 0.6 is above density_threshold \(rho\) 0.5"),
         ({"meta_loss": "proto"}, "meta_loss: 'proto' is not known"),
@@ -114,8 +114,11 @@ def test_a_batch_of_one_in_front_of_batch_norm_is_refused(
         Trainer(config.replace(**settings), problem=problem)
 
 
-SUITABLE: dict[str, dict[str, Any]] = {"cpc": {"encoder": "small_cnn", "pretext.grid": 2, "pretext.patch_crop": 1.0}}
-"""Task -> settings with which it can see images of 12 x 12 pixels, where the others' do not serve."""
+PATCHES: dict[str, dict[str, Any]] = {
+    "counting": {"encoder": "small_cnn", "norm": "group"},
+    "cpc": {"encoder": "small_cnn", "norm": "group", "pretext.grid": 2},
+}
+"""What tasks need that see less than whole images."""
 
 
 @pytest.mark.parametrize("task", [name for name in pretext.available() if pretext.task_class(name).instances_interact])
@@ -133,7 +136,9 @@ def test_a_step_of_one_image_is_refused_where_instances_interact(
 ) -> None:
     settings = {"pretext": task, "encoder": "mlp", **SUITABLE.get(task, {}), **changes}
     with pytest.raises(InputError, match=f"^{said}"):
-        Trainer(config.replace(**settings), problem=problem)
+        Trainer(
+            config.replace(**{"pretext": task, "encoder": "mlp", **PATCHES.get(task, {}), **changes}), problem=problem
+        )
     assert not Path(config.output.run_dir).exists()
 
 
