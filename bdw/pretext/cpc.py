@@ -59,7 +59,7 @@ class CPC(PretextTask):
         margin = (drawn.shape[-1] - self.stride * (grid + 1)) // 2
         corners = margin + self.stride * torch.cartesian_prod(torch.arange(grid), torch.arange(grid))
         places = torch.randint(self.patch_size - side + 1, (count, grid * grid, 2), generator=generator) + corners
-        patches = cut_patches(drawn, *places.unbind(dim=2), side)
+        patches = cut_patches(drawn, places[..., 0], places[..., 1], side)
         before = (self.patch_size - side) // 2
         after = self.patch_size - side - before
         return Views(crops, (functional.pad(patches, (before, after, before, after)).to(crops),))
