@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from bdw import pretext
 from bdw.config.pretext import options_of
 from bdw.config.pretext_options.auto_encoder import AutoEncoderOptions
+from bdw.config.pretext_options.barlow_twins import BarlowTwinsOptions
 from bdw.config.pretext_options.byol import BYOLOptions
 from bdw.config.pretext_options.counting import CountingOptions
 from bdw.config.pretext_options.cpc import CPCOptions
@@ -115,6 +116,13 @@ SMALL: dict[str, dict[str, Any]] = {
     "exemplar": {"options": ExemplarOptions(), "channels": 3},
     "counting": {"options": CountingOptions(count_dim=4, hidden_dim=6), "channels": 3, "side": 8},
     "simclr": {"options": SimCLROptions(projection_dim=4, hidden_dim=6), "channels": 3},
+    "swav": {
+        "options": SwAVOptions(
+            projection_dim=8, hidden_dim=16, prototypes=20, local_crops=2, queue=10, queue_begins=0.0
+        ),
+        "channels": 3,
+    },
+    "vicreg": {"options": VICRegOptions(projection_dim=4, hidden_dim=6), "channels": 3},
 }
 CASES: dict[str, Case] = {
     **{name: Case(task=pretext.task_class(name), **SMALL.get(name, {})) for name in pretext.available()},
