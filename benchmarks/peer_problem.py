@@ -109,7 +109,10 @@ def problem(setting_name: str, meta_loss: str, seed: int, dtype: torch.dtype = t
         if isinstance(module, torch.nn.modules.batchnorm._NormBase):
             module.track_running_stats = False
     assert learner.meta_loss is not None
-    target = tree_map(lambda t: t.to(dtype) if t.is_floating_point() else t, learner.meta_loss.draw(learner.randomness))
+    target = tree_map(
+        lambda t: t.to(dtype) if isinstance(t, Tensor) and t.is_floating_point() else t,
+        learner.meta_loss.draw(learner.randomness),
+    )
     views = model.task.views(batch.images, learner.crop, learner.randomness["views"])
     weights = torch.rand(setting.batch, device=device).to(dtype)
     weighted_update(learner, views, weights, batch.instances)

@@ -61,10 +61,11 @@ class Options(SweepOptions):
 
     def check(self) -> None:
         """Raise `InputError` for values that cannot work."""
+        folder = self.data_root if self.data is None else self.data
+        SweepOptions.check(dataclasses.replace(self, data_root=folder))
         chosen(self.methods, METHODS)
         require_at_least("fine_tuning_epochs", self.fine_tuning_epochs, 1)
         decathlons.choose(self.data, self.data_root)
-        super().check()
 
     @property
     def places(self) -> dict[str, str]:
@@ -96,7 +97,7 @@ def settle(options: Options) -> Experiment:
     options.check()
     choice, data_root = decathlons.choose(options.data, options.data_root)
     decathlons.require_data(choice, data_root, options.targets)
-    experiment = Experiment.settle(EXPERIMENT, dataclasses.replace(options, data_root=data_root), choice)
+    experiment = Experiment.settle(EXPERIMENT, dataclasses.replace(options, data=None, data_root=data_root), choice)
     if options.fine_tuning_epochs is None:
         return experiment
     fine_tuned = {"final_measures": [table_2.FINE_TUNED], "fine_tuning_epochs": options.fine_tuning_epochs}

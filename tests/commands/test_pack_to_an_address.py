@@ -24,7 +24,7 @@ def test_a_pool_is_packed_to_an_address_and_trained_on_from_there(
     assert cli.main(["pack", "digits", str(tmp_path / "here"), "--image-size", "16"]) == 0
     run = ["fit", "--preset", "digits", "--run-dir", str(tmp_path / "run"), "--source", pool]
     assert cli.main([*run, "--epochs", "1", "--max-source", "64", "--no-report"]) == 0
-    (fetched,) = (tmp_path / "cache").glob("pool-*")
+    (fetched,) = (tmp_path / "cache").glob("pool-" + 16 * "?")
     assert PackedDataset.open(fetched).content_key == PackedDataset.open(tmp_path / "here").content_key
     capsys.readouterr()
     # What is there is not written over.

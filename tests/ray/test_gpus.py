@@ -34,9 +34,8 @@ def test_a_trial_of_two_workers(config: RunConfig, monkeypatch: pytest.MonkeyPat
         raise InputError("gpus_per_worker: 1 GPU reserved on here, but it cannot be used: ...")
 
     monkeypatch.setattr(trial, "train_on", refuses)
-    monkeypatch.setattr(trial.tune, "report", lambda row: None)
     plan = TrialPlan(config=config.flat(), num_workers=2, gpus_per_worker=1, train_dir="/nowhere")
-    closing = trial._run_on_workers(plan)
+    closing = trial._run_on_workers(plan, lambda row: None)
     assert closing["failure"] == "InputError: gpus_per_worker: 1 GPU reserved on here, but it cannot be used: ..."
     assert closing["epoch"] == 0
 
