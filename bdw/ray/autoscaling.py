@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
+from ray._private.worker import global_worker
 from ray.autoscaler._private.util import format_readonly_node_type
-from ray.experimental.internal_kv import _internal_kv_get
 
 
 def may_grow() -> bool | None:
@@ -14,7 +14,7 @@ def may_grow() -> bool | None:
 
     Goes through a private interface of Ray 2.60, hence the pin in pyproject.toml.
     """
-    return grows_by(_internal_kv_get(DEBUG_AUTOSCALING_STATUS))
+    return grows_by(global_worker.gcs_client.internal_kv_get(DEBUG_AUTOSCALING_STATUS.encode(), None))
 
 
 def grows_by(status: bytes | None) -> bool | None:

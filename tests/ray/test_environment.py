@@ -17,6 +17,13 @@ from bdw.ray.cluster import running_ray
 from bdw.ray.environment import answers, require_usable
 
 
+@pytest.fixture(autouse=True)
+def no_ray_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever Ray other tests of this process are connected to is not seen, and stays."""
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.shutdown", lambda: None)
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "[::1]:1", "nohost.invalid:6379", "words"])
 def test_a_cluster_that_does_not_answer_is_one_line_within_seconds(
     address: str, monkeypatch: pytest.MonkeyPatch
@@ -122,7 +129,6 @@ def test_ray_does_not_keep_sigterm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ray.cluster_resources", dict)
     monkeypatch.setattr("ray.nodes", list)
     monkeypatch.setattr("bdw.ray.cluster.may_grow", lambda: None)
-    monkeypatch.setattr("ray.shutdown", lambda: None)
     monkeypatch.setenv("RAY_ADDRESS", "auto")
     before = signal.signal(signal.SIGTERM, ours)
     try:
