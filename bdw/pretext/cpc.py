@@ -3,7 +3,7 @@ predictive coding", 2018, section 3.2): which of all the patches in the batch li
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,9 @@ from bdw.pretext.views.patches import cut_patches, require_patches
 
 WIDEST_CONTEXT = 256
 """Channels within a block of the context net of Hénaff et al., unless they are set."""
+PREDICTION_SCALE = 0.1
+"""What predictions are multiplied by in Hénaff et al.; without it logits are so large in the first steps that learning
+stalls at chance."""
 
 
 class CPC(PretextTask):
@@ -70,7 +73,7 @@ class CPC(PretextTask):
         patches = features.unflatten(0, (-1, grid * grid))
         contexts = self.context(patches.transpose(1, 2).unflatten(2, (grid, grid))).flatten(2).transpose(1, 2)
         predictions = [
-            predictor(contexts[:, : (grid - distance) * grid])
+            PREDICTION_SCALE * predictor(contexts[:, : (grid - distance) * grid])
             for distance, predictor in enumerate(self.predictors, start=1)
         ]
         return Outputs((patches, torch.cat(predictions, dim=1)), (self.predicted,), features.detach(), None)
@@ -117,6 +120,8 @@ class _Causal(nn.Module):
 
 def _context_net(channels: int, width: int, blocks: int) -> nn.Sequential:
     """The context net of Hénaff et al., "Data-efficient image recognition with contrastive predictive coding", ICML
-    2020, appendix; the paper itself names no more than a net in the style of PixelCNN."""
-    layers: Sequence[nn.Module] = [_Causal(channels, width) for _ in range(blocks)]
-    return nn.Sequential(*layers, nn.ReLU(inplace=True))
+    2020, appendix; the paper itself names no more than a net in the style of PixelCNN.
+
+    Without the ReLU after the last block: where it is 0 everywhere, nothing is learnt any more.
+    """
+    return nn.Sequential(*(_Causal(channels, width) for _ in range(blocks)))

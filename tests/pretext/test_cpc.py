@@ -43,7 +43,7 @@ def test_losses_are_equation_4_for_every_position_and_distance(rows_ahead: int, 
             weight = task.predictors[distance - 1].weight.detach()
             for row in range(3 - distance):
                 for column in range(3):
-                    scores = features @ (weight @ contexts[i, row, column])
+                    scores = features @ (weight @ contexts[i, row, column]) / 10
                     right = 9 * i + 3 * (row + distance) + column
                     terms.append(float(scores.logsumexp(0) - scores[right]))
         assert float(found[i]) == pytest.approx(sum(terms) / len(terms), rel=1e-10)
