@@ -43,6 +43,16 @@ class PatchEncoder(Encoder):
         """
         return self._run(functools.partial(self._tokens, keep=keep), images)
 
+    def take_other_sizes(self) -> None:
+        """Let in images of other sizes that are whole patches; positions are interpolated for them.
+
+        timm's `dynamic_img_size`, for a model that was made without it: what its code for export cannot do. Features of
+        images of the own size stay what they were. timm interpolates positions in float32.
+        """
+        embed = self._vit.patch_embed
+        self._vit.dynamic_img_size = True
+        embed.strict_img_size, embed.flatten, embed.output_fmt = False, False, timm_library().layers.Format.NHWC
+
     def averaged(self, output: Tensor) -> Tensor:
         """Tokens (B, n, d) averaged over n."""
         return output.mean(dim=1) if output.dim() == 3 else super().averaged(output)

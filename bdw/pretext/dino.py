@@ -71,7 +71,7 @@ class DINO(MultiCrop):
         sums = collectives.total(torch.cat([taught.sum(dim=0), taught.new_tensor([len(taught)])]))
         self.centre.lerp_((sums[:-1] / sums[-1]).to(self.centre), 1 - self.options.centre_momentum)
         self.teacher_temperature.fill_(self._teacher_temperature(progress))
-        momentum = cosine_momentum(self.options.momentum, progress)
+        momentum = cosine_momentum(self.options.teacher_momentum, progress)
         self.teacher.follow(encoder, self.projector, self.prototypes, momentum=momentum)
 
     def _teacher_temperature(self, progress: float) -> float:

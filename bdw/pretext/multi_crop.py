@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bdw.encoders import Encoder
+from bdw.encoders.patches import PatchEncoder
 from bdw.errors import InputError
 from bdw.pretext.base import Crop, Views
 from bdw.pretext.two_views import TwoViews
@@ -24,19 +25,21 @@ LARGE, SMALL = 224, 96
 class MultiCrop(TwoViews):
     """Two large views per instance, and small ones of less of the image; options are `MultiCropOptions` and more.
 
-    The encoder sees each size by itself. `num_views` counts the large ones.
+    The encoder sees each size by itself; vision transformers interpolate their positions for the small one. `num_views`
+    counts the large ones.
     """
 
     def __init__(self, encoder: Encoder, options: Any = None):
         """`InputError` if there are small crops and the encoder does not take images of their size."""
         super().__init__(encoder, options)
-        large = encoder.image_shape[-1]
-        options = self.options
-        size = options.local_size or max(2, round(large * SMALL / LARGE))
+        options, large = self.options, encoder.image_shape[-1]
+        size = options.local_size or _small_size(encoder)
         self.small_augmentation = dataclasses.replace(
             Augmentation.of(options, size), scale=(options.local_least_area, options.local_largest_area)
         )
         if options.local_crops and size != large:
+            if isinstance(encoder, PatchEncoder):
+                encoder.take_other_sizes()
             _require_size(encoder, size, large)
 
     def views(self, images: Tensor, crop: Crop, generator: torch.Generator) -> Views:
@@ -52,6 +55,13 @@ def encoded(encoder: Callable[[Tensor], Tensor], views: Views) -> Tensor:
     """Features (k, 2 + n, d) of all views of k instances, the large ones first."""
     count = len(views.images)
     return torch.cat([encoder(part).unflatten(0, (count, -1)) for part in views.inputs], dim=1)
+
+
+def _small_size(encoder: Encoder) -> int:
+    """Side of small crops in pixels, whole patches where the encoder cuts images into them."""
+    large = encoder.image_shape[-1]
+    unit = large // encoder.grid[0] if isinstance(encoder, PatchEncoder) else 1
+    return max(2, unit, unit * round(large // unit * SMALL / LARGE))
 
 
 def _require_size(encoder: Encoder, size: int, large: int) -> None:

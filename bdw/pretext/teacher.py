@@ -22,16 +22,36 @@ class Teacher(nn.Module):
         super().__init__()
         self.copies = nn.ModuleList(copy.deepcopy(student) for student in students)
         self.requires_grad_(False)
+        self._known: list[tuple[Tensor, object, Tensor]] = []
+        """Of the step under way: what came in, of which version it and the copies were, and what they made of it."""
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """What the last copy makes of it, without graph."""
+        """What the last copy makes of it, without graph.
+
+        A pass without gradient, such as the tangent pass, gets what a pass with gradient made of the very same views.
+        """
+        state = None if inputs.is_inference() else self._state(inputs)
+        for seen, known, made in self._known:
+            if seen is inputs and known == state and not torch.is_grad_enabled():
+                return made
+        found = inputs
         with torch.no_grad():
             for each in self.copies:
-                inputs = each(inputs)
-        return inputs.detach()
+                found = each(found)
+        found = found.detach()
+        if torch.is_grad_enabled():
+            # Those of the source and, after them, of the target.
+            self._known = [*self._known[-1:], (inputs, state, found)]
+        return found
+
+    def _state(self, inputs: Tensor) -> object:
+        """Differs wherever the copies' parameters, their mode or the inputs' contents do."""
+        parameters = tuple((id(parameter), parameter._version) for parameter in self.parameters())
+        return inputs._version, self.training, parameters
 
     def follow(self, *students: nn.Module, momentum: float) -> None:
         """Parameters become momentum * teacher + (1 - momentum) * student; the students in the order of `__init__`."""
+        self._known = []
         own: list[Tensor] = []
         theirs: list[Tensor] = []
         for mine, student in zip(self.copies, students, strict=True):

@@ -265,6 +265,18 @@ def test_centre_and_teacher_move_after_a_step_and_are_in_its_state() -> None:
     assert not torch.equal(teacher, student)
 
 
+@pytest.mark.parametrize("task", ["taught", "dino"])
+def test_a_teacher_looks_once_at_the_views_of_a_step(task: str) -> None:
+    """At the source's and at the target's; the tangent pass sees the same constants."""
+    model, calls = _model(task), []
+    model.task.teacher.copies[0].register_forward_hook(lambda *_: calls.append(1))
+    learner, _ = _learner(task, model)
+    assert learner.alignment is not None
+    assert isinstance(learner.alignment.estimator, ForwardMode)
+    train_step(learner, _batch(task))
+    assert len(calls) == 2
+
+
 def _two_steps(task: str) -> dict[str, Tensor]:
     """Derivatives of two steps, and the model after them; the workers deal the views out."""
     model = _model(task)

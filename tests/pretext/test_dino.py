@@ -106,7 +106,7 @@ def test_a_view_that_sorts_as_wanted_costs_the_entropy() -> None:
     [
         ("teacher_temperature", 0.0, "a number above 0"),
         ("warm_up_share", 1.5, "0 to 1"),
-        ("momentum", -0.1, "0 to 1"),
+        ("teacher_momentum", -0.1, "0 to 1"),
         ("prototypes", 1, "at least 2"),
         ("hidden_dim", 0, "at least 1"),
     ],

@@ -8,8 +8,10 @@ import torch
 from bdw import encoders, pretext
 from bdw.config.pretext_options.multi_crop import MultiCropOptions
 from bdw.errors import InputError
+from bdw.pretext import PretextModel
 from bdw.pretext.multi_crop import MultiCrop, encoded
 from bdw.pretext.swav import SwAV
+from bdw.weighting.gradient.estimators import ForwardMode
 from tests.pretext.cases import CASES, small_encoder
 from tests.pretext.models import views_of
 
@@ -79,6 +81,40 @@ def test_an_encoder_of_one_size_is_refused_unless_small_crops_have_it() -> None:
     )
     SwAV(encoder, SwAV.Options(local_crops=0))
     assert SwAV(encoder, SwAV.Options(local_size=14)).small_augmentation.size == 14
+
+
+def _vit(**options: object) -> PretextModel:
+    torch.manual_seed(0)
+    encoder = encoders.build("small_vit", 3, 16)
+    return PretextModel(encoder, SwAV(encoder, SwAV.Options(prototypes=5, hidden_dim=4, batch_norm=False, **options)))
+
+
+def test_a_vision_transformer_takes_small_crops_of_whole_patches() -> None:
+    model, plain = _vit(), _vit(local_crops=0)
+    images = torch.randint(256, (3, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    views = model.task.views(images, lambda stored: stored / 127.5 - 1, torch.Generator().manual_seed(0))
+    # 8 patches a side; three sevenths of them are 3.
+    assert [rows.shape[-1] for rows in views.inputs] == [16, 6]
+    with torch.no_grad():
+        assert torch.equal(model.encoder(views.inputs[0]), plain.encoder(views.inputs[0]))
+        assert model.encoder(views.inputs[1]).shape == (18, 192)
+    with pytest.raises(InputError, match=r"pretext\.local_size: 7 cannot work with encoder VisionTransformer"):
+        _vit(local_size=7)
+
+
+def test_the_interpolated_positions_of_a_vision_transformer_have_a_forward_mode_rule() -> None:
+    """Against backward passes, as exact as timm's float32 positions."""
+    model = _vit(local_crops=2).double()
+    images = torch.randint(256, (3, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    views = model.task.views(images, lambda stored: stored.double() / 127.5 - 1, torch.Generator().manual_seed(0))
+    theta = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    direction = {name: torch.randn_like(value) for name, value in theta.items()}
+    weights = torch.ones(3, dtype=torch.float64)
+    found = ForwardMode(model).derivatives(views, weights, 3, theta, direction)
+    for i, loss in enumerate(model.losses(views)):
+        gradients = torch.autograd.grad(loss, list(theta.values()), retain_graph=True)
+        expected = sum(float((g * direction[name]).sum()) for g, name in zip(gradients, theta, strict=True))
+        assert float(found[i]) == pytest.approx(expected, rel=1e-5)
 
 
 def test_without_small_crops_there_are_two_views() -> None:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
+# torch warns about itself at the first dual tensor of a process; this keeps it away.
+import bdw.weighting.gradient.forward_mode  # noqa: F401
 from bdw.pretext.projector import projector
 from bdw.pretext.teacher import Teacher, cosine_momentum
 
@@ -56,6 +58,36 @@ def test_it_computes_what_its_students_computed_without_graph_or_tangent() -> No
     with forward_ad.dual_level():
         dual = forward_ad.make_dual(_images(), torch.ones_like(_images()))
         assert forward_ad.unpack_dual(teacher(dual)).tangent is None
+
+
+def test_a_pass_without_gradient_gets_what_is_known_of_the_very_same_views() -> None:
+    """Not of equal ones, and not after anything has changed."""
+    encoder, head = _students()
+    teacher, images, others = Teacher(encoder, head), _images(), _images()
+    first, _ = teacher(images), teacher(others + 1)
+    calls: list[int] = []
+    teacher.copies[0].register_forward_hook(lambda *_: calls.append(1))
+    with torch.no_grad():
+        assert teacher(images) is first
+        assert not calls
+        torch.testing.assert_close(teacher(others), first, rtol=1e-12, atol=1e-12)
+        assert len(calls) == 1
+        images[0].add_(1)
+        assert not torch.allclose(teacher(images), first)
+        images[0].sub_(1)
+        teacher(images)
+    assert teacher(images) is not first
+    again = teacher(images)
+    assert len(calls) == 5
+    _move(encoder, head)
+    teacher.begin_as(encoder, head)
+    with torch.no_grad():
+        assert not torch.allclose(teacher(images), again)
+    assert len(calls) == 6
+    again = teacher(images)
+    teacher.follow(encoder, head, momentum=1.0)
+    with torch.no_grad():
+        assert teacher(images) is not again
 
 
 def test_running_statistics_are_its_own_and_all_is_restored_from_its_state() -> None:

@@ -38,7 +38,7 @@ class DINOOptions(MultiCropOptions):
     """The same after the warm-up."""
     warm_up_share: float = 0.1
     """Share of the budget over which the teacher's temperature rises linearly; the paper has 30 of 300 epochs."""
-    momentum: float = 0.996
+    teacher_momentum: float = 0.996
     """What stays of the teacher in a step, at the start; it rises to 1 along half a cosine over the budget. With few
     images in a step, more: the authors advise 0.9995 for 256."""
     centre_momentum: float = 0.9
@@ -55,7 +55,14 @@ class DINOOptions(MultiCropOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("second_blur", "second_solarise", "local_blur", "warm_up_share", "momentum", "centre_momentum"):
+        for name in (
+            "second_blur",
+            "second_solarise",
+            "local_blur",
+            "warm_up_share",
+            "teacher_momentum",
+            "centre_momentum",
+        ):
             require(0 <= getattr(self, name) <= 1, f"pretext.{name}", getattr(self, name), "0 to 1")
         for name in ("temperature", "first_teacher_temperature", "teacher_temperature"):
             value = getattr(self, name)

@@ -17,7 +17,8 @@ class MultiCropOptions(AugmentationOptions):
     local_crops: int = 6
     """Small crops of an image; 0 for none."""
     local_size: int | None = None
-    """Side of the small crops in pixels; none for three sevenths of the large ones' (96 for 224)."""
+    """Side of the small crops in pixels; none for three sevenths of the large ones' (96 for 224), in whole
+    patches for vision transformers."""
     local_least_area: float = 0.05
     """Smallest share of the image's area in a small crop."""
     local_largest_area: float = 0.14
