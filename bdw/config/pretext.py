@@ -17,6 +17,7 @@ from bdw.config.pretext_options.byol import BYOLOptions
 from bdw.config.pretext_options.counting import CountingOptions
 from bdw.config.pretext_options.cpc import CPCOptions
 from bdw.config.pretext_options.deep_cluster import DeepClusterOptions
+from bdw.config.pretext_options.denoising import DenoisingOptions
 from bdw.config.pretext_options.dino import DINOOptions
 from bdw.config.pretext_options.exemplar import ExemplarOptions
 from bdw.config.pretext_options.instance_discrimination import InstanceDiscriminationOptions
@@ -50,6 +51,7 @@ _OPTIONS: dict[str, type] = {
     "moco_v1": MoCoV1Options,
     "moco_v2": MoCoV2Options,
     "relative_location": RelativeLocationOptions,
+    "denoising": DenoisingOptions,
     "simclr": SimCLROptions,
     "simsiam": SimSiamOptions,
     "swav": SwAVOptions,

@@ -30,6 +30,7 @@ def _tasks() -> dict[str, type[PretextTask]]:
     from bdw.pretext.counting import Counting
     from bdw.pretext.cpc import CPC
     from bdw.pretext.deep_cluster import DeepCluster
+    from bdw.pretext.denoising import DenoisingAutoEncoder
     from bdw.pretext.dino import DINO
     from bdw.pretext.exemplar import Exemplar
     from bdw.pretext.instance_discrimination import InstanceDiscrimination
@@ -58,6 +59,7 @@ def _tasks() -> dict[str, type[PretextTask]]:
         "moco_v2": MoCoV2,
         "multitask": Multitask,
         "relative_location": RelativeLocation,
+        "denoising": DenoisingAutoEncoder,
         "rotation": Rotation,
         "simclr": SimCLR,
         "simsiam": SimSiam,
