@@ -14,6 +14,7 @@ from bdw.config.fields import Basic
 from bdw.config.pretext_options.auto_encoder import AutoEncoderOptions
 from bdw.config.pretext_options.barlow_twins import BarlowTwinsOptions
 from bdw.config.pretext_options.byol import BYOLOptions
+from bdw.config.pretext_options.context_encoder import ContextEncoderOptions
 from bdw.config.pretext_options.counting import CountingOptions
 from bdw.config.pretext_options.cpc import CPCOptions
 from bdw.config.pretext_options.deep_cluster import DeepClusterOptions
@@ -51,6 +52,7 @@ _OPTIONS: dict[str, type] = {
     "moco_v1": MoCoV1Options,
     "moco_v2": MoCoV2Options,
     "relative_location": RelativeLocationOptions,
+    "context_encoder": ContextEncoderOptions,
     "denoising": DenoisingOptions,
     "simclr": SimCLROptions,
     "simsiam": SimSiamOptions,

@@ -7,11 +7,12 @@ from typing import Any
 from bdw.config.pretext import NoOptions
 from bdw.encoders import Encoder
 from bdw.errors import unknown_option
-from bdw.pretext.base import BatchLoss, Crop, Images, Outputs, PretextModel, PretextTask, Views
+from bdw.pretext.base import BatchLoss, Crop, Encodes, Images, Outputs, PretextModel, PretextTask, Views
 
 __all__ = [
     "BatchLoss",
     "Crop",
+    "Encodes",
     "Images",
     "NoOptions",
     "Outputs",
@@ -27,6 +28,7 @@ __all__ = [
 def _tasks() -> dict[str, type[PretextTask]]:
     from bdw.pretext.barlow_twins import BarlowTwins
     from bdw.pretext.byol import BYOL
+    from bdw.pretext.context_encoder import ContextEncoder
     from bdw.pretext.counting import Counting
     from bdw.pretext.cpc import CPC
     from bdw.pretext.deep_cluster import DeepCluster
@@ -59,6 +61,7 @@ def _tasks() -> dict[str, type[PretextTask]]:
         "moco_v2": MoCoV2,
         "multitask": Multitask,
         "relative_location": RelativeLocation,
+        "context_encoder": ContextEncoder,
         "denoising": DenoisingAutoEncoder,
         "rotation": Rotation,
         "simclr": SimCLR,

@@ -53,6 +53,26 @@ def small_encoder(channels: int, side: int, norm: str) -> Encoder:
     return Encoder(backbone, channels, FEATURES, (channels, side, side))
 
 
+class _MapNet(nn.Module):
+    """A convolution, a norm and a map of 4 x 4 positions; its features are the map's mean."""
+
+    def __init__(self, channels: int, norm: str):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(channels, 4, 3), NORMS[norm](), nn.Tanh(), nn.AdaptiveAvgPool2d(4))
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        maps: Tensor = self.layers(images)
+        return maps
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.feature_map(images).mean(dim=(2, 3))
+
+
+def mapped_encoder(channels: int, side: int, norm: str) -> Encoder:
+    """One with a map, for images of any side from 3 on; without kinks."""
+    return Encoder(_MapNet(channels, norm), channels, 4, (channels, side, side))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """A task on a toy problem."""
@@ -123,6 +143,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "channels": 3,
     },
     "vicreg": {"options": VICRegOptions(projection_dim=4, hidden_dim=6), "channels": 3},
+    "context_encoder": {"encoder": mapped_encoder},
 }
 CASES: dict[str, Case] = {
     **{name: Case(task=pretext.task_class(name), **SMALL.get(name, {})) for name in pretext.available()},

@@ -163,7 +163,8 @@ class Head(GradientEstimator):
         def derivatives(direction: Direction, outputs: Outputs | None) -> Tensor:
             assert outputs is not None, "there was a training pass"
             inner = {_inner(name): value for name, value in direction.items()}
-            found, rows, each = [], outputs.features, len(outputs.features) // len(weights)
+            rows = outputs.features if outputs.inner is None else outputs.inner
+            found, each = [], len(rows) // len(weights)
             for shown, theirs in parts_of(views, weights, self._parts):
                 mine, rows = rows[: len(theirs) * each], rows[len(theirs) * each :]
                 outputs_at = functools.partial(_at_features, self.model.task, mine, shown)
@@ -329,16 +330,19 @@ def _at_features(task: PretextTask, features: Tensor, views: Views, params: dict
 
 
 class _Remembered:
-    """Stands for the encoder: the features (m * views, d) that it had, those of the next views at every call."""
+    """Stands for the encoder: what it answered (m * views, ...), that of the next views at every call."""
 
-    def __init__(self, features: Tensor, instances: int):
-        self._left = features.unflatten(0, (instances, -1))
+    def __init__(self, answers: Tensor, instances: int):
+        self._left = answers.unflatten(0, (instances, -1))
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Tensor, keep: Tensor | None = None, /) -> Tensor:
+        del keep
         count = len(images) // len(self._left)
         found: Tensor = self._left[:, :count].flatten(0, 1)
         self._left = self._left[:, count:]
         return found
+
+    feature_map = tokens = __call__
 
 
 def _layers(model: PretextModel, head_alone: bool) -> dict[str, torch.nn.Module] | None:
