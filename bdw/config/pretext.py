@@ -14,6 +14,7 @@ from bdw.config.fields import Basic
 from bdw.config.pretext_options.auto_encoder import AutoEncoderOptions
 from bdw.config.pretext_options.barlow_twins import BarlowTwinsOptions
 from bdw.config.pretext_options.byol import BYOLOptions
+from bdw.config.pretext_options.colourisation import ColourisationOptions
 from bdw.config.pretext_options.context_encoder import ContextEncoderOptions
 from bdw.config.pretext_options.counting import CountingOptions
 from bdw.config.pretext_options.cpc import CPCOptions
@@ -29,6 +30,7 @@ from bdw.config.pretext_options.multitask import multitask_options
 from bdw.config.pretext_options.relative_location import RelativeLocationOptions
 from bdw.config.pretext_options.simclr import SimCLROptions
 from bdw.config.pretext_options.simsiam import SimSiamOptions
+from bdw.config.pretext_options.split_brain import SplitBrainOptions
 from bdw.config.pretext_options.swav import SwAVOptions
 from bdw.config.pretext_options.vicreg import VICRegOptions
 from bdw.errors import InputError
@@ -42,20 +44,22 @@ class NoOptions:
 _OPTIONS: dict[str, type] = {
     "barlow_twins": BarlowTwinsOptions,
     "byol": BYOLOptions,
+    "colourisation": ColourisationOptions,
+    "context_encoder": ContextEncoderOptions,
     "counting": CountingOptions,
     "cpc": CPCOptions,
-    "exemplar": ExemplarOptions,
     "deep_cluster": DeepClusterOptions,
+    "denoising": DenoisingOptions,
     "dino": DINOOptions,
+    "exemplar": ExemplarOptions,
     "instance_discrimination": InstanceDiscriminationOptions,
     "jigsaw": JigsawOptions,
     "moco_v1": MoCoV1Options,
     "moco_v2": MoCoV2Options,
     "relative_location": RelativeLocationOptions,
-    "context_encoder": ContextEncoderOptions,
-    "denoising": DenoisingOptions,
     "simclr": SimCLROptions,
     "simsiam": SimSiamOptions,
+    "split_brain": SplitBrainOptions,
     "swav": SwAVOptions,
     "vae": AutoEncoderOptions,
     "vicreg": VICRegOptions,

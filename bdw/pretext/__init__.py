@@ -28,6 +28,7 @@ __all__ = [
 def _tasks() -> dict[str, type[PretextTask]]:
     from bdw.pretext.barlow_twins import BarlowTwins
     from bdw.pretext.byol import BYOL
+    from bdw.pretext.colourisation import Colourisation
     from bdw.pretext.context_encoder import ContextEncoder
     from bdw.pretext.counting import Counting
     from bdw.pretext.cpc import CPC
@@ -43,6 +44,7 @@ def _tasks() -> dict[str, type[PretextTask]]:
     from bdw.pretext.rotation import Rotation
     from bdw.pretext.simclr import SimCLR
     from bdw.pretext.simsiam import SimSiam
+    from bdw.pretext.split_brain import SplitBrain
     from bdw.pretext.swav import SwAV
     from bdw.pretext.vae import VariationalAutoEncoder
     from bdw.pretext.vicreg import VICReg
@@ -50,22 +52,24 @@ def _tasks() -> dict[str, type[PretextTask]]:
     return {
         "barlow_twins": BarlowTwins,
         "byol": BYOL,
+        "colourisation": Colourisation,
+        "context_encoder": ContextEncoder,
         "counting": Counting,
         "cpc": CPC,
-        "exemplar": Exemplar,
         "deep_cluster": DeepCluster,
+        "denoising": DenoisingAutoEncoder,
         "dino": DINO,
+        "exemplar": Exemplar,
         "instance_discrimination": InstanceDiscrimination,
         "jigsaw": Jigsaw,
         "moco_v1": MoCoV1,
         "moco_v2": MoCoV2,
         "multitask": Multitask,
         "relative_location": RelativeLocation,
-        "context_encoder": ContextEncoder,
-        "denoising": DenoisingAutoEncoder,
         "rotation": Rotation,
         "simclr": SimCLR,
         "simsiam": SimSiam,
+        "split_brain": SplitBrain,
         "swav": SwAV,
         "vae": VariationalAutoEncoder,
         "vicreg": VICReg,

@@ -87,6 +87,8 @@ class Case:
     """Whether it does in training; not where it is measured against a teacher or a centre that moves."""
     known_layers: bool = True
     """Whether all parameters are in layers that the training pass can be read from; otherwise it is refused."""
+    tinted: bool = False
+    """Whether the two kinds of images in training differ in colour, which tell nothing otherwise."""
     encoder: Callable[[int, int, str], Encoder] = small_encoder
     """From channels, side and norm (`group` or `batch`)."""
 
@@ -143,7 +145,9 @@ SMALL: dict[str, dict[str, Any]] = {
         "channels": 3,
     },
     "vicreg": {"options": VICRegOptions(projection_dim=4, hidden_dim=6), "channels": 3},
+    "colourisation": {"encoder": mapped_encoder, "channels": 3, "tinted": True},
     "context_encoder": {"encoder": mapped_encoder},
+    "split_brain": {"encoder": mapped_encoder, "channels": 3, "tinted": True},
 }
 CASES: dict[str, Case] = {
     **{name: Case(task=pretext.task_class(name), **SMALL.get(name, {})) for name in pretext.available()},
