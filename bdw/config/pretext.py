@@ -24,6 +24,7 @@ from bdw.config.pretext_options.dino import DINOOptions
 from bdw.config.pretext_options.exemplar import ExemplarOptions
 from bdw.config.pretext_options.instance_discrimination import InstanceDiscriminationOptions
 from bdw.config.pretext_options.jigsaw import JigsawOptions
+from bdw.config.pretext_options.mae import MaskedAutoEncoderOptions
 from bdw.config.pretext_options.moco import MoCoV1Options, MoCoV2Options
 from bdw.config.pretext_options.multitask import NAME as MULTITASK
 from bdw.config.pretext_options.multitask import multitask_options
@@ -54,6 +55,7 @@ _OPTIONS: dict[str, type] = {
     "exemplar": ExemplarOptions,
     "instance_discrimination": InstanceDiscriminationOptions,
     "jigsaw": JigsawOptions,
+    "mae": MaskedAutoEncoderOptions,
     "moco_v1": MoCoV1Options,
     "moco_v2": MoCoV2Options,
     "relative_location": RelativeLocationOptions,

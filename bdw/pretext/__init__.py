@@ -38,6 +38,7 @@ def _tasks() -> dict[str, type[PretextTask]]:
     from bdw.pretext.exemplar import Exemplar
     from bdw.pretext.instance_discrimination import InstanceDiscrimination
     from bdw.pretext.jigsaw import Jigsaw
+    from bdw.pretext.mae import MaskedAutoEncoder
     from bdw.pretext.moco import MoCoV1, MoCoV2
     from bdw.pretext.multitask import Multitask
     from bdw.pretext.relative_location import RelativeLocation
@@ -62,6 +63,7 @@ def _tasks() -> dict[str, type[PretextTask]]:
         "exemplar": Exemplar,
         "instance_discrimination": InstanceDiscrimination,
         "jigsaw": Jigsaw,
+        "mae": MaskedAutoEncoder,
         "moco_v1": MoCoV1,
         "moco_v2": MoCoV2,
         "multitask": Multitask,

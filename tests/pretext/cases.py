@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import timm
 import torch
 from torch import Tensor, nn
 
@@ -27,13 +28,15 @@ from bdw.config.pretext_options.dino import DINOOptions
 from bdw.config.pretext_options.exemplar import ExemplarOptions
 from bdw.config.pretext_options.instance_discrimination import InstanceDiscriminationOptions
 from bdw.config.pretext_options.jigsaw import JigsawOptions
+from bdw.config.pretext_options.mae import MaskedAutoEncoderOptions
 from bdw.config.pretext_options.moco import MoCoV1Options, MoCoV2Options
 from bdw.config.pretext_options.relative_location import RelativeLocationOptions
 from bdw.config.pretext_options.simclr import SimCLROptions
 from bdw.config.pretext_options.simsiam import SimSiamOptions
 from bdw.config.pretext_options.swav import SwAVOptions
 from bdw.config.pretext_options.vicreg import VICRegOptions
-from bdw.encoders import Encoder
+from bdw.encoders import Encoder, PatchEncoder
+from bdw.errors import InputError
 from bdw.pretext import PretextModel, PretextTask
 from tests.pretext.interacting_tasks import RedundancyReduction, Taught
 
@@ -73,6 +76,27 @@ def mapped_encoder(channels: int, side: int, norm: str) -> Encoder:
     return Encoder(_MapNet(channels, norm), channels, 4, (channels, side, side))
 
 
+def patch_encoder(channels: int, side: int, norm: str) -> Encoder:
+    """A vision transformer of one block for 4 x 4 patches, with a class token; batch norm takes the place of its last
+    norm. `InputError` for a side that is no multiple of 4."""
+    if side % 4:
+        raise InputError(f"crop_size: {side} cannot work with 4 x 4 patches; allowed: multiples of 4")
+    backbone = timm.models.VisionTransformer(
+        img_size=side, patch_size=side // 4, in_chans=channels, num_classes=0, embed_dim=8, depth=1, num_heads=2
+    )
+    if norm == "batch":
+        backbone.norm = _NormOfTokens(8)
+    return PatchEncoder(backbone, channels, 8, (channels, side, side))
+
+
+class _NormOfTokens(nn.BatchNorm1d):
+    """Batch norm of tokens (n, p, d)."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        normalised: Tensor = super().forward(tokens.flatten(0, 1)).view_as(tokens)
+        return normalised
+
+
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """A task on a toy problem."""
@@ -88,7 +112,7 @@ class Case:
     known_layers: bool = True
     """Whether all parameters are in layers that the training pass can be read from; otherwise it is refused."""
     tinted: bool = False
-    """Whether the two kinds of images in training differ in colour, which tell nothing otherwise."""
+    """Whether the two kinds of images in training differ in colour, too."""
     encoder: Callable[[int, int, str], Encoder] = small_encoder
     """From channels, side and norm (`group` or `batch`)."""
 
@@ -147,6 +171,12 @@ SMALL: dict[str, dict[str, Any]] = {
     "vicreg": {"options": VICRegOptions(projection_dim=4, hidden_dim=6), "channels": 3},
     "colourisation": {"encoder": mapped_encoder, "channels": 3, "tinted": True},
     "context_encoder": {"encoder": mapped_encoder},
+    "mae": {
+        "options": MaskedAutoEncoderOptions(decoder_depth=1, decoder_width=8, decoder_heads=2),
+        "side": 8,
+        "encoder": patch_encoder,
+        "known_layers": False,
+    },
     "split_brain": {"encoder": mapped_encoder, "channels": 3, "tinted": True},
 }
 CASES: dict[str, Case] = {
