@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from bdw import encoders
 from bdw.config import RunConfig
 from bdw.config.pretext_options.context_encoder import ContextEncoderOptions
 from bdw.data import Problem
+from bdw.encoders import Encoder
 from bdw.errors import InputError
-from bdw.pretext import PretextModel
+from bdw.parallel import collectives
+from bdw.parallel.randomness import Randomness
+from bdw.pretext import PretextModel, Views
 from bdw.pretext.context_encoder import ContextEncoder
+from bdw.training.data_parallel import replicated
 from bdw.training.trainer import Trainer
 from bdw.weighting.gradient.estimators import Head
+from bdw.weighting.gradient.update_derivative import Clipping
+from bdw.weighting.step import Learner, weighted_update
+from bdw.weighting.weighters.fixed import FixedWeights
 from tests.pretext.cases import mapped_encoder
-from tests.pretext.models import views_of
+from tests.pretext.models import not_augmented, views_of
+from tests.workers import on_workers
 
 
 def _model(side: int = 8, **options: float) -> PretextModel:
@@ -113,6 +123,53 @@ def test_the_recommended_shortcuts_run_with_it(config: RunConfig, problem: Probl
     (report,) = trainer.epochs()
     assert isinstance(trainer.learner.alignment.estimator, Head)
     assert math.isfinite(report.loss)
+
+
+class _Headed(nn.Module):
+    """A net that does something to the map's mean, as ConvNeXt's head does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.norm = nn.Conv2d(3, 4, 3, stride=2), nn.LayerNorm(4)
+
+    def feature_map(self, images: torch.Tensor) -> torch.Tensor:
+        maps: torch.Tensor = self.layer(images)
+        return maps
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self.norm(self.feature_map(images).mean(dim=(2, 3)))
+        return features
+
+
+def _trained_in_part(optimiser: type[torch.optim.Optimizer]) -> dict[str, torch.Tensor]:
+    """Weights after three steps of four images, which the workers share out."""
+    torch.manual_seed(0)
+    encoder = Encoder(_Headed(), 3, 4, (3, 8, 8))
+    model = PretextModel(encoder, ContextEncoder(encoder)).double()
+    wrapped = replicated(model, _images(2))
+    trained = optimiser(model.parameters(), lr=0.01)
+    clipping = Clipping(1.0)
+    learner = Learner(
+        model, wrapped, trained, FixedWeights(np.ones(4)), None, Randomness(0), not_augmented, clipping=clipping
+    )  # type: ignore[arg-type]
+    each = 4 // collectives.size()
+    mine = slice(collectives.rank() * each, (collectives.rank() + 1) * each)
+    for step in range(3):
+        whole = views_of(model, _images(4), seed=step)
+        views = Views(whole.images[mine], tuple(part[mine] for part in whole.inputs))
+        weighted_update(learner, views, torch.ones(each, dtype=torch.float64), 4)
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("optimiser", [torch.optim.SGD, torch.optim.AdamW])
+def test_what_an_encoder_does_with_the_map_is_left_alone_on_several_workers(
+    optimiser: type[torch.optim.Optimizer], tmp_path: Path
+) -> None:
+    expected = _trained_in_part(optimiser)
+    assert torch.equal(expected["encoder.backbone.norm.weight"], torch.ones(4, dtype=torch.float64))
+    for found in on_workers(2, tmp_path / "results", _trained_in_part, optimiser):
+        for name, value in expected.items():
+            torch.testing.assert_close(found[name], value, rtol=1e-9, atol=1e-12)
 
 
 def test_an_encoder_without_a_map_is_refused() -> None:
