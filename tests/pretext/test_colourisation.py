@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from bdw.config import RunConfig
 from bdw.config.pretext_options.colourisation import ColourisationOptions
-from bdw.data import Problem
+from bdw.data import Problem, pack_arrays
 from bdw.errors import InputError
 from bdw.pretext import PretextModel, ab_classes
 from bdw.pretext.colourisation import Colourisation
 from bdw.pretext.views.lab import rgb_to_lab
 from bdw.training.trainer import Trainer
+from bdw.weighting.gradient.estimators import ForwardMode, TrainingPass
 from tests.pretext.cases import mapped_encoder
 from tests.pretext.models import views_of
 
@@ -85,6 +90,41 @@ def test_weights_are_part_of_the_state() -> None:
     other.load_state_dict(model.state_dict())
     assert torch.equal(other.task.class_weights, model.task.class_weights)
     assert bool(other.task.is_counted)
+
+
+def _coloured(problem: Problem, folder: Path) -> Problem:
+    """The same with images in colour."""
+
+    def tinted(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return np.concatenate([images, images // 2, 255 - images], axis=1)
+
+    target = problem.target
+    parts = {
+        name: dataclasses.replace(getattr(target, name), images=tinted(getattr(target, name).images))
+        for name in ("train", "validation", "test")
+    }
+    source = pack_arrays(folder / "colours", tinted(np.asarray(problem.source.images)))
+    return Problem(source, {"target": dataclasses.replace(target, **parts)})
+
+
+@pytest.mark.parametrize("task", ["colourisation", "split_brain"])
+@pytest.mark.parametrize("recipe", ["paper", "shortcuts"])
+def test_a_run_on_colour_images_learns_weights(
+    config: RunConfig, problem: Problem, tmp_path: Path, task: str, recipe: str
+) -> None:
+    settings: dict[str, object] = {"pretext": task, "encoder": "small_cnn", "epochs": 2}
+    if recipe == "shortcuts":
+        settings |= {
+            "meta_loss": "pretext", "direction_parameters": "head", "target_statistics": "source", "weighter": "counts",
+            "relative_derivatives": True, "target_margin": 0.06, "weighted_loss": False, "direction_momentum": 0.9,
+        }  # fmt: skip
+    trainer = Trainer(config.replace(**settings), problem=_coloured(problem, tmp_path))
+    reports = list(trainer.epochs())
+    assert isinstance(trainer.learner.alignment.estimator, ForwardMode if recipe == "paper" else TrainingPass)
+    assert all(math.isfinite(report.loss) for report in reports)
+    if task == "colourisation":
+        weights = trainer.learner.model.task.class_weights
+        assert float(weights.max()) > float(weights.min()), "colours of the source were counted"
 
 
 def test_a_run_on_grey_images_is_refused_before_any_compute(config: RunConfig, problem: Problem) -> None:
