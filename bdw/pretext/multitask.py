@@ -48,10 +48,11 @@ class Multitask(PretextTask):
         tasks = {name: cls(encoder, self.options.of(name)) for name, cls in self.classes.items()}
         self.parts = nn.ModuleDict(tasks)
         self.task_weights: tuple[float, ...] = self.options.task_weights or (1.0,) * len(tasks)
-        # How many tensors of inputs, Z and constants each task has; known once it has made some.
+        # How many inputs, parts of Z, constants and features of an instance each task has; known once it has made some.
         self._inputs: list[int] = []
         self._z: list[int] = []
         self._given: list[int] = []
+        self._features: list[int] = []
 
     def check(self, images: Images) -> None:
         """`InputError` if one of the tasks cannot work with such images."""
@@ -78,11 +79,10 @@ class Multitask(PretextTask):
     def forward(self, encoder: Callable[[Tensor], Tensor], views: Views) -> Outputs:
         """Z and constants of all tasks, one after the other. Hits (k,): the mean over the tasks that know them."""
         count, found = len(views.images), []
-        inputs = _split(views.inputs, self._inputs)
-        for number, (part, own) in enumerate(zip(self._tasks(), inputs, strict=True)):
-            seen = encoder if isinstance(encoder, nn.Module) else self._known_features(encoder, number, count)
-            found.append(part(seen, views._replace(inputs=tuple(own))))
+        for part, own in zip(self._tasks(), _split(views.inputs, self._inputs), strict=True):
+            found.append(part(encoder, views._replace(inputs=tuple(own))))
         self._z, self._given = [len(each.z) for each in found], [len(each.given) for each in found]
+        self._features = [len(each.features) // count for each in found]
         hits = [each.hits for each in found if each.hits is not None]
         return Outputs(
             tuple(itertools.chain.from_iterable(each.z for each in found)),
@@ -130,21 +130,10 @@ class Multitask(PretextTask):
 
     def _outputs(self, outputs: Outputs) -> Iterator[Outputs]:
         """Of every task."""
-        features = self._features(outputs.features, len(outputs.features) // self.num_views)
+        features = outputs.features.unflatten(0, (-1, sum(self._features))).split(self._features, dim=1)
         z, given = _split(outputs.z, self._z), _split(outputs.given, self._given)
         for own_z, own_given, own_features in zip(z, given, features, strict=True):
-            yield Outputs(tuple(own_z), tuple(own_given), own_features, None)
-
-    def _features(self, features: Tensor, count: int) -> list[Tensor]:
-        """Of every task, (count * views, d), from those of all (count * num_views, d)."""
-        views = [part.num_views for part in self._tasks()]
-        return [own.flatten(0, 1) for own in features.unflatten(0, (count, -1)).split(views, dim=1)]
-
-    def _known_features(
-        self, encoder: Callable[[Tensor], Tensor], number: int, count: int
-    ) -> Callable[[Tensor], Tensor]:
-        """What stands for the encoder where the features of all views are known: it gives the task its own."""
-        return lambda images: self._features(encoder(images), count)[number]
+            yield Outputs(tuple(own_z), tuple(own_given), own_features.flatten(0, 1), None)
 
 
 def _split(tensors: Sequence[Tensor], counts: Sequence[int]) -> Iterator[Sequence[Tensor]]:

@@ -161,7 +161,6 @@ SMALL: dict[str, dict[str, Any]] = {
     "relative_location": {"options": RelativeLocationOptions(jitter=0.2), "channels": 3, "side": 18},
     "exemplar": {"options": ExemplarOptions(), "channels": 3},
     "counting": {"options": CountingOptions(count_dim=4, hidden_dim=6), "channels": 3, "side": 8},
-    "simclr": {"options": SimCLROptions(projection_dim=4, hidden_dim=6), "channels": 3},
     "swav": {
         "options": SwAVOptions(
             projection_dim=8, hidden_dim=16, prototypes=20, local_crops=2, queue=10, queue_begins=0.0
@@ -169,6 +168,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "channels": 3,
     },
     "vicreg": {"options": VICRegOptions(projection_dim=4, hidden_dim=6), "channels": 3},
+    "simclr": {"options": SimCLROptions(projection_dim=4, hidden_dim=6), "channels": 3},
     "colourisation": {"encoder": mapped_encoder, "channels": 3, "tinted": True},
     "context_encoder": {"encoder": mapped_encoder},
     "mae": {

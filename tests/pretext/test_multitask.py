@@ -18,6 +18,7 @@ from bdw.config import RunConfig
 from bdw.config.identity import settings
 from bdw.config.pretext import options_of
 from bdw.config.pretext_options.auto_encoder import AutoEncoderOptions
+from bdw.config.pretext_options.dino import DINOOptions
 from bdw.config.pretext_options.moco import MoCoV2Options
 from bdw.config.pretext_options.simclr import SimCLROptions
 from bdw.data import Problem
@@ -108,6 +109,23 @@ def test_without_interaction_the_training_pass_is_exact() -> None:
         model.task.loss(outputs, weights, 6).total.backward()
     expected = ForwardMode(model).derivatives(views, weights, 6, theta, direction)
     torch.testing.assert_close(derivatives(direction, outputs), expected, rtol=1e-10, atol=1e-12)
+
+
+def test_the_head_alone_knows_the_features_of_views_of_several_sizes() -> None:
+    small = DINOOptions(projection_dim=4, hidden_dim=6, prototypes=9, local_crops=3)
+    model = _model(_options("rotation", "dino", "vae", dino=small))
+    views, weights = views_of(model, CASES["multitask"].images(6)), torch.linspace(0.2, 1.5, 6).double()
+    estimator = choose(model, "head")
+    torch.manual_seed(2)
+    direction = {name: torch.randn_like(value) for name, value in estimator.compared.items()}
+    theta = {name: value.detach() for name, value in model.named_parameters() if name in direction}
+    with estimator.watch(views, weights, 6) as derivatives:
+        outputs = model(views)
+        model.task.loss(outputs, weights, 6).total.backward()
+    assert outputs.features.shape == (6 * (4 + 2 + 3 + 1), 5)
+    expected = ForwardMode(model, head_alone=True).derivatives(views, weights, 6, theta, direction)
+    torch.testing.assert_close(derivatives(direction, outputs), expected, rtol=1e-10, atol=1e-12)
+    model.task.after_step(model.encoder, outputs, 0.5)
 
 
 def test_a_task_whose_loss_is_no_mean_makes_a_sum_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
