@@ -63,9 +63,9 @@ class Outputs(NamedTuple):
     """(k * views, d) the encoder's features of the views, without gradient; an instance's views are consecutive."""
     hits: Tensor | None
     """(k,) share of its views solved, without gradient; none where a task knows no right and wrong."""
-    inner: Tensor | None = None
-    """(k * views, ...) the map or tokens that the head takes of the encoder, without gradient; none where it takes the
-    features."""
+    inner: tuple[Tensor, ...] = ()
+    """What the encoder answered where a head takes maps or tokens of it: (k * views, ...) each, without gradient, in
+    the order in which it was asked; empty where heads take the features."""
 
 
 class BatchLoss(NamedTuple):

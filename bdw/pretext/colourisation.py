@@ -92,7 +92,7 @@ class Colourisation(PretextTask):
         maps = encoder.feature_map(grey)
         weighted = shares * self.class_weights[classes[:, :1]]
         found, seen = self.decoder(maps).flatten(2), maps.detach()
-        return Outputs((found,), (classes, weighted), seen.mean(dim=(2, 3)), None, seen)
+        return Outputs((found,), (classes, weighted), seen.mean(dim=(2, 3)), None, (seen,))
 
     def losses(self, outputs: Outputs) -> Tensor:
         """(k,) weighted cross-entropy, mean over an instance's positions."""

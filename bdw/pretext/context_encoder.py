@@ -59,7 +59,7 @@ class ContextEncoder(PretextTask):
         masked, crops, masks = views.inputs
         maps = encoder.feature_map(masked)
         mixed = self.over_channels(self.within_channels(maps).view(-1, *self.shape))
-        return Outputs((self.decoder(mixed),), (crops, masks), maps.detach().mean(dim=(2, 3)), None, maps.detach())
+        return Outputs((self.decoder(mixed),), (crops, masks), maps.detach().mean(dim=(2, 3)), None, (maps.detach(),))
 
     def losses(self, outputs: Outputs) -> Tensor:
         """(k,) mean squared error of an instance's masked values."""

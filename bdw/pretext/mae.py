@@ -81,7 +81,7 @@ class MaskedAutoEncoder(PretextTask):
         decoded = self.norm(self.blocks(torch.cat([prefix, known, guessed], dim=1)))
         pixels = self.to_pixels(decoded[:, -guessed.shape[1] :])
         features = tokens.detach()[:, self.prefix_tokens :].mean(dim=1)
-        return Outputs((pixels,), (self._targets(images, order),), features, None, tokens.detach())
+        return Outputs((pixels,), (self._targets(images, order),), features, None, (tokens.detach(),))
 
     def losses(self, outputs: Outputs) -> Tensor:
         """(k,) mean squared error of the pixels that an instance's encoder did not see."""

@@ -75,7 +75,7 @@ class SplitBrain(PretextTask):
         maps = encoder.feature_map(shown)
         of_grey, of_coloured = maps.unflatten(0, (-1, 2)).unbind(dim=1)
         z = self.colours(of_grey[:, : self.split]).flatten(2), self.lightness(of_coloured[:, self.split :]).flatten(2)
-        return Outputs(z, (colours, levels), maps.detach().mean(dim=(2, 3)), None, maps.detach())
+        return Outputs(z, (colours, levels), maps.detach().mean(dim=(2, 3)), None, (maps.detach(),))
 
     def losses(self, outputs: Outputs) -> Tensor:
         """(k,) mean of the two cross-entropies, mean over an instance's positions."""

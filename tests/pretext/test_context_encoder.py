@@ -11,8 +11,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from bdw import encoders
+from bdw import encoders, pretext
 from bdw.config import RunConfig
+from bdw.config.pretext import options_of
 from bdw.config.pretext_options.context_encoder import ContextEncoderOptions
 from bdw.data import Problem
 from bdw.encoders import Encoder
@@ -23,7 +24,7 @@ from bdw.pretext import PretextModel, Views
 from bdw.pretext.context_encoder import ContextEncoder
 from bdw.training.data_parallel import replicated
 from bdw.training.trainer import Trainer
-from bdw.weighting.gradient.estimators import Head
+from bdw.weighting.gradient.estimators import ForwardMode, Head
 from bdw.weighting.gradient.update_derivative import Clipping
 from bdw.weighting.step import Learner, weighted_update
 from bdw.weighting.weighters.fixed import FixedWeights
@@ -102,7 +103,7 @@ def test_features_are_the_encoders_and_pixels_have_the_images_size(encoder: str,
     outputs = model(views)
     assert outputs.z[0].shape == (2, 3, size, size)
     torch.testing.assert_close(outputs.features, made(views.inputs[0]), rtol=1e-4, atol=1e-5)
-    assert outputs.inner.shape[:2] == outputs.features.shape
+    assert outputs.inner[0].shape[:2] == outputs.features.shape
 
 
 def test_an_up_convolution_repeats_pixels_and_convolves() -> None:
@@ -170,6 +171,20 @@ def test_what_an_encoder_does_with_the_map_is_left_alone_on_several_workers(
     for found in on_workers(2, tmp_path / "results", _trained_in_part, optimiser):
         for name, value in expected.items():
             torch.testing.assert_close(found[name], value, rtol=1e-9, atol=1e-12)
+
+
+def test_several_tasks_at_once_have_the_heads_exact_gradient() -> None:
+    """Two take maps, two features, one of them four views."""
+    options = options_of("multitask")(tasks=("context_encoder", "denoising", "rotation", "colourisation"))
+    torch.manual_seed(0)
+    encoder = mapped_encoder(3, 8, "group")
+    model = PretextModel(encoder, pretext.build("multitask", encoder, options)).double()
+    views, weights = views_of(model, _images()), torch.linspace(0.2, 1.5, 5, dtype=torch.float64)
+    head, whole = Head(model), ForwardMode(model, head_alone=True)
+    direction = {name: torch.randn_like(value) for name, value in head.compared.items()}
+    with head.watch(views, weights, 5) as of_head, whole.watch(views, weights, 5) as of_whole:
+        outputs = model(views)
+    torch.testing.assert_close(of_head(direction, outputs), of_whole(direction, None), rtol=1e-10, atol=1e-12)
 
 
 def test_an_encoder_without_a_map_is_refused() -> None:
