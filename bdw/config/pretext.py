@@ -14,19 +14,24 @@ from bdw.config.fields import Basic
 from bdw.config.pretext_options.auto_encoder import AutoEncoderOptions
 from bdw.config.pretext_options.barlow_twins import BarlowTwinsOptions
 from bdw.config.pretext_options.byol import BYOLOptions
+from bdw.config.pretext_options.colourisation import ColourisationOptions
+from bdw.config.pretext_options.context_encoder import ContextEncoderOptions
 from bdw.config.pretext_options.counting import CountingOptions
 from bdw.config.pretext_options.cpc import CPCOptions
 from bdw.config.pretext_options.deep_cluster import DeepClusterOptions
+from bdw.config.pretext_options.denoising import DenoisingOptions
 from bdw.config.pretext_options.dino import DINOOptions
 from bdw.config.pretext_options.exemplar import ExemplarOptions
 from bdw.config.pretext_options.instance_discrimination import InstanceDiscriminationOptions
 from bdw.config.pretext_options.jigsaw import JigsawOptions
+from bdw.config.pretext_options.mae import MaskedAutoEncoderOptions
 from bdw.config.pretext_options.moco import MoCoV1Options, MoCoV2Options
 from bdw.config.pretext_options.multitask import NAME as MULTITASK
 from bdw.config.pretext_options.multitask import multitask_options
 from bdw.config.pretext_options.relative_location import RelativeLocationOptions
 from bdw.config.pretext_options.simclr import SimCLROptions
 from bdw.config.pretext_options.simsiam import SimSiamOptions
+from bdw.config.pretext_options.split_brain import SplitBrainOptions
 from bdw.config.pretext_options.swav import SwAVOptions
 from bdw.config.pretext_options.vicreg import VICRegOptions
 from bdw.errors import InputError
@@ -40,18 +45,23 @@ class NoOptions:
 _OPTIONS: dict[str, type] = {
     "barlow_twins": BarlowTwinsOptions,
     "byol": BYOLOptions,
+    "colourisation": ColourisationOptions,
+    "context_encoder": ContextEncoderOptions,
     "counting": CountingOptions,
     "cpc": CPCOptions,
     "deep_cluster": DeepClusterOptions,
+    "denoising": DenoisingOptions,
     "dino": DINOOptions,
     "exemplar": ExemplarOptions,
     "instance_discrimination": InstanceDiscriminationOptions,
     "jigsaw": JigsawOptions,
+    "mae": MaskedAutoEncoderOptions,
     "moco_v1": MoCoV1Options,
     "moco_v2": MoCoV2Options,
     "relative_location": RelativeLocationOptions,
     "simclr": SimCLROptions,
     "simsiam": SimSiamOptions,
+    "split_brain": SplitBrainOptions,
     "swav": SwAVOptions,
     "vae": AutoEncoderOptions,
     "vicreg": VICRegOptions,

@@ -7,11 +7,12 @@ from typing import Any
 from bdw.config.pretext import NoOptions
 from bdw.encoders import Encoder
 from bdw.errors import unknown_option
-from bdw.pretext.base import BatchLoss, Crop, Images, Outputs, PretextModel, PretextTask, Views
+from bdw.pretext.base import BatchLoss, Crop, Encodes, Images, Outputs, PretextModel, PretextTask, Views
 
 __all__ = [
     "BatchLoss",
     "Crop",
+    "Encodes",
     "Images",
     "NoOptions",
     "Outputs",
@@ -27,19 +28,24 @@ __all__ = [
 def _tasks() -> dict[str, type[PretextTask]]:
     from bdw.pretext.barlow_twins import BarlowTwins
     from bdw.pretext.byol import BYOL
+    from bdw.pretext.colourisation import Colourisation
+    from bdw.pretext.context_encoder import ContextEncoder
     from bdw.pretext.counting import Counting
     from bdw.pretext.cpc import CPC
     from bdw.pretext.deep_cluster import DeepCluster
+    from bdw.pretext.denoising import DenoisingAutoEncoder
     from bdw.pretext.dino import DINO
     from bdw.pretext.exemplar import Exemplar
     from bdw.pretext.instance_discrimination import InstanceDiscrimination
     from bdw.pretext.jigsaw import Jigsaw
+    from bdw.pretext.mae import MaskedAutoEncoder
     from bdw.pretext.moco import MoCoV1, MoCoV2
     from bdw.pretext.multitask import Multitask
     from bdw.pretext.relative_location import RelativeLocation
     from bdw.pretext.rotation import Rotation
     from bdw.pretext.simclr import SimCLR
     from bdw.pretext.simsiam import SimSiam
+    from bdw.pretext.split_brain import SplitBrain
     from bdw.pretext.swav import SwAV
     from bdw.pretext.vae import VariationalAutoEncoder
     from bdw.pretext.vicreg import VICReg
@@ -47,13 +53,17 @@ def _tasks() -> dict[str, type[PretextTask]]:
     return {
         "barlow_twins": BarlowTwins,
         "byol": BYOL,
+        "colourisation": Colourisation,
+        "context_encoder": ContextEncoder,
         "counting": Counting,
         "cpc": CPC,
         "deep_cluster": DeepCluster,
+        "denoising": DenoisingAutoEncoder,
         "dino": DINO,
         "exemplar": Exemplar,
         "instance_discrimination": InstanceDiscrimination,
         "jigsaw": Jigsaw,
+        "mae": MaskedAutoEncoder,
         "moco_v1": MoCoV1,
         "moco_v2": MoCoV2,
         "multitask": Multitask,
@@ -61,6 +71,7 @@ def _tasks() -> dict[str, type[PretextTask]]:
         "rotation": Rotation,
         "simclr": SimCLR,
         "simsiam": SimSiam,
+        "split_brain": SplitBrain,
         "swav": SwAV,
         "vae": VariationalAutoEncoder,
         "vicreg": VICReg,

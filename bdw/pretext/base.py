@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,19 @@ from bdw.parallel import collectives
 
 Crop = Callable[[Tensor], Tensor]
 """Stored images (k, c, h, w), uint8 -> crops (k, c, s, s), float in [-1, 1]. Each call may draw other crops."""
+
+
+class Encodes(Protocol):
+    """What a task may ask of an encoder; `bdw.encoders.Encoder` says what comes back."""
+
+    def __call__(self, images: Tensor, /) -> Tensor:
+        """Features (n, d)."""
+
+    def feature_map(self, images: Tensor, /) -> Tensor:
+        """The map before pooling, (n, d, h, w)."""
+
+    def tokens(self, images: Tensor, keep: Tensor | None = None, /) -> Tensor:
+        """A row for every patch kept, (n, p, d)."""
 
 
 class Images(NamedTuple):
@@ -50,6 +63,9 @@ class Outputs(NamedTuple):
     """(k * views, d) the encoder's features of the views, without gradient; an instance's views are consecutive."""
     hits: Tensor | None
     """(k,) share of its views solved, without gradient; none where a task knows no right and wrong."""
+    inner: tuple[Tensor, ...] = ()
+    """What the encoder answered where a head takes maps or tokens of it: (k * views, ...) each, without gradient, in
+    the order in which it was asked; empty where heads take the features."""
 
 
 class BatchLoss(NamedTuple):
@@ -133,7 +149,7 @@ class PretextTask(nn.Module, ABC):
         return views
 
     @abstractmethod
-    def forward(self, encoder: Callable[[Tensor], Tensor], views: Views) -> Outputs:
+    def forward(self, encoder: Encodes, views: Views) -> Outputs:
         """Z and what belongs to it."""
 
     @abstractmethod

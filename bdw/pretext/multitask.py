@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bdw.config.pretext import options_of
 from bdw.config.pretext_options.multitask import NAME, MultitaskOptions
 from bdw.encoders import Encoder
-from bdw.pretext.base import BatchLoss, Crop, Images, Outputs, PretextTask, Views
+from bdw.pretext.base import BatchLoss, Crop, Encodes, Images, Outputs, PretextTask, Views
 
 
 class Multitask(PretextTask):
@@ -76,7 +76,7 @@ class Multitask(PretextTask):
         self._inputs = [len(views.inputs) for views in drawn]
         return Views(crops, tuple(itertools.chain.from_iterable(views.inputs for views in drawn)))
 
-    def forward(self, encoder: Callable[[Tensor], Tensor], views: Views) -> Outputs:
+    def forward(self, encoder: Encodes, views: Views) -> Outputs:
         """Z and constants of all tasks, one after the other. Hits (k,): the mean over the tasks that know them."""
         count, found = len(views.images), []
         for part, own in zip(self._tasks(), _split(views.inputs, self._inputs), strict=True):
@@ -89,6 +89,7 @@ class Multitask(PretextTask):
             tuple(itertools.chain.from_iterable(each.given for each in found)),
             torch.cat([each.features.unflatten(0, (count, -1)) for each in found], dim=1).flatten(0, 1),
             torch.stack(hits).mean(dim=0) if hits else None,
+            tuple(itertools.chain.from_iterable(each.inner or (each.features,) for each in found)),
         )
 
     def task_losses(self, outputs: Outputs) -> Tensor:

@@ -24,11 +24,16 @@ def replicated(model: PretextModel, images: Tensor) -> nn.Module:
     # They are the same everywhere (`PretextTask`), and may be large: a queue, a memory of all instances.
     tasks = [(path, each) for path, each in model.named_modules() if isinstance(each, PretextTask)]
     own = [f"{path}.{name}" for path, task in tasks for name, _ in task.named_buffers(recurse=False)]
-    DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, own)
-    wrapped = DistributedDataParallel(model)
     dtype = next(model.parameters()).dtype
     views = model.task.views(images, lambda stored: stored.to(dtype), torch.Generator().manual_seed(0))
+    weights, instances = torch.ones(len(images)), len(images) * collectives.size()
     with untouched_statistics(model):
-        model.task.loss(wrapped(views), torch.ones(len(images)), len(images) * collectives.size()).total.backward()
+        model.task.loss(model(views), weights, instances).total.backward()
+        # A task that takes a map or tokens leaves out what an encoder does with them; those have nothing to average.
+        own += [name for name, value in model.named_parameters() if value.requires_grad and value.grad is None]
+        model.zero_grad(set_to_none=True)
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, own)
+        wrapped = DistributedDataParallel(model)
+        model.task.loss(wrapped(views), weights, instances).total.backward()
     model.zero_grad(set_to_none=True)
     return wrapped

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import timm
 import torch
 from torch import Tensor, nn
 
@@ -27,13 +28,15 @@ from bdw.config.pretext_options.dino import DINOOptions
 from bdw.config.pretext_options.exemplar import ExemplarOptions
 from bdw.config.pretext_options.instance_discrimination import InstanceDiscriminationOptions
 from bdw.config.pretext_options.jigsaw import JigsawOptions
+from bdw.config.pretext_options.mae import MaskedAutoEncoderOptions
 from bdw.config.pretext_options.moco import MoCoV1Options, MoCoV2Options
 from bdw.config.pretext_options.relative_location import RelativeLocationOptions
 from bdw.config.pretext_options.simclr import SimCLROptions
 from bdw.config.pretext_options.simsiam import SimSiamOptions
 from bdw.config.pretext_options.swav import SwAVOptions
 from bdw.config.pretext_options.vicreg import VICRegOptions
-from bdw.encoders import Encoder
+from bdw.encoders import Encoder, PatchEncoder
+from bdw.errors import InputError
 from bdw.pretext import PretextModel, PretextTask
 from tests.pretext.interacting_tasks import RedundancyReduction, Taught
 
@@ -53,6 +56,47 @@ def small_encoder(channels: int, side: int, norm: str) -> Encoder:
     return Encoder(backbone, channels, FEATURES, (channels, side, side))
 
 
+class _MapNet(nn.Module):
+    """A convolution, a norm and a map of 4 x 4 positions; its features are the map's mean."""
+
+    def __init__(self, channels: int, norm: str):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(channels, 4, 3), NORMS[norm](), nn.Tanh(), nn.AdaptiveAvgPool2d(4))
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        maps: Tensor = self.layers(images)
+        return maps
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.feature_map(images).mean(dim=(2, 3))
+
+
+def mapped_encoder(channels: int, side: int, norm: str) -> Encoder:
+    """One with a map, for images of any side from 3 on; without kinks."""
+    return Encoder(_MapNet(channels, norm), channels, 4, (channels, side, side))
+
+
+def patch_encoder(channels: int, side: int, norm: str) -> Encoder:
+    """A vision transformer of one block for 4 x 4 patches, with a class token; batch norm takes the place of its last
+    norm. `InputError` for a side that is no multiple of 4."""
+    if side % 4:
+        raise InputError(f"crop_size: {side} cannot work with 4 x 4 patches; allowed: multiples of 4")
+    backbone = timm.models.VisionTransformer(
+        img_size=side, patch_size=side // 4, in_chans=channels, num_classes=0, embed_dim=8, depth=1, num_heads=2
+    )
+    if norm == "batch":
+        backbone.norm = _NormOfTokens(8)
+    return PatchEncoder(backbone, channels, 8, (channels, side, side))
+
+
+class _NormOfTokens(nn.BatchNorm1d):
+    """Batch norm of tokens (n, p, d)."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        normalised: Tensor = super().forward(tokens.flatten(0, 1)).view_as(tokens)
+        return normalised
+
+
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """A task on a toy problem."""
@@ -67,6 +111,8 @@ class Case:
     """Whether it does in training; not where it is measured against a teacher or a centre that moves."""
     known_layers: bool = True
     """Whether all parameters are in layers that the training pass can be read from; otherwise it is refused."""
+    tinted: bool = False
+    """Whether the two kinds of images in training differ in colour, too."""
     encoder: Callable[[int, int, str], Encoder] = small_encoder
     """From channels, side and norm (`group` or `batch`)."""
 
@@ -123,13 +169,15 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "vicreg": {"options": VICRegOptions(projection_dim=4, hidden_dim=6), "channels": 3},
     "simclr": {"options": SimCLROptions(projection_dim=4, hidden_dim=6), "channels": 3},
-    "swav": {
-        "options": SwAVOptions(
-            projection_dim=8, hidden_dim=16, prototypes=20, local_crops=2, queue=10, queue_begins=0.0
-        ),
-        "channels": 3,
+    "colourisation": {"encoder": mapped_encoder, "channels": 3, "tinted": True},
+    "context_encoder": {"encoder": mapped_encoder},
+    "mae": {
+        "options": MaskedAutoEncoderOptions(decoder_depth=1, decoder_width=8, decoder_heads=2),
+        "side": 8,
+        "encoder": patch_encoder,
+        "known_layers": False,
     },
-    "vicreg": {"options": VICRegOptions(projection_dim=4, hidden_dim=6), "channels": 3},
+    "split_brain": {"encoder": mapped_encoder, "channels": 3, "tinted": True},
 }
 CASES: dict[str, Case] = {
     **{name: Case(task=pretext.task_class(name), **SMALL.get(name, {})) for name in pretext.available()},

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import ClassVar, Literal
 
@@ -163,10 +163,13 @@ class Head(GradientEstimator):
         def derivatives(direction: Direction, outputs: Outputs | None) -> Tensor:
             assert outputs is not None, "there was a training pass"
             inner = {_inner(name): value for name, value in direction.items()}
-            found, rows, each = [], outputs.features, len(outputs.features) // len(weights)
+            found, left = [], outputs.inner or (outputs.features,)
+            of_each = [len(rows) // len(weights) for rows in left]
             for shown, theirs in parts_of(views, weights, self._parts):
-                mine, rows = rows[: len(theirs) * each], rows[len(theirs) * each :]
-                outputs_at = functools.partial(_at_features, self.model.task, mine, shown)
+                ends = [len(theirs) * each for each in of_each]
+                mine = [rows[:end] for rows, end in zip(left, ends, strict=True)]
+                left = tuple(rows[end:] for rows, end in zip(left, ends, strict=True))
+                outputs_at = functools.partial(_at_answers, self.model.task, mine, shown)
                 with untouched_statistics(self.model.task):
                     found.append(_derivatives(self.model.task, outputs_at, theta, inner, theirs, instances))
             return torch.cat(found)
@@ -323,22 +326,25 @@ def _derivatives(
     return weight_derivatives(loss, pairs, weights.to(pairs[0][0])) * (instances / collectives.size())
 
 
-def _at_features(task: PretextTask, features: Tensor, views: Views, params: dict[str, Tensor]) -> Outputs:
-    found: Outputs = functional_call(task, params, (_Remembered(features, len(views.images)), views))
+def _at_answers(task: PretextTask, answers: Sequence[Tensor], views: Views, params: dict[str, Tensor]) -> Outputs:
+    found: Outputs = functional_call(task, params, (_Remembered(answers, len(views.images)), views))
     return found
 
 
 class _Remembered:
-    """Stands for the encoder: the features (m * views, d) that it had, those of the next views at every call."""
+    """Stands for the encoder: its answers (m * views, ...), one after the other, of every one the next views."""
 
-    def __init__(self, features: Tensor, instances: int):
-        self._left = features.unflatten(0, (instances, -1))
+    def __init__(self, answers: Sequence[Tensor], instances: int):
+        self._left = [rows.unflatten(0, (instances, -1)) for rows in answers]
 
-    def __call__(self, images: Tensor) -> Tensor:
-        count = len(images) // len(self._left)
-        found: Tensor = self._left[:, :count].flatten(0, 1)
-        self._left = self._left[:, count:]
+    def __call__(self, images: Tensor, keep: Tensor | None = None, /) -> Tensor:
+        del keep
+        rows, count = self._left[0], len(images) // len(self._left[0])
+        self._left[:1] = [rows[:, count:]] if count < rows.shape[1] else []
+        found: Tensor = rows[:, :count].flatten(0, 1)
         return found
+
+    feature_map = tokens = __call__
 
 
 def _layers(model: PretextModel, head_alone: bool) -> dict[str, torch.nn.Module] | None:

@@ -41,6 +41,7 @@ def joined(outputs: Sequence[Outputs], losses: Sequence[BatchLoss]) -> tuple[Out
             tuple(torch.cat(parts) for parts in zip(*(o.given for o in outputs), strict=True)),
             torch.cat([o.features for o in outputs]),
             None if first.hits is None else torch.cat([o.hits for o in outputs if o.hits is not None]),
+            tuple(torch.cat(parts) for parts in zip(*(o.inner for o in outputs), strict=True)),
         ),
         BatchLoss(torch.stack([loss.total for loss in losses]).sum(), torch.cat([loss.losses for loss in losses])),
     )

@@ -1,0 +1,21 @@
+"""Options of `context_encoder`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bdw.config.checks import require
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContextEncoderOptions:
+    """Of `context_encoder`; the defaults are the paper's random blocks (Pathak et al. 2016, section 3.3)."""
+
+    masked: float = 0.25
+    """Share of the image's area that the masked squares have together; less is masked where they overlap."""
+    blocks: int = 4
+    """Masked squares; the paper says several. 1 for a single larger one."""
+
+    def __post_init__(self) -> None:
+        require(0 < self.masked < 1, "pretext.masked", self.masked, "above 0, below 1")
+        require(self.blocks >= 1, "pretext.blocks", self.blocks, "at least 1")
