@@ -29,6 +29,9 @@ class Counting(PretextTask):
     instances lack of the squared distance `margin` from that sum, averaged over all other instances of the step, where
     the paper draws one. They are those of all workers, whatever their weights. Images are halved by averaging 2 x 2
     pixels, where the paper draws one of several ways.
+
+    Where the optimiser's steps are too large, all numbers become 0, no gradient brings them back, and the loss stands
+    at `margin`.
     """
 
     Options = CountingOptions
