@@ -18,9 +18,9 @@ from bdw.pretext.base import Crop, Outputs, PretextTask, Views
 class DenoisingAutoEncoder(PretextTask):
     """One view per instance: the image with a fixed number of pixels blackened (section 2.3), each image its own.
 
-    The head is the paper's decoder, a linear layer and a sigmoid; Z are the logits. Loss of an instance: cross-entropy
-    of all its values in [0, 1] (eq. 2), their mean where the paper has the sum, so that learning rates do not depend on
-    the image's size. A pixel loses all its channels, since one tells of the others; the paper's images are grey.
+    The head is the paper's decoder, a linear layer and a sigmoid; Z are the logits. Loss of an instance, in nats:
+    cross-entropy of its values in [0, 1], their sum (eq. 2). A pixel loses all its channels, since one tells of the
+    others; the paper's images are grey.
     """
 
     Options = DenoisingOptions
@@ -50,4 +50,4 @@ class DenoisingAutoEncoder(PretextTask):
         """(k,) mean cross-entropy of an image's values, in nats."""
         (logits,), (pixels,) = outputs.z, outputs.given
         values = (pixels + 1) / 2
-        return functional.binary_cross_entropy_with_logits(logits, values, reduction="none").mean(dim=1)
+        return functional.binary_cross_entropy_with_logits(logits, values, reduction="none").sum(dim=1)

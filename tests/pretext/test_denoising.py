@@ -41,7 +41,7 @@ def test_losses_are_equation_2_of_the_whole_image() -> None:
     for i, image in enumerate(_images().numpy()):
         y = model.encoder(views.inputs[0][i : i + 1]).detach().numpy()[0]
         x, z = image.reshape(-1) / 255, 1 / (1 + np.exp(-(weight @ y + bias)))
-        expected = -np.mean(x * np.log(z) + (1 - x) * np.log(1 - z))
+        expected = -np.sum(x * np.log(z) + (1 - x) * np.log(1 - z))
         assert found[i] == pytest.approx(expected, rel=1e-12)
 
 
