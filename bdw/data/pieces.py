@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -186,8 +187,11 @@ def write_part_on(
     """`write_part`, but what an interrupted process has packed of it is not decoded again.
 
     Until the store is whole, its pieces lie beside it. One process of this machine packs, others wait for its store.
+    Small parts are packed at once, and so are those at a path that is not UTF-8, which pyarrow cannot open.
     """
     place = path.with_name(f".{path.name}.pieces")
+    if os.fsencode(place) != str(place).encode(errors="replace"):
+        return write_part(path, part, origin, progress)
     pieces = Pieces.of(part, origin, image_size, RemoteFolder.at(str(place.absolute())), BYTES_HERE)
     if len(pieces) <= 1:
         return write_part(path, part, origin, progress)

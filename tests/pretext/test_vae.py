@@ -78,7 +78,7 @@ def test_a_code_may_be_longer() -> None:
     model = PretextModel(encoder, VariationalAutoEncoder(encoder, options)).double()
     views = views_of(model, torch.rand(5, 1, 6, 6, dtype=torch.float64) * 2 - 1)
     _, noise = views.inputs
-    (pixels, mean, log_variance), _, features, _ = model(views)
+    (pixels, mean, log_variance), _, features, *_ = model(views)
     assert noise.shape == mean.shape == log_variance.shape == (5, 3)
     expected = model.task.decoder(mean + (log_variance / 2).exp() * noise)
     torch.testing.assert_close(pixels, expected, rtol=1e-12, atol=1e-12)
