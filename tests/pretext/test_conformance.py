@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import traceback
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -305,12 +306,30 @@ def _two_steps(task: str) -> dict[str, Tensor]:
     return {**found, **{name: value.clone() for name, value in model.state_dict().items()}}
 
 
+def _of_each(function: Callable[[str], Any], tasks: Sequence[str]) -> dict[str, Any]:
+    """What the function gives for each task, or `{"error": ...}`."""
+    found: dict[str, Any] = {}
+    for task in tasks:
+        try:
+            found[task] = function(task)
+        except Exception:
+            found[task] = {"error": traceback.format_exc()}
+    return found
+
+
+@pytest.fixture(scope="module")
+def steps_of_two_workers(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """`_two_steps` of every task by one pair of workers, since starting a pair takes longer than the steps."""
+    return on_workers(2, tmp_path_factory.mktemp("steps"), _of_each, _two_steps, tuple(CASES))
+
+
 @every_task
-def test_two_workers_equal_one(task: str, tmp_path: Path) -> None:
+def test_two_workers_equal_one(task: str, steps_of_two_workers: list[dict[str, Any]]) -> None:
     expected = _two_steps(task)
-    for result in on_workers(2, tmp_path / "results", _two_steps, task):
+    for result in steps_of_two_workers:
+        assert "error" not in result[task], result[task]["error"]
         for name, value in expected.items():
-            torch.testing.assert_close(result[name], value, rtol=1e-9, atol=1e-12)
+            torch.testing.assert_close(result[task][name], value, rtol=1e-9, atol=1e-12)
 
 
 @every_task
@@ -350,10 +369,16 @@ def _evaluated_by_the_first(task: str) -> float | None:
     return collectives.from_first(measured)
 
 
+@pytest.fixture(scope="module")
+def evaluations_by_two_workers(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """`_evaluated_by_the_first` of every task whose instances interact, by one pair of workers."""
+    return on_workers(2, tmp_path_factory.mktemp("measures"), _of_each, _evaluated_by_the_first, tuple(INTERACTING))
+
+
 @pytest.mark.parametrize("task", INTERACTING)
-def test_one_of_two_workers_evaluates_alone(task: str, tmp_path: Path) -> None:
+def test_one_of_two_workers_evaluates_alone(task: str, evaluations_by_two_workers: list[dict[str, Any]]) -> None:
     expected = _evaluated_by_the_first(task)
-    assert on_workers(2, tmp_path / "results", _evaluated_by_the_first, task) == [expected] * 2
+    assert [result[task] for result in evaluations_by_two_workers] == [expected] * 2
 
 
 @every_task

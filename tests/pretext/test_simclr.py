@@ -79,7 +79,7 @@ def test_options_that_cannot_work_are_refused(field: str, value: float, allowed:
     assert str(error.value) == f"pretext.{field}: {value} cannot work; allowed: {allowed}"
 
 
-@pytest.mark.parametrize("encoder", ["small_cnn", "mlp", "small_vit"])
+@pytest.mark.parametrize("encoder", ["small_cnn", "mlp", pytest.param("small_vit", marks=pytest.mark.long)])
 @pytest.mark.parametrize("meta_loss", ["prototype", "pretext"])
 def test_it_trains_with_either_meta_loss_and_any_encoder(
     config: RunConfig, problem: Problem, encoder: str, meta_loss: str
