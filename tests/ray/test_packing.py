@@ -50,6 +50,7 @@ def on_local_ray(local_ray: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packing, "running_ray", running_ray)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("on_local_ray")
 def test_a_bucket_is_packed_by_several_processes(
     tmp_path: Path, pool: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -19,6 +19,7 @@ from bdw.scoring.pool import Pool, as_of_run, open_pool
 from bdw.scoring.scorer import ScorerFiles
 
 
+@pytest.mark.long
 def test_workers_give_the_same_scores(
     local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -47,6 +47,7 @@ SMALL = [
 ]  # fmt: skip
 
 
+@pytest.mark.long
 def test_own_images_two_objectives_and_a_front(
     tmp_path: Path, images: tuple[str, str], run_entry: Callable[..., str]
 ) -> None:
@@ -76,6 +77,7 @@ def test_own_images_two_objectives_and_a_front(
     assert "epoch" not in again.partition("cost of")[0], "nothing runs twice"
 
 
+@pytest.mark.long
 def test_several_targets_and_seeds_count_by_their_mean_gain(tmp_path: Path, run_entry: Callable[..., str]) -> None:
     arguments = ["--smoke", "--source", "digits", "--targets", "digits", "digits-inverted", "--seeds", "0", "1"]
     arguments += ["--storage-path", str(tmp_path), "--name", "several", "--samples", "2"]
@@ -93,6 +95,7 @@ def test_several_targets_and_seeds_count_by_their_mean_gain(tmp_path: Path, run_
     assert rows["mean_gain"].notna().sum() == len(complete)
 
 
+@pytest.mark.long
 def test_a_grid_and_mean_ranks(tmp_path: Path, local_ray: None, run_entry: Callable[..., str]) -> None:
     grid = search(
         {"weight_lr": tune.grid_search([1.0, 30.0]), "meta_every": tune.choice([1, 2]), "epochs": 1, "max_source": 64},

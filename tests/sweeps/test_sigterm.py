@@ -17,6 +17,7 @@ from sweeps.study.open_study import open_storage
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_the_driver_stops_without_a_trace_and_leaves_the_sweep_to_the_next(
     tmp_path: Path, environment: dict[str, str]
