@@ -18,7 +18,9 @@ from bdw.config import RunConfig as TrainingConfig
 from bdw.parallel import collectives
 from bdw.ray.trial import CURVE, DRIVER_CPU, TrialPlan, run_epochs, run_trial, trial_resources
 from bdw.ray.workers import WorkerGroup
+from bdw.runs.backup_files import delete_checkpoints
 from bdw.runs.directory import RunDirectory
+from bdw.storage.remote_folder import RemoteFolder
 from bdw.training.trainer import Trainer
 
 EPOCHS = 2
@@ -145,8 +147,9 @@ def test_an_attempt_that_died_while_it_wrote_its_files_is_reported_whole(
     assert (run / "metrics.csv").read_text() == "".join(lines)
 
 
+@pytest.mark.parametrize("has_checkpoints", [True, False])
 def test_another_machine_continues_from_the_copy(
-    config: TrainingConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: TrainingConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_checkpoints: bool
 ) -> None:
     def plan_with(home: str) -> TrialPlan:
         monkeypatch.setenv("HOME", str(tmp_path / home))
@@ -161,6 +164,8 @@ def test_another_machine_continues_from_the_copy(
     results = run_epochs(plan_with("one"), first.append)
     assert (tmp_path / "storage/runs/tiny/encoder.safetensors").is_file()
     shutil.rmtree(tmp_path / "one")
+    if not has_checkpoints:  # The sweep does not keep them.
+        delete_checkpoints(RemoteFolder.at(f"file://{tmp_path}/storage/runs/tiny"))
     second: list[dict[str, Any]] = []
     assert run_epochs(plan_with("two"), second.append) == results
     assert [row["seconds"] for row in second] == [row["seconds"] for row in first]
