@@ -21,7 +21,7 @@ from bdw.config import RunConfig
 from bdw.config.identity import depends_on_length, differences
 from bdw.data import Problem
 from bdw.errors import InputError
-from bdw.runs import checkpoint
+from bdw.runs import checkpoint, log_file
 from bdw.runs.metrics import EpochReport
 from bdw.runs.trajectory import FOLDER as TRAJECTORY
 from bdw.storage.atomic_write import write_text
@@ -67,7 +67,8 @@ class RunDirectory:
         if not self.config.exists():
             # A hidden .tmp is what a killed process left of a file that it was writing.
             own = {"packed", "ray", self.checkpoints.name}
-            foreign = [p.name for p in self.path.glob("*") if p.name not in own and not re.match(r"\..*\.tmp$", p.name)]
+            ours = re.compile(rf"(\..*\.tmp|{log_file.PATTERN})$")
+            foreign = [p.name for p in self.path.glob("*") if p.name not in own and not ours.match(p.name)]
             if foreign:
                 raise InputError(
                     f"run_dir: {self.path} is not empty (holds {foreign[0]}); allowed: a new or empty folder"
