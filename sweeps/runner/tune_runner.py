@@ -24,6 +24,7 @@ from bdw.ray.trial import DRIVER_CPU, ReleaseWorkers, TrialPlan, run_trial, tria
 from bdw.ray.workers import resources_in_words
 from sweeps.runner import tracking
 from sweeps.runner.checkpoint_clean_up import ALL, CheckpointCleanUp
+from sweeps.runner.dashboard_metrics import DashboardMetrics
 from sweeps.runner.limits import Limits, num_failed
 from sweeps.runner.options import SweepOptions
 from sweeps.runner.partial_results import PartialResults
@@ -200,6 +201,7 @@ def run_trials(
                     Publish(paths),
                     partial,
                     clean_up,
+                    DashboardMetrics(progress, sweep=paths.name, stage=stage, measure=measure.name),
                     *tracking.loggers(workload.log_to, paths),
                 ],
                 verbose=0,
