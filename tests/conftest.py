@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 START_RAY = (
     "tests/ray/", "tests/sweeps/test_", "tests/sweeps/jobs/", "tests/sweeps/runner/test_tune_runner",
-    "tests/cluster/test_slurm",
+    "tests/sweeps/runner/test_dashboard_metrics", "tests/cluster/test_slurm",
 )  # fmt: skip
 """Where tests start Ray, or use the one that others started."""
 

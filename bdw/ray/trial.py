@@ -6,9 +6,10 @@ Train's, or anything else that takes a dictionary.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,10 +30,14 @@ from bdw.parallel.stop_requests import no_notice
 from bdw.ray.cluster import DRIVER_RESOURCE
 from bdw.ray.preemption import announced
 from bdw.ray.workers import WEEK, WorkerGroup, in_background, train_on
+from bdw.runs import log_file
 from bdw.runs.backup import RunBackup
+from bdw.runs.console import ConsoleProgress, console_on
 from bdw.runs.directory import RunDirectory
 from bdw.runs.export import read_table
+from bdw.runs.metrics import EpochReport
 from bdw.training.finish import are_written
+from bdw.training.summary import headline
 from bdw.training.trainer import Trainer
 
 Row = dict[str, Any]
@@ -132,17 +137,38 @@ def run_epochs(plan: TrialPlan, report: Report) -> list[Row]:
     for row in finished:
         hand_out(row)
     if not finished:
-        collectives.on_all(lambda: gpu.require_reserved("gpus_per_worker", plan.gpus_per_worker))
-        # The checkpoint knows what was done; metrics.csv may lag behind it after a crash.
-        trainer = Trainer(config, notice_board=announced if plan.num_workers > 1 else no_notice, storage_is_known=True)
-        for epoch in trainer.history:
-            hand_out(epoch.row())
-        for epoch in trainer.epochs():
-            hand_out(epoch.row())
+        with contextlib.closing(_trained(plan, config)) as epochs:
+            for epoch in epochs:
+                hand_out(epoch.row())
     if collectives.rank() != 0:
         return []
     rows: list[Row] = read_table(RunDirectory(Path(config.output.run_dir)).results).to_pylist()
     return rows
+
+
+def _trained(plan: TrialPlan, config: RunConfig) -> Generator[EpochReport]:
+    """Train to the end; reports of all epochs, those of an earlier attempt first. This worker keeps a log of its own
+    beside the run (`bdw.runs.log_file`)."""
+    rank, output = collectives.rank(), config.output
+    path = Path(output.run_dir) / log_file.name_of(rank)
+    who = f"worker {rank + 1} of {collectives.size()}"
+    with log_file.logged_to(path, who=who, storage=output.storage_path) as log:
+        progress = ConsoleProgress(measure=evaluation.measure(config.evaluation.measure), console=console_on(log))
+        collectives.on_all(lambda: gpu.require_reserved("gpus_per_worker", plan.gpus_per_worker))
+        # The checkpoint knows what was done; metrics.csv may lag behind it after a crash.
+        trainer = Trainer(
+            config,
+            listener=progress,
+            notice_board=announced if plan.num_workers > 1 else no_notice,
+            storage_is_known=True,
+        )
+        if rank == 0:
+            progress.say(headline(trainer.state, trainer.config, trainer.problem, trainer.device))
+            progress.recall(trainer.history)
+        yield from list(trainer.history)
+        yield from trainer.epochs()
+        if rank == 0:
+            progress.say("the run has ended, its files are written")
 
 
 def _finished_rows(config: RunConfig) -> list[Row]:
@@ -230,7 +256,18 @@ def _run_to_the_end(plan: TrialPlan, report: Report) -> Row:
 
 def _run_on_workers(plan: TrialPlan, report: Report) -> Row:
     """The same through Ray Train: starts the workers, forwards rank 0's rows, returns its closing row."""
-    report({WAITING_FOR: plan.group.wants})
+    path = Path(plan.config["run_dir"]).expanduser() / log_file.TRIAL
+    with log_file.logged_to(path, who="the trial", storage=plan.config.get("storage_path")) as log:
+        return _follow_workers(plan, report, log)
+
+
+def _follow_workers(plan: TrialPlan, report: Report, log: log_file.Log) -> Row:
+    def hear(row: Row) -> None:
+        if WAITING_FOR in row:
+            print(f"waiting for {row[WAITING_FOR]}" if row[WAITING_FOR] else "its workers are there", file=log)
+        report(row)
+
+    hear({WAITING_FOR: plan.group.wants})
     rows = Queue(maxsize=1, actor_options={"num_cpus": 0})
     # A trial that Tune stops does not wait for its workers.
     outcome = in_background(
@@ -250,12 +287,13 @@ def _run_on_workers(plan: TrialPlan, report: Report) -> Row:
     while True:
         has_ended = outcome.done()  # before the last look, so that no row is left behind
         try:
-            report(rows.get(timeout=PAUSE))
+            hear(rows.get(timeout=PAUSE))
         except Empty:
             if has_ended:
                 try:
                     return outcome.result()
                 except InputError as error:  # Another attempt would meet it, too.
+                    print(f"InputError: {error}", file=log)
                     return {"epoch": 0, "best_validation_score": math.nan, "failure": f"InputError: {error}"}
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 from bdw.config import OutputConfig, RunConfig
 from bdw.config.identity import differences
 from bdw.errors import InputError
-from bdw.runs.backup_files import checkpoints, pull_run, push_run
+from bdw.runs.backup_files import checkpoints, has_results, pull_run, push_run
 from bdw.runs.directory import RunDirectory
 from bdw.storage.remote_folder import RemoteFolder
 from bdw.storage.retry import persistently
@@ -53,7 +53,10 @@ class RunBackup:
                 f"storage_path: {remote.root} already holds a run (after {there[-1]}); choose another "
                 "--storage-path, or continue it with --resume"
             )
-        if there:
+        is_finished = not there and self._read(lambda: has_results(remote))
+        if is_finished and not config.output.resume:
+            raise InputError(f"storage_path: {remote.root} already holds a finished run; choose another --storage-path")
+        if there or is_finished:
             self._require_same_run(config)
             self.bring_back()
 

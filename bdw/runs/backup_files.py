@@ -16,6 +16,7 @@ from bdw.storage.remote_folder import RemoteFolder
 
 CHECKPOINTS = "checkpoints"
 COMPLETE = "complete"
+RESULTS = "results.parquet"
 
 
 def push_run(remote: RemoteFolder, run_dir: Path, *, best_epoch: int | None = None) -> None:
@@ -40,8 +41,13 @@ def push_run(remote: RemoteFolder, run_dir: Path, *, best_epoch: int | None = No
 
 
 def pull_run(remote: RemoteFolder, run_dir: Path) -> None:
-    """Bring a run back, if the copy is further than what this machine has: its files and its newest checkpoint."""
+    """Bring a run back, if the copy is further than what this machine has: its files and its newest checkpoint.
+
+    Of a finished run whose checkpoints were deleted the files alone come, where this machine has no finished run.
+    """
     here, there = checkpoint.positions(run_dir / CHECKPOINTS), checkpoints(remote)
+    if not there and not (run_dir / RESULTS).exists() and has_results(remote):
+        remote.pull_files(run_dir)
     if not there or (here and here[-1] >= there[-1]):
         return
     remote.pull_files(run_dir)
@@ -51,6 +57,21 @@ def pull_run(remote: RemoteFolder, run_dir: Path) -> None:
         for info in remote.entries(f"{CHECKPOINTS}/{newest}"):
             if info.base_name != COMPLETE and not info.base_name.startswith("."):
                 remote.pull(f"{CHECKPOINTS}/{newest}/{info.base_name}", unfinished / info.base_name)
+
+
+def delete_checkpoints(remote: RemoteFolder) -> None:
+    """Delete all checkpoints of the copy, markers first; its other files stay. `OSError` if the storage refuses."""
+    listed = _listed(remote)
+    for position, complete in listed.items():
+        if complete:
+            remote.delete_file(f"{CHECKPOINTS}/{position.name}/{COMPLETE}")
+    if listed:
+        remote.delete_folder(CHECKPOINTS)
+
+
+def has_results(remote: RemoteFolder) -> bool:
+    """Whether the copy is of a run that has ended."""
+    return remote.size_of(RESULTS) >= 0
 
 
 def checkpoints(remote: RemoteFolder) -> list[checkpoint.Position]:

@@ -75,6 +75,20 @@ def delete_superseded(folder: Path, *, keep: int, best_epoch: int | None) -> Non
             logger.warning("could not delete the old checkpoint %s: %s", path, error)
 
 
+def delete_all(folder: Path) -> None:
+    """Delete the folder of all checkpoints, also where there is none. `OSError` if the disk refuses.
+
+    It is renamed first: a process that dies in between leaves no checkpoint of which a part is missing.
+    """
+    aside = folder.with_name(f".{folder.name}.deleted.tmp")
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        folder.rename(aside)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(aside)
+
+
 def set_aside(path: Path) -> None:
     """Rename a damaged checkpoint, so that nobody takes it for a checkpoint; the files stay for whoever wants to
     look."""

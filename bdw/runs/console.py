@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import math
 import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TextIO, cast
 
 from rich.console import Console
 from rich.live import Live
@@ -129,6 +130,11 @@ class ConsoleProgress:
             return (now - self._first_step_ended) / used * (1 - share) if used > 0 else math.nan
         left = (report.steps - report.step) + (report.epochs - report.epoch) * report.steps
         return (now - self._first_step_ended) / self._steps_since * left
+
+
+def console_on(file: io.TextIOBase) -> Console:
+    """A console that writes plain text to a file, whatever the environment says of colours."""
+    return Console(file=cast("TextIO", file), force_terminal=False, color_system=None, highlight=False)
 
 
 def epoch_line(report: EpochReport, epochs: int, measure: Measure, best: EpochReport | None = None) -> str:

@@ -21,7 +21,7 @@ from bdw.config import RunConfig
 from bdw.config.identity import depends_on_length, differences
 from bdw.data import Problem
 from bdw.errors import InputError
-from bdw.runs import checkpoint
+from bdw.runs import checkpoint, log_file
 from bdw.runs.metrics import EpochReport
 from bdw.runs.trajectory import FOLDER as TRAJECTORY
 from bdw.storage.atomic_write import write_text
@@ -56,21 +56,24 @@ class RunDirectory:
         """
         self._require_writable()
         resume, has_checkpoint = config.output.resume, checkpoint.last(self.checkpoints) is not None
-        if has_checkpoint and not resume:
-            finished = self.results.exists()
+        finished = self.results.exists()
+        # A finished run whose checkpoints were deleted is a run that nobody may write over.
+        if (has_checkpoint or finished) and not resume:
+            hint = _or_continue(config, finished=finished) if has_checkpoint else ""
             raise InputError(
                 f"run_dir: {self.path} already holds a {'finished run' if finished else 'run'}; choose another "
-                f"--run-dir{_or_continue(config, finished=finished)}"
+                f"--run-dir{hint}"
             )
         if not self.config.exists():
             # A hidden .tmp is what a killed process left of a file that it was writing.
             own = {"packed", "ray", self.checkpoints.name}
-            foreign = [p.name for p in self.path.glob("*") if p.name not in own and not re.match(r"\..*\.tmp$", p.name)]
+            ours = re.compile(rf"(\..*\.tmp|{log_file.PATTERN})$")
+            foreign = [p.name for p in self.path.glob("*") if p.name not in own and not ours.match(p.name)]
             if foreign:
                 raise InputError(
                     f"run_dir: {self.path} is not empty (holds {foreign[0]}); allowed: a new or empty folder"
                 )
-        elif has_checkpoint:
+        elif has_checkpoint or finished:
             different = differences(self.read_config()["config"], config.flat())
             if different:
                 raise InputError(

@@ -88,7 +88,7 @@ class RemoteFolder:
         """Write and delete an empty file. Raises `InputError`, which names the field, if the storage refuses."""
         try:
             self.write(".writable", b"")
-            self._called(lambda: self.files.delete_file(f"{self.root}/.writable"))
+            self.delete_file(".writable")
         except (ArrowException, OSError) as error:
             raise InputError(f"{field}: cannot write to {self.root}: {_first_line(error)}") from error
 
@@ -182,6 +182,10 @@ class RemoteFolder:
     def delete_folder(self, name: str) -> None:
         """Delete a sub-folder of the copy with all that is in it."""
         self._called(lambda: self.files.delete_dir(f"{self.root}/{name}"))
+
+    def delete_file(self, name: str) -> None:
+        """Delete a file of the copy. Raises `FileNotFoundError` if there is none."""
+        self._called(lambda: self.files.delete_file(f"{self.root}/{name}"))
 
     def push(self, path: Path, name: str) -> None:
         """Copy a file there under that name; the old one stays until the new one is whole."""

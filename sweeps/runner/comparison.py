@@ -105,7 +105,7 @@ def run_comparison(
         console.print(warning, soft_wrap=True)
     todo = list({cell.run: cell for cell in reversed(wanted) if cell.run not in done}.values())
     num_open = len(todo)
-    if not todo:
+    if not wanted:
         return
 
     def propose(trial: optuna.Trial) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from bdw.config.workers import require_gpu_share
 from bdw.data.readers import resolve
-from bdw.errors import InputError
+from bdw.errors import InputError, unknown_option
 from sweeps.runner import tracking
+from sweeps.runner.checkpoint_clean_up import ALL, CHOICES
 from sweeps.runner.paths import require_name
 from sweeps.study.objective import require_known
 from sweeps.study.storage import require_database_url
@@ -56,6 +57,9 @@ class SweepOptions:
     """Start no more trials once all trials, those of earlier starts included, have reserved so many GPU-hours."""
     max_failures: int | None = None
     """Start no more trials once more than this many have failed in this start. Default: no limit."""
+    keep_checkpoints_of: str = ALL
+    """Of which trials that need no more work checkpoints are kept: all, best (the best of each target domain) or none.
+    Trials that failed or were cut short keep theirs."""
     smoke: bool = False
     """Only see that everything works: very few images, epochs and trials."""
 
@@ -72,6 +76,8 @@ class SweepOptions:
             if value is not None and not 0 < value < math.inf:
                 raise InputError(f"{name}: {value} cannot work; allowed: a positive number of hours")
         require_at_least("max_failures", self.max_failures, 0)
+        if self.keep_checkpoints_of not in CHOICES:
+            raise unknown_option("keep_checkpoints_of", self.keep_checkpoints_of, CHOICES)
         for seed in self.seeds:
             require_at_least("seeds", seed, 0)
         require_each_once("seeds", self.seeds)

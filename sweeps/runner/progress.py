@@ -222,6 +222,28 @@ class SweepProgress(tune.Callback):  # type: ignore[misc]
         # Tune pickles its callbacks for a restore that has no use here.
         return {}
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """State -> trials of this stage that are in it: those of `ENDED`, running, and waiting (to be started, or for
+        machines)."""
+        counts = {state: sum(line.state == state for line in self._lines.values()) for state in ENDED}
+        counts["running"] = sum(not line.is_waiting(self._clock()) for line in self._running())
+        return {**counts, "waiting": max(0, self._num_trials - sum(counts.values()))}
+
+    @property
+    def best(self) -> float:
+        """Best score of the stage so far, earlier starts included; NaN before the first evaluation."""
+        best = self._best_so_far
+        for line in self._lines.values():
+            best = line.best if self._measure.better(line.best, best) else best
+        return best
+
+    @property
+    def images_per_second(self) -> float:
+        """Of all trials that run, as they reported last."""
+        speeds = (line.images_per_second for line in self._running())
+        return sum(speed for speed in speeds if math.isfinite(speed))
+
     def _line(self, trial: Trial) -> _Line:
         if trial.trial_id not in self._lines:
             self._lines[trial.trial_id] = _Line.of(trial)
@@ -254,9 +276,7 @@ class SweepProgress(tune.Callback):  # type: ignore[misc]
         parts += [f"{number} waiting for {wants}" for wants, number in in_wait.items()]
         waiting = self._num_trials - len(self._lines) - self._num_pending(now)
         parts += [f"{waiting} waiting"] if waiting > 0 else []
-        best = self._best_so_far
-        for line in self._lines.values():
-            best = line.best if self._measure.better(line.best, best) else best
+        best = self.best
         parts += [] if math.isnan(best) else [f"best {self._measure.label} {self._measure.shown(best)}"]
         parts.append(f"{clock_time(now - self._began)} since the start")
         seconds_left = self._seconds_left(now)

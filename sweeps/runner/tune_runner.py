@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from optuna.trial import FrozenTrial
 from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -22,6 +23,8 @@ from bdw.ray.gpus import require_working_gpu
 from bdw.ray.trial import DRIVER_CPU, ReleaseWorkers, TrialPlan, run_trial, trial_resources
 from bdw.ray.workers import resources_in_words
 from sweeps.runner import tracking
+from sweeps.runner.checkpoint_clean_up import ALL, CheckpointCleanUp
+from sweeps.runner.dashboard_metrics import DashboardMetrics
 from sweeps.runner.limits import Limits, num_failed
 from sweeps.runner.options import SweepOptions
 from sweeps.runner.partial_results import PartialResults
@@ -49,6 +52,8 @@ class Workload:
     """Lines for whoever waits for the trials."""
     limits: Limits = dataclasses.field(default_factory=Limits)
     """When no more trials are started."""
+    keep_checkpoints_of: str = ALL
+    """Trials whose checkpoints are kept (see `CheckpointCleanUp`)."""
 
     @classmethod
     def on(cls, cluster: Cluster, options: SweepOptions) -> Workload:
@@ -87,6 +92,7 @@ class Workload:
             log_to=options.log_to,
             remarks=tuple(remarks),
             limits=Limits(hours=options.max_hours, gpu_hours=options.max_gpu_hours, failures=options.max_failures),
+            keep_checkpoints_of=options.keep_checkpoints_of,
         )
 
     def plan(self, paths: Paths, config: RunConfig, run: str) -> TrialPlan:
@@ -136,16 +142,20 @@ def run_trials(
     scheduler: TrialScheduler | None = None,
     trainable: Callable[[dict[str, Any]], None] = run_trial,
     write: Callable[[], object] = lambda: None,
+    best: Callable[[], Sequence[FrozenTrial]] | None = None,
 ) -> None:
     """Run the searcher's trials to their ends.
 
     `best_so_far` is the best score of trials that ended before, `trainable` what a trial does with its config, `write`
-    makes the sweep's table and page while trials end.
+    makes the sweep's table and page while trials end. `best` says which trials are the best so far, where only their
+    checkpoints are kept; by default `best_of_each_domain`.
 
     Tune always starts afresh: the study records what is done, and a trial finds its checkpoint in its run directory.
     Raises `InputError` if the study's storage is lost meanwhile, or the GPUs that trials reserve cannot be used.
     """
+    clean_up = CheckpointCleanUp(workload.keep_checkpoints_of, searcher.study, paths, best=best)
     if searcher.num_open == 0:
+        clean_up.finish()  # What an earlier start was too short for.
         return
     require_working_gpu("gpus_per_trial", workload.gpus_per_trial / workload.num_workers)
     for remark in workload.remarks:
@@ -190,11 +200,14 @@ def run_trials(
                     ReleaseWorkers(),
                     Publish(paths),
                     partial,
+                    clean_up,
+                    DashboardMetrics(progress, sweep=paths.name, stage=stage, measure=measure.name),
                     *tracking.loggers(workload.log_to, paths),
                 ],
                 verbose=0,
             ),
         ).fit()
+    clean_up.finish()
     if searcher.limit_met is not None:
         console.print(f"{stage}: no more trials are started; {searcher.limit_met}", soft_wrap=True)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
 from bdw.config import RunConfig
@@ -131,11 +131,12 @@ def run_own_search(
     *,
     reference: Sequence[float] | None,
     write: Callable[[], object] = lambda: None,
+    best: Callable[[], Sequence[FrozenTrial]] | None = None,
 ) -> None:
     """Run trials until the study has as many as were asked for; finished trials do not run again.
 
     `reference`: a score for each run, over which `mean_gain` is counted; None where it is not. `write` makes the tables
-    and the page while trials end.
+    and the page while trials end. `best` says which trials are the best so far (see `run_trials`).
     """
     request, space, paths = search.request, search.space, search.paths
     start, num_trials, revision = space.start(), request.num_trials, git_revision()
@@ -188,6 +189,7 @@ def run_own_search(
         scheduler=make_scheduler(request.scheduler, search.measure, study, request.over),
         trainable=run_trial if request.over is None else run_group,
         write=write,
+        best=best,
     )
     say_what_is_missing(searcher, console)
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from bdw.ray.cluster import running_ray
 from bdw.storage.atomic_write import write_text
 from sweeps.runner.tune_runner import Workload
-from sweeps.tuning.findings import say_findings, write_findings
+from sweeps.tuning.findings import front, say_findings, write_findings
 from sweeps.tuning.options import Options, Request
 from sweeps.tuning.own_search import OwnSearch, reference_scores, run_own_search
 
@@ -40,6 +40,7 @@ def search(options: Options, console: Console) -> tuple[OwnSearch, optuna.Study]
                     console,
                     reference=reference,
                     write=lambda: write_findings(found, study, title=TITLE),
+                    best=lambda: front(found, study),
                 )
             finally:
                 # A search that was broken off leaves what it found so far.

@@ -15,10 +15,13 @@ from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
 from bdw.config import RunConfig as TrainingConfig
+from bdw.errors import NonFiniteError
 from bdw.parallel import collectives
 from bdw.ray.trial import CURVE, DRIVER_CPU, TrialPlan, run_epochs, run_trial, trial_resources
 from bdw.ray.workers import WorkerGroup
+from bdw.runs.backup_files import delete_checkpoints
 from bdw.runs.directory import RunDirectory
+from bdw.storage.remote_folder import RemoteFolder
 from bdw.training.trainer import Trainer
 
 EPOCHS = 2
@@ -91,6 +94,38 @@ def test_a_second_attempt_goes_on_and_reports_everything(config: TrainingConfig)
     assert again[0]["seconds"] == rows[0]["seconds"]  # Not trained a second time.
 
 
+def test_a_run_keeps_a_log(config: TrainingConfig, tmp_path: Path) -> None:
+    """The first lines of a run and every epoch, an error in one line, in the storage too."""
+    storage = tmp_path / "storage" / "tiny"
+    plan = TrialPlan(config=config.replace(storage_path=str(storage)).flat())
+    run_epochs(plan, lambda row: None)
+    log = Path(config.output.run_dir) / "log.txt"
+    said = log.read_text()
+    for part in ("worker 1 of 1", "source  digits: 64 images", "epoch 1/2  loss", "epoch 2/2  loss", "has ended"):
+        assert said.count(part) == 1, part
+    assert said.index("epoch 1/2") < said.index("epoch 2/2") < said.index("has ended")
+    assert (storage / "log.txt").read_text() == said
+    run_epochs(plan, lambda row: None)
+    assert log.read_text() == said, "nothing was trained"
+    bad = config.replace(run_dir=str(tmp_path / "bad"), learning_rate=1e30)
+    with pytest.raises(NonFiniteError):
+        run_epochs(TrialPlan(config=bad.flat()), lambda row: None)
+    said = (tmp_path / "bad" / "log.txt").read_text()
+    assert "NonFiniteError: " in said
+    assert "Traceback" not in said
+
+
+def test_a_trial_that_is_stopped_says_so(config: TrainingConfig) -> None:
+    def stop(row: dict[str, Any]) -> None:
+        raise SystemExit
+
+    with pytest.raises(SystemExit):
+        run_epochs(TrialPlan(config=config.flat()), stop)
+    *_, before, last = (Path(config.output.run_dir) / "log.txt").read_text().splitlines()
+    assert "epoch 1/2" in before
+    assert last.endswith("  stopped before its end")
+
+
 def test_a_finished_run_only_hands_out_its_rows(config: TrainingConfig) -> None:
     plan = TrialPlan(config=config.flat())
     first: list[dict[str, Any]] = []
@@ -145,8 +180,9 @@ def test_an_attempt_that_died_while_it_wrote_its_files_is_reported_whole(
     assert (run / "metrics.csv").read_text() == "".join(lines)
 
 
+@pytest.mark.parametrize("has_checkpoints", [True, False])
 def test_another_machine_continues_from_the_copy(
-    config: TrainingConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: TrainingConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_checkpoints: bool
 ) -> None:
     def plan_with(home: str) -> TrialPlan:
         monkeypatch.setenv("HOME", str(tmp_path / home))
@@ -161,6 +197,8 @@ def test_another_machine_continues_from_the_copy(
     results = run_epochs(plan_with("one"), first.append)
     assert (tmp_path / "storage/runs/tiny/encoder.safetensors").is_file()
     shutil.rmtree(tmp_path / "one")
+    if not has_checkpoints:  # The sweep does not keep them.
+        delete_checkpoints(RemoteFolder.at(f"file://{tmp_path}/storage/runs/tiny"))
     second: list[dict[str, Any]] = []
     assert run_epochs(plan_with("two"), second.append) == results
     assert [row["seconds"] for row in second] == [row["seconds"] for row in first]
@@ -234,6 +272,13 @@ def test_a_trial_on_two_workers(config: TrainingConfig, tmp_path: Path) -> None:
     rows = RunDirectory(Path(config.output.run_dir)).read_metrics()
     assert [row["epoch"] for row in rows] == [1, 2]
     assert last["curve"] == curve_on_disk(config)
+    logs = {path.name: path.read_text() for path in Path(config.output.run_dir).glob("log*.txt")}
+    assert logs.keys() == {"log.txt", "log_worker_1.txt", "log_trial.txt"}
+    assert "worker 1 of 2" in logs["log.txt"]
+    assert "epoch 2/2" in logs["log.txt"]
+    assert "worker 2 of 2" in logs["log_worker_1.txt"]
+    assert "waiting for 2 CPUs" in logs["log_trial.txt"]
+    assert "its workers are there" in logs["log_trial.txt"]
 
 
 @pytest.mark.long

@@ -118,3 +118,13 @@ def test_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         InputError, match=f"has version {current}; allowed: 99; continue the run with the version of bdw that"
     ):
         checkpoint.load(path)
+
+
+def test_all_are_deleted_and_what_lies_beside_them_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    checkpoint.save(folder, checkpoint.Position(1), {"a": 1})
+    (tmp_path / "metrics.csv").touch()
+    (tmp_path / ".checkpoints.deleted.tmp" / "epoch_0001").mkdir(parents=True)  # of a process that was killed
+    for _ in range(2):
+        checkpoint.delete_all(folder)
+        assert [path.name for path in tmp_path.iterdir()] == ["metrics.csv"]

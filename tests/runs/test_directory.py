@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import re
 import shutil
 import subprocess
@@ -76,3 +77,16 @@ def test_a_directory_that_cannot_be_written_is_refused_at_once(tmp_path: Path, m
     # A full disk may have room again when something is to be written.
     monkeypatch.setattr(tempfile, "TemporaryFile", fails(errno.ENOSPC))
     RunDirectory(tmp_path / "run").claim(RunConfig())
+
+
+def test_a_finished_run_without_checkpoints_is_not_written_over(tmp_path: Path) -> None:
+    run, config = RunDirectory(tmp_path / "run"), RunConfig()
+    run.path.mkdir()
+    run.config.write_text(json.dumps({"config": config.flat()}))
+    run.claim(config)  # Nothing was computed yet.
+    run.results.touch()
+    with pytest.raises(InputError, match=r"already holds a finished run; choose another --run-dir$"):
+        run.claim(config)
+    run.claim(config.replace(resume=True))
+    with pytest.raises(InputError, match="holds another run, --resume cannot continue it: seed was 0 and is 7"):
+        run.claim(config.replace(resume=True, seed=7))

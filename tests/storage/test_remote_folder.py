@@ -11,7 +11,7 @@ import pytest
 from pyarrow import fs
 
 from bdw.errors import InputError
-from bdw.runs.backup_files import COMPLETE, checkpoints, pull_run, push_run
+from bdw.runs.backup_files import COMPLETE, RESULTS, checkpoints, delete_checkpoints, pull_run, push_run
 from bdw.runs.checkpoint import Position
 from bdw.storage.remote_folder import RemoteFolder, below
 
@@ -67,6 +67,31 @@ def test_a_half_copied_checkpoint_is_none(tmp_path: Path, copy: RemoteFolder) ->
     (tmp_path / f"storage/run/checkpoints/epoch_0002/{COMPLETE}").unlink()
     pull_run(copy, tmp_path / "there")
     assert not (tmp_path / "there").exists()
+
+
+def test_a_copy_loses_its_checkpoints_and_keeps_its_files(tmp_path: Path, copy: RemoteFolder) -> None:
+    push_run(copy, write_run(tmp_path / "run", 1, 2), best_epoch=1)
+    (tmp_path / "storage/run/checkpoints/epoch_0004").mkdir()  # half copied, without its marker
+    for _ in range(2):
+        delete_checkpoints(copy)
+        assert [path.name for path in (tmp_path / "storage/run").iterdir()] == ["metrics.csv"]
+    pull_run(copy, tmp_path / "there")
+    assert not (tmp_path / "there").exists(), "a run that has not ended and cannot be continued begins anew"
+
+
+def test_a_finished_run_comes_back_without_its_checkpoints(tmp_path: Path, copy: RemoteFolder) -> None:
+    run = write_run(tmp_path / "run", 2)
+    (run / RESULTS).write_text("results")
+    push_run(copy, run)
+    delete_checkpoints(copy)
+    shorter = write_run(tmp_path / "shorter", 1)  # Here the run was cut short before another machine finished it.
+    for there in (tmp_path / "there", shorter):
+        pull_run(copy, there)
+        assert (there / RESULTS).read_text() == "results"
+        assert (there / "metrics.csv").read_text() == "2 epochs"
+    (shorter / "metrics.csv").write_text("its own")
+    pull_run(copy, shorter)
+    assert (shorter / "metrics.csv").read_text() == "its own", "what has ended here is no less far"
 
 
 def test_what_was_half_copied_goes_with_the_next_checkpoint(tmp_path: Path, copy: RemoteFolder) -> None:

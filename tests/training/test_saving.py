@@ -15,7 +15,7 @@ from bdw.data import Problem
 from bdw.errors import InputError, NonFiniteError
 from bdw.parallel.stop_requests import Notice
 from bdw.runs import backup, checkpoint
-from bdw.runs.backup_files import checkpoints
+from bdw.runs.backup_files import checkpoints, delete_checkpoints
 from bdw.runs.directory import RunDirectory
 from bdw.runs.metrics import EpochReport
 from bdw.storage import retry
@@ -73,6 +73,9 @@ def test_another_machine_goes_on_from_the_copy(config: RunConfig, problem: Probl
         Trainer(copied.replace(run_dir=str(tmp_path / "three")), problem=problem)
     with pytest.raises(InputError, match=r"holds another run.*: seed was 0 and is 1"):
         Trainer(elsewhere.replace(run_dir=str(tmp_path / "four"), seed=1), problem=problem)
+    delete_checkpoints(RemoteFolder.at(f"file://{tmp_path}/storage"))
+    with pytest.raises(InputError, match=r"storage_path: .*/storage already holds a finished run; choose another"):
+        Trainer(copied.replace(run_dir=str(tmp_path / "five")), problem=problem)
 
 
 def test_a_copy_of_another_run_does_not_take_this_ones_place(
