@@ -79,6 +79,18 @@ def test_a_copy_loses_its_checkpoints_and_keeps_its_files(tmp_path: Path, copy: 
     assert not (tmp_path / "there").exists(), "a run that has not ended and cannot be continued begins anew"
 
 
+def test_an_object_store_loses_checkpoints_and_nothing_else(tmp_path: Path, s3_address: str) -> None:
+    store = RemoteFolder.at(s3_address)
+    for name in ("one", "two"):
+        push_run(store.under(name), write_run(tmp_path / name, 1, 2))
+    for _ in range(2):
+        delete_checkpoints(store.under("one"))
+        assert [file.name for file in store.under("one").listed()] == ["metrics.csv"]
+    assert checkpoints(store.under("two")) == [Position(2)]
+    push_run(store.under("one"), write_run(tmp_path / "one", 3))
+    assert checkpoints(store.under("one")) == [Position(3)], "a longer run is copied as before"
+
+
 def test_a_finished_run_comes_back_without_its_checkpoints(tmp_path: Path, copy: RemoteFolder) -> None:
     run = write_run(tmp_path / "run", 2)
     (run / RESULTS).write_text("results")
