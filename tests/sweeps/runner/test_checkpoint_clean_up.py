@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import pickle
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
+from ray import tune
+from rich.console import Console
 
 from bdw.errors import InputError
+from bdw.evaluation import measure
+from bdw.ray.cluster import Cluster
 from bdw.runs import checkpoint
 from bdw.runs.backup_files import push_run
 from bdw.storage.remote_folder import RemoteFolder
 from sweeps.runner import checkpoint_clean_up
 from sweeps.runner.checkpoint_clean_up import SECONDS_BETWEEN, CheckpointCleanUp, superfluous
+from sweeps.runner.dashboard_metrics import DashboardMetrics
 from sweeps.runner.options import SweepOptions
 from sweeps.runner.paths import Paths
+from sweeps.runner.tune_runner import Workload, run_trials
+from sweeps.study.objective import score_alone
+from sweeps.study.searcher import StudySearcher
 
 STATES = {
     "best": TrialState.COMPLETE,
@@ -174,6 +183,34 @@ def test_a_lost_study_ends_nothing(paths: Paths, caplog: pytest.LogCaptureFixtur
     CheckpointCleanUp("best", study_of(paths), paths, best=lost).finish()
     assert "study_storage: is gone" in caplog.text
     assert with_checkpoints(paths) == set(STATES)
+
+
+class FakeTuner:
+    """Runs no trial; keeps what Tune would call."""
+
+    callbacks: ClassVar[list[Any]] = []
+
+    def __init__(self, trainable: Any, *, tune_config: Any, run_config: Any) -> None:
+        FakeTuner.callbacks = run_config.callbacks
+
+    def fit(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("num_new", [0, 1])
+def test_a_stage_cleans_up_at_its_end(paths: Paths, monkeypatch: pytest.MonkeyPatch, num_new: int) -> None:
+    """Also where nothing is left to run, since an earlier start may have been broken off before it came to that."""
+    monkeypatch.setattr(tune, "Tuner", FakeTuner)
+    cluster = Cluster(cpus=2.0, gpus=0.0, has_driver_resource=True, is_ours=True)
+    workload = Workload.on(cluster, SweepOptions(keep_checkpoints_of="best"))
+    accuracy, study = measure("accuracy"), study_of(paths)
+    searcher = StudySearcher(study, lambda trial: {}, objective=score_alone(accuracy), num_new=num_new)
+    console = Console(file=io.StringIO())
+    run_trials("search", searcher, workload, paths, measure=accuracy, console=console)
+    assert with_checkpoints(paths) == {"best", "failed", "running"}
+    if num_new:
+        kinds = {type(callback) for callback in FakeTuner.callbacks}
+        assert kinds >= {CheckpointCleanUp, DashboardMetrics}
 
 
 def test_an_unknown_policy_is_refused() -> None:
