@@ -14,6 +14,7 @@ from bdw.config.pretext_options.barlow_twins import BarlowTwinsOptions
 from bdw.encoders import Encoder
 from bdw.pretext.base import BatchLoss, Crop, Outputs, Views
 from bdw.pretext.gather import gathered
+from bdw.pretext.product_norm import squared_norm_of_product
 from bdw.pretext.projector import projector
 from bdw.pretext.two_views import TwoViews
 from bdw.pretext.weighted_batch import weighted_batch_loss, weighted_moments
@@ -102,9 +103,8 @@ class BarlowTwins(TwoViews):
     def _of_shares(self, embeddings: Tensor, given: tuple[Tensor, ...], shares: Tensor) -> Tensor:
         """f, a scalar."""
         views = [standardised(view, shares) for view in embeddings.unbind(dim=1)]
-        correlations = (shares[:, None] * views[0]).T @ views[1]
-        diagonal = correlations.diagonal()
-        others = correlations.square().sum() - diagonal.square().sum()
+        diagonal = shares @ (views[0] * views[1])
+        others = squared_norm_of_product(shares[:, None] * views[0], views[1]) - diagonal.square().sum()
         found: Tensor = (1 - diagonal).square().sum() + self.options.off_diagonal * others
         if given:
             found = found + self._of_mixed(views, given, shares)
@@ -116,7 +116,7 @@ class BarlowTwins(TwoViews):
         found = (partners[:, None] == numbers).int().argmax(dim=1)
         wanted = torch.lerp(second[found], first, ratios[:, None])
         excess = shares[:, None] * (mixed - wanted)
-        squares = (excess.T @ first).square().sum() + (excess.T @ second).square().sum()
+        squares = squared_norm_of_product(excess, first) + squared_norm_of_product(excess, second)
         weighted: Tensor = self.options.mixed * self.options.off_diagonal * squares
         return weighted
 

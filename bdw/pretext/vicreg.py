@@ -14,6 +14,7 @@ from bdw.config.pretext_options.vicreg import VICRegOptions
 from bdw.encoders import Encoder
 from bdw.pretext.base import BatchLoss, Outputs, Views
 from bdw.pretext.gather import gathered
+from bdw.pretext.product_norm import squared_norm_of_product
 from bdw.pretext.projector import projector
 from bdw.pretext.two_views import TwoViews
 from bdw.pretext.weighted_batch import weighted_batch_loss, weighted_moments
@@ -85,9 +86,10 @@ class VICReg(TwoViews):
         terms = []
         for view in embeddings.unbind(dim=1):
             centred, variances = weighted_moments(view, shares)
-            covariances = unbiased * (shares[:, None] * centred).T @ centred
-            others = covariances.square().sum() - covariances.diagonal().square().sum()
-            lacking = functional.relu(1 - (unbiased * variances + EPSILON).sqrt()).mean() / 2
+            variances = unbiased * variances
+            all_covariances = unbiased**2 * squared_norm_of_product(shares[:, None] * centred, centred)
+            others = all_covariances - variances.square().sum()
+            lacking = functional.relu(1 - (variances + EPSILON).sqrt()).mean() / 2
             terms.append(self.options.variance * lacking + self.options.covariance * others / view.shape[1])
         total: Tensor = terms[0] + terms[1]
         return total

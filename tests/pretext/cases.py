@@ -188,5 +188,13 @@ CASES: dict[str, Case] = {
         options=BarlowTwinsOptions(projection_dim=4, hidden_dim=6, mixed=5.0),
         channels=3,
     ),
+    "barlow_twins, wide": Case(
+        task=pretext.task_class("barlow_twins"),
+        options=BarlowTwinsOptions(projection_dim=16, hidden_dim=6, mixed=5.0),
+        channels=3,
+    ),
+    "vicreg, wide": Case(
+        task=pretext.task_class("vicreg"), options=VICRegOptions(projection_dim=16, hidden_dim=6), channels=3
+    ),
     "redundancy reduction": Case(task=RedundancyReduction),
 }
