@@ -1,8 +1,6 @@
 """`python -m bdw fit | evaluate | pack | report | doctor`."""
 
-import sys
-
-from bdw.cli import main
+from bdw.cli import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

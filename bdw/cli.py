@@ -15,7 +15,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, NoReturn, get_args
 
 import tyro
 
@@ -38,6 +38,7 @@ from bdw.config import RunConfig
 from bdw.config.preset_registry import require_one_length
 from bdw.errors import InputError, RunError, RunStopped, Terminated, unknown_option
 from bdw.parallel import torchrun
+from bdw.parallel.leaving import leave
 from bdw.storage.spelt_out import HANDLER
 
 HELP_ALL = "--help-all"
@@ -79,6 +80,11 @@ def parse(arguments: Sequence[str]) -> Command:
     )
     assert isinstance(command, Command)
     return _with_given_sizes(command, arguments) if isinstance(command, Fit) else command
+
+
+def run() -> NoReturn:
+    """`main` as a process of its own, which ends with its status."""
+    leave(main())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,6 +14,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from bdw.errors import InputError
 from bdw.parallel import collectives, gpu
+from bdw.parallel.leaving import MAY_STAY_BEHIND
 
 Outcome = dict[str, Any]
 """What the first worker returns: JSON types only."""
@@ -102,7 +103,7 @@ def in_background(action: Callable[[], Outcome]) -> Future[Outcome]:
         else:
             outcome.set_result(result)
 
-    threading.Thread(target=run, daemon=True).start()
+    threading.Thread(target=run, daemon=True, name=MAY_STAY_BEHIND).start()
     return outcome
 
 
