@@ -14,6 +14,7 @@ from bdw.config.checks import require_at_least
 from bdw.data import unused
 from bdw.data.pack_request import PackRequest
 from bdw.data.packing import write_part
+from bdw.data.pieces import PIECES, beside
 from bdw.data.readers import not_read
 from bdw.data.readers.addresses import CACHE
 from bdw.data.remote_stores import push_store
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 MOST_NAMES = 20
 """Files that are named one by one; the store's header lists all."""
-PIECES = ".pieces"
 
 
 def pack(command: Pack) -> None:
@@ -77,8 +77,7 @@ def _pieces_of(out: str) -> str:
     """Where the pieces of a store are kept until it is whole."""
     if is_address(out):
         return below(out, PIECES)
-    path = Path(out).expanduser().absolute()
-    return str(path.with_name(f".{path.name}{PIECES}"))
+    return str(beside(Path(out).expanduser().absolute()))
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bdw.config.checks import require_at_least
 from bdw.data import packing_bar
 from bdw.data.problem import LabelledProgress
 from bdw.errors import InputError
@@ -125,8 +126,7 @@ def _score(
     num_workers: int | None,
     progress: LabelledProgress | None = None,
 ) -> Scored:
-    if num_workers is not None and num_workers < 1:
-        raise InputError(f"num_workers: {num_workers} cannot work; allowed: at least 1, or none")
+    require_at_least("num_workers", num_workers, 1, "at least 1, or none")
     if out.suffix.lower() != ".parquet":
         raise InputError(f"out: {out} ends in {out.suffix!r}; allowed: .parquet")
     chosen = devices.choose(device)

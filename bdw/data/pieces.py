@@ -34,6 +34,8 @@ BYTES = 64 << 20
 """Of a piece, at most: it is held in memory while it is written and while it is read."""
 BYTES_HERE = 16 << 20
 """Of a piece, where one process packs: so much is decoded anew after an interruption."""
+PIECES = ".pieces"
+"""Ending of the folders that hold pieces."""
 SECONDS = 300.0
 """For how long a storage that fails is asked again, for each file."""
 
@@ -181,6 +183,11 @@ class Pieces:
         return about, rows
 
 
+def beside(path: Path) -> Path:
+    """Where the pieces of the store `path` are kept."""
+    return path.with_name(f".{path.name}{PIECES}")
+
+
 def write_part_on(
     path: Path, part: Part, origin: Mapping[str, object], image_size: int, progress: Progress | None = None
 ) -> PackedDataset:
@@ -189,7 +196,7 @@ def write_part_on(
     Until the store is whole, its pieces lie beside it. One process of this machine packs, others wait for its store.
     Small parts are packed at once, and so are those at a path that is not UTF-8, which pyarrow cannot open.
     """
-    place = path.with_name(f".{path.name}.pieces")
+    place = beside(path)
     if os.fsencode(place) != str(place).encode(errors="replace"):
         return write_part(path, part, origin, progress)
     pieces = Pieces.of(part, origin, image_size, RemoteFolder.at(str(place.absolute())), BYTES_HERE)

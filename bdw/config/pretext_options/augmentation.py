@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bdw.config.checks import require
+from bdw.config.pretext_options.ranges import require_shares
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,6 @@ class AugmentationOptions:
 
     def __post_init__(self) -> None:
         require(0 < self.least_area <= 1, "pretext.least_area", self.least_area, "above 0, at most 1")
-        for name in ("flip", "jitter", "grey", "blur"):
-            require(0 <= getattr(self, name) <= 1, f"pretext.{name}", getattr(self, name), "0 to 1")
+        require_shares(self, "flip", "jitter", "grey", "blur")
         strength = self.jitter_strength
         require(0 <= strength <= 2.5, "pretext.jitter_strength", strength, "0 to 2.5, half a turn of hue")

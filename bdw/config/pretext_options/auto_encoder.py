@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bdw.config.checks import require
+from bdw.config.pretext_options.ranges import require_sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,5 +17,4 @@ class AutoEncoderOptions:
     """Hidden units of the decoder."""
 
     def __post_init__(self) -> None:
-        for name in ("latent_size", "decoder_width"):
-            require(getattr(self, name) >= 1, f"pretext.{name}", getattr(self, name), "at least 1")
+        require_sizes(self, "latent_size", "decoder_width")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bdw.config.checks import is_finite_positive, require
 from bdw.config.pretext_options.augmentation import AugmentationOptions
+from bdw.config.pretext_options.ranges import require_positive, require_shares, require_sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +37,8 @@ class BarlowTwinsOptions(AugmentationOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("second_blur", "second_solarise"):
-            require(0 <= getattr(self, name) <= 1, f"pretext.{name}", getattr(self, name), "0 to 1")
-        require(is_finite_positive(self.off_diagonal), "pretext.off_diagonal", self.off_diagonal, "a number above 0")
+        require_shares(self, "second_blur", "second_solarise")
+        require_positive(self, "off_diagonal")
         is_weight = self.mixed == 0 or is_finite_positive(self.mixed)
         require(is_weight, "pretext.mixed", self.mixed, "0 or a number above it")
-        for name in ("projection_dim", "hidden_dim"):
-            require(getattr(self, name) >= 1, f"pretext.{name}", getattr(self, name), "at least 1")
+        require_sizes(self, "projection_dim", "hidden_dim")

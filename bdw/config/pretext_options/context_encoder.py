@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bdw.config.checks import require
+from bdw.config.pretext_options.ranges import require_sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,4 +19,4 @@ class ContextEncoderOptions:
 
     def __post_init__(self) -> None:
         require(0 < self.masked < 1, "pretext.masked", self.masked, "above 0, below 1")
-        require(self.blocks >= 1, "pretext.blocks", self.blocks, "at least 1")
+        require_sizes(self, "blocks")

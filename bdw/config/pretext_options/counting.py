@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bdw.config.checks import is_finite_positive, require
+from bdw.config.checks import require
+from bdw.config.pretext_options.ranges import require_positive, require_shares, require_sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,7 @@ class CountingOptions:
 
     def __post_init__(self) -> None:
         hidden = self.hidden_dim
-        require(is_finite_positive(self.margin), "pretext.margin", self.margin, "a number above 0")
-        require(0 <= self.grey <= 1, "pretext.grey", self.grey, "0 to 1")
-        require(self.count_dim >= 1, "pretext.count_dim", self.count_dim, "at least 1")
+        require_positive(self, "margin")
+        require_shares(self, "grey")
+        require_sizes(self, "count_dim")
         require(hidden is None or hidden >= 1, "pretext.hidden_dim", hidden, "at least 1, or none for the features'")

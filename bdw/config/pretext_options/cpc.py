@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bdw.config.checks import require
 from bdw.config.pretext_options.augmentation import AugmentationOptions
+from bdw.config.pretext_options.ranges import require_sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,6 @@ class CPCOptions(AugmentationOptions):
         super().__post_init__()
         require(self.grid >= 2, "pretext.grid", self.grid, "at least 2")
         require(0 < self.patch_crop <= 1, "pretext.patch_crop", self.patch_crop, "above 0, at most 1")
-        for name in ("rows_ahead", "context_blocks"):
-            require(getattr(self, name) >= 1, f"pretext.{name}", getattr(self, name), "at least 1")
+        require_sizes(self, "rows_ahead", "context_blocks")
         width = self.context_width
         require(width is None or width >= 1, "pretext.context_width", width, "at least 1, or none for the features'")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bdw.config.checks import require
 from bdw.config.pretext_options.augmentation import AugmentationOptions
+from bdw.config.pretext_options.ranges import require_sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,4 +29,4 @@ class DeepClusterOptions(AugmentationOptions):
         super().__post_init__()
         clusters = self.clusters
         require(clusters is None or clusters >= 2, "pretext.clusters", clusters, "at least 2, or none for one to 128")
-        require(self.components >= 1, "pretext.components", self.components, "at least 1")
+        require_sizes(self, "components")

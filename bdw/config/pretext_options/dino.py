@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bdw.config.checks import is_finite_positive, require
+from bdw.config.checks import require
 from bdw.config.pretext_options.multi_crop import MultiCropOptions
+from bdw.config.pretext_options.ranges import require_positive, require_shares, require_sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,18 +56,15 @@ class DINOOptions(MultiCropOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in (
+        require_shares(
+            self,
             "second_blur",
             "second_solarise",
             "local_blur",
             "warm_up_share",
             "teacher_momentum",
             "centre_momentum",
-        ):
-            require(0 <= getattr(self, name) <= 1, f"pretext.{name}", getattr(self, name), "0 to 1")
-        for name in ("temperature", "first_teacher_temperature", "teacher_temperature"):
-            value = getattr(self, name)
-            require(is_finite_positive(value), f"pretext.{name}", value, "a number above 0")
+        )
+        require_positive(self, "temperature", "first_teacher_temperature", "teacher_temperature")
         require(self.prototypes >= 2, "pretext.prototypes", self.prototypes, "at least 2")
-        for name in ("projection_dim", "hidden_dim"):
-            require(getattr(self, name) >= 1, f"pretext.{name}", getattr(self, name), "at least 1")
+        require_sizes(self, "projection_dim", "hidden_dim")

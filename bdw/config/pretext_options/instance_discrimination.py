@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from bdw.config.checks import is_finite_positive, require
+from bdw.config.checks import require
 from bdw.config.pretext_options.augmentation import AugmentationOptions
+from bdw.config.pretext_options.ranges import require_positive, require_sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +36,8 @@ class InstanceDiscriminationOptions(AugmentationOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(is_finite_positive(self.temperature), "pretext.temperature", self.temperature, "a number above 0")
-        require(self.projection_dim >= 1, "pretext.projection_dim", self.projection_dim, "at least 1")
+        require_positive(self, "temperature")
+        require_sizes(self, "projection_dim")
         momentum = self.memory_momentum
         require(0 <= momentum < 1, "pretext.memory_momentum", momentum, "0 to below 1")
         finite = math.isfinite(self.proximal) and self.proximal >= 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bdw.config.checks import require
+from bdw.config.pretext_options.ranges import require_shares, require_sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,5 @@ class JigsawOptions:
         require(2 <= self.permutations <= most, "pretext.permutations", self.permutations, f"2 to {most:,}")
         require(0 < self.tile <= 1, "pretext.tile", self.tile, "above 0, at most 1")
         require(self.colour_shift >= 0, "pretext.colour_shift", self.colour_shift, "at least 0")
-        require(0 <= self.grey <= 1, "pretext.grey", self.grey, "0 to 1")
-        for name in ("tile_dim", "hidden_dim"):
-            require(getattr(self, name) >= 1, f"pretext.{name}", getattr(self, name), "at least 1")
+        require_shares(self, "grey")
+        require_sizes(self, "tile_dim", "hidden_dim")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bdw.config.checks import require
+from bdw.config.pretext_options.ranges import require_sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +25,7 @@ class MaskedAutoEncoderOptions:
 
     def __post_init__(self) -> None:
         require(0 < self.masked < 1, "pretext.masked", self.masked, "above 0, below 1")
-        for name in ("decoder_depth", "decoder_heads"):
-            require(getattr(self, name) >= 1, f"pretext.{name}", getattr(self, name), "at least 1")
+        require_sizes(self, "decoder_depth", "decoder_heads")
         width, heads = self.decoder_width, self.decoder_heads
         # The places of patches are two coordinates, a sine and a cosine each.
         require(width >= 1 and width % 4 == 0, "pretext.decoder_width", width, "a multiple of 4")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bdw.config.checks import is_finite_positive, require
+from bdw.config.checks import require
 from bdw.config.pretext_options.augmentation import AugmentationOptions
+from bdw.config.pretext_options.ranges import require_positive, require_shares, require_sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +32,12 @@ class MoCoV2Options(AugmentationOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(is_finite_positive(self.temperature), "pretext.temperature", self.temperature, "a number above 0")
-        require(self.projection_dim >= 1, "pretext.projection_dim", self.projection_dim, "at least 1")
+        require_positive(self, "temperature")
+        require_sizes(self, "projection_dim")
         hidden, queue = self.hidden_dim, self.queue
         require(hidden is None or hidden >= 0, "pretext.hidden_dim", hidden, "at least 0, or none for the features'")
         require(queue is None or queue >= 1, "pretext.queue", queue, "at least 1, or none for a share of the source")
-        require(0 <= self.teacher_momentum <= 1, "pretext.teacher_momentum", self.teacher_momentum, "0 to 1")
+        require_shares(self, "teacher_momentum")
 
 
 @dataclass(frozen=True, kw_only=True)

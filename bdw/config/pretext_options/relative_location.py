@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bdw.config.checks import require
+from bdw.config.pretext_options.ranges import require_shares
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,5 +33,5 @@ class RelativeLocationOptions:
         size, hidden = self.patch_size, self.hidden_dim
         require(size is None or size >= 1, "pretext.patch_size", size, "at least 1, or none for the largest that fits")
         require(math.isfinite(self.gap) and self.gap >= 0, "pretext.gap", self.gap, "a number from 0 on")
-        require(0 <= self.jitter <= 1, "pretext.jitter", self.jitter, "0 to 1")
+        require_shares(self, "jitter")
         require(hidden is None or hidden >= 1, "pretext.hidden_dim", hidden, "at least 1, or none for the features'")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bdw.config.checks import is_finite_positive, require
+from bdw.config.checks import require
 from bdw.config.pretext_options.augmentation import AugmentationOptions
+from bdw.config.pretext_options.ranges import require_positive, require_sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class SimCLROptions(AugmentationOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(is_finite_positive(self.temperature), "pretext.temperature", self.temperature, "a number above 0")
-        require(self.projection_dim >= 1, "pretext.projection_dim", self.projection_dim, "at least 1")
+        require_positive(self, "temperature")
+        require_sizes(self, "projection_dim")
         hidden = self.hidden_dim
         require(hidden is None or hidden >= 1, "pretext.hidden_dim", hidden, "at least 1, or none for the features'")

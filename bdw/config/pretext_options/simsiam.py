@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bdw.config.checks import require
 from bdw.config.pretext_options.augmentation import AugmentationOptions
+from bdw.config.pretext_options.ranges import require_sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,5 +27,4 @@ class SimSiamOptions(AugmentationOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("projection_dim", "hidden_dim"):
-            require(getattr(self, name) >= 1, f"pretext.{name}", getattr(self, name), "at least 1")
+        require_sizes(self, "projection_dim", "hidden_dim")

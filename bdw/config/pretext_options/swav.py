@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bdw.config.checks import is_finite_positive, require
+from bdw.config.checks import require
 from bdw.config.pretext_options.multi_crop import MultiCropOptions
+from bdw.config.pretext_options.ranges import require_positive, require_shares, require_sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +35,8 @@ class SwAVOptions(MultiCropOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("temperature", "epsilon"):
-            value = getattr(self, name)
-            require(is_finite_positive(value), f"pretext.{name}", value, "a number above 0")
+        require_positive(self, "temperature", "epsilon")
         require(self.prototypes >= 2, "pretext.prototypes", self.prototypes, "at least 2")
         require(self.queue >= 0, "pretext.queue", self.queue, "at least 0")
-        require(0 <= self.queue_begins <= 1, "pretext.queue_begins", self.queue_begins, "0 to 1")
-        for name in ("iterations", "projection_dim", "hidden_dim"):
-            require(getattr(self, name) >= 1, f"pretext.{name}", getattr(self, name), "at least 1")
+        require_shares(self, "queue_begins")
+        require_sizes(self, "iterations", "projection_dim", "hidden_dim")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bdw.config.checks import is_finite_positive, require
 from bdw.config.pretext_options.augmentation import AugmentationOptions
+from bdw.config.pretext_options.ranges import require_positive, require_shares, require_sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +33,6 @@ class VICRegOptions(AugmentationOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(0 <= self.solarise <= 1, "pretext.solarise", self.solarise, "0 to 1")
-        for name in ("invariance", "variance", "covariance"):
-            value = getattr(self, name)
-            require(is_finite_positive(value), f"pretext.{name}", value, "a number above 0")
-        for name in ("projection_dim", "hidden_dim"):
-            require(getattr(self, name) >= 1, f"pretext.{name}", getattr(self, name), "at least 1")
+        require_shares(self, "solarise")
+        require_positive(self, "invariance", "variance", "covariance")
+        require_sizes(self, "projection_dim", "hidden_dim")
