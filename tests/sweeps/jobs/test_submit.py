@@ -300,19 +300,20 @@ class TestOnACluster:
         assert report.is_file()
         assert "succeeded" in done.stderr
 
-    def test_the_scripts_exit_status_is_passed_on(self, head: Head) -> None:
-        done = head.run(*command(SCRIPT, "--", "--data", "nonsense"))
-        # Ray's own command would say 1.
-        assert done.returncode == 2, done.stdout + done.stderr
-        assert "data: 'nonsense' is not known" in done.stdout
-        assert "failed with exit status 2" in done.stderr
-
-    @pytest.mark.long
-    def test_a_trial_that_the_cluster_can_never_hold_is_refused_at_the_start(self, head: Head, tmp_path: Path) -> None:
+    def test_the_scripts_exit_status_is_passed_on(self, head: Head, tmp_path: Path) -> None:
+        # Only the cluster can say no to this trial: it will never hold it.
         wanted = ["--smoke", "--data", "digits", "--targets", "digits", "--cpus-per-trial", "99"]
         done = head.run(*command(SCRIPT, "--", *wanted, "--storage-path", str(tmp_path)))
+        # Ray's own command would say 1.
         assert done.returncode == 2, done.stdout + done.stderr
         assert "a trial wants 99 CPUs; the cluster has 2 CPUs and 0 GPUs on 1 machine and does not grow" in done.stdout
+        assert "failed with exit status 2" in done.stderr
+
+    def test_options_that_the_script_would_refuse_are_not_sent(self, head: Head) -> None:
+        done = head.run(*command(SCRIPT, "--", "--data", "nonsense"))
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert done.stdout == ""
+        assert "data: 'nonsense' is not known" in done.stderr
 
     def test_a_cluster_that_wants_a_token(self, head: Head) -> None:
         done = head.run(*command(SCRIPT), RAY_AUTH_MODE="disabled")
