@@ -60,7 +60,7 @@ test: setup-dev ## run the tests, but for the long ones
 	$(BIN)/python -m pytest -n 2 -m "not long"
 
 test-rest: setup-dev ## run the tests that `make test` leaves out
-	$(BIN)/python -m pytest -m long
+	$(BIN)/python -m pytest -m long --durations=20
 
 # One after the other under `make --jobs`, too: both halves start processes for every core.
 test-all: test ## run all tests

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,9 @@ START_RAY = (
     "tests/sweeps/runner/test_dashboard_metrics", "tests/cluster/test_slurm",
 )  # fmt: skip
 """Where tests start Ray, or use the one that others started."""
+
+# A shell starts what it puts in the background deaf to Ctrl-C, and what that starts inherits it; some tests send one.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -57,9 +57,8 @@ def is_training(driver: Driver) -> bool:
     return "\nsource " in driver.said()  # The first line names the source, too, before anything is read.
 
 
-@pytest.mark.parametrize(
-    "victim", [pytest.param(victim, marks=[] if victim == "worker" else pytest.mark.long) for victim in VICTIMS]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("victim", VICTIMS)
 def test_a_run_ends_where_an_undisturbed_one_does(
     arena: Arena, undisturbed: str, victim: Victim, tmp_path: Path
 ) -> None:
