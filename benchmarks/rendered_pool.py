@@ -2,7 +2,8 @@
 
 `python -m benchmarks.rendered_pool --save rendered-pool-cpu` trains plain training, a random subset of the kept size,
 nearest neighbours, the paper's best cell, the recommended recipe and an oracle, each in a process of its own, one
-thread each. Settings were chosen on other scripts (`--scripts phonetic lao lisu nko`) and seed 0 of those.
+thread each. Settings were chosen on other scripts (`--scripts phonetic lao lisu nko`) and seed 0 of those. `--pretext`
+asks the same of another pretext task.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import tyro
 from analysis import compare, equal_budget_tables, time_to_score
 from bdw.config import presets
 from bdw.data.readers.glyphs import REPORTED
+from bdw.errors import unknown_option
 from bdw.training.trainer import Trainer
 from benchmarks.harness import provenance, spread, write_result
 
@@ -34,6 +36,13 @@ METHODS: dict[str, dict[str, Any]] = {
     ORACLE: {"weighter": "oracle"},
 }
 """How the weighting of each method differs from the paper's. A random subset follows the recommended recipe's run."""
+TASKS: dict[str, dict[str, Any]] = {
+    "rotation": {},
+    "simclr": {"pretext": "simclr"},
+    "barlow_twins": {"pretext": "barlow_twins", "pretext.projection_dim": 256, "pretext.hidden_dim": 256},
+    "context_encoder": {"pretext": "context_encoder"},
+}
+"""Fields of the pretext tasks: heads of Barlow Twins that suit an encoder of 64 features."""
 CURVE = ("instances_seen", "wall_seconds", "validation_score", "kept_fraction", "planted_auroc", "budget_share")
 
 
@@ -45,6 +54,10 @@ class Arguments:
     """Targets."""
     seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
     methods: tuple[str, ...] = (*METHODS, RANDOM)
+    pretext: str = "rotation"
+    """Pretext task, one of `TASKS`."""
+    learning_rate: float = 0.2
+    """Chosen for each task by what plain training learns on the scripts that are kept for choosing."""
     epochs: int = 4
     """The budget as passes over the pool."""
     processes: int = 2
@@ -55,6 +68,8 @@ class Arguments:
 
 def main(arguments: Arguments) -> None:
     """Print a line a run, then the tables, and keep all of it if asked to."""
+    if arguments.pretext not in TASKS:
+        raise unknown_option("pretext", arguments.pretext, TASKS)
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(arguments.processes) as pool:
         jobs = itertools.product(arguments.seeds, arguments.scripts)
@@ -87,6 +102,8 @@ def _run(
 ) -> dict[str, Any]:
     config = presets.glyphs().replace(
         **{**presets.paper_weighting(), **(METHODS[name] if fields is None else fields)},
+        **TASKS[arguments.pretext],
+        learning_rate=arguments.learning_rate,
         target=f"glyphs-{script}",
         epochs=arguments.epochs,
         seed=seed,
