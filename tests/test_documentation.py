@@ -10,7 +10,7 @@ import pytest
 
 from bdw import cli
 from bdw.commands.flags import fields_with_flags
-from bdw.config import RunConfig, presets
+from bdw.config import RunConfig, photo_presets, presets
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("cluster/*.md"), *ROOT.glob("benchmarks/*.md")])
@@ -63,7 +63,8 @@ def test_nothing_cites_a_page_that_is_not_here() -> None:
     assert [str(path.relative_to(ROOT)) for path in files if citing.search(path.read_text(encoding="utf-8"))] == []
 
 
-DOCSTRINGS = "\n".join(build.__doc__ or "" for build in vars(presets).values() if callable(build))
+BUILDS = [build for module in (presets, photo_presets) for build in vars(module).values() if callable(build)]
+DOCSTRINGS = "\n".join(build.__doc__ or "" for build in BUILDS)
 
 
 def commands(text: str) -> list[str]:

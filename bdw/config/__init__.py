@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bdw.config import presets
+from bdw.config import photo_presets, presets
 from bdw.config.budget import BudgetConfig
 from bdw.config.data import DataConfig
 from bdw.config.encoder import EncoderConfig
@@ -36,6 +36,7 @@ __all__ = [
     "WeighterConfig",
     "WorkersConfig",
     "of_today",
+    "photo_presets",
     "presets",
     "run_fields",
 ]

@@ -13,8 +13,9 @@ _PRESETS: dict[str, Callable[[], Any]] = {}
 
 
 def preset(function: Preset) -> Preset:
-    """Decorates a function that returns a complete config: `--preset` takes its name."""
-    _PRESETS[function.__name__] = function
+    """Decorates a function that returns a complete config: `--preset` takes its name, without the underscore behind a
+    word that Python keeps for itself."""
+    _PRESETS[function.__name__.rstrip("_")] = function
     return function
 
 
