@@ -181,6 +181,22 @@ class Select:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Certify:
+    """Measure whether the images that a run kept are worth more than others, and say what to do with its weights.
+
+    Trains, all alike and on equally many images, on the kept set, on a random set of its size, on the nearest
+    neighbours of the target, on everything, and on everything by weight. Leaves certificate.json and a section of
+    report.html. A command that was interrupted goes on where it stopped.
+    """
+
+    run: Path
+    """Directory of a finished run that learnt weights and pruned."""
+    seeds: int = 3
+    """Runs of each of the five: the run's own seed and those that follow it; at least 3. With more, a later command
+    adds the missing ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pack:
     """Decode and resize images once into a memory-mapped data set that every command then reads in no time."""
 
@@ -241,4 +257,4 @@ class Doctor:
     """Look at the GPUs alone; exit status 1 unless torch can compute on one, for the set-up of a machine."""
 
 
-Command = Fit | Evaluate | Export | Score | Embed | Select | Pack | Replay | Report | Doctor
+Command = Fit | Evaluate | Export | Score | Embed | Select | Certify | Pack | Replay | Report | Doctor

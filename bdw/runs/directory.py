@@ -47,6 +47,7 @@ class RunDirectory:
         self.scorer = path / "scorer.safetensors"
         self.results = path / "results.parquet"
         self.signal = path / "signal.json"
+        self.certificate = path / "certificate.json"
 
     def claim(self, config: RunConfig) -> None:
         """Make sure that this run may write here.

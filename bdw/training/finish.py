@@ -42,7 +42,7 @@ def write_so_far(
     Returns:
         the epoch whose encoder is there now; None before the first evaluation.
     """
-    for of_a_shorter_run in (run.results, run.last_encoder, run.scorer):
+    for of_a_shorter_run in (run.results, run.last_encoder, run.scorer, run.certificate):
         of_a_shorter_run.unlink(missing_ok=True)
     best = state.history.best_epoch
     if best is not None and best != written:
@@ -67,6 +67,7 @@ def write_results(state: RunState, config: RunConfig, problem: Problem, run: Run
     learner, last = state.learner, state.history[-1]
     best = state.best.loaded(learner.model)
     best_report = max(state.history, key=lambda report: (report.is_best, report.epoch))
+    run.certificate.unlink(missing_ok=True)  # of a shorter run
     _write_encoder(run.encoder, state.best.backbone(), state, config, problem, epoch=best_report.epoch)
     of_now = backbone_of(learner.model.state_dict())
     _write_encoder(run.last_encoder, of_now, state, config, problem, epoch=last.epoch)
