@@ -28,6 +28,7 @@ from bdw.commands.options import (
     Evaluate,
     Export,
     Fit,
+    Leaks,
     Pack,
     Replay,
     Report,
@@ -64,6 +65,7 @@ def parse(arguments: Sequence[str]) -> Command:
         | Annotated[Embed, subcommand("embed")]
         | Annotated[Select, subcommand("select")]
         | Annotated[Certify, subcommand("certify")]
+        | Annotated[Leaks, subcommand("leaks")]
         | Annotated[Pack, subcommand("pack")]
         | Annotated[Replay, subcommand("replay")]
         | Annotated[Report, subcommand("report")]
@@ -151,6 +153,10 @@ def _run(command: Command) -> int:
             from bdw.commands.certify import certify_from_console
 
             certify_from_console(command)
+        case Leaks():
+            from bdw.commands.leaks import list_leaks
+
+            list_leaks(command)
         case Pack():
             from bdw.commands.pack import pack
 
