@@ -12,6 +12,7 @@ from bdw import evaluation
 from bdw.config import RunConfig
 from bdw.data import Problem
 from bdw.diagnostics.diagnosis import diagnosed
+from bdw.evaluation.semi_supervised import UnlabelledImages
 from bdw.runs import export
 from bdw.runs.directory import RunDirectory
 from bdw.scoring.fitting import fit_scorer
@@ -81,8 +82,10 @@ def write_results(state: RunState, config: RunConfig, problem: Problem, run: Run
         write_text(run.signal, found.json())
     chosen_by = examiner.measure
     values = [(f"validation_{chosen_by.name}", chosen_by.higher_is_better, best_report.validation_score)]
+    kept = UnlabelledImages(problem.source.images, state.mask.kept.nonzero().flatten().numpy())
     for name in dict.fromkeys((chosen_by.name, *config.evaluation.final_measures)):
-        values.append((name, evaluation.measure(name).higher_is_better, examiner.score(name, best, "test")))
+        score = examiner.score(name, best, "test", kept)
+        values.append((name, evaluation.measure(name).higher_is_better, score))
     values.append(("planted_auroc", True, last.planted_auroc))
     rows = [
         {
