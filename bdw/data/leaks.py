@@ -31,7 +31,7 @@ from bdw.errors import InputError
 from bdw.storage.atomic_write import write_text
 
 MOST_COMPARISONS = 10**9
-"""Images of the source times held-out images that `fit` compares by itself: some 20 seconds on one core, once."""
+"""Images of the source times held-out images that `fit` compares by itself: some 40 seconds on one core, once."""
 SHOWN = 3
 """Names that a sentence gives as examples."""
 _BLOCK = 2048
