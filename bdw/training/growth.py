@@ -43,23 +43,20 @@ def in_old_order(
     if saved["source"] == problem.source.content_key:
         return problem, 0
 
-    def ordered() -> PackedDataset | None:
-        before = _store_of(run, str(saved["source"]))
-        order = None if before is None else _order(before, problem.source)
-        if order is None:
-            return None
-        if (order == np.arange(len(order))).all():
-            return problem.source
+    # The run's files may lie on the first worker's machine alone; the images are the same on all.
+    order = collectives.from_first(collectives.on_first(lambda: _order_of(run, str(saved["source"]), problem.source)))
+    if order is None:
+        return problem, 0
+    if (order != np.arange(len(order))).any():
         cache_dir = problem.cache_dir or run.path / "packed"
         part = part_of(problem.source, "grown").select(order)
-        return packed_once(part, cache_dir, "grown-source", config.data.image_size)
 
-    source = collectives.first_then_others(ordered, ordered)
-    if source is None:
-        return problem, 0
-    problem = dataclasses.replace(problem, source=source)
-    require_same_data(problem)
-    return problem, len(source) - len(saved["keep_mask"]["kept"])
+        def packed() -> PackedDataset:
+            return packed_once(part, cache_dir, "grown-source", config.data.image_size)
+
+        problem = dataclasses.replace(problem, source=collectives.first_then_others(packed, packed))
+        require_same_data(problem)
+    return problem, len(problem.source) - len(saved["keep_mask"]["kept"])
 
 
 def grown(
@@ -72,8 +69,12 @@ def grown(
     """
     count = len(saved["keep_mask"]["kept"])
     new = len(problem.source) - count
-    _check(saved, state, run, new)
-    logs = collectives.from_first(collectives.on_first(lambda: _logs(run, problem.source.images[count:], config)))
+
+    def scored() -> torch.Tensor:
+        _check(saved, state, run, new)
+        return _logs(run, problem.source.images[count:], config)
+
+    logs = collectives.from_first(collectives.on_first(scored))
     assert logs is not None
     mask, weighter = saved["keep_mask"], saved["weighter"]
     if collectives.rank() == 0:
@@ -129,13 +130,13 @@ def _logs(run: RunDirectory, images: NDArray[np.uint8], config: RunConfig) -> to
     return torch.from_numpy(np.log(np.stack([ratings.a, ratings.b]))).clamp(-bound, bound)
 
 
-def _store_of(run: RunDirectory, content_key: str) -> PackedDataset | None:
-    """The packed source that the run was trained on; None where it is gone."""
+def _order_of(run: RunDirectory, content_key: str, now: PackedDataset) -> NDArray[np.int64] | None:
+    """`_order` against the packed source that the run was trained on; None where that is gone."""
     try:
-        store = PackedDataset.open(run.path / str(run.read_config()["source"]["path"]))
+        before = PackedDataset.open(run.path / str(run.read_config()["source"]["path"]))
     except (InputError, OSError, KeyError, TypeError):
         return None
-    return store if store.content_key == content_key else None
+    return _order(before, now) if before.content_key == content_key else None
 
 
 def _order(before: PackedDataset, now: PackedDataset) -> NDArray[np.int64] | None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from bdw.config import RunConfig
 from bdw.data import Problem, pack_arrays
@@ -18,6 +21,7 @@ from bdw.runs.export import read_table
 from bdw.scoring.scorer import ScorerFiles
 from bdw.training.trainer import Trainer, iterate
 from tests.training.comparison import run_to_end
+from tests.workers import on_workers
 
 Grow = Callable[..., Problem]
 NEW = 20
@@ -139,3 +143,39 @@ def test_a_run_that_keeps_more_for_every_image_is_refused(
     run_to_end(own, problem)
     with pytest.raises(InputError, match=kept):
         Trainer(own, problem=grow())
+
+
+def _resumed(config: dict[str, Any]) -> torch.Tensor:
+    trainer = Trainer(RunConfig().replace(**config))
+    list(trainer.epochs())
+    found: torch.Tensor = trainer.learner.weighter.state_dict()["parameters"]
+    return found
+
+
+def test_two_workers_take_new_images_in_as_one_does(tmp_path: Path) -> None:
+    """Epochs are used up, so that nothing but the rater says what the new images weigh."""
+
+    def write(folder: Path, name: str, seed: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(seed).integers(0, 256, (12, 12), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / name)
+
+    for i in range(40):
+        write(tmp_path / "pool", f"{i:02}.png", i)
+        write(tmp_path / "mine" / "ab"[i % 2], f"{i:02}.png", 100 + i)
+    config = RunConfig().replace(
+        source=str(tmp_path / "pool"), target=str(tmp_path / "mine"), run_dir=str(tmp_path / "run"), image_size=12,
+        crop_size=12, batch_size=8, epochs=2, ways=2, shots=2, queries=2, weighter="counts", weight_lr=3.0,
+        device="cpu", resume=True,
+    )  # fmt: skip
+    before = _resumed(config.flat())
+    shutil.copytree(tmp_path / "run", tmp_path / "other")
+    for i in range(6):
+        write(tmp_path / "pool", f"{i:02}-new.png", 200 + i)
+    alone = _resumed(config.flat())
+    other = config.replace(run_dir=str(tmp_path / "other"))
+    first, second = on_workers(2, tmp_path / "results", _resumed, other.flat())
+    assert alone.shape == (2, 46)
+    assert torch.equal(alone[:, :40], before)
+    assert torch.equal(first, alone)
+    assert torch.equal(second, alone)
