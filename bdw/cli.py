@@ -21,12 +21,14 @@ import tyro
 
 from bdw.commands.flags import Shown, fields_with_flags, parsed, registry
 from bdw.commands.options import (
+    Certify,
     Command,
     Doctor,
     Embed,
     Evaluate,
     Export,
     Fit,
+    Leaks,
     Pack,
     Replay,
     Report,
@@ -62,6 +64,8 @@ def parse(arguments: Sequence[str]) -> Command:
         | Annotated[Score, subcommand("score")]
         | Annotated[Embed, subcommand("embed")]
         | Annotated[Select, subcommand("select")]
+        | Annotated[Certify, subcommand("certify")]
+        | Annotated[Leaks, subcommand("leaks")]
         | Annotated[Pack, subcommand("pack")]
         | Annotated[Replay, subcommand("replay")]
         | Annotated[Report, subcommand("report")]
@@ -145,6 +149,14 @@ def _run(command: Command) -> int:
             from bdw.commands.select import select_from_console
 
             select_from_console(command)
+        case Certify():
+            from bdw.commands.certify import certify_from_console
+
+            certify_from_console(command)
+        case Leaks():
+            from bdw.commands.leaks import list_leaks
+
+            list_leaks(command)
         case Pack():
             from bdw.commands.pack import pack
 

@@ -27,6 +27,11 @@ def evaluate(command: Evaluate) -> None:
     measure = evaluation.measure(command.measure)
     if measure.needs_head:
         raise InputError(f"measure: {measure.name!r} needs the pretext head, which an encoder file does not hold")
+    if measure.needs_kept:
+        raise InputError(
+            f"measure: {measure.name!r} needs the images that a run kept; allowed: fit --evaluation.final-measures "
+            f"{measure.name}"
+        )
     file = encoder_file(command.run, command.encoder)
     encoder, metadata = read_encoder(file)
     encoder.to(device.choose(command.device))

@@ -181,6 +181,50 @@ class Select:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Certify:
+    """Measure whether the images that a run kept are worth more than others, and say what to do with its weights.
+
+    Trains, all alike and on equally many images, on the kept set, on a random set of its size, on the nearest
+    neighbours of the target, on everything, and on everything by weight. Leaves certificate.json and a section of
+    report.html. A command that was interrupted goes on where it stopped.
+    """
+
+    run: Path
+    """Directory of a finished run that learnt weights and pruned."""
+    seeds: int = 3
+    """Runs of each of the five: the run's own seed and those that follow it; at least 3. With more, a later command
+    adds the missing ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leaks:
+    """List images of a pool that are, or nearly are, a target's validation or test images, whatever their names.
+
+    An encoder that is trained on them has seen what it is measured on. fit --data.without-leaks leaves them out.
+    """
+
+    pool: tyro.conf.Positional[str]
+    """Unlabelled pool, named as for --source."""
+    target: str
+    """Labelled target, named as for fit."""
+    out: Path | None = None
+    """New file, .parquet, with all of them: name, split, held_out."""
+    image_size: int = 96
+    """Side in pixels at which images are compared, at least 32; that of the run to come lets fit find the images
+    packed."""
+    data_root: str | None = None
+    """Folder or address under which data sets lie by name."""
+    cache_dir: Path | None = None
+    """Where images are kept packed, as for fit; default: below data_root, or nowhere."""
+    download: bool = False
+    """Let torchvision download a data set that is not under data_root."""
+    validation_fraction: float = 0.2
+    """Share of the target's training images held out for validation, as for fit."""
+    data_seed: int = 0
+    """Seed of splits and of a pool that is drawn, as for fit."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pack:
     """Decode and resize images once into a memory-mapped data set that every command then reads in no time."""
 
@@ -241,4 +285,4 @@ class Doctor:
     """Look at the GPUs alone; exit status 1 unless torch can compute on one, for the set-up of a machine."""
 
 
-Command = Fit | Evaluate | Export | Score | Embed | Select | Pack | Replay | Report | Doctor
+Command = Fit | Evaluate | Export | Score | Embed | Select | Certify | Leaks | Pack | Replay | Report | Doctor

@@ -47,6 +47,9 @@ class DataConfig:
     target_in_pool: bool = False
     """Train the encoder on the target's training images, too: they join the pool behind its own images, without their
     labels. Validation and test images never do."""
+    without_leaks: bool = False
+    """Leave images out of the pool that are, or nearly are, the target's validation or test images, whatever their
+    names: re-encoded, shifted by a pixel, brighter, mirrored. `python -m bdw leaks` lists them."""
     validation_fraction: float = 0.2
     """Share of the target's training images of each class held out for model selection."""
     data_seed: int = 0

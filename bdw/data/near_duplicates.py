@@ -67,6 +67,32 @@ def near_duplicate_groups(thumbnails: Tensor, progress: Progress | None = None) 
     return numbers
 
 
+class Described:
+    """Pictures as they are compared: those of these thumbnails uint8 (n, s, s) that are no single grey."""
+
+    def __init__(self, thumbnails: Tensor):
+        self.rows = (_levels(thumbnails)[1] > BLANK).nonzero().flatten()
+        """int64 (m,) of the pictures."""
+        self.thumbnails = thumbnails[self.rows]
+        frequencies = [low_frequencies(part) for part in self.thumbnails.split(_BLOCK)]
+        joined = torch.cat(frequencies) if frequencies else torch.empty(0, 9, 9)
+        low = joined.flatten(1)[:, 1:]
+        self._low = low / low.norm(dim=1, keepdim=True).clamp(min=1e-6)
+        self._hashes = perceptual_hashes(joined)
+
+    def pairs(self, other: Described) -> Tensor:
+        """Rows (p, 2) of the thumbnails of both that are nearly the same, first those of this one."""
+        found = [torch.empty(0, 2, dtype=torch.int64)]
+        for start in range(0, len(self.rows), _BLOCK):
+            near = self._hashes[start : start + _BLOCK] @ other._hashes.T >= BITS - 2 * MOST_BITS
+            for some in (near.nonzero() + torch.tensor([start, 0])).split(_PAIRS):
+                alike = (self._low[some[:, 0]] * other._low[some[:, 1]]).sum(dim=1) >= LEAST_LOW_CORRELATION
+                some = some[alike]
+                alike = correlations(self.thumbnails[some[:, 0]], other.thumbnails[some[:, 1]]) >= LEAST_CORRELATION
+                found.append(torch.stack([self.rows[some[alike, 0]], other.rows[some[alike, 1]]], dim=1))
+        return torch.cat(found)
+
+
 def _levels(thumbnails: Tensor) -> tuple[Tensor, Tensor]:
     """Mean (n,) and standard deviation (n,) of the grey levels, blockwise: as float32 they are four times as large."""
     blocks = [torch.std_mean(part.flatten(1).float(), dim=1, correction=0) for part in thumbnails.split(_BLOCK)]

@@ -19,6 +19,7 @@ from bdw.config import DataConfig
 from bdw.data import splits, unused
 from bdw.data.cache import packed_once
 from bdw.data.instances import Part
+from bdw.data.leaks import MOST_COMPARISONS, Leak, find_leaks_once, without
 from bdw.data.manifest import Description, SharedStores
 from bdw.data.overlap import shared_images, shared_images_once
 from bdw.data.packed import PackedDataset
@@ -107,11 +108,23 @@ class Problem:
     @functools.cached_property
     def held_out_in_source(self) -> Mapping[str, int]:
         """How many of the target's validation and test images the source holds, by split; only where it holds any."""
-        splits = {"validation": self.target.validation, "test": self.target.test}
-        known = {name: (split.images, split.names) for name, split in splits.items() if split.names is not None}
+        known = _held_out(self.target)
         if self.cache_dir is None:
             return shared_images(self.source, known)
         return shared_images_once(self.source, known, self.cache_dir)
+
+    @functools.cached_property
+    def leaks(self) -> tuple[Leak, ...] | None:
+        """Images of the source that are, or nearly are, the target's validation or test images; None where finding them
+        takes more than `MOST_COMPARISONS`, which is left to who asks for it."""
+        held_out = len(self.target.validation) + len(self.target.test)
+        if len(self.source) * held_out > MOST_COMPARISONS:
+            return None
+        return self.all_leaks()
+
+    def all_leaks(self, progress: LabelledProgress | None = None) -> tuple[Leak, ...]:
+        """The same, however long it takes."""
+        return _leaks(self.source, self.target, self.cache_dir, progress)
 
 
 def load(
@@ -146,6 +159,10 @@ def load(
         check_source(len(pool))
     stores = _target_stores(config, work_dir, parts, progress, check_target)
     target = _target_of(config, stores)
+    if config.without_leaks:
+        whole = _packed(config, work_dir, pool, config.source, "source", progress)
+        found = _leaks(whole, target, cache_folder(config, work_dir), progress)
+        pool = without(whole, found) if found else pool
     if config.target_in_pool:
         pool = with_target(pool, stores, assign(config, stores))
     source = _packed(config, work_dir, pool, config.source, "source", progress)
@@ -166,7 +183,8 @@ def describe(config: DataConfig, work_dir: Path, progress: LabelledProgress | No
         shared = SharedStores(config)
         manifest = shared.read()
         address = None if manifest is not None else packed_at(config.source, config.data_root)
-        if address is not None and config.max_source is None and config.target_fraction == 1:
+        is_whole = config.max_source is None and config.target_fraction == 1 and not config.without_leaks
+        if address is not None and is_whole:
             summary = summary_at(address, "source")
             require_size(summary.header, config.image_size, address)
             stores = _target_stores(
@@ -177,6 +195,19 @@ def describe(config: DataConfig, work_dir: Path, progress: LabelledProgress | No
         if manifest is not None:
             return manifest.description
     return load(config, work_dir, progress).description
+
+
+def _held_out(target: Target) -> dict[str, tuple[NDArray[np.uint8], NDArray[np.str_]]]:
+    """Split -> images and names, of the splits whose names are known."""
+    splits = {"validation": target.validation, "test": target.test}
+    return {name: (split.images, split.names) for name, split in splits.items() if split.names is not None}
+
+
+def _leaks(
+    source: PackedDataset, target: Target, folder: Path | None, progress: LabelledProgress | None
+) -> tuple[Leak, ...]:
+    tell = None if progress is None else functools.partial(progress, "comparing with the target, images")
+    return find_leaks_once(source, _held_out(target), folder, tell)
 
 
 def _described(source: PackedDataset | Summary, target: Target) -> Description:

@@ -15,6 +15,7 @@ from bdw.pretext import PretextModel
 
 if TYPE_CHECKING:
     from bdw.evaluation.features import Settings
+    from bdw.evaluation.semi_supervised import UnlabelledImages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,8 @@ class Examination:
     target: Target
     split: Literal["validation", "test"]
     settings: Settings
+    unlabelled: UnlabelledImages | None = None
+    """The kept images of a run; None where they are not at hand."""
     progress: LabelledProgress | None = None
     """Told by measures that take long."""
 
@@ -68,6 +71,8 @@ class Measure:
     evaluate: Evaluate
     needs_head: bool = False
     """Whether it needs the pretext head, which an encoder file does not hold."""
+    needs_kept: bool = False
+    """Whether it needs the kept images, so that it is a final measure alone."""
     check: Callable[[Settings, int], None] = _needs_nothing
     """`InputError` if the settings cannot work with that number of training images of the target."""
 
@@ -128,6 +133,15 @@ def _measures() -> dict[str, Measure]:
                 higher_is_better=True,
                 is_share=True,
                 evaluate=_fine_tuned_accuracy,
+            ),
+            Measure(
+                name="semi_supervised_accuracy",
+                label="semi-supervised accuracy",
+                explanation="Accuracy after fine-tuning with the kept images as unlabelled data",
+                higher_is_better=True,
+                is_share=True,
+                evaluate=_semi_supervised_accuracy,
+                needs_kept=True,
             ),
             Measure(
                 name="rankme",
@@ -205,6 +219,14 @@ def _fine_tuned_accuracy(of: Examination) -> float:
     if of.split == "validation":
         return fine_tuning.choose(of.encoder, train, validation, of.settings, tell).validation_accuracy
     return fine_tuning.evaluate(of.encoder, train, validation, of.target.test, of.settings, tell)[0]
+
+
+def _semi_supervised_accuracy(of: Examination) -> float:
+    from bdw.evaluation import semi_supervised
+
+    assert of.unlabelled is not None, "needs_kept says so"
+    tell = None if of.progress is None else functools.partial(of.progress, "semi-supervised fine-tuning, steps")
+    return semi_supervised.evaluate(of.encoder, of.fitted_on, of.unlabelled, of.measured_on, of.settings, tell)
 
 
 def _rankme(of: Examination) -> float:

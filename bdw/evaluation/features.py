@@ -38,6 +38,12 @@ class Settings:
     """Number of neighbours that vote in the nearest-neighbour classifier."""
     fine_tuning_epochs: int = 100
     """Epochs of every cell of the fine-tuning grid."""
+    semi_supervised_steps: int = 1000
+    """Steps of semi-supervised fine-tuning."""
+    crop_padding: int = 0
+    """Pixels of black around an image before a random crop, where a measure trains."""
+    flip: bool = False
+    """Whether images are flipped at random where a measure trains."""
     seed: int = 0
     """Seed of the measures that draw: the classifier's initial weights and the order of images in fine-tuning."""
 
@@ -51,6 +57,9 @@ class Settings:
             max_iterations=evaluation.max_iterations,
             neighbours=evaluation.neighbours,
             fine_tuning_epochs=evaluation.fine_tuning_epochs,
+            semi_supervised_steps=evaluation.semi_supervised_steps,
+            crop_padding=config.data.crop_padding,
+            flip=config.data.flip,
             seed=config.optimiser.seed,
         )
 

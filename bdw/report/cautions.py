@@ -38,13 +38,15 @@ def _unfinished(outcome: Outcome) -> Iterator[Notice]:
 
 
 def _held_out_in_source(outcome: Outcome) -> Iterator[Notice]:
-    shared = _source(outcome).get("held_out_in_source") or {}
+    same, nearly = (_source(outcome).get(name) or {} for name in ("held_out_in_source", "leaks"))
+    shared = {split: max(int(same.get(split, 0)), int(nearly.get(split, 0))) for split in {**same, **nearly}}
     if shared:
-        named = " and ".join(f"{plural(int(number), f'{split} image')}" for split, number in shared.items())
+        named = " and ".join(f"{plural(number, f'{split} image')}" for split, number in shared.items())
+        copies = ", or on near-copies of them" if shared != same else ""
         yield Notice(
             "The source holds images of the target that scores are measured on",
-            f"The encoder was trained on {named}, without labels. Where the images of the task are not at hand before "
-            "training, scores will be lower than here.",
+            f"The encoder was trained on {named}{copies}, without labels. Where the images of the task are not at hand "
+            "before training, scores will be lower than here.",
         )
 
 

@@ -16,6 +16,7 @@ from bdw.report.page import Step
 from bdw.report.unpruned import unpruned
 from bdw.report.wording import number, plural
 from bdw.runs import checkpoint
+from bdw.runs.directory import RunDirectory
 from bdw.runs.trajectory import FOLDER, Trajectory
 
 MOST = 6
@@ -40,6 +41,7 @@ def next_steps(outcome: Outcome) -> list[Step]:
         *_train_longer(outcome),
         *_replay(outcome),
         *_compare(outcome),
+        *_certify(outcome),
         *_another_seed(outcome),
         *_validate_on_more(outcome),
         *_another_target(outcome),
@@ -117,6 +119,16 @@ def _compare(outcome: Outcome) -> Iterator[Step]:
             "Compare with plain training",
             "Only the same run without weights can tell whether they were worth their price.",
             _again(outcome, "plain", **known),
+        )
+
+
+def _certify(outcome: Outcome) -> Iterator[Step]:
+    run = RunDirectory(outcome.run.directory)
+    if outcome.pruned and outcome.learns and run.encoder.is_file() and not run.certificate.is_file():
+        yield Step(
+            "Certify the kept set",
+            "Encoders that are trained alike on this choice, on random images and on everything tell what it is worth.",
+            shlex.join(["python", "-m", "bdw", "certify", "--run", str(run.path)]),
         )
 
 

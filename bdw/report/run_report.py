@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bdw.report.cautions import cautions
+from bdw.report.certificate_section import certificate_sections
 from bdw.report.command_line import fit_command
 from bdw.report.next_steps import next_steps
 from bdw.report.outcome import Outcome, Score
@@ -41,6 +42,7 @@ def write_run_report(run_dir: Path) -> Path:
     sections.append(Section("What to do next", next_steps(outcome)))
     # Whoever opens the page wants to see images first, then what the weights look like.
     sections += image_sections(run) + figure_sections(run)
+    sections += certificate_sections(run)
     sections += training_sections(outcome)
     sections += signal_sections(run)
     sections += scores_sections(run)

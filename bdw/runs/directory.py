@@ -20,6 +20,7 @@ from typing import Any
 from bdw.config import RunConfig
 from bdw.config.identity import depends_on_length, differences
 from bdw.data import Problem
+from bdw.data.leaks import held_out_images
 from bdw.errors import InputError
 from bdw.runs import checkpoint, log_file
 from bdw.runs.metrics import EpochReport
@@ -47,6 +48,7 @@ class RunDirectory:
         self.scorer = path / "scorer.safetensors"
         self.results = path / "results.parquet"
         self.signal = path / "signal.json"
+        self.certificate = path / "certificate.json"
 
     def claim(self, config: RunConfig) -> None:
         """Make sure that this run may write here.
@@ -159,6 +161,7 @@ def source_facts(problem: Problem) -> dict[str, Any]:
         "target_skipped": list(target.skipped),
         "remarks": list(source.remarks),
         "held_out_in_source": dict(problem.held_out_in_source),
+        "leaks": None if problem.leaks is None else held_out_images(problem.leaks),
         "target_classes": list(target.classes),
         "target_images": {split: len(getattr(target, split)) for split in ("train", "validation", "test")},
     }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bdw import encoders
@@ -101,6 +102,12 @@ def weights_table(source: PackedDataset, weights: WeightTable, mask: KeepMask) -
         columns["planted"] = source.planted
         columns["kind"] = pa.array(source.planted_kinds.tolist(), pa.string())
     return pa.table(columns).replace_schema_metadata({CONTENT_KEY: source.content_key})
+
+
+def write_weights_file(path: Path, names: NDArray[np.str_], weights: NDArray[np.float64], content_key: str) -> None:
+    """Weights (n,) of the images of the source with that content key, as `weights_file` takes them."""
+    columns = {"index": np.arange(len(names)), "name": pa.array(names.tolist(), pa.string()), "weight": weights}
+    write_table(path, pa.table(columns).replace_schema_metadata({CONTENT_KEY: content_key}))
 
 
 def write_table(path: Path, table: pa.Table) -> None:

@@ -1,1 +1,1 @@
-"""Scores for images that a run never saw, and choices among images that have scores."""
+"""Scores for images that a run never saw, choices among images that have scores, and what a choice is worth."""

@@ -142,7 +142,13 @@ def chosen_measures(config: RunConfig) -> list[Measure]:
     """All measures that the run takes; `InputError` for a name that none has."""
     chosen = config.evaluation
     fields = {"measure": (chosen.measure,), "monitors": chosen.monitors, "final_measures": chosen.final_measures}
-    return [evaluation.measure(name, field) for field, names in fields.items() for name in names]
+    measures = [(field, evaluation.measure(name, field)) for field, names in fields.items() for name in names]
+    for field, measure in measures:
+        if measure.needs_kept and field != "final_measures":
+            raise InputError(
+                f"{field}: {measure.name!r} needs the images that the run keeps in the end; allowed: final_measures"
+            )
+    return [measure for _, measure in measures]
 
 
 def warn_of_small_budget(budget: Budget, kept: int, learns: Learns) -> None:

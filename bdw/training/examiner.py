@@ -10,6 +10,7 @@ from bdw.config import RunConfig
 from bdw.data import Target
 from bdw.evaluation import Examination
 from bdw.evaluation.features import Settings
+from bdw.evaluation.semi_supervised import UnlabelledImages
 from bdw.parallel import collectives
 from bdw.pretext import PretextModel
 from bdw.runs.metrics import ProgressListener
@@ -25,14 +26,21 @@ class Examiner:
         self._target = target
         self._listener = listener
 
-    def score(self, name: str, model: PretextModel, split: Literal["validation", "test"]) -> float:
-        """What that measure says of the model on a split of the target."""
+    def score(
+        self,
+        name: str,
+        model: PretextModel,
+        split: Literal["validation", "test"],
+        unlabelled: UnlabelledImages | None = None,
+    ) -> float:
+        """What that measure says of the model on a split of the target; `unlabelled`: the kept images, at the end."""
         examination = Examination(
             encoder=model.encoder,
             model=model,
             target=self._target,
             split=split,
             settings=self._settings,
+            unlabelled=unlabelled,
             progress=self._listener.on_measure,
         )
         return evaluation.measure(name).evaluate(examination)

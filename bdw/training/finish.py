@@ -12,6 +12,7 @@ from bdw import evaluation
 from bdw.config import RunConfig
 from bdw.data import Problem
 from bdw.diagnostics.diagnosis import diagnosed
+from bdw.evaluation.semi_supervised import UnlabelledImages
 from bdw.runs import export
 from bdw.runs.directory import RunDirectory
 from bdw.scoring.fitting import fit_scorer
@@ -42,7 +43,7 @@ def write_so_far(
     Returns:
         the epoch whose encoder is there now; None before the first evaluation.
     """
-    for of_a_shorter_run in (run.results, run.last_encoder, run.scorer):
+    for of_a_shorter_run in (run.results, run.last_encoder, run.scorer, run.certificate):
         of_a_shorter_run.unlink(missing_ok=True)
     best = state.history.best_epoch
     if best is not None and best != written:
@@ -67,6 +68,7 @@ def write_results(state: RunState, config: RunConfig, problem: Problem, run: Run
     learner, last = state.learner, state.history[-1]
     best = state.best.loaded(learner.model)
     best_report = max(state.history, key=lambda report: (report.is_best, report.epoch))
+    run.certificate.unlink(missing_ok=True)  # of a shorter run
     _write_encoder(run.encoder, state.best.backbone(), state, config, problem, epoch=best_report.epoch)
     of_now = backbone_of(learner.model.state_dict())
     _write_encoder(run.last_encoder, of_now, state, config, problem, epoch=last.epoch)
@@ -80,8 +82,10 @@ def write_results(state: RunState, config: RunConfig, problem: Problem, run: Run
         write_text(run.signal, found.json())
     chosen_by = examiner.measure
     values = [(f"validation_{chosen_by.name}", chosen_by.higher_is_better, best_report.validation_score)]
+    kept = UnlabelledImages(problem.source.images, state.mask.kept.nonzero().flatten().numpy())
     for name in dict.fromkeys((chosen_by.name, *config.evaluation.final_measures)):
-        values.append((name, evaluation.measure(name).higher_is_better, examiner.score(name, best, "test")))
+        score = examiner.score(name, best, "test", kept)
+        values.append((name, evaluation.measure(name).higher_is_better, score))
     values.append(("planted_auroc", True, last.planted_auroc))
     rows = [
         {

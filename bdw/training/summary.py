@@ -9,7 +9,7 @@ import torch
 from bdw.config import RunConfig
 from bdw.config.budget import Budget
 from bdw.config.meta import SIZES
-from bdw.data import Problem, Target, unused
+from bdw.data import Problem, Target, leaks, unused
 from bdw.data.problem import not_read_here
 from bdw.parallel import collectives
 from bdw.training.run_state import RunState
@@ -51,6 +51,7 @@ def notes(config: RunConfig, problem: Problem) -> list[str]:
     lines = [
         *not_read_here(config.data),
         *(f"the source holds {n:,} of the target's {split} images" for split, n in problem.held_out_in_source.items()),
+        *_leaks(problem),
         *dict.fromkeys((*source.remarks, *target.remarks)),
         *_shrunk(config, target),
     ]
@@ -62,6 +63,17 @@ def notes(config: RunConfig, problem: Problem) -> list[str]:
             f"{skipped[0]['name']}; all are listed in {source.path / 'header.json'} or the target's"
         )
     return lines
+
+
+def _leaks(problem: Problem) -> list[str]:
+    found = problem.leaks
+    if found is None:
+        return ["the source was not searched for images that nearly are the target's held-out ones: bdw leaks does it"]
+    # Those that are the same to a pixel, or by name, have a line already.
+    same = sum(problem.held_out_in_source.values())
+    if len({(leak.split, leak.held_out) for leak in found}) <= same:
+        return []
+    return [f"{leaks.in_words(found)}; --data.without-leaks leaves them out"]
 
 
 def _shrunk(config: RunConfig, target: Target) -> list[str]:

@@ -8,7 +8,9 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bdw.config import RunConfig, identity
@@ -26,7 +28,7 @@ from bdw.runs.checkpoint import Position
 from bdw.runs.directory import RunDirectory, source_facts
 from bdw.runs.metrics import EpochReport, ProgressListener, Silent
 from bdw.runs.trajectory import Trajectory
-from bdw.training import resume
+from bdw.training import growth, resume
 from bdw.training.allocator import keep_freed_memory
 from bdw.training.build import build_state, build_weighter, load_problem, start_from_given_weights
 from bdw.training.checks import check, check_batch, check_task, usable_device, warn_of_small_budget
@@ -107,20 +109,26 @@ class Trainer:
         """The epoch whose encoder this process has written."""
         self._trajectory = Trajectory(self.run.trajectory)
         self.problem = problem or load_problem(config, self.run.path, packing)
+        found, new_images = self._saving.newest(), 0
+        if found is not None:
+            self.problem, new_images = growth.in_old_order(self.problem, self.run, found[0], config)
         check_batch(config, len(self.problem.source))
         check_task(config, Images(*self.problem.source.images.shape[1:]), len(self.problem.source))
         weighter = build_weighter(config, self.problem, self.run.path, self.device, packing)
         self.state = build_state(config, self.problem, weighter, self.device, self._augment)
         self.images = ImageTable(self.problem.source.images, self.device)
         self.examiner = Examiner(config, self.problem.target, self.listener)
-        found = self._saving.newest()
         if found is not None:
-            resume.restore(self.state, *found, config, self.problem)
+            saved, name = found
+            saved = growth.grown(saved, self.state, self.problem, self.run, config) if new_images else saved
+            resume.restore(self.state, saved, name, config, self.problem)
         else:
             start_from_given_weights(config.encoder, self.learner.model)
         if found is None and weighter.learns is Learns.NEVER:
             # Fixed weights know before the first epoch what is useless; nothing is to be learnt about it.
             self._prune(epoch=1)
+        if new_images:
+            self._take_in(new_images)
         if collectives.rank() == 0:
             warn_of_small_budget(self.state.budget, self.mask.count, weighter.learns)
         recording = config.output.record_trajectory
@@ -246,10 +254,12 @@ class Trainer:
             self._prune(epoch)
         require_same({"weights": weighter.state_dict(), "keep mask": self.mask.state_dict()}, epoch)
 
-    def _prune(self, epoch: int) -> None:
+    def _prune(self, epoch: int, useless: NDArray[np.bool_] | None = None) -> None:
+        """By the weighter's rule, or these (n,)."""
         config, weighter = self.config.weighter, self.learner.weighter
         if config.prune:
-            weighter.freeze(self.mask.prune(weighter.useless(), weighter.table().mean, epoch))
+            useless = weighter.useless() if useless is None else useless
+            weighter.freeze(self.mask.prune(useless, weighter.table().mean, epoch))
 
     def _train(self, epoch: int) -> EpochTotals:
         """The epoch's training steps that are still to be made, with checkpoints between them where they are due."""
@@ -284,6 +294,16 @@ class Trainer:
                 self._watchdog.pat()
         require_finite(self.learner, progress.steps, epoch)
         return epoch_totals(self.learner, progress)
+
+    def _take_in(self, new_images: int) -> None:
+        """Prune those of the last images of the source that are useless, and save, so that the next resumed run knows
+        them."""
+        useless = self.learner.weighter.useless()
+        useless[:-new_images] = False
+        self._prune(epoch=len(self.history), useless=useless)
+        # What the finished run left lacks them; without results it is written anew.
+        self._saving.write(lambda: self.run.results.unlink(missing_ok=True), "results.parquet anew")
+        self._save()
 
     def _begin_epoch(self) -> None:
         """Tell those whom it concerns; a pretext task may look at all kept images."""

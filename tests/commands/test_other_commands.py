@@ -115,6 +115,10 @@ def test_a_run_that_used_an_option_that_is_gone_is_one_line(
         (["evaluate", "--run", "absent"], "run: 'absent' does not exist; allowed: the directory of a run"),
         (["evaluate", "--run", "absent", "--measure", "acuracy"], "measure: 'acuracy' is not known"),
         (["evaluate", "--run", "absent", "--measure", "pretext_loss"], "needs the pretext head"),
+        (
+            ["evaluate", "--run", "absent", "--measure", "semi_supervised_accuracy"],
+            "the images that a run kept",
+        ),
         (["evaluate", "--run", "."], "run: '.' holds no encoder.safetensors; allowed: the directory of a run that has"),
         (["replay", "--run", "absent"], "run: 'absent' does not exist"),
         (["replay", "--run", "absent", "--lambda", "1.5"], "cdf_threshold (lambda): 1.5 cannot work"),

@@ -14,6 +14,7 @@ from bdw.data.problem import Target
 from bdw.errors import InputError
 from bdw.evaluation import Examination
 from bdw.evaluation.features import Settings
+from bdw.evaluation.semi_supervised import UnlabelledImages
 from bdw.pretext import PretextModel
 from tests.pretext.models import model_of, views_of
 
@@ -78,12 +79,14 @@ def test_the_pretext_loss_is_a_mean_over_instances_with_the_same_noise(model: Pr
 @pytest.mark.parametrize("name", sorted(set(evaluation.available()) - {"fine_tuned_accuracy"}))
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_every_measure_gives_a_number(name: str, split: str, model: PretextModel, target: Target) -> None:
+    kept = UnlabelledImages(target.train.images, np.arange(0, 40, 2))
     of = Examination(
         encoder=model.encoder,
         model=model,
         target=target,
         split=split,
-        settings=Settings(crop_size=16),  # type: ignore[arg-type]
+        settings=Settings(crop_size=16, semi_supervised_steps=2),  # type: ignore[arg-type]
+        unlabelled=kept,
     )
     assert math.isfinite(evaluation.measure(name).evaluate(of))
 

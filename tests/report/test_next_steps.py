@@ -18,6 +18,7 @@ from bdw.training import checks
 ChangedRun = Callable[..., RunFiles]
 
 PLAIN, NOISE, MORE = "Compare with plain training", "See the noise", "Choose the epoch by more images"
+CERTIFY = "Certify the kept set"
 LONGER, ELSEWHERE = "Train for longer", "Try the encoder on another target"
 PRUNE, REPLAY, RECORD = (
     "Let the rule prune",
@@ -63,6 +64,20 @@ def test_plain_training_takes_no_option_that_it_refuses(changed_run: ChangedRun,
     config = presets.build(name).replace(diagnose_signal=True, weights_file=None)
     plain = _config(_advised(changed_run(config=config.flat()))[PLAIN])
     assert plain.weighter.weighter == "uniform"
+
+
+def test_a_kept_set_can_be_certified_once(changed_run: ChangedRun) -> None:
+    run = changed_run()
+    assert CERTIFY not in _advised(run)
+    (run.directory / "encoder.safetensors").touch()
+    parsed = cli.parse(shlex.split(_advised(run)[CERTIFY])[3:])
+    assert isinstance(parsed, cli.Certify)
+    assert parsed.run == run.directory
+    (run.directory / "certificate.json").touch()
+    assert CERTIFY not in _advised(run)
+    everything = changed_run(metrics={"kept_fraction": 1.0}, weights={"kept": True, "pruned_at_epoch": 0})
+    (everything.directory / "encoder.safetensors").touch()
+    assert CERTIFY not in _advised(everything)
 
 
 def test_an_encoder_can_be_measured_on_another_target(changed_run: ChangedRun) -> None:

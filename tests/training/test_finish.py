@@ -17,7 +17,8 @@ import bdw
 from bdw import encoders
 from bdw.config import RunConfig
 from bdw.data import Problem
-from bdw.evaluation import linear_probe
+from bdw.errors import InputError
+from bdw.evaluation import linear_probe, semi_supervised
 from bdw.report import write_run_report
 from bdw.runs import checkpoint
 from bdw.runs.export import read_encoder
@@ -193,3 +194,27 @@ def test_a_loss_is_better_when_lower(config: RunConfig, problem: Problem) -> Non
     values = {row["metric"]: (row["value"], row["higher_is_better"]) for row in rows}
     assert values["validation_pretext_loss"] == (min(scores), False)
     assert not values["pretext_loss"][1]
+
+
+def test_the_kept_images_are_the_unlabelled_ones_of_a_final_measure(
+    config: RunConfig, problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = []
+    real = semi_supervised.evaluate
+
+    def watched(encoder: Any, labelled: Any, unlabelled: Any, *rest: Any) -> float:
+        given.append((len(labelled), unlabelled.rows.tolist()))
+        return real(encoder, labelled, unlabelled, *rest)
+
+    monkeypatch.setattr(semi_supervised, "evaluate", watched)
+    own = config.replace(cdf_threshold=0.4, final_measures=("semi_supervised_accuracy",), semi_supervised_steps=2)
+    trainer = Trainer(own, problem=problem)
+    list(trainer.epochs())
+    assert given == [(36, trainer.mask.kept.nonzero().flatten().tolist())], "train and validation, and what is kept"
+    results = pq.read_table(trainer.run.results).to_pylist()
+    (row,) = [row for row in results if row["metric"] == "semi_supervised_accuracy"]
+    assert 0 <= row["value"] <= 1
+    for field in ("measure", "monitors"):
+        value = "semi_supervised_accuracy" if field == "measure" else ("semi_supervised_accuracy",)
+        with pytest.raises(InputError, match=f"{field}: 'semi_supervised_accuracy' needs the images"):
+            Trainer(config.replace(run_dir=own.output.run_dir + "-other", **{field: value}), problem=problem)
