@@ -83,9 +83,11 @@ def write_results(state: RunState, config: RunConfig, problem: Problem, run: Run
     for name in dict.fromkeys((chosen_by.name, *config.evaluation.final_measures)):
         values.append((name, evaluation.measure(name).higher_is_better, examiner.score(name, best, "test")))
     values.append(("planted_auroc", True, last.planted_auroc))
+    if state.selection is not None:
+        values += [(name, False, float(value)) for name, value in state.selection.metrics().items()]
     rows = [
         {
-            "method": config.weighter.weighter,
+            "method": method_of(config),
             "domain": config.data.target,
             "seed": config.optimiser.seed,
             "metric": metric,
@@ -100,6 +102,11 @@ def write_results(state: RunState, config: RunConfig, problem: Problem, run: Run
         if not math.isnan(value)
     ]
     export.write_table(run.results, export.results_table(rows))
+
+
+def method_of(config: RunConfig) -> str:
+    """The weighter, behind the selector that chose what it trains on, if any: `simcore+uniform`."""
+    return "+".join(filter(None, (config.selector.selector, config.weighter.weighter)))
 
 
 def _write_encoder(
