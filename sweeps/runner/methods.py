@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bdw.config import run_fields
+from bdw.config import RunConfig, run_fields
 from bdw.config.fields import resolved
 from bdw.errors import InputError, unknown_option
 from bdw.weighting import selection
@@ -40,7 +40,8 @@ def chosen(texts: Sequence[str], known: Mapping[str, Method]) -> list[Method]:
     Settings are the config's fields of weighting, by name or dotted path (`weighter.cdf_threshold=0.3`), or the paper's
     eta, rho and lambda. A method's name is the text before a colon and a space, or its whole text.
 
-    Raises `InputError` for an unknown name or field, what is no setting, and a method given twice or none at all.
+    Raises `InputError` for an unknown name or field, what is no setting, a selector without what it needs, and a method
+    given twice or none at all.
     """
     require_some("methods", texts)
     methods = [_method(text, known) for text in texts]
@@ -63,6 +64,12 @@ def _method(text: str, known: Mapping[str, Method]) -> Method:
     for word in words[1:]:
         name, value = _setting(word, fields.get("selector"))
         fields[name] = value
+    if "selector" in fields:
+        own = {name: value for name, value in fields.items() if name.startswith(("selector", "selected_"))}
+        try:
+            selection.chooser(RunConfig().replace(**own).selector)
+        except InputError as error:
+            raise InputError(f"methods: {text!r}: {error}") from None
     return Method(shown, fields)
 
 

@@ -46,6 +46,10 @@ def test_a_selector_is_a_method_with_its_own_options() -> None:
     assert RunConfig().replace(**both.fields).weighter.weighter == "beta"
     with pytest.raises(InputError, match=r"methods: 'selector.clusters' is not known"):
         chosen(["random selector.clusters=9"], known)
+    with pytest.raises(InputError, match=r"methods: 'random': selected_share: none cannot work with selector 'random'"):
+        chosen(["random"], known)
+    with pytest.raises(InputError, match=r"methods: 'simcore': selector\.features: none cannot work with selector"):
+        chosen(["simcore"], known)
 
 
 def test_a_method_goes_by_the_name_that_it_is_given() -> None:
