@@ -63,7 +63,7 @@ def parse(arguments: Sequence[str]) -> Command:
         | Annotated[Export, subcommand("export")]
         | Annotated[Score, subcommand("score")]
         | Annotated[Embed, subcommand("embed")]
-        | Annotated[Select, subcommand("select")]
+        | Annotated[Select, subcommand("select", default=Select(out=tyro.MISSING, selector=config.selector))]
         | Annotated[Certify, subcommand("certify")]
         | Annotated[Leaks, subcommand("leaks")]
         | Annotated[Pack, subcommand("pack")]
@@ -197,8 +197,9 @@ def _spell_out_what_the_console_lacks() -> None:
 
 
 def _starting_point(arguments: Sequence[str]) -> RunConfig:
-    """The defaults of `fit`: those of --preset if it is given, otherwise those that suit the source."""
-    if arguments[:1] != ["fit"]:
+    """The defaults of `fit`: those of --preset if it is given, otherwise those that suit the source. For `select` the
+    options of --selector alone matter."""
+    if arguments[:1] not in (["fit"], ["select"]):
         return RunConfig()
     try:
         with contextlib.redirect_stderr(io.StringIO()):
@@ -206,6 +207,8 @@ def _starting_point(arguments: Sequence[str]) -> RunConfig:
     except SystemExit:  # An option lacks its value, which the whole command line is told.
         return RunConfig()
     values = {name: value for name, value in vars(given).items() if value not in (None, "None", "none")}
+    if arguments[0] == "select":
+        return RunConfig().replace(**{name: value for name, value in values.items() if name == "selector"})
     require_one_length(values.pop("epochs", None), values.pop("budget_images", None))
     return RunConfig.from_flat(values)
 
@@ -225,4 +228,6 @@ def _names(command: type | None, config: RunConfig) -> list[str]:
     names = [field.name for field in dataclasses.fields(command)] if command else []
     if command is Fit:
         names = ["preset", *(name for field in fields_with_flags(config) for name in (field.key, field.path))]
+    if command is Select:
+        names += [field.path for field in fields_with_flags(config) if field.section == "selector"]
     return [name.replace("_", "-") for name in ["help", *names]]

@@ -1,4 +1,4 @@
-"""Methods whose weights learn, as benchmarks take them from the command line (see `sweeps.runner.methods`)."""
+"""Methods as benchmarks take them from the command line (see `sweeps.runner.methods`)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sweeps.runner.methods import Method
+from sweeps.runner.methods import Method, selecting
 
 LEARNING = {"BDW": Method("BDW", {"weighter": "beta"}), "Counts": Method("Counts", {"weighter": "counts"})}
+ALL = {**LEARNING, "RotNet": Method("RotNet", {"weighter": "uniform"}), **selecting()}
+"""Also plain training, on the whole pool and on what each selector chose."""
 
 
 def as_text(name: str, fields: Mapping[str, Any]) -> str:

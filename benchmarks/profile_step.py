@@ -30,12 +30,10 @@ import tyro
 from bdw.config import presets
 from bdw.training.trainer import Trainer
 from benchmarks.harness import provenance, write_result
-from benchmarks.methods import LEARNING
+from benchmarks.methods import ALL
 from benchmarks.random_problem import random_problem
 from benchmarks.step_parts import PARTS, WAITING, PartClock, run_steps
-from sweeps.runner.methods import Method, chosen
-
-METHODS = {**LEARNING, "RotNet": Method("RotNet", {"weighter": "uniform"})}
+from sweeps.runner.methods import chosen
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ class Profile:
 
 def trainer_of(arguments: Arguments, folder: Path) -> Trainer:
     """The run that the arguments describe, before its first step; it writes into `folder` only."""
-    (method,) = chosen([arguments.settings], METHODS)
+    (method,) = chosen([arguments.settings], ALL)
     config = presets.build(arguments.preset).replace(
         **method.fields, data_root=arguments.data_root, cache_dir=str(folder), run_dir=str(folder / "run")
     )

@@ -28,7 +28,7 @@ from sweeps.runner import command_line
 from sweeps.runner.comparison import Cell, cells
 from sweeps.runner.datasets import DataChoice, Scale, require_data_root
 from sweeps.runner.experiment import Experiment
-from sweeps.runner.methods import Method, chosen
+from sweeps.runner.methods import Method, chosen, selecting
 from sweeps.runner.options import SweepOptions
 
 EXPERIMENT = "mnist_autoencoders"
@@ -50,6 +50,7 @@ _ALL = (
     Method("NN-Weighter", {"weighter": "nearest-neighbour"}),
 )
 METHODS = {method.name: method for method in _ALL}
+KNOWN = {**METHODS, **selecting()}
 PAPERS = ("Oracle", "VAE", "DW", "BDW")
 
 
@@ -63,7 +64,7 @@ class Options(SweepOptions):
 
     def check(self) -> None:
         """Raise `InputError` for values that cannot work."""
-        chosen(self.methods, METHODS)
+        chosen(self.methods, KNOWN)
         for target in self.targets:
             if target not in DATA.targets:
                 raise unknown_option("targets", target, DATA.targets)
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the comparison to its end; raises `InputError` for what cannot work."""
     options = command_line.parse(Options, arguments, prog=EXPERIMENT)
     experiment = Experiment.settle(EXPERIMENT, options, DATA)
-    methods = chosen(options.methods, METHODS)
+    methods = chosen(options.methods, KNOWN)
     console = Console()
     compare_and_report(
         experiment,

@@ -32,7 +32,7 @@ from sweeps.results.finish import score_table
 from sweeps.runner import command_line, decathlons
 from sweeps.runner.comparison import Cell, cells
 from sweeps.runner.experiment import Experiment
-from sweeps.runner.methods import Method, chosen
+from sweeps.runner.methods import Method, chosen, selecting
 from sweeps.runner.options import SweepOptions, require_at_least
 
 EXPERIMENT = "visual_decathlon"
@@ -44,6 +44,8 @@ _ALL = (
     Method("DW", {"weighter": "point"}),
 )
 METHODS = {method.name: method for method in _ALL}
+KNOWN = {**METHODS, **selecting()}
+"""What may be compared; a selector needs a size and what it compares images by."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,8 @@ class Options(SweepOptions):
     """Folder of the mini-decathlon's .npz files. Default: the challenge itself, under --data-root."""
     methods: tuple[str, ...] = tuple(METHODS)
     """Methods among RotNet, NN-Weighter, L2RW, BDW and DW, also with settings of weighting and by a name of your own,
-    as in 'BDW eta=100' or 'Bold: BDW eta=100'. Default: all."""
+    as in 'BDW eta=100' or 'Bold: BDW eta=100'; also plain training on what a selector chose, as in
+    'simcore selected_share=0.2 selector.features=run:runs/mine'. Default: these five."""
     fine_tuning_epochs: int | None = None
     """Also fine-tune the best encoder of every run, for this number of epochs in each cell of the paper's grid (paper:
     100); minutes to hours a run. Default: logistic regression alone."""
@@ -63,7 +66,7 @@ class Options(SweepOptions):
         """Raise `InputError` for values that cannot work."""
         folder = self.data_root if self.data is None else self.data
         SweepOptions.check(dataclasses.replace(self, data_root=folder))
-        chosen(self.methods, METHODS)
+        chosen(self.methods, KNOWN)
         require_at_least("fine_tuning_epochs", self.fine_tuning_epochs, 1)
         decathlons.choose(self.data, self.data_root)
 
@@ -77,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the comparison to its end; raises `InputError` for what cannot work."""
     options = command_line.parse(Options, arguments, prog=EXPERIMENT)
     experiment = settle(options)
-    methods = chosen(options.methods, METHODS)
+    methods = chosen(options.methods, KNOWN)
     fields = experiment.choice.domain_fields
     wanted = cells(
         methods, experiment.base, experiment.rooms, experiment.options.seeds, experiment.paths, domain_fields=fields

@@ -11,6 +11,7 @@ import pytest
 from bdw import cli
 from bdw.commands.flags import fields_with_flags
 from bdw.config import RunConfig, photo_presets, presets
+from bdw.weighting import selection
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("cluster/*.md"), *ROOT.glob("benchmarks/*.md")])
@@ -93,6 +94,7 @@ def test_commands_are_found() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_dotted_flag_is_one(page: Path) -> None:
-    known = {field.path.replace("_", "-") for field in fields_with_flags(RunConfig())}
+    runs = [RunConfig().replace(selector=name) for name in (None, *selection.available())]
+    known = {field.path.replace("_", "-") for run in runs for field in fields_with_flags(run)}
     shown = re.findall(r"--([a-z]+\.[a-z][a-z-]+)", page.read_text(encoding="utf-8"))
     assert {name.replace(".no-", ".") for name in shown if not name.startswith("pretext.")} <= known

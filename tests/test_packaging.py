@@ -263,7 +263,7 @@ def test_beside_a_clone_the_package_is_imported_and_not_the_folder(
 BASIC_FLAGS = {
     "batch-size", "budget-images", "cdf-threshold", "density-threshold", "encoder", "epochs", "gpus-per-worker",
     "learning-rate", "meta-loss", "num-workers", "preset", "pretext", "queries", "resume", "run-dir", "seed", "shots",
-    "source", "storage-path", "target", "ways", "weight-lr", "weighter",
+    "selected-share", "selector", "source", "storage-path", "target", "ways", "weight-lr", "weighter",
 }  # fmt: skip
 
 

@@ -14,10 +14,14 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, StructConstructorSpec, StructTypeInfo
 
-from bdw.config import RunConfig, WorkersConfig, run_fields
+from bdw.config import RunConfig, SelectorConfig, WorkersConfig
 from bdw.config.fields import Field, Mark, accepted_types, coerced, fields_of
 from bdw.config.pretext import PretextConfig
+from bdw.config.run import OPTIONS
 from bdw.errors import InputError
+
+WORKERS = "workers"
+"""The section of the flags that are no part of a run's config."""
 
 
 class Shown(enum.Enum):
@@ -33,15 +37,17 @@ class Shown(enum.Enum):
 
 def fields_with_flags(config: RunConfig) -> list[Field]:
     """All fields of a run and of its workers."""
-    return [*run_fields(config.pretext.pretext).values(), *fields_of("workers", WorkersConfig)]
+    return [*config.fields().values(), *fields_of(WORKERS, WorkersConfig)]
 
 
 def registry(config: RunConfig, shown: Shown) -> ConstructorRegistry:
     """What tyro needs to know about the sections of that config."""
     known = {field.path: field for field in fields_with_flags(config)}
-    sections = {type(getattr(config, field.section)): field.section for field in run_fields().values()}
+    sections = {
+        type(getattr(config, field.section)): field.section for field in known.values() if field.section != WORKERS
+    }
     options = config.pretext.options
-    sections |= {WorkersConfig: "workers", type(options): "pretext"}
+    sections |= {WorkersConfig: WORKERS, type(options): "pretext", type(config.selector.selector_options): "selector"}
     parts = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
     sections |= {type(part): f"pretext.{name}" for name, part in parts.items() if dataclasses.is_dataclass(part)}
     found = ConstructorRegistry()
@@ -60,9 +66,13 @@ def registry(config: RunConfig, shown: Shown) -> ConstructorRegistry:
             field = known.get(f"{sections[info.type]}.{each.name}")
             if field is not None and (shown is not Shown.BASIC or Mark.BASIC in field.marks):
                 flags.append(dataclasses.replace(each, type=_flag(field, shown)))
-            elif type(each.default) in sections and info.type is not PretextConfig and shown is not Shown.BASIC:
+            elif (
+                type(each.default) in sections
+                and info.type not in (PretextConfig, SelectorConfig)
+                and shown is not Shown.BASIC
+            ):
                 flags.append(dataclasses.replace(each, type=type(each.default)))
-            elif each.name == "options" and dataclasses.fields(each.default):
+            elif each.name in OPTIONS.values() and dataclasses.fields(each.default):
                 kind: Any = Annotated[(type(each.default), tyro.conf.arg(name=""))]
                 flags.append(dataclasses.replace(each, type=kind))
         return dataclasses.replace(spec, fields=tuple(flags))

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from bdw.config import RunConfig, WorkersConfig, presets
+from bdw.config import RunConfig, SelectorConfig, WorkersConfig, presets
 
 PRESET_HELP = (
     "Settings to start from; other flags override them. Default: `glyphs` for the embedded pool and without --source, "
@@ -41,6 +41,7 @@ class StartingPoint:
     preset: str | None = None
     source: Annotated[str | None, tyro.conf.arg(aliases=["--data.source"])] = None
     pretext: Annotated[str | None, tyro.conf.arg(aliases=["--pretext.pretext"])] = None
+    selector: Annotated[str | None, tyro.conf.arg(aliases=["--selector.selector"])] = None
     epochs: Annotated[str | None, tyro.conf.arg(aliases=["--budget.epochs"])] = None
     budget_images: Annotated[str | None, tyro.conf.arg(aliases=["--budget.budget-images"])] = None
 
@@ -146,16 +147,20 @@ class Embed:
 
 @dataclass(frozen=True, kw_only=True)
 class Select:
-    """Choose images by their scores: the best N, a share, or all above a threshold.
+    """Choose images by their scores: the best N, a share, or all above a threshold. Or, with --selector and --target,
+    before anything was trained.
 
     Writes a list (.txt, the best first), a table (.parquet, every image with a column kept, which --weights-file
     obeys), or a folder of copies or links.
     """
 
-    scores: Path
-    """What `score` wrote, or a run's instance_weights.parquet."""
     out: Path
     """New file, .txt or .parquet, or new folder."""
+    scores: Path | None = None
+    """What `score` wrote, or a run's instance_weights.parquet."""
+    selector: SelectorConfig = field(default_factory=SelectorConfig)
+    target: str | None = None
+    """With --selector: the labelled target, named as for `fit`."""
     count: int | None = None
     """Keep so many images."""
     share: float | None = None
@@ -177,7 +182,17 @@ class Select:
     data_seed: int = 0
     """Seed of a pool that is drawn, such as glyphs."""
     seed: int = 0
-    """Seed of the clusters."""
+    """Seed of the clusters, and of a selector."""
+    image_size: int | None = None
+    """With --selector: side in pixels to which images are resized; default: that of the encoder in
+    --selector.features, or 96."""
+    cache_dir: str | None = None
+    """With --selector: where packed images and features are kept; default: ~/.cache/bdw/data."""
+    device: str = "auto"
+    """With --selector: where to compute, auto, cpu or cuda."""
+    num_workers: int | None = None
+    """With --selector neural-data-server: workers of one CPU each that train experts side by side, started by Ray here
+    or on the cluster that RAY_ADDRESS names. Default: this process."""
 
 
 @dataclass(frozen=True, kw_only=True)

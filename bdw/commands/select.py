@@ -92,6 +92,16 @@ def select(
 
 def select_from_console(command: Select) -> None:
     """Choose, write what was chosen, and say how many there are."""
+    out = command.out
+    is_folder = out.suffix not in (LIST, TABLE)
+    require_new(out)
+    if command.link and not is_folder:
+        raise InputError(f"link: cannot work with --out {out}, a file; allowed: a new folder")
+    if command.selector.selector is not None:
+        _select_before_training(command)
+        return
+    if command.scores is None:
+        raise InputError("scores, selector: none given; allowed: one of them")
     wanted = _Wanted(
         amount=Amount(count=command.count, share=command.share, at_least=command.at_least),
         clusters=command.clusters,
@@ -99,19 +109,47 @@ def select_from_console(command: Select) -> None:
         near_duplicates=command.near_duplicates,
         seed=command.seed,
     )
-    out = command.out
-    is_folder = out.suffix not in (LIST, TABLE)
-    require_new(out)
-    if command.link and not is_folder:
-        raise InputError(f"link: cannot work with --out {out}, a file; allowed: a new folder")
     pool = None if command.pool is None else _open(command.pool, command.data_root, command.data_seed)
-    if is_folder and (pool is None or pool.folder is None):
+    _require_files(out, pool)
+    with packing_bar() as bar:
+        table = _selected(read_scores(command.scores), wanted, pool, bar)
+    _write(out, table, pool, link=command.link)
+    if "near_duplicate_of" in table.column_names:
+        alike = len(table) - table["near_duplicate_of"].null_count
+        print(f"note    {alike:,} images are near-duplicates of better ones")
+    kept = table["kept"].to_numpy(zero_copy_only=False)
+    lowest = table["mean"].to_numpy()[kept].min()
+    print(f"chose   {int(kept.sum()):,} of {len(table):,} images, of mean weight {lowest:.4f} or more: {out}")
+
+
+def _select_before_training(command: Select) -> None:
+    # Without scores there is more to import: encoders, clusters.
+    from bdw.commands.select_before import select_before_training
+
+    pool = None if command.pool is None else _open(command.pool, command.data_root, command.data_seed)
+    _require_files(command.out, pool)
+    with packing_bar() as bar:
+        table, cost = select_before_training(command, bar)
+    if pool is not None and pool.folder is not None:
+        paths = [str(pool.folder / name) for name in table["name"].to_pylist()]
+        table = table.add_column(1, "filepath", pa.array(paths, pa.string()))
+    _write(command.out, table, pool, link=command.link)
+    again = f", and {cost.shared_seconds:.1f} s on what later choices use again" if cost.shared_images else ""
+    kept = int(table["kept"].to_numpy(zero_copy_only=False).sum())
+    print(f"chose   {kept:,} of {len(table):,} images in {cost.seconds:.1f} s{again}: {command.out}")
+
+
+def _require_files(out: Path, pool: _Images | None) -> None:
+    """`InputError` if files are to be copied that the pool does not have."""
+    if out.suffix not in (LIST, TABLE) and (pool is None or pool.folder is None):
         raise InputError(
             f"out: {out} would be a folder of images, which needs --pool with a folder of images; allowed: "
             f"{LIST} for a list of names, {TABLE} for a table"
         )
-    with packing_bar() as bar:
-        table = _selected(read_scores(command.scores), wanted, pool, bar)
+
+
+def _write(out: Path, table: pa.Table, pool: _Images | None, *, link: bool) -> None:
+    """The list, the table or the folder that `out` asks for."""
     kept = table["kept"].to_numpy(zero_copy_only=False)
     order = np.argsort(-table["mean"].to_numpy(), kind="stable")
     names = table["name"].to_pylist()
@@ -123,12 +161,7 @@ def select_from_console(command: Select) -> None:
     else:
         assert pool is not None
         assert pool.folder is not None
-        _write_files(out, pool.folder, best_first, link=command.link)
-    if "near_duplicate_of" in table.column_names:
-        alike = len(table) - table["near_duplicate_of"].null_count
-        print(f"note    {alike:,} images are near-duplicates of better ones")
-    lowest = table["mean"].to_numpy()[kept].min()
-    print(f"chose   {int(kept.sum()):,} of {len(table):,} images, of mean weight {lowest:.4f} or more: {out}")
+        _write_files(out, pool.folder, best_first, link=link)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from bdw.config.pretext import PretextConfig
 from bdw.config.removed import of_today
 from bdw.config.run import RunConfig, run_fields
 from bdw.config.schedule import ScheduleConfig
+from bdw.config.selector import SelectorConfig
 from bdw.config.weighter import WeighterConfig
 from bdw.config.workers import WorkersConfig
 
@@ -33,6 +34,7 @@ __all__ = [
     "PretextConfig",
     "RunConfig",
     "ScheduleConfig",
+    "SelectorConfig",
     "WeighterConfig",
     "WorkersConfig",
     "of_today",

@@ -20,7 +20,7 @@ from bdw.config.run import RunConfig, run_fields
 def settings(config: RunConfig) -> dict[str, Any]:
     """The flat settings that change the run's result and differ from their defaults; by name, JSON types only."""
     config = named(config)
-    defaults, known = _defaults(config.pretext.pretext), run_fields(config.pretext.pretext)
+    defaults, known = _defaults(config.pretext.pretext, config.selector.selector), config.fields()
     return {
         name: value
         for name, value in config.flat().items()
@@ -46,9 +46,9 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     `InputError` if the run before used an option that is gone.
     """
     unread = {"weights_content"} if now.get("weights") and not now.get("weights_content") else set()
-    task = str(now.get("pretext", RunConfig().pretext.pretext))
-    before = _defaults(task) | of_today(before)
-    known = run_fields(task)
+    task, selector = str(now.get("pretext", RunConfig().pretext.pretext)), now.get("selector")
+    before = _defaults(task, selector) | of_today(before)
+    known = run_fields(task, selector)
     return [
         f"{name} was {before.get(name)!r} and is {value!r}"
         for name, value in now.items()
@@ -67,6 +67,6 @@ def depends_on_length(config: RunConfig) -> list[str]:
     ]
 
 
-def _defaults(task: str) -> dict[str, Any]:
-    """Of every field, and of the options of that pretext task."""
-    return RunConfig().replace(pretext=task).flat() | RunConfig().flat()
+def _defaults(task: str, selector: str | None) -> dict[str, Any]:
+    """Of every field, and of the options of that pretext task and of that selector."""
+    return RunConfig().replace(pretext=task, selector=selector).flat() | RunConfig().flat()

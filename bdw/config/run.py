@@ -29,7 +29,11 @@ from bdw.config.preset_registry import starting_point
 from bdw.config.pretext import PretextConfig, options_of
 from bdw.config.removed import of_today
 from bdw.config.schedule import ScheduleConfig
+from bdw.config.selector import SelectorConfig, selector_options_of
 from bdw.config.weighter import WeighterConfig
+
+OPTIONS = {"pretext": "options", "selector": "selector_options"}
+"""Sections of something that has options of its own -> the field that holds them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,7 @@ class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     pretext: PretextConfig = field(default_factory=PretextConfig)
+    selector: SelectorConfig = field(default_factory=SelectorConfig)
     weighter: WeighterConfig = field(default_factory=WeighterConfig)
     gradient: GradientConfig = field(default_factory=GradientConfig)
     meta: MetaConfig = field(default_factory=MetaConfig)
@@ -59,13 +64,21 @@ class RunConfig:
         )
 
     def flat(self) -> dict[str, Any]:
-        """All fields by their unique names, JSON types only; options of the pretext task as `pretext.<option>`."""
+        """All fields by their unique names, JSON types only; options of the pretext task as `pretext.<option>`, of the
+        selector as `selector.<option>`."""
         values: dict[str, Any] = {}
-        for key, known in run_fields(self.pretext.pretext).items():
-            section = getattr(self, known.section)
-            value = operator.attrgetter(known.name)(section.options if known.is_option else section)
+        for key, known in self.fields().items():
+            owner = getattr(self, known.section)
+            value = operator.attrgetter(known.name)(
+                getattr(owner, OPTIONS[known.section]) if known.is_option else owner
+            )
             values[key] = list(value) if isinstance(value, tuple) else value
         return values
+
+    def fields(self) -> dict[str, Field]:
+        """Every field of this run, the options of its pretext task and of its selector among them, by its key in the
+        flat form."""
+        return run_fields(self.pretext.pretext, self.selector.selector)
 
     @classmethod
     def from_flat(cls, values: Mapping[str, Any]) -> RunConfig:
@@ -89,23 +102,25 @@ class RunConfig:
     def replace(self, **values: Any) -> Self:
         """A copy with these fields (names or dotted paths) changed and everything checked again.
 
-        With another `pretext`, the options of the new task have their defaults unless they are given. A size of the
-        meta-batch that is given does not shrink any more, unless `may_shrink` is given, too.
+        With another `pretext` or `selector`, the options of the new one have their defaults unless they are given. A
+        size of the meta-batch that is given does not shrink any more, unless `may_shrink` is given, too.
         """
         task = values.get("pretext", values.get("pretext.pretext", self.pretext.pretext))
-        known = run_fields(task if isinstance(task, str) else "")
+        selector = values.get("selector", values.get("selector.selector", self.selector.selector))
+        known = run_fields(*(name if isinstance(name, str) else "" for name in (task, selector)))
         changed: dict[str, dict[str, Any]] = {}
-        options: dict[str, Any] = {}
+        options: dict[str, dict[str, Any]] = {section: {} for section in OPTIONS}
         for name, value in values.items():
             found = resolved(name, known)
-            own = options if found.is_option else changed.setdefault(found.section, {})
+            own = options[found.section] if found.is_option else changed.setdefault(found.section, {})
             own[found.name] = coerced(found.key, value, found.type)
         own = changed.get("meta", {})
         if own:
             own.setdefault("may_shrink", self.meta.without_shrinking(own).may_shrink)
-        sections = {s: dataclasses.replace(getattr(self, s), **own) for s, own in changed.items() if s != "pretext"}
-        pretext = self.pretext.with_options(changed.get("pretext", {}).get("pretext"), options)
-        return dataclasses.replace(self, pretext=pretext, **sections)
+        sections = {s: dataclasses.replace(getattr(self, s), **own) for s, own in changed.items() if s not in OPTIONS}
+        pretext = self.pretext.with_options(changed.get("pretext", {}).get("pretext"), options["pretext"])
+        chosen = self.selector.with_options(changed.get("selector", {}), options["selector"])
+        return dataclasses.replace(self, pretext=pretext, selector=chosen, **sections)
 
 
 @functools.cache
@@ -114,14 +129,16 @@ def sections() -> Mapping[str, type]:
     return typing.get_type_hints(RunConfig)
 
 
-def run_fields(task: str = "rotation") -> dict[str, Field]:
-    """Every field of a run with that pretext task by its key in the flat form."""
-    return {known.key: known for known in _run_fields(options_of(task))}
+def run_fields(task: str = "rotation", selector: str | None = None) -> dict[str, Field]:
+    """Every field of a run with that pretext task and that selector by its key in the flat form."""
+    return {known.key: known for known in _run_fields(options_of(task), selector_options_of(selector))}
 
 
 @functools.cache
-def _run_fields(options: type) -> tuple[Field, ...]:
+def _run_fields(*options: type) -> tuple[Field, ...]:
+    """With the options of the sections of `OPTIONS`, in their order, in the place of the fields that hold them."""
     found = [known for section, cls in sections().items() for known in fields_of(section, cls)]
-    place = next(i for i, known in enumerate(found) if known.name == "options")
-    found[place : place + 1] = fields_of("pretext", options, are_options=True)
+    for (section, name), own in zip(OPTIONS.items(), options, strict=True):
+        place = next(i for i, known in enumerate(found) if known.name == name)
+        found[place : place + 1] = fields_of(section, own, are_options=True)
     return tuple(found)

@@ -33,9 +33,10 @@ def fit_command(config: Mapping[str, Any]) -> str:
 
 
 def _defaults(preset: str, own: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the preset, and of the options that the run's own pretext task has."""
+    """Of the preset, and of the options that the run's own pretext task and selector have."""
     config = presets.build(preset)
-    return config.replace(pretext=own.get("pretext", config.pretext.pretext)).flat() | config.flat()
+    task, selector = own.get("pretext", config.pretext.pretext), own.get("selector", config.selector.selector)
+    return config.replace(pretext=task, selector=selector).flat() | config.flat()
 
 
 def changed_options(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:

@@ -26,6 +26,9 @@ from bdw.report.wording import UNKNOWN, count, number, percent, plural, ratio, s
 from bdw.runs import break_even
 
 MAX_SKIPPED_SHOWN = 100
+SELECTION = "selection_"
+"""What names of a selector's cost in results.parquet begin with."""
+COST_OF_SELECTION = "What choosing images before training cost; shared is what later choices from this pool use again"
 
 
 def write_run_report(run_dir: Path) -> Path:
@@ -79,8 +82,9 @@ def _summary(outcome: Outcome) -> str:
     config, source = run.config, run.description.get("source") or {}
     budget = "" if outcome.budget is None else f" over a budget of {plural(outcome.budget, 'image')}"
     images = f" ({plural(source['count'], 'image')})" if isinstance(source.get("count"), int) else ""
+    chosen = f"Selector “{config['selector']}”, weighter" if config.get("selector") else "Weighter"
     return (
-        f"Weighter “{config.get('weighter', UNKNOWN)}”, encoder {config.get('encoder', UNKNOWN)}, pre-trained on "
+        f"{chosen} “{config.get('weighter', UNKNOWN)}”, encoder {config.get('encoder', UNKNOWN)}, pre-trained on "
         f"{config.get('source', UNKNOWN)}{images} for the target {config.get('target', UNKNOWN)}: "
         f"{plural(len(run.metrics), 'epoch')}{budget}, seed {config.get('seed', UNKNOWN)}."
     )
@@ -135,11 +139,14 @@ def _results_sections(outcome: Outcome) -> list[Section]:
     if run.results is None:
         return []
     shown = {run.measure.name, f"validation_{run.measure.name}", "planted_auroc"}
-    rows = []
-    for row in run.results[~run.results["metric"].isin(shown)].to_dict("records"):
-        rows.append((str(row["metric"]), number(float(row["value"]))))
-    table = Table(("measure", "value"), tuple(rows), "On the target's test images", numeric=frozenset(("value",)))
-    return [Section("Further results", [table])] if rows else []
+    others = run.results[~run.results["metric"].isin(shown)]
+    is_cost = others["metric"].str.startswith(SELECTION)
+    blocks: list[Block] = []
+    for of_them, caption in ((~is_cost, "On the target's test images"), (is_cost, COST_OF_SELECTION)):
+        rows = [(str(row["metric"]), number(float(row["value"]))) for row in others[of_them].to_dict("records")]
+        if rows:
+            blocks.append(Table(("measure", "value"), tuple(rows), caption, numeric=frozenset(("value",))))
+    return [Section("Further results", blocks)] if blocks else []
 
 
 def _skipped_blocks(skipped: tuple[tuple[str, str, int], ...]) -> list[Block]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,14 +26,16 @@ from bdw.parallel.randomness import Randomness, drawn_from
 from bdw.pretext import PretextModel
 from bdw.training import time_budget
 from bdw.training.best_model import BestModel
-from bdw.training.checks import check_batch, chosen_measures, require_same_data
+from bdw.training.checks import check_batch, check_selected, check_selector, chosen_measures, require_same_data
 from bdw.training.data_parallel import replicated
+from bdw.training.embedders import embedder
 from bdw.training.history import History
 from bdw.training.meta_schedule import MetaSchedule
 from bdw.training.progress import CurrentEpoch
 from bdw.training.run_state import RunState
+from bdw.training.selection_record import SelectionRecord
 from bdw.training.wall_clock import WallClock
-from bdw.weighting import meta_loss
+from bdw.weighting import meta_loss, selection
 from bdw.weighting import registry as weighters
 from bdw.weighting.gradient import estimators
 from bdw.weighting.gradient.alignment import Alignment
@@ -44,7 +47,7 @@ from bdw.weighting.keep_mask import KeepMask, min_kept
 from bdw.weighting.largest_meta_batch import fitted
 from bdw.weighting.learning import LearnsByVerdict, LearnsByVisit, Receiver
 from bdw.weighting.meta_loss import Augment
-from bdw.weighting.selection.protocol import Toolkit
+from bdw.weighting.selection.protocol import Selection, Toolkit
 from bdw.weighting.step import Learner
 from bdw.weighting.timer import WeightingTimer
 from bdw.weighting.verdicts import Verdicts
@@ -63,6 +66,7 @@ def load_problem(config: RunConfig, run_dir: Path, packing: LabelledProgress | N
 
     def check_source(num_instances: int) -> None:
         check_batch(config, num_instances)
+        check_selector(config, num_instances)
 
     problem = collectives.first_then_others(
         lambda: load(config.data, run_dir, packing, check_target=check_target, check_source=check_source),
@@ -76,13 +80,31 @@ def build_weighter(
     config: RunConfig, problem: Problem, run_dir: Path, device: torch.device, progress: LabelledProgress | None
 ) -> Weighter:
     """The weighter; rank 0 computes what can be kept in a cache, then the others find it there."""
-    toolkit = Toolkit(
+    toolkit = build_toolkit(config, problem, run_dir, device, progress)
+    return collectives.on_all(lambda: weighters.build(config.weighter, problem, toolkit))
+
+
+def build_selection(
+    config: RunConfig, problem: Problem, run_dir: Path, device: torch.device, progress: LabelledProgress | None
+) -> Selection:
+    """What the config's selector chooses, the same on all workers: rank 0 computes it."""
+    toolkit = build_toolkit(config, problem, run_dir, device, progress)
+    found = collectives.computed_on(0, lambda: selection.select(config.selector, problem, toolkit))
+    check_selected(config, int(found.chosen.sum()))
+    return found
+
+
+def build_toolkit(
+    config: RunConfig, problem: Problem, run_dir: Path, device: torch.device, progress: LabelledProgress | None
+) -> Toolkit:
+    """What a selector may use."""
+    return Toolkit(
         device=device,
         cache_dir=cache_folder(config.data, run_dir),
         seed=config.optimiser.seed,
         progress=progress,
+        embedder=functools.partial(embedder, data=config.data, channels=problem.source.channels),
     )
-    return collectives.on_all(lambda: weighters.build(config.weighter, problem, toolkit))
 
 
 def build_state(
@@ -107,6 +129,7 @@ def build_state(
         ),
         best=BestModel(evaluation.measure(config.evaluation.measure)),
         clock=clock,
+        selection=None if config.selector.selector is None else SelectionRecord(),
     )  # fmt: skip
 
 

@@ -17,10 +17,12 @@ from bdw.evaluation import Measure
 from bdw.evaluation.features import check_layer
 from bdw.parallel import collectives, device
 from bdw.runs import trajectory
-from bdw.weighting import meta_loss
+from bdw.training.embedders import check_features
+from bdw.weighting import meta_loss, selection
 from bdw.weighting import registry as weighters
 from bdw.weighting.gradient.forward_mode_support import require_forward_mode
 from bdw.weighting.gradient.natural_gradient import has_linear_head
+from bdw.weighting.selection.size import Size
 from bdw.weighting.weighters.protocol import Learns
 
 logger = logging.getLogger(__name__)
@@ -39,6 +41,9 @@ def check(config: RunConfig) -> None:
         if value not in known:
             raise unknown_option(field, value, known)
     weighters.check(config.weighter)
+    if config.selector.selector is not None:
+        selection.chooser(config.selector)
+        check_features(getattr(config.selector.selector_options, "features", None), config.data.crop_size)
     trajectory.check(config)
     if config.output.diagnose_signal and weighters.learns(config.weighter) is Learns.NEVER:
         raise InputError(
@@ -191,6 +196,24 @@ def check_batch(config: RunConfig, num_instances: int) -> None:
         floor = min(max(config.weighter.min_kept, workers), num_instances)
         _require_two_rows(config, "min_kept", config.weighter.min_kept, floor // workers, 2 * workers)
         _require_two_instances(config, "min_kept", config.weighter.min_kept, floor, 2)
+
+
+def check_selector(config: RunConfig, num_instances: int) -> None:
+    """`InputError` for a selector that is asked for more images than there are, or for less than a batch."""
+    if config.selector.selector is not None:
+        wanted = Size.of(config.selector, required=False).within(num_instances)
+        check_selected(config, num_instances if wanted is None else wanted)
+
+
+def check_selected(config: RunConfig, num_selected: int) -> None:
+    """`InputError` for a choice before training that is smaller than a batch."""
+    batch_size, chosen = config.optimiser.batch_size, config.selector
+    if num_selected < batch_size:
+        name = "selected_count" if chosen.selected_count is not None else "selected_share"
+        raise InputError(
+            f"{name}: {getattr(chosen, name)} leaves {num_selected} image(s) to train on, less than a batch; allowed: "
+            f"at least batch_size = {batch_size}"
+        )
 
 
 def check_task(config: RunConfig, images: pretext.Images, num_instances: int) -> None:

@@ -87,9 +87,11 @@ def write_results(state: RunState, config: RunConfig, problem: Problem, run: Run
         score = examiner.score(name, best, "test", kept)
         values.append((name, evaluation.measure(name).higher_is_better, score))
     values.append(("planted_auroc", True, last.planted_auroc))
+    if state.selection is not None:
+        values += [(name, False, float(value)) for name, value in state.selection.metrics().items()]
     rows = [
         {
-            "method": config.weighter.weighter,
+            "method": method_of(config),
             "domain": config.data.target,
             "seed": config.optimiser.seed,
             "metric": metric,
@@ -104,6 +106,11 @@ def write_results(state: RunState, config: RunConfig, problem: Problem, run: Run
         if not math.isnan(value)
     ]
     export.write_table(run.results, export.results_table(rows))
+
+
+def method_of(config: RunConfig) -> str:
+    """The weighter, behind the selector that chose what it trains on, if any: `simcore+uniform`."""
+    return "+".join(filter(None, (config.selector.selector, config.weighter.weighter)))
 
 
 def _write_encoder(

@@ -17,6 +17,7 @@ from bdw.training.best_model import BestModel
 from bdw.training.history import History
 from bdw.training.meta_schedule import MetaSchedule
 from bdw.training.progress import CurrentEpoch
+from bdw.training.selection_record import SelectionRecord
 from bdw.training.wall_clock import WallClock
 from bdw.weighting.keep_mask import KeepMask
 from bdw.weighting.step import Learner
@@ -34,6 +35,8 @@ class RunState:
     schedule: MetaSchedule
     best: BestModel
     clock: WallClock
+    selection: SelectionRecord | None = None
+    """What was chosen before training; None without a selector."""
 
     @property
     def position(self) -> Position:
@@ -45,6 +48,7 @@ class RunState:
         """All of them, in the order in which they are restored: what follows may ask what stands before it."""
         return {
             "keep_mask": self.mask,
+            **({} if self.selection is None else {"selection": self.selection}),
             "history": self.history,
             "progress": self.current,
             "meta_schedule": self.schedule,

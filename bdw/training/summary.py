@@ -37,6 +37,7 @@ def headline(state: RunState, config: RunConfig, problem: Problem, device: torch
         f"batch   {batch} source images a step ({batch / workers:g} a worker), "
         f"{target_batch * workers} target images a meta-batch",
         f"weights {config.weighter.weighter}" + ("" if config.weighter.prune else ", without pruning"),
+        *_selected(state, config, len(source)),
         *_length(state.budget),
         *_budget(config),
         f"run     {Path(config.output.run_dir).resolve()}"
@@ -91,6 +92,19 @@ def _shrunk(config: RunConfig, target: Target) -> list[str]:
     return [
         f"{', '.join(changes)}: the target has {len(target.classes)} classes and {len(labels):,} training images, "
         f"{int(labels.bincount().min()):,} in the smallest class"
+    ]
+
+
+def _selected(state: RunState, config: RunConfig, num_instances: int) -> list[str]:
+    """What a selector chose, and what it cost, what later choices use again apart."""
+    record = state.selection
+    if record is None or record.cost is None:
+        return []
+    cost = record.cost
+    again = f", and {cost.shared_seconds:.1f} s on what later choices use again" if cost.shared_images else ""
+    return [
+        f"chosen  {record.count:,} of {num_instances:,} images by {config.selector.selector}, in {cost.seconds:.1f} s"
+        f"{again}"
     ]
 
 

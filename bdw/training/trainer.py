@@ -30,8 +30,8 @@ from bdw.runs.metrics import EpochReport, ProgressListener, Silent
 from bdw.runs.trajectory import Trajectory
 from bdw.training import growth, resume
 from bdw.training.allocator import keep_freed_memory
-from bdw.training.build import build_state, build_weighter, load_problem, start_from_given_weights
-from bdw.training.checks import check, check_batch, check_task, usable_device, warn_of_small_budget
+from bdw.training.build import build_selection, build_state, build_weighter, load_problem, start_from_given_weights
+from bdw.training.checks import check, check_batch, check_selector, check_task, usable_device, warn_of_small_budget
 from bdw.training.epoch import EpochTotals, epoch_totals, require_finite, training_steps
 from bdw.training.epoch_report import epoch_report
 from bdw.training.examiner import Examiner
@@ -113,6 +113,7 @@ class Trainer:
         if found is not None:
             self.problem, new_images = growth.in_old_order(self.problem, self.run, found[0], config)
         check_batch(config, len(self.problem.source))
+        check_selector(config, len(self.problem.source))
         check_task(config, Images(*self.problem.source.images.shape[1:]), len(self.problem.source))
         weighter = build_weighter(config, self.problem, self.run.path, self.device, packing)
         self.state = build_state(config, self.problem, weighter, self.device, self._augment)
@@ -124,6 +125,10 @@ class Trainer:
             resume.restore(self.state, saved, name, config, self.problem)
         else:
             start_from_given_weights(config.encoder, self.learner.model)
+        if found is None and self.state.selection is not None:
+            chosen = build_selection(config, self.problem, self.run.path, self.device, packing)
+            self.state.selection.keep(chosen)
+            weighter.freeze(self.mask.choose(chosen.chosen))
         if found is None and weighter.learns is Learns.NEVER:
             # Fixed weights know before the first epoch what is useless; nothing is to be learnt about it.
             self._prune(epoch=1)

@@ -35,8 +35,8 @@ class KeepMask:
 
     `kept` (n,) bool; `pruned_at_epoch` (n,) int32, 0 while an instance is kept.
 
-    Learnt weights prune after an epoch, and `pruned_at_epoch` is its number. Fixed weights prune once, before the first
-    epoch, and the number is 1: with fixed weights it means "never trained on".
+    Learnt weights prune after an epoch, and `pruned_at_epoch` is its number. Fixed weights and selectors prune once,
+    before the first epoch, and the number is 1: with them it means "never trained on".
     """
 
     def __init__(self, num_instances: int, min_kept: int, *, seed: int = 0, warn: bool = True):
@@ -52,6 +52,15 @@ class KeepMask:
     def count(self) -> int:
         """How many instances are kept."""
         return int(self.kept.sum())
+
+    def choose(self, chosen: NDArray[np.bool_]) -> Tensor:
+        """Keep only these (n,), before the first epoch, and return the indices that went. The floor falls to their
+        number, if it is higher."""
+        gone = torch.from_numpy(~chosen).nonzero().flatten()
+        self.kept[gone] = False
+        self.pruned_at_epoch[gone] = 1
+        self.min_kept = min(self.min_kept, self.count)
+        return gone
 
     def prune(self, useless: NDArray[np.bool_], usefulness: NDArray[np.float64], epoch: int) -> Tensor:
         """Prune the useless (n,) and return the indices that went.
@@ -90,3 +99,4 @@ class KeepMask:
         """Continue from `state_dict()`."""
         self.kept.copy_(state["kept"])
         self.pruned_at_epoch.copy_(state["pruned_at_epoch"])
+        self.min_kept = min(self.min_kept, self.count)  # A selector may have chosen fewer.

@@ -24,7 +24,7 @@ def _weighters() -> dict[str, WeighterClass]:
 
 def available() -> tuple[str, ...]:
     """Names that the config field `weighter` accepts."""
-    return tuple(sorted((*_weighters(), *selection.available())))
+    return tuple(sorted((*_weighters(), *selection.weightings())))
 
 
 def learns(config: WeighterConfig) -> Learns:

@@ -73,6 +73,7 @@ def cells(
                 _require_target_batch(config, room)
                 weighter = config.weighter.weighter
                 title = {"uniform": base.pretext.pretext, "beta": "bdw", "counts": "bdw"}.get(weighter, weighter)
+                title = "-".join(filter(None, (config.selector.selector, title)))
                 found.append(Cell(method.name, domain, seed, config, paths.run_name(config, title, room.contents)))
     return found
 

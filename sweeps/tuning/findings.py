@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from rich.table import Table
 
-from bdw.config import RunConfig, run_fields
+from bdw.config import RunConfig
 from bdw.config.fields import Mark
 from bdw.errors import InputError
 from bdw.report import write_sweep_report
@@ -148,7 +148,7 @@ def say_findings(search: OwnSearch, study: optuna.Study, console: Console) -> No
 
 def command_of(config: RunConfig) -> str:
     """The `bdw fit` command that trains with the settings of a trial's run, wherever that ran."""
-    known = run_fields(config.pretext.pretext)
+    known = config.fields()
     own = {k: v for k, v in config.flat().items() if Mark.FREE not in known[k].marks or k == "data_root"}
     return fit_command({name: value for name, value in own.items() if name != "data_root" or value is not None})
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
 from bdw import pretext as tasks
 from bdw.config import RunConfig, identity, pretext, run_fields
 from bdw.config.removed import LAST_WITH_REMOVED, REMOVED
-from bdw.config.run import sections
+from bdw.config.run import OPTIONS, sections
+from bdw.config.selector_options import SimCoreOptions
 from bdw.errors import InputError
 
 
 def test_field_names_are_unique_over_all_sections() -> None:
     names = [name for cls in sections().values() for name in (field.name for field in dataclasses.fields(cls))]
     assert len(names) == len(set(names))
-    assert set(run_fields()) == set(names) - {"options"} == set(RunConfig().flat())
+    assert set(run_fields()) == set(names) - set(OPTIONS.values()) == set(RunConfig().flat())
 
 
 def test_a_dotted_path_means_the_same_as_the_name() -> None:
@@ -70,6 +72,33 @@ def test_a_pretext_task_has_options_of_its_own() -> None:
         dataclasses.replace(config.pretext, pretext="rotation")
 
 
+def test_a_selector_has_options_of_its_own() -> None:
+    values = {"selector": "simcore", "selector.features": "pixels", "selector.clusters": 7, "selected_share": 0.2}
+    config = RunConfig().replace(**values)
+    assert config.selector.selector_options == SimCoreOptions(features="pixels", clusters=7)
+    assert RunConfig().replace(**json.loads(json.dumps(config.flat()))) == config
+    assert identity.settings(config) == values
+    assert config.replace(epochs=3).selector == config.selector
+    # A size takes the place of the other one; another selector has its own options, and none has no size.
+    by_count = config.replace(selected_count=9).selector
+    assert (by_count.selected_count, by_count.selected_share) == (9, None)
+    assert config.replace(selector="random").selector.selected_share == 0.2
+    assert config.replace(selector="prototypes").flat()["selector.features"] is None
+    assert config.replace(selector=None) == RunConfig()
+    assert identity.differences(RunConfig().flat(), config.flat()) == [
+        "selector was None and is 'simcore'",
+        "selected_share was None and is 0.2",
+        "selector.features was None and is 'pixels'",
+        "selector.clusters was None and is 7",
+    ]
+    file = config.replace(**{"selector.features": "run:mine"}).selector.selector_options.features
+    assert file == f"run:{Path.cwd() / 'mine'}"
+    with pytest.raises(InputError, match=r"'selector.feature' is not known \(did you mean 'selector.features'\?\)"):
+        config.replace(**{"selector.feature": "pixels"})
+    with pytest.raises(InputError, match=r"'selector.clusters' is not known"):
+        RunConfig().replace(**{"selector.clusters": 3})
+
+
 def test_the_flat_form_survives_json() -> None:
     config = RunConfig().replace(lr_milestones=[2, 4], max_source=7, weight_lr=3)
     assert RunConfig().replace(**json.loads(json.dumps(config.flat()))) == config
@@ -96,6 +125,22 @@ def test_the_flat_form_survives_json() -> None:
         ({"shots": 0}, r"shots \(N\): 0 cannot work"),
         ({"data_seed": -1}, "data_seed: -1 cannot work; allowed: 0 or more"),
         ({"seed": -1}, "seed: -1 cannot work"),
+        ({"selected_share": 0.5}, "selected_share: 0.5 cannot work without a selector; allowed: none, or a selector"),
+        ({"selector": "random", "selected_share": 1.5}, "selected_share: 1.5 cannot work; allowed: above 0, at most 1"),
+        ({"selector": "random", "selected_count": 0}, "selected_count: 0 cannot work; allowed: at least 1, or none"),
+        (
+            {"selector": "random", "selected_count": 2, "selected_share": 0.5},
+            "selected_share, selected_count: 0.5 and 2 are both given; allowed: one of them",
+        ),
+        (
+            {"selector": "hierarchical", "selector.levels": [5, 5]},
+            r"selector.levels: \(5, 5\) cannot work; allowed: falling numbers of clusters, at least 1",
+        ),
+        ({"selector": "prototypes", "selector.keep": "all"}, "selector.keep: 'all' is not known"),
+        (
+            {"selector": "neural-data-server", "selector.temperature": 0.0},
+            "selector.temperature: 0.0 cannot work; allowed: a positive number",
+        ),
     ],
 )
 def test_what_cannot_work_is_named(values: dict[str, object], message: str) -> None:

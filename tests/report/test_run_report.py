@@ -155,6 +155,17 @@ def test_measures_that_the_headlines_lack_have_a_table(tmp_path: Path, make_run:
     assert re.search(r"<td>knn_accuracy</td>\s*<td class=\"number\">0.7654</td>", page)
 
 
+def test_the_cost_of_a_choice_is_no_result_on_test_images(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run")
+    results = pd.read_parquet(run / "results.parquet")
+    more = results.head(1).assign(metric="selection_seconds", value=12.5)
+    pd.concat([results, more]).to_parquet(run / "results.parquet")
+    page = _write(run)
+    assert "On the target's test images" not in page
+    assert "What choosing images before training cost" in page
+    assert re.search(r"<td>selection_seconds</td>\s*<td class=\"number\">12.5</td>", page)
+
+
 def test_a_source_that_moved_away_is_said(tmp_path: Path, make_run: MakeRun) -> None:
     run = make_run(tmp_path / "run")
     description = json.loads((run / "config.json").read_text())

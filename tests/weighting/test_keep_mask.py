@@ -29,6 +29,17 @@ def test_prunes_what_is_useless_and_remembers_when() -> None:
     assert mask.pruned_at_epoch[0] == 0
 
 
+def test_a_choice_before_training_may_be_smaller_than_the_floor() -> None:
+    mask = KeepMask(N, min_kept=5)
+    assert mask.choose(~_flags(0, 1, 2, 3, 4, 5, 6)).tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert mask.kept.nonzero().flatten().tolist() == [7, 8, 9]
+    assert mask.pruned_at_epoch.tolist() == [1] * 7 + [0] * 3
+    assert mask.prune(_flags(8), USEFULNESS, epoch=1).tolist() == []
+    again = KeepMask(N, min_kept=5)
+    again.load_state_dict(mask.state_dict())
+    assert again.min_kept == 3
+
+
 def test_never_revives() -> None:
     mask = KeepMask(N, min_kept=2)
     mask.prune(_flags(1, 4), USEFULNESS, epoch=1)

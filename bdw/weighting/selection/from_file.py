@@ -27,9 +27,14 @@ class FromFile:
     @classmethod
     def from_config(cls, config: WeighterConfig) -> Self:
         """With the config's `weights_file`; `InputError` without a readable file of good weights."""
-        if config.weights_file is None:
-            raise InputError("weights_file: none cannot work with weighter 'given'; allowed: a Parquet or CSV file")
-        return cls(read_weights(Path(config.weights_file).expanduser()))
+        return cls.of(config.weights_file, "weighter 'given'")
+
+    @classmethod
+    def of(cls, weights_file: str | None, what: str) -> Self:
+        """Of the file with that path; `InputError` that names who needs it without one."""
+        if weights_file is None:
+            raise InputError(f"weights_file: none cannot work with {what}; allowed: a Parquet or CSV file")
+        return cls(read_weights(Path(weights_file).expanduser()))
 
     def weights(self, problem: Problem, toolkit: Toolkit) -> NDArray[np.float64]:
         """The file's weights by instance; `InputError` unless it names every image of the source exactly once."""

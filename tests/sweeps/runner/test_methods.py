@@ -6,7 +6,7 @@ import pytest
 
 from bdw.config import RunConfig
 from bdw.errors import InputError
-from sweeps.runner.methods import Method, chosen
+from sweeps.runner.methods import Method, chosen, selecting
 
 KNOWN = {
     "RotNet": Method("RotNet", {"weighter": "uniform"}),
@@ -32,6 +32,24 @@ def test_settings_go_by_name_or_dotted_path() -> None:
     (dotted,) = chosen(["BDW weighter.cdf_threshold=0.3 gradient.direction_every=2 meta.shots=1"], KNOWN)
     (short,) = chosen(["BDW lambda=0.3 direction_every=2 shots=1"], KNOWN)
     assert dotted.fields == short.fields
+
+
+def test_a_selector_is_a_method_with_its_own_options() -> None:
+    known = {**KNOWN, **selecting()}
+    (method,) = chosen(["Near: simcore selected_share=0.2 selector.features=pixels selector.clusters=9"], known)
+    config = RunConfig().replace(**method.fields)
+    assert (config.weighter.weighter, config.selector.selector, config.selector.selected_share) == (
+        "uniform", "simcore", 0.2
+    )  # fmt: skip
+    assert (config.selector.selector_options.features, config.selector.selector_options.clusters) == ("pixels", 9)
+    (both,) = chosen(["BDW selector=random selected_count=50"], known)
+    assert RunConfig().replace(**both.fields).weighter.weighter == "beta"
+    with pytest.raises(InputError, match=r"methods: 'selector.clusters' is not known"):
+        chosen(["random selector.clusters=9"], known)
+    with pytest.raises(InputError, match=r"methods: 'random': selected_share: none cannot work with selector 'random'"):
+        chosen(["random"], known)
+    with pytest.raises(InputError, match=r"methods: 'simcore': selector\.features: none cannot work with selector"):
+        chosen(["simcore"], known)
 
 
 def test_a_method_goes_by_the_name_that_it_is_given() -> None:

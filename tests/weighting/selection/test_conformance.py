@@ -14,25 +14,25 @@ from bdw.config import WeighterConfig
 from bdw.data import PackedDataset, Problem, pack_arrays
 from bdw.errors import InputError
 from bdw.weighting import registry, selection
-from bdw.weighting.selection.protocol import Acts, Selector, Toolkit
+from bdw.weighting.selection.protocol import Acts, FixedWeighting, Toolkit
 from bdw.weighting.weighters.protocol import Learns
 
 MakeConfig = Callable[..., WeighterConfig]
 
 
-@pytest.fixture(params=selection.available())
+@pytest.fixture(params=selection.weightings())
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture
-def selector(name: str, make_config: MakeConfig) -> Iterator[Selector]:
+def selector(name: str, make_config: MakeConfig) -> Iterator[FixedWeighting]:
     before = torch.get_rng_state()
     yield selection.build(make_config(weighter=name))
     assert torch.equal(torch.get_rng_state(), before), "the global generator is nobody's"
 
 
-def test_one_good_weight_for_every_instance(selector: Selector, pool: Problem, toolkit: Toolkit) -> None:
+def test_one_good_weight_for_every_instance(selector: FixedWeighting, pool: Problem, toolkit: Toolkit) -> None:
     weights = selector.weights(pool, toolkit)
     assert (weights.shape, weights.dtype) == ((len(pool.source),), np.float64)
     assert np.isfinite(weights).all()
@@ -40,7 +40,7 @@ def test_one_good_weight_for_every_instance(selector: Selector, pool: Problem, t
     assert (weights > 0).any()
 
 
-def test_the_same_seed_gives_the_same_weights(selector: Selector, pool: Problem, toolkit: Toolkit) -> None:
+def test_the_same_seed_gives_the_same_weights(selector: FixedWeighting, pool: Problem, toolkit: Toolkit) -> None:
     """Found in the cache or computed anew."""
     first = selector.weights(pool, toolkit)
     np.testing.assert_array_equal(selector.weights(pool, toolkit), first)
@@ -49,7 +49,7 @@ def test_the_same_seed_gives_the_same_weights(selector: Selector, pool: Problem,
 
 
 def test_only_the_oracle_looks_at_what_was_planted(
-    name: str, selector: Selector, pool: Problem, toolkit: Toolkit
+    name: str, selector: FixedWeighting, pool: Problem, toolkit: Toolkit
 ) -> None:
     blind = dataclasses.replace(pool, source=dataclasses.replace(pool.source, planted=None, planted_kinds=None))
     if name == "oracle":
@@ -59,7 +59,7 @@ def test_only_the_oracle_looks_at_what_was_planted(
         np.testing.assert_array_equal(selector.weights(blind, toolkit), selector.weights(pool, toolkit))
 
 
-def test_weights_act_as_it_says(name: str, selector: Selector, pool: Problem, toolkit: Toolkit) -> None:
+def test_weights_act_as_it_says(name: str, selector: FixedWeighting, pool: Problem, toolkit: Toolkit) -> None:
     weights = selector.weights(pool, toolkit)
     assert (np.ptp(weights) > 0) == (Acts.IN_LOSS in selector.acts)
     if Acts.BY_PRUNING not in selector.acts:
@@ -67,7 +67,7 @@ def test_weights_act_as_it_says(name: str, selector: Selector, pool: Problem, to
 
 
 def test_training_uses_them_as_they_are_and_never_learns(
-    name: str, selector: Selector, pool: Problem, toolkit: Toolkit, make_config: MakeConfig
+    name: str, selector: FixedWeighting, pool: Problem, toolkit: Toolkit, make_config: MakeConfig
 ) -> None:
     config, weights = make_config(weighter=name), selector.weights(pool, toolkit)
     fixed = registry.build(config, pool, toolkit)

@@ -1,0 +1,1 @@
+"""Selectors that choose images before training, a file each."""
