@@ -70,7 +70,7 @@ DOCSTRINGS = "\n".join(build.__doc__ or "" for build in BUILDS)
 def commands(text: str) -> list[str]:
     """The `bdw` commands that a text shows, without comments and optional parts; none that leaves something out."""
     text = re.sub(r"\\\n\s*", " ", text)
-    found = re.findall(r"-m bdw ((?:fit|evaluate|score|embed|select|pack|replay|report|doctor)\b[^`\n]*)", text)
+    found = re.findall(r"-m bdw ((?:fit|evaluate|export|score|embed|select|pack|replay|report|doctor)\b[^`\n]*)", text)
     plain = [re.sub(r"\[[^\]]*\]", "", command.partition("#")[0]).strip() for command in found]
     return [
         command for command in plain if " " in command and not any(part in command for part in ("...", "|", "-m bdw"))

@@ -16,7 +16,7 @@ from bdw.errors import InputError, unknown_option
 from bdw.evaluation import Measure
 from bdw.evaluation.features import check_layer
 from bdw.parallel import collectives, device
-from bdw.runs import trajectory
+from bdw.runs import trackers, trajectory
 from bdw.weighting import meta_loss
 from bdw.weighting import registry as weighters
 from bdw.weighting.gradient.forward_mode_support import require_forward_mode
@@ -40,6 +40,7 @@ def check(config: RunConfig) -> None:
             raise unknown_option(field, value, known)
     weighters.check(config.weighter)
     trajectory.check(config)
+    trackers.require_usable(config.output.trackers, option="trackers")
     if config.output.diagnose_signal and weighters.learns(config.weighter) is Learns.NEVER:
         raise InputError(
             f"diagnose_signal: weighter {config.weighter.weighter!r} learns nothing from meta-gradients, so that there "
