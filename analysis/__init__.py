@@ -16,6 +16,7 @@ from analysis.figures.domain_dots import DomainDotsArtists, draw_domain_dots
 from analysis.figures.figure_style import COLUMN_WIDTH, FULL_WIDTH, save_figure
 from analysis.figures.importance_bars import ImportanceArtists, draw_importance
 from analysis.figures.pareto import COST_LABELS, ParetoArtists, draw_pareto, pareto_front, pareto_points
+from analysis.figures.performance_profiles import PerformanceProfilesArtists, draw_performance_profiles
 from analysis.figures.pruning_curves import PruningCurvesArtists, draw_pruning_curves
 from analysis.figures.rank_heat_map import RankHeatMapArtists, draw_rank_heat_map
 from analysis.figures.score_dots import ScoreDots, draw_scores
@@ -48,6 +49,7 @@ from analysis.statistics.power import (
     domains_needed,
     power,
 )
+from analysis.statistics.run_scores import interquartile_means, performance_profiles
 from analysis.statistics.signed_rank import SignedRank, signed_rank
 from analysis.statistics.time_to_score import TimeToScore, time_to_score
 from analysis.statistics.wilcoxon_holm import WilcoxonHolm, wilcoxon_holm
@@ -83,6 +85,7 @@ __all__ = [
     "PairedGain",
     "PairwiseComparison",
     "ParetoArtists",
+    "PerformanceProfilesArtists",
     "PosteriorOfPair",
     "Power",
     "PruningCurvesArtists",
@@ -112,6 +115,7 @@ __all__ = [
     "draw_domain_dots",
     "draw_importance",
     "draw_pareto",
+    "draw_performance_profiles",
     "draw_pruning_curves",
     "draw_rank_heat_map",
     "draw_scores",
@@ -120,6 +124,7 @@ __all__ = [
     "equal_budget_tables",
     "holm",
     "hypervolume",
+    "interquartile_means",
     "mean_curves",
     "median_interval",
     "order_of",
@@ -130,6 +135,7 @@ __all__ = [
     "parameter_importance",
     "pareto_front",
     "pareto_points",
+    "performance_profiles",
     "pool_sensitivity",
     "power",
     "read_curves",

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn, get_args
 
-from analysis.comparison_folder import Wishes, write_comparison
+from analysis.comparison_folder import write_comparison
 from analysis.errors import AnalysisInputError
 from analysis.results_table import metric_direction, read_results, rows_of_metric
 from analysis.statistics.missing import MissingPolicy
+from analysis.wishes import Order, Wishes
 
 BAD_INPUT = 2
 """Exit status where the input, not the program, is at fault."""
@@ -38,7 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "compare", help="rank methods over domains, test, draw the critical-difference diagram"
     )
     command.add_argument(
-        "results", type=Path, help="results table, .parquet or .csv; long (method, domain, value, ...), or wide"
+        "results",
+        type=Path,
+        help="results table, .parquet or .csv: wide (a row a data set, a column a method), or long (a column of "
+        "methods, one of data sets, one of scores)",
     )
     command.add_argument("--metric", help="which metric of the table (may be left out where it holds one)")
     direction = command.add_mutually_exclusive_group()
@@ -68,16 +72,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_argument(
         "--best", choices=("left", "right"), default="left", help="side of the best rank (default: %(default)s)"
     )
-    options = parser.parse_args(arguments)
-    wishes = Wishes(
-        alpha=options.alpha,
-        missing=next(policy for policy in get_args(MissingPolicy) if policy.replace(" ", "-") == options.missing),
-        control=options.control,
-        rope=options.rope,
-        best=options.best,
-        title=options.title,
+    command.add_argument(
+        "--percent", action="store_true", help="scores are shares; show them times 100, and take --rope in points"
     )
+    command.add_argument(
+        "--order",
+        choices=get_args(Order),
+        help="of methods in the table and the figure of scores (default: table: as in the file; figure: best first)",
+    )
+    command.add_argument(
+        "--width", type=float, metavar="INCHES", help="of all figures (default: 3.3, a paper's column, or more)"
+    )
+    command.add_argument("--font", metavar="FAMILY", help="of the figures, such as serif, or an installed font's name")
+    options = parser.parse_args(arguments)
     try:
+        wishes = Wishes(
+            alpha=options.alpha,
+            missing=next(policy for policy in get_args(MissingPolicy) if policy.replace(" ", "-") == options.missing),
+            control=options.control,
+            rope=options.rope,
+            best=options.best,
+            title=options.title,
+            font=options.font,
+            width=options.width,
+            percent=options.percent,
+            order=options.order,
+        )
         table = read_results(options.results, metric=options.metric, higher_is_better=options.higher_is_better)
         rows = rows_of_metric(table, options.metric, allow_missing=wishes.missing != "error")
         written = write_comparison(rows, options.out, wishes, source=str(options.results), say=_say)

@@ -10,52 +10,47 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.errors import OptionError, listing
+from analysis.errors import AnalysisInputError, OptionError, listing
 from analysis.figures.comparison_matrix import draw_comparison_matrix
 from analysis.figures.control_diagram import draw_control
 from analysis.figures.critical_difference_diagram import draw_cd
 from analysis.figures.domain_dots import MOST_METHODS, draw_domain_dots
-from analysis.figures.figure_style import COLUMN_WIDTH, FULL_WIDTH, save_figure
+from analysis.figures.figure_style import save_figure
 from analysis.figures.missing_glyphs import missing_glyphs_told
+from analysis.figures.performance_profiles import draw_performance_profiles
 from analysis.figures.rank_heat_map import draw_rank_heat_map
+from analysis.questions import (
+    BESIDE_THE_TESTS,
+    primary_tests,
+    question_of_all,
+    question_of_control,
+    question_of_pairs,
+)
 from analysis.results_table import metric_direction
 from analysis.statistics.bayesian_signed_rank import bayesian_signed_rank_of_all_pairs, require_rope
 from analysis.statistics.comparison import TEST_NAMES, Comparison, compare
 from analysis.statistics.control import compare_with_control
 from analysis.statistics.effect_size import effect_sizes
-from analysis.statistics.missing import MissingPolicy
 from analysis.statistics.pairwise import compare_pairs
 from analysis.statistics.pool_sensitivity import pool_sensitivity
 from analysis.statistics.power import detectable_difference
+from analysis.statistics.run_scores import interquartile_means
 from analysis.statistics.wilcoxon_holm import WilcoxonHolm, wilcoxon_holm
 from analysis.tables.score_tables import score_tables
+from analysis.tables.text_table import TextTable
 from analysis.verdict import describe, describe_control, describe_pairs
+from analysis.wishes import Wishes
 
 LEFT_OUT = "left out:"
 _MOST_LINES = 12
 """Lines of one kind in the words, at most; the files hold all."""
 _LONG = 50_000
 """From this number of pairs times domains on, effect sizes take so long that a line says so beforehand."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wishes:
-    """The options of a comparison beside the metric."""
-
-    alpha: float = 0.05
-    missing: MissingPolicy = "error"
-    control: str | None = None
-    """A method that all others are compared with."""
-    rope: float | None = None
-    """Largest difference of no practical interest, in the metric's unit: asks for Bayesian probabilities."""
-    best: Literal["left", "right"] = "left"
-    """Side of the diagrams."""
-    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,9 +68,11 @@ def write_comparison(
     """Compare, draw and tabulate; the folder is not touched before all of its files are made.
 
     Leaves cd.pdf and .png (control.pdf and .png with a control), ranks_by_domain, scores and pairs as figures of both
-    kinds, scores.md and scores.tex, pairs.csv, ranks.csv and comparison.json. With gaps under Skillings and Mack's
+    kinds, scores.md and scores.tex, pairs.csv, ranks.csv and comparison.json; where scores are shares from 0 to 1, also
+    profiles as figures and interquartile_means.csv. With gaps under Skillings and Mack's
     test there is no critical difference and no table of complete domains: then only what gaps allow. The figure of
-    scores shows the ten methods of the best average ranks where there are more.
+    scores shows the ten methods of the best average ranks where there are more. The words name the primary test of
+    each question (see `questions`); what other tests say is called secondary.
 
     Args:
         rows: long results table of one metric (see `rows_of_metric`), NaN where a score is missing.
@@ -84,12 +81,15 @@ def write_comparison(
         source: where the rows come from, for the record. say: gets a line before a part that takes long.
 
     Raises:
-        AnalysisInputError: as `compare`; an unknown control; a folder that cannot be made or written.
+        AnalysisInputError: as `compare`; an unknown control; values that are no shares where percent is asked for; a
+            folder that cannot be made or written.
     """
     higher_is_better = metric_direction(rows)
+    as_given, rows = rows, wishes.as_shown(rows)
     comparison = compare(rows, higher_is_better=higher_is_better, alpha=wishes.alpha, missing=wishes.missing)
     record: dict[str, Any] = {"metric": str(rows["metric"].iloc[0]), "results": source, **comparison.to_dict()}
-    lines = describe(comparison).splitlines()
+    record["primary_tests"] = primary_tests(comparison, with_control=wishes.control is not None)
+    lines = [question_of_all(comparison), *describe(comparison).splitlines()]
     files: list[_File] = []
     rows = rows[rows["value"].notna()]
     kept = _kept_rows(rows, comparison)
@@ -105,16 +105,15 @@ def write_comparison(
         lines += _pairs(comparison, pairs)
         lines += _control(comparison, wishes, record, files)
         files += _figures(kept, comparison, wishes)
+        lines += _run_scores(_kept_rows(as_given, comparison), kept, comparison, wishes, files)
         lines += _robustness(kept, comparison, record)
         files.append(_table("pairs.csv", _pair_table(kept, comparison, wishes, pairs.adjusted_p_values)))
     files.append(_table("ranks.csv", _rank_table(comparison)))
-    table = score_tables(
-        kept, higher_is_better=higher_is_better, average_rank=comparison.critical_difference is not None
-    )
+    table = _score_table(as_given, comparison, wishes)
     files += [_text("scores.md", table.to_markdown), _text("scores.tex", table.to_latex)]
     record |= {"wilcoxon_holm": pairs.to_dict(), "verdict": "\n".join(lines)}
     files.append(_text("comparison.json", lambda: json.dumps(record, indent=2, allow_nan=False) + "\n"))
-    with tempfile.TemporaryDirectory() as folder, missing_glyphs_told(say):
+    with tempfile.TemporaryDirectory() as folder, wishes.drawing(), missing_glyphs_told(say):
         made = [path for write in files for path in write(Path(folder))]
         return Written(tuple(lines), tuple(_move_all(made, out)))
 
@@ -157,7 +156,8 @@ def _pairs(comparison: Comparison, pairs: WilcoxonHolm) -> list[str]:
     """What the tests of pairs showed, and a caution if the test of all methods disagrees."""
     if comparison.test == "wilcoxon":
         return []  # The same test of the same pair.
-    lines = _first(describe_pairs(pairs).splitlines(), "pairs; see comparison.json")
+    lines = [question_of_pairs(comparison)]
+    lines += _first(describe_pairs(pairs).splitlines(), "pairs; see comparison.json")
     methods = comparison.methods
     if not comparison.is_significant and any(pairs.differs(a, b) for a, b in combinations(methods, 2)):
         lines.append(
@@ -191,34 +191,70 @@ def _control(comparison: Comparison, wishes: Wishes, record: dict[str, Any], fil
         return []
     against = compare_with_control(comparison, wishes.control)
     record["control"] = against.to_dict()
-    files.append(_figure("control", lambda: draw_control(against, title=wishes.title, best=wishes.best).figure))
-    return describe_control(against).splitlines()
+    width = wishes.width_for(0)
+    files.append(
+        _figure("control", lambda: draw_control(against, title=wishes.title, best=wishes.best, width=width).figure)
+    )
+    return [question_of_control(against), *describe_control(against).splitlines()]
 
 
 def _figures(rows: pd.DataFrame, comparison: Comparison, wishes: Wishes) -> list[_File]:
     higher_is_better = bool(comparison.higher_is_better)
     metric = str(rows["metric"].iloc[0])
-    width = _width(comparison.num_methods)
+    width, column = wishes.width_for(comparison.num_methods), wishes.width_for(0)
     pairs = compare_pairs(rows, higher_is_better=higher_is_better, alpha=wishes.alpha, against=wishes.control)
     best = list(comparison.methods[:MOST_METHODS])
+    drawn = best if wishes.order is None else wishes.in_order([m for m in pd.unique(rows["method"]) if m in best], best)
     left_out = len(comparison.methods) - len(best)
     label = f"{metric} ({len(best)} best of {comparison.num_methods} methods)" if left_out else metric
     return [
-        _figure("cd", lambda: draw_cd(comparison, title=wishes.title, best=wishes.best).figure),
+        _figure("cd", lambda: draw_cd(comparison, title=wishes.title, best=wishes.best, width=column).figure),
         _figure(
             "ranks_by_domain",
             lambda: draw_rank_heat_map(rows, higher_is_better=higher_is_better, title=wishes.title, width=width).figure,
         ),
         _figure("pairs", lambda: draw_comparison_matrix(pairs, title=wishes.title, width=width).figure),
-        _figure("scores", lambda: draw_domain_dots(rows, value_label=label, methods=best).figure),
+        _figure("scores", lambda: draw_domain_dots(rows, value_label=label, methods=drawn, width=column).figure),
     ]
 
 
-def _width(num_methods: int) -> float:
-    """Width in inches: one column of a paper while that is readable, then both columns, then a width for a screen."""
-    if num_methods <= 7:
-        return COLUMN_WIDTH
-    return min(50.0, max(FULL_WIDTH, 0.22 * num_methods))
+def _run_scores(
+    as_given: pd.DataFrame, rows: pd.DataFrame, comparison: Comparison, wishes: Wishes, files: list[_File]
+) -> list[str]:
+    """Interquartile means and performance profiles of shares; other scores need not have one scale on all domains."""
+    if not as_given["value"].dropna().between(0, 1).all():
+        return []
+    try:
+        means = interquartile_means(rows)
+    except AnalysisInputError as error:
+        return [f"{LEFT_OUT} interquartile means and performance profiles: {error}"]
+    label, higher_is_better = str(rows["metric"].iloc[0]), bool(comparison.higher_is_better)
+    width, shown = wishes.width_for(0), comparison.methods[:MOST_METHODS]
+    files.append(_table("interquartile_means.csv", means))
+    files.append(
+        _figure(
+            "profiles",
+            lambda: (
+                draw_performance_profiles(
+                    rows, higher_is_better=higher_is_better, value_label=label, methods=shown, width=width
+                ).figure
+            ),
+        )
+    )
+    return []
+
+
+def _score_table(as_given: pd.DataFrame, comparison: Comparison, wishes: Wishes) -> TextTable:
+    """The scores of what was compared, methods in the order that is asked for."""
+    rows = _kept_rows(as_given[as_given["value"].notna()], comparison)
+    order = wishes.in_order(list(pd.unique(rows["method"])), comparison.methods)
+    rows = rows.sort_values("method", key=lambda names: names.map(order.index), kind="stable")
+    return score_tables(
+        rows,
+        higher_is_better=metric_direction(rows),
+        percent=wishes.percent,
+        average_rank=comparison.critical_difference is not None,
+    )
 
 
 def _robustness(rows: pd.DataFrame, comparison: Comparison, record: dict[str, Any]) -> list[str]:
@@ -241,7 +277,7 @@ def _robustness(rows: pd.DataFrame, comparison: Comparison, record: dict[str, An
     record["power"] = detectable.in_words()
     words = _first([pair.in_words() for pair in unstable], "pairs whose verdict depends on one other method")
     words = words or ["No verdict on a pair depends on a single other method."]
-    return [*(words if comparison.num_methods > 2 else []), detectable.in_words()]
+    return [BESIDE_THE_TESTS, *(words if comparison.num_methods > 2 else []), detectable.in_words()]
 
 
 def _pair_table(rows: pd.DataFrame, comparison: Comparison, wishes: Wishes, adjusted: pd.DataFrame) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import (
+    AnalysisInputError,
     ColumnsError,
     DirectionError,
     DuplicateError,
@@ -22,7 +23,8 @@ from analysis.errors import (
 )
 from analysis.number_check import LARGEST, number_in
 from analysis.rounding import mean_of
-from analysis.table_forms import as_long, filled_up, is_wide, read_wide_csv
+from analysis.table_forms import as_long, filled_up, is_wide, read_texts, read_wide_csv
+from analysis.three_columns import with_our_names
 
 COLUMNS = (
     "method",
@@ -39,7 +41,9 @@ COLUMNS = (
 """The columns of the published table, in order."""
 
 KEYS = ("method", "domain", "seed", "metric")
+SAYS_WHAT = "(`missing=` in Python) says what to do about them"
 _NUMBERS = ("value", "wall_seconds", "instances_seen", "kept_fraction")
+_BESIDE = frozenset(COLUMNS) - {"method", "domain", "value"}
 
 
 def is_long(table: pd.DataFrame) -> bool:
@@ -52,7 +56,8 @@ def read_results(path: str | Path, *, metric: str | None = None, higher_is_bette
 
     Args:
         path: a `.parquet` or `.csv` file with the columns `COLUMNS`, or some of them (method, domain and value at
-            least); or wide, data sets in the first column and a further one per method. Further columns are kept.
+            least); or wide, data sets in the first column and a further one per method; or long with three columns of
+            other names (see `three_columns`). Further columns are kept.
         metric: name of the metric where the table names none; "score" by default.
         higher_is_better: the direction, where the table does not say it.
 
@@ -72,7 +77,9 @@ def read_results(path: str | Path, *, metric: str | None = None, higher_is_bette
     try:
         if path.suffix == ".parquet":
             table = pd.read_parquet(path)
+            named = with_our_names(table, _BESIDE)
         else:
+            named = with_our_names(read_texts(path), _BESIDE)
             # A method may be called "NA" or "1": only the columns of numbers are searched for numbers and gaps.
             table = pd.read_csv(
                 path,
@@ -81,10 +88,14 @@ def read_results(path: str | Path, *, metric: str | None = None, higher_is_bette
                 na_values={column: ["", "nan", "NaN", "NA"] for column in _NUMBERS},
             )
             table = read_wide_csv(path) if is_wide(list(table.columns)) else _texts_only_where_no_number(table)
+    except AnalysisInputError:
+        raise
     except (OSError, ValueError, ImportError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ResultsFileError(f"results: {path} cannot be read as {path.suffix[1:]} ({reason})") from error
-    if is_wide(list(map(str, table.columns))):
+    if named is not None:
+        table = _texts_only_where_no_number(named)
+    elif is_wide(list(map(str, table.columns))):
         table = as_long(table)
     _require_columns(table, ("method", "domain", "value"))
     return filled_up(table, metric=metric, higher_is_better=higher_is_better)
@@ -159,7 +170,8 @@ def numbers(rows: pd.DataFrame, column: str, *, allow_missing: bool = False) -> 
         if wrong.any():
             row = rows.loc[wrong].iloc[0]
             where = f"({row['method']}, {row['domain']}, seed {row['seed']})"
-            raise error(f"{column}: {shown(row[column])} in row {where}; allowed: {allowed}")
+            unless = f", unless --missing {SAYS_WHAT}" if column == "value" and pd.isna(row[column]) else ""
+            raise error(f"{column}: {shown(row[column])} in row {where}; allowed: {allowed}{unless}")
     return converted
 
 
@@ -214,8 +226,17 @@ def require_complete(wide: pd.DataFrame) -> None:
         cells = listing(f"({method}, {domain})" for method, domain in missing)
         raise MissingCellsError(
             f"scores: {len(missing)} of {wide.size} (method, domain) cells are missing: {cells}; allowed: none, "
-            "unless --missing (`missing=` in Python) says what to do about them"
+            f"unless --missing {SAYS_WHAT}: {_what_each_leaves(wide)}"
         )
+
+
+def _what_each_leaves(wide: pd.DataFrame) -> str:
+    """What the policies on missing cells leave of a wide table."""
+    rows, columns = int(wide.notna().all(axis=1).sum()), int(wide.notna().all(axis=0).sum())
+    return (
+        f"drop-domains leaves {rows} of {len(wide)} domains, drop-methods {columns} of {len(wide.columns)} methods, "
+        "skillings-mack all cells, without a diagram"
+    )
 
 
 def _require_columns(table: pd.DataFrame, needed: tuple[str, ...]) -> None:

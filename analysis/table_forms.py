@@ -19,6 +19,11 @@ def is_wide(columns: list[str]) -> bool:
     return not {"method", "value"} & {*columns}
 
 
+def read_texts(path: Path) -> pd.DataFrame:
+    """All cells as they are written, under the names of the first line; raises what `pandas.read_csv` raises."""
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
 def read_wide_csv(path: Path) -> pd.DataFrame:
     """The cells of a wide table as texts, None for the empty ones; raises what `pandas.read_csv` raises."""
     # With a header pandas would rename a method that occurs twice.
@@ -47,7 +52,8 @@ def as_long(wide: pd.DataFrame) -> pd.DataFrame:
     scores = wide.iloc[:, 1:].set_axis(methods, axis=1).set_axis(domains, axis=0)
     for what, names in (("methods", scores.columns), ("domains", scores.index)):
         if len(twice := names[names.duplicated()].unique()):
-            raise DuplicateError(f"{what}: {listing(twice)} more than once; allowed: once each")
+            hint = "" if what == "methods" else ", or a long table with the columns method, domain, value"
+            raise DuplicateError(f"{what}: {listing(twice)} more than once; allowed: once each{hint}")
     for what, axis in (("method", 0), ("domain", 1)):
         empty = scores.isna().all(axis=axis)  # type: ignore[call-overload]
         if empty.any():

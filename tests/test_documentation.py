@@ -72,7 +72,7 @@ def commands(text: str) -> list[str]:
     """The `bdw` commands that a text shows, without comments and optional parts; none that leaves something out."""
     text = re.sub(r"\\\n\s*", " ", text)
     found = re.findall(
-        r"-m bdw ((?:fit|evaluate|score|embed|select|certify|leaks|pack|replay|report|doctor)\b[^`\n]*)", text
+        r"-m bdw ((?:fit|evaluate|export|score|embed|select|certify|leaks|pack|replay|report|doctor)\b[^`\n]*)", text
     )
     plain = [re.sub(r"\[[^\]]*\]", "", command.partition("#")[0]).strip() for command in found]
     return [

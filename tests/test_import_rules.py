@@ -43,7 +43,8 @@ EDGES: Mapping[str, tuple[str, ...]] = {
     "matplotlib": ("report/", "data/readers/glyphs/"),
     "jinja2": ("report/",),
     "pyarrow": (
-        "data/weights_file.py", "storage/remote_folder.py", "runs/backup_files.py", "runs/export.py", "training/fit.py",
+        "data/readers/arrow_files.py", "data/readers/image_columns.py", "data/weights_file.py",
+        "storage/remote_folder.py", "runs/backup_files.py", "runs/export.py", "training/fit.py",
         "scoring/score_parts.py", "scoring/clusters.py", "report/", "ray/", "commands/",
     ),
     "rich": ("runs/console.py", "data/progress.py"),

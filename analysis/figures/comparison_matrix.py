@@ -35,8 +35,8 @@ class ComparisonMatrixArtists:
     cells: PolyCollection
     """Row by row; a method against itself is grey."""
     texts: dict[tuple[str, str], Text]
-    """By (row, column): mean difference; wins/ties/losses; p. Only a dot where p < alpha if the cells are too small,
-    and nothing if they are too small for that."""
+    """By (row, column): mean difference; wins/ties/losses; corrected p. Only a dot where that is below alpha if the
+    cells are too small, and nothing if they are too small for that."""
     row_names: tuple[Text, ...]
     column_names: tuple[Text, ...]
     small_print: tuple[Text, ...]
@@ -52,8 +52,11 @@ def draw_comparison_matrix(
 ) -> ComparisonMatrixArtists:
     """Draw a multi-comparison matrix; its colours are the mean differences.
 
+    Full colour is the largest mean difference, or one standard deviation over domains of a pair's differences where
+    that is larger: differences that domains do not agree on stay pale.
+
     Seven methods are readable in one column of a paper, fifteen over both (`FULL_WIDTH`); with more of them a dot in
-    each cell with p < alpha takes the place of the numbers. A control's column holds any number of methods.
+    each cell whose corrected p is below alpha stands for the numbers. A control's column holds any number of methods.
 
     Args:
         comparison: from `compare_pairs`.
@@ -74,21 +77,24 @@ def draw_comparison_matrix(
     sign = 1 if comparison.higher_is_better else -1
     differences = comparison.mean_differences.to_numpy(dtype=float)
     largest = float(np.abs(differences).max()) or 1.0
+    full = max(largest, comparison.spread)
     if score_format is None:
-        size = math.floor(math.log10(largest))
+        size = math.floor(math.log10(full))
         score_format = f".{max(0, 2 - size)}f" if -5 <= size <= 8 else ".2e"
     scale = colormaps[_COLOURS]
-    colours = np.asarray(scale(0.5 + sign * differences / largest / 2))
+    colours = np.asarray(scale(0.5 + sign * differences / full / 2))
     is_self = np.array([[row == column for column in columns] for row in rows])
     colours[is_self] = _NO_PAIR
     differs = comparison.differs.to_numpy()
     control = comparison.against
-    most = formatted(largest, score_format)
+    most = formatted(full, score_format)
+    test = f"Wilcoxon's signed-rank test, corrected by Holm for {_pairs(comparison.num_pairs)}"
     level = f"p < {comparison.alpha:g}"
     measured = (
         f"In each cell: mean difference ({'row minus column' if control is None else f'row minus {control}'}); "
-        f"wins/ties/losses over {comparison.num_domains} domains; p of Wilcoxon's signed-rank test of this pair alone"
+        f"wins/ties/losses over {comparison.num_domains} domains; p of {test}"
     )
+    meaning = "the largest mean difference" if full == largest else "a pair's standard deviation over domains"
     grid = draw_cell_grid(
         GridContents(
             row_names=[f"{row} ({formatted(comparison.mean_scores[row], score_format)})" for row in rows],
@@ -105,8 +111,8 @@ def draw_comparison_matrix(
             ),
             short_texts=[[_MARK if differs[i, j] else "" for j in range(len(columns))] for i in range(len(rows))],
             title=title,
-            note=f"{measured}, bold where {level}.",
-            short_note=f"{_MARK} {level} in Wilcoxon's signed-rank test of this pair alone.",
+            note=f"{measured}, bold where {level}. Full colour: {meaning}.",
+            short_note=f"{_MARK} {level} in {test}. Full colour: {meaning}.",
         ),
         width=width,
         ax=ax,
@@ -122,9 +128,13 @@ def draw_comparison_matrix(
     )
 
 
+def _pairs(number: int) -> str:
+    return "one pair" if number == 1 else f"{number} pairs"
+
+
 def _cells(comparison: PairwiseComparison, score_format: str) -> list[list[str]]:
     differences = comparison.mean_differences.to_numpy(dtype=float)
-    p_values = comparison.p_values.to_numpy(dtype=float)
+    p_values = comparison.adjusted_p_values.to_numpy(dtype=float)
     counts = np.stack([table.to_numpy() for table in (comparison.wins, comparison.ties, comparison.losses)], axis=2)
     texts: list[list[str]] = []
     for i, row in enumerate(comparison.mean_differences.index):

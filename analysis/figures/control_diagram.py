@@ -15,7 +15,7 @@ from typing import Literal
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from analysis.figures.figure_style import BLUE, GREY, LIGHT_GREY
+from analysis.figures.figure_style import BLUE, COLUMN_WIDTH, GREY, LIGHT_GREY
 from analysis.figures.rank_diagram import RankDiagram, RankDiagramArtists, draw_common, lay_out, ruler_ends
 from analysis.statistics.comparison import TEST_NAMES
 from analysis.statistics.control import ControlComparison
@@ -31,7 +31,12 @@ class ControlArtists(RankDiagramArtists):
 
 
 def draw_control(
-    compared: ControlComparison, ax: Axes | None = None, *, title: str = "", best: Literal["left", "right"] = "left"
+    compared: ControlComparison,
+    ax: Axes | None = None,
+    *,
+    title: str = "",
+    best: Literal["left", "right"] = "left",
+    width: float = COLUMN_WIDTH,
 ) -> ControlArtists:
     """Draw all methods on the scale of average ranks with the control's interval of one critical difference each way.
 
@@ -41,15 +46,16 @@ def draw_control(
 
     Args:
         compared: from `compare_with_control`.
-        ax: axes to fill, or None for a figure as wide as a paper's column, as for `draw_cd`.
+        ax: axes to fill, or None for a figure, as for `draw_cd`.
         title: written at the top.
         best: at which end of the scale rank 1 is.
+        width: inches, where `ax` is None; a paper's column by default.
 
     Returns:
         the artists; `.figure` is what to save.
 
     Raises:
-        OptionError: `best` is something else.
+        OptionError: `best` is something else, or a width that is none.
     """
     comparison = compared.comparison
     centre = float(comparison.average_ranks[compared.control])
@@ -66,7 +72,7 @@ def draw_control(
         best=best,
         emphasised=compared.control,
     )
-    ax, at = lay_out(diagram, ax)
+    ax, at = lay_out(diagram, ax, width)
     common = draw_common(ax, diagram, at)
     start, end, _, _ = ruler_ends(diagram, at)
     half = 0.45 * at.font_size

@@ -18,6 +18,7 @@ from typing import Literal
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from analysis.figures.figure_style import COLUMN_WIDTH
 from analysis.figures.rank_diagram import RankDiagram, RankDiagramArtists, draw_bars, draw_common, lay_out
 from analysis.statistics.comparison import TEST_NAMES, Comparison, require_critical_difference
 from analysis.verdict import format_p
@@ -32,7 +33,12 @@ class CriticalDifferenceArtists(RankDiagramArtists):
 
 
 def draw_cd(
-    comparison: Comparison, ax: Axes | None = None, *, title: str = "", best: Literal["left", "right"] = "left"
+    comparison: Comparison,
+    ax: Axes | None = None,
+    *,
+    title: str = "",
+    best: Literal["left", "right"] = "left",
+    width: float = COLUMN_WIDTH,
 ) -> CriticalDifferenceArtists:
     """Draw a critical-difference diagram.
 
@@ -43,16 +49,17 @@ def draw_cd(
     Args:
         comparison: from `compare` or `compare_ranks`.
         ax: axes to fill, as large as they are at the time of the call; fonts shrink where the room is short. None makes
-            a figure as wide as a paper's column (3.3 inches) and as high as needed.
+            a figure as high as needed.
         title: written at the top.
         best: at which end of the scale rank 1 is; Demsar's own diagrams have it on the right.
+        width: inches, where `ax` is None; a paper's column by default.
 
     Returns:
         the artists; `.figure` is what to save (`analysis.save_figure` embeds fonts).
 
     Raises:
         NoCriticalDifferenceError: the scores have gaps, with which no critical difference is valid for all pairs.
-        OptionError: `best` is something else.
+        OptionError: `best` is something else, or a width that is none.
     """
     difference = require_critical_difference(comparison)
     text = f"CD = {difference:.2f} (α = {comparison.alpha:g})"
@@ -69,5 +76,5 @@ def draw_cd(
         title=title,
         best=best,
     )
-    ax, layout = lay_out(diagram, ax)
+    ax, layout = lay_out(diagram, ax, width)
     return CriticalDifferenceArtists(**draw_common(ax, diagram, layout), bars=draw_bars(ax, diagram, layout))

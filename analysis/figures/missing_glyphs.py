@@ -30,5 +30,5 @@ def missing_glyphs_told(say: Callable[[str], None]) -> Iterator[None]:
         shown = signs if len(signs) <= _MOST_SHOWN else f"{signs[:_MOST_SHOWN]} and {len(signs) - _MOST_SHOWN} more"
         say(
             f"figures: the font {', '.join(rcParams['font.family'])} lacks {shown}, which are drawn as boxes; name one "
-            "that has them as font.family in a matplotlibrc file"
+            "that has them with --font (font.family in a matplotlibrc file)"
         )

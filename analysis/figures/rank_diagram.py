@@ -19,11 +19,11 @@ from analysis.errors import OptionError
 from analysis.figures.figure_style import (
     BLACK,
     BLUE,
-    COLUMN_WIDTH,
     GREY,
     LIGHT_GREY,
     VERMILLION,
     new_figure,
+    require_width,
     size_in_points,
 )
 from analysis.figures.label_text import text_height, text_width, wrap
@@ -184,19 +184,20 @@ class RankLayout:
         return y
 
 
-def lay_out(diagram: RankDiagram, ax: Axes | None) -> tuple[Axes, RankLayout]:
-    """Lay a diagram out in given axes, or in a new figure as wide as a paper's column and as high as needed.
+def lay_out(diagram: RankDiagram, ax: Axes | None, width: float) -> tuple[Axes, RankLayout]:
+    """Lay a diagram out in given axes, or in a new figure of that width in inches and as high as needed.
 
     Afterwards one data unit of the axes is one point, the origin its upper left corner.
 
     Raises:
-        OptionError: `best` is neither "left" nor "right", or the axes belong to no figure.
+        OptionError: `best` is neither "left" nor "right", the axes belong to no figure, or a width that is none.
     """
+    require_width(width)
     if diagram.best not in ("left", "right"):
         raise OptionError(f"best: {diagram.best!r}; allowed: 'left', 'right'")
     if ax is None:
-        layout = RankLayout(diagram, COLUMN_WIDTH * 72, _FONT_SIZE)
-        ax = new_figure(COLUMN_WIDTH, layout.height / 72).add_axes((0, 0, 1, 1))
+        layout = RankLayout(diagram, 72 * width, _FONT_SIZE)
+        ax = new_figure(width, layout.height / 72).add_axes((0, 0, 1, 1))
         height = layout.height
     else:
         width, height = size_in_points(ax)

@@ -1,6 +1,7 @@
 """Every pair of methods in numbers: the multi-comparison matrix of Ismail-Fawaz et al. 2023 (arXiv 2305.11921).
 
-What it says of two methods depends on these two alone, not on which others are in the table, as ranks do.
+What it says of two methods depends on these two alone, not on which others are in the table, as ranks do; but for the
+correction of p-values, which depends on how many pairs are tested.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from analysis.errors import OptionError, listing, shown
 from analysis.options import require_share
 from analysis.rounding import mean_of
 from analysis.score_table import score_table
+from analysis.statistics.holm import holm
 from analysis.statistics.signed_rank import signed_rank
 
 Floats = npt.NDArray[np.float64]
@@ -35,6 +37,10 @@ class PairwiseComparison:
     p_values: pd.DataFrame
     """Two-sided Wilcoxon signed-rank tests over the domains, each pair by itself: not corrected for their number. 1 for
     a method against itself."""
+    adjusted_p_values: pd.DataFrame
+    """The same, corrected by Holm for the number of pairs of the table."""
+    spread: float
+    """Standard deviation over domains of a pair's differences, in the scores' unit: root mean square over pairs."""
     num_domains: int
     alpha: float
     against: str | None
@@ -43,8 +49,14 @@ class PairwiseComparison:
 
     @property
     def differs(self) -> pd.DataFrame:
-        """Whether p is below alpha."""
-        return self.p_values < self.alpha
+        """Whether the corrected p is below alpha."""
+        return self.adjusted_p_values < self.alpha
+
+    @property
+    def num_pairs(self) -> int:
+        """How many pairs are tested, for which p-values are corrected."""
+        rows, columns = self.p_values.shape
+        return rows * (columns - 1) // 2 if self.against is None else rows
 
 
 def compare_pairs(
@@ -61,7 +73,7 @@ def compare_pairs(
         scores: wide table (index = domains, columns = methods) or long results table, as for `compare`.
         higher_is_better: direction of the scores.
         metric: which metric of a long table; None where it holds exactly one.
-        alpha: level of each test, in (0, 1).
+        alpha: level of all tests together, in (0, 1).
         against: the method to compare all others with.
 
     Returns:
@@ -85,13 +97,18 @@ def compare_pairs(
     def frame(values: npt.NDArray[np.generic]) -> pd.DataFrame:
         return pd.DataFrame(values, index=pd.Index(rows, dtype=object), columns=pd.Index(columns, dtype=object))
 
+    raw, adjusted = _p_values(table, rows, columns)
+    is_pair = np.array([[row != column for column in columns] for row in rows])
+    variances = differences.var(axis=0, ddof=1)[is_pair]
     return PairwiseComparison(
         mean_scores=pd.Series([means[method] for method in methods], index=pd.Index(methods, dtype=object)),
         mean_differences=frame(differences.mean(axis=0)),
         wins=frame((sign * differences > 0).sum(axis=0)),
         ties=frame((differences == 0).sum(axis=0)),
         losses=frame((sign * differences < 0).sum(axis=0)),
-        p_values=frame(_p_values(table, rows, columns)),
+        p_values=frame(raw),
+        adjusted_p_values=frame(adjusted),
+        spread=float(np.sqrt(variances.mean())),
         num_domains=len(table),
         alpha=float(alpha),
         against=against,
@@ -99,10 +116,14 @@ def compare_pairs(
     )
 
 
-def _p_values(table: pd.DataFrame, rows: list[str], columns: list[str]) -> Floats:
-    found = {(row, row): 1.0 for row in rows}
-    for row in rows:
-        for column in columns:
-            if (row, column) not in found:
-                found[row, column] = found[column, row] = signed_rank(table[row], table[column]).p_value
-    return np.array([[found[row, column] for column in columns] for row in rows])
+def _p_values(table: pd.DataFrame, rows: list[str], columns: list[str]) -> tuple[Floats, Floats]:
+    """Raw, and corrected by Holm over the pairs, each of which is tested once."""
+    pairs = list(dict.fromkeys((min(row, column), max(row, column)) for row in rows for column in columns))
+    pairs = [(a, b) for a, b in pairs if a != b]
+    raw = [signed_rank(table[a], table[b]).p_value for a, b in pairs]
+
+    def grid(values: list[float]) -> Floats:
+        found = dict(zip(pairs, values, strict=True))
+        return np.array([[found.get((min(a, b), max(a, b)), 1.0) for b in columns] for a in rows])
+
+    return grid(raw), grid(holm(raw).tolist())

@@ -80,20 +80,22 @@ class Evaluate:
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """Write an encoder as an ONNX graph, for use without PyTorch; needs the extra `onnx`.
+    """Write an encoder as an ONNX graph (--format onnx), or a run as folders for Hugging Face's hub (--format hub).
 
-    The graph takes uint8 crops (B, channels, crop_size, crop_size), scales them itself and returns features (B, d). It
-    is run once and compared with the encoder before the file is written.
+    onnx needs the extra of that name. The graph takes uint8 crops (B, channels, crop_size, crop_size), scales them
+    itself and returns features (B, d). It is run once and compared with the encoder before the file is written.
+
+    hub makes model/ (encoder and model card) and dataset/ (instance weights, data card, Croissant); nothing is sent.
     """
 
     run: Path | None = None
     """Run directory whose best encoder is exported."""
     encoder: Path | None = None
     """Or an encoder.safetensors by itself."""
-    format: Literal["onnx"] = "onnx"
-    """onnx; encoder.safetensors itself loads into torchvision and timm."""
+    format: Literal["onnx", "hub"] = "onnx"
+    """onnx or hub; encoder.safetensors itself loads into torchvision and timm."""
     out: Path | None = None
-    """File to write; default: encoder.onnx beside the encoder."""
+    """File to write, default encoder.onnx beside the encoder; hub: new folder, default hub in the run directory."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,6 +42,9 @@ class OutputConfig:
     """Measure how much of what the meta-gradient says about an image is signal and how much noise (25 bytes an image,
     little time): signal.json, a section of the report and a line at the end. Measures single visits. With
     `shared_derivatives` or `normalise_weights` it cannot forecast pruning. Changes nothing about the run."""
+    trackers: Free[tuple[str, ...]] = ()
+    """Trackers that get every epoch's numbers beside metrics.csv: `tensorboard` (files in the run directory), `wandb`,
+    `mlflow`, `trackio` (extras of the same names)."""
     report: Free[bool] = True
     """Write report.html at the end."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from sklearn.cluster import MiniBatchKMeans
@@ -14,7 +15,8 @@ from bdw.errors import InputError
 
 
 def clusters_of(features: Path, names: list[str], count: int, seed: int) -> NDArray[np.int64]:
-    """Cluster numbers (n,) of the images with these names, by k-means on the features in a file that `bdw embed` wrote.
+    """Cluster numbers (n,) of the images with these names, by k-means on the features in a file that `bdw embed` wrote,
+    or anybody's with the columns `name` and `embedding`, lists of as many numbers in every row.
 
     Features are standardised first, so that no number counts for its scale. Raises `InputError` for a file that cannot
     be read or lacks an image, and for more clusters than images.
@@ -34,8 +36,10 @@ def _features(path: Path, names: list[str]) -> NDArray[np.float32]:
     try:
         table = pq.read_table(path, columns=["name", "embedding"])
         column = table["embedding"].combine_chunks()
-        width = column.type.list_size
-        values = np.asarray(column.flatten(), dtype=np.float32).reshape(-1, width)
+        lengths = set(pc.list_value_length(column).to_pylist())
+        if len(lengths) != 1 or lengths & {None, 0}:
+            raise ValueError("embeddings are not all equally long")
+        values = np.asarray(column.flatten(), dtype=np.float32).reshape(len(column), -1)
     except (OSError, ValueError, AttributeError, pa.ArrowException) as error:
         raise InputError(
             f"features: {path} cannot be read as `bdw embed` writes them (.parquet): {' '.join(str(error).split())}"

@@ -16,7 +16,7 @@ from bdw.errors import InputError, unknown_option
 from bdw.evaluation import Measure
 from bdw.evaluation.features import check_layer
 from bdw.parallel import collectives, device
-from bdw.runs import trajectory
+from bdw.runs import trackers, trajectory
 from bdw.training.embedders import check_features
 from bdw.weighting import meta_loss, selection
 from bdw.weighting import registry as weighters
@@ -45,6 +45,7 @@ def check(config: RunConfig) -> None:
         selection.chooser(config.selector)
         check_features(getattr(config.selector.selector_options, "features", None), config.data.crop_size)
     trajectory.check(config)
+    trackers.require_usable(config.output.trackers, option="trackers")
     if config.output.diagnose_signal and weighters.learns(config.weighter) is Learns.NEVER:
         raise InputError(
             f"diagnose_signal: weighter {config.weighter.weighter!r} learns nothing from meta-gradients, so that there "

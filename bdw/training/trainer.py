@@ -27,6 +27,7 @@ from bdw.pretext import Images
 from bdw.runs.checkpoint import Position
 from bdw.runs.directory import RunDirectory, source_facts
 from bdw.runs.metrics import EpochReport, ProgressListener, Silent
+from bdw.runs.trackers import Trackers
 from bdw.runs.trajectory import Trajectory
 from bdw.training import growth, resume
 from bdw.training.allocator import keep_freed_memory
@@ -108,6 +109,8 @@ class Trainer:
         self._shown: int | None = None
         """The epoch whose encoder this process has written."""
         self._trajectory = Trajectory(self.run.trajectory)
+        told = identity.settings(config) if config.output.trackers else {}
+        self._trackers = Trackers(config.output.trackers, self.run.path, told)
         self.problem = problem or load_problem(config, self.run.path, packing)
         found, new_images = self._saving.newest(), 0
         if found is not None:
@@ -169,8 +172,11 @@ class Trainer:
         if len(state.history) >= state.schedule.last_epoch:
             self._score_last()
             self._write_files(is_last=True)
-        while len(state.history) < state.schedule.last_epoch:
-            yield self._epoch(len(state.history) + 1)
+        try:
+            while len(state.history) < state.schedule.last_epoch:
+                yield self._epoch(len(state.history) + 1)
+        finally:
+            self._trackers.end()
 
     def _epoch(self, epoch: int) -> EpochReport:
         state = self.state
@@ -198,6 +204,7 @@ class Trainer:
             self._write_files(is_last=is_last, shows=saves)
         if collectives.rank() == 0:
             self.listener.on_epoch(report)
+            self._trackers.log(report.row())
         state.clock.pause()
         return report
 

@@ -52,20 +52,30 @@ def draw_trials(trials: pd.DataFrame, measure: Measure, baseline: str, path: Pat
     return None
 
 
+def costs_that_differ(points: pd.DataFrame, costs: Sequence[str]) -> list[str]:
+    """The costs in which the points differ by a hundredth or more of the largest: at an equal budget of images, not
+    their number, since all points would stand above one another."""
+    known = {cost: points[cost].dropna() for cost in costs}
+    return [cost for cost, own in known.items() if len(own) and own.max() - own.min() >= 0.01 * own.abs().max() > 0]
+
+
 def draw_against_costs(points: pd.DataFrame, costs: Sequence[str], measure: Measure, baseline: str, path: Path) -> None:
-    """Validation scores against two costs, side by side, each with its Pareto front.
+    """Validation scores against costs, side by side, each with its Pareto front; a cost that is the same for all points
+    has no panel, unless it is so for all costs; then the first one has.
 
     Args:
         points: a row a point: `label`, `value` (a score as the measure has it), and the costs; `error`, if there is
             such a column, is drawn as a bar that reaches so far up and down from the value.
-        costs: two columns of it.
+        costs: one or two columns of it.
         measure: of the scores.
         baseline: the label of the point to compare with, if there is one.
         path: of the picture; what was there is replaced.
     """
-    figure = new_figure(6.9, 2.9)
-    for i, cost in enumerate(costs):
-        ax = figure.add_axes((0.075 + 0.5 * i, 0.16, 0.405, 0.72))
+    drawn = costs_that_differ(points, costs) or list(costs[:1])
+    width = 3.45 * len(drawn)
+    figure = new_figure(width, 2.9)
+    for i, cost in enumerate(drawn):
+        ax = figure.add_axes(((0.52 + 3.45 * i) / width, 0.16, 2.79 / width, 0.72))
         if "error" in points:
             _draw_errors(ax, points, cost, measure)
         draw_pareto(

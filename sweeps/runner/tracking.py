@@ -6,7 +6,6 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from importlib.util import find_spec
 from typing import Any
 
 from ray import tune
@@ -14,45 +13,23 @@ from ray.tune.experiment import Trial
 from ray.tune.logger import TBXLoggerCallback
 from ray.tune.result import AUTO_RESULT_KEYS
 
-from bdw.errors import InputError, unknown_option
+from bdw.runs import trackers
+from bdw.runs.trackers import TENSORBOARD, is_installed
 from sweeps.runner.paths import Paths
 
-TENSORBOARD = "tensorboard"
-PACKAGES = {TENSORBOARD: "tensorboardX", "wandb": "wandb", "mlflow": "mlflow"}
-"""Tracker -> the package that it needs. Those of wandb and mlflow come with our extras of the same names."""
+NAMES = (TENSORBOARD, "wandb", "mlflow")
 NO_TENSORBOARD = "no TensorBoard files: tensorboardX is not installed (`pip install tensorboardX`)"
 SECONDS_BETWEEN_FLUSHES = 5.0
 """After so long what a trial reported is in TensorBoard's file."""
-NO_ACCOUNT = ("offline", "disabled")
-_SILENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true"}
-"""A sweep's numbers go to the chosen trackers, and no usage statistics to the makers of the packages."""
 _TUNES_OWN = {*AUTO_RESULT_KEYS, "done", "trial_id", "experiment_tag", "should_checkpoint", "__duplicate__"}
 
 
-def require_usable(trackers: Sequence[str]) -> None:
-    """Raise `InputError` for an unknown tracker, one whose package is missing, or W&B without an account.
-
-    Also sets the environment variables that trackers read; call it before Ray starts, whose processes inherit them.
-    """
-    for name in trackers:
-        if name not in PACKAGES:
-            raise unknown_option("log_to", name, PACKAGES)
-        if not is_installed(name):
-            extra = "" if name == TENSORBOARD else f" (the extra `{name}`)"
-            raise InputError(f"log_to: {name!r} needs `pip install {PACKAGES[name]}`{extra}")
-    if trackers:
-        for variable, value in _SILENT.items():
-            os.environ.setdefault(variable, value)
-    if "wandb" in trackers and not os.environ.get("WANDB_API_KEY") and os.environ.get("WANDB_MODE") not in NO_ACCOUNT:
-        raise InputError("log_to: 'wandb' knows no account; set WANDB_API_KEY, or WANDB_MODE=offline for files alone")
+def require_usable(names: Sequence[str]) -> None:
+    """As `trackers.require_usable`, for those that Ray's loggers know."""
+    trackers.require_usable(names, option="log_to", known=NAMES)
 
 
-def is_installed(tracker: str) -> bool:
-    """Whether the tracker's package is installed."""
-    return find_spec(PACKAGES[tracker]) is not None
-
-
-def loggers(trackers: Sequence[str], paths: Paths) -> list[tune.Callback]:
+def loggers(names: Sequence[str], paths: Paths) -> list[tune.Callback]:
     """Tune's callbacks for the trackers, and for TensorBoard wherever that can be had.
 
     TensorBoard's files lie below `ray/tune` in the sweep's folder, a folder a trial. W&B gets a group a sweep in the
@@ -62,13 +39,13 @@ def loggers(trackers: Sequence[str], paths: Paths) -> list[tune.Callback]:
     found: list[tune.Callback] = []
     if is_installed(TENSORBOARD):
         found.append(_TensorBoard())
-    if "wandb" in trackers:
+    if "wandb" in names:
         from ray.air.integrations.wandb import WandbLoggerCallback
 
         # The logging process is Ray's and may not have this process's environment.
         project, mode = os.environ.get("WANDB_PROJECT", "bdw"), os.environ.get("WANDB_MODE", "online")
         found.append(_numbers_only(WandbLoggerCallback)(project=project, group=paths.name, mode=mode))
-    if "mlflow" in trackers:
+    if "mlflow" in names:
         from ray.air.integrations.mlflow import MLflowLoggerCallback
 
         address = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{paths.path / 'mlflow.db'}")

@@ -22,6 +22,7 @@ from bdw.ray.cluster import Cluster
 from bdw.ray.gpus import require_working_gpu
 from bdw.ray.trial import DRIVER_CPU, ReleaseWorkers, TrialPlan, run_trial, trial_resources
 from bdw.ray.workers import resources_in_words
+from bdw.runs import trackers
 from sweeps.runner import tracking
 from sweeps.runner.checkpoint_clean_up import ALL, CheckpointCleanUp
 from sweeps.runner.dashboard_metrics import DashboardMetrics
@@ -72,7 +73,7 @@ class Workload:
             )
         fit = max(1, room)
         wanted = options.concurrency or fit
-        remarks = [] if tracking.is_installed(tracking.TENSORBOARD) else [tracking.NO_TENSORBOARD]
+        remarks = [] if trackers.is_installed(trackers.TENSORBOARD) else [tracking.NO_TENSORBOARD]
         if room == 0:
             remarks.append(
                 f"the cluster has no room for a trial yet: a trial wants {wants}; {cluster.in_words}. Waiting for "

@@ -19,8 +19,9 @@ def test_writes_everything_and_says_what_it_means(
     out = tmp_path / "new" / "out"
     arguments = ["compare", str(results), "--metric", "accuracy", "--out", str(out), "--alpha", "0.1", "--title", "T"]
     assert main(arguments) == 0
-    figures = [f"{name}.{kind}" for name in ("cd", "pairs", "ranks_by_domain", "scores") for kind in ("pdf", "png")]
-    texts = ["comparison.json", "pairs.csv", "ranks.csv", "scores.md", "scores.tex"]
+    drawn = ("cd", "pairs", "profiles", "ranks_by_domain", "scores")
+    figures = [f"{name}.{kind}" for name in drawn for kind in ("pdf", "png")]
+    texts = ["comparison.json", "interquartile_means.csv", "pairs.csv", "ranks.csv", "scores.md", "scores.tex"]
     assert sorted(path.name for path in out.iterdir()) == sorted([*figures, *texts])
     printed = capsys.readouterr().out
     assert "BDW ranks best (average rank 1.00; 3 methods over 8 domains)." in printed

@@ -127,6 +127,18 @@ def test_clusters_cover_what_scores_alone_would_not(
     assert "clusters: 13 cannot work; allowed: 2 to 12" in capsys.readouterr().err
     assert select(scores, tmp_path / "x.txt", "--count", 3, "--clusters", 3, "--features", scores) == 2
     assert "cannot be read as `bdw embed` writes them" in capsys.readouterr().err
+    # pandas writes lists that could be of any length; those of one's own embedding serve, too.
+    own, same = tmp_path / "own.parquet", ["--count", 4, "--clusters", 4]
+    table = pd.read_parquet(features)
+    table.to_parquet(own)
+    for out, file in (("theirs.txt", features), ("own.txt", own)):
+        assert select(scores, tmp_path / out, *same, "--features", file) == 0
+    assert (tmp_path / "own.txt").read_text() == (tmp_path / "theirs.txt").read_text()
+    table.at[0, "embedding"] = table.at[0, "embedding"][1:]
+    table.to_parquet(own)
+    capsys.readouterr()
+    assert select(scores, tmp_path / "x.txt", *same, "--features", own) == 2
+    assert "embeddings are not all equally long" in capsys.readouterr().err
     few = pd.read_parquet(features).head(5)
     few.to_parquet(tmp_path / "few.parquet")
     assert (

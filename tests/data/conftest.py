@@ -27,5 +27,8 @@ def sample_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sample_sets.write_encoded_npz(paths / "encoded-train.npz")
     sample_sets.write_encoded_npz(paths / "encoded-test.npz", seed=1)
     sample_sets.write_encoded_npz(paths / "pool-unlabelled.npz", labelled=False)
+    sample_sets.write_parquet(paths / "parquet")
+    sample_sets.write_saved_dataset(paths / "saved")
+    sample_sets.write_tars(paths / "tars")
     pack(str(paths / "folder"), paths / "packed", 8, part="train")
     return root

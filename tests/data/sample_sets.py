@@ -6,10 +6,13 @@ import csv
 import io
 import json
 import struct
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
@@ -64,6 +67,74 @@ def write_encoded_npz(file: Path, *, seed: int = 0, labelled: bool = True, broke
         arrays["classes"] = np.array(["a", "b", "c"])
     np.savez(file, **arrays)
     return file
+
+
+def image_table(*, seed: int = 0, labelled: bool = True, paths: bool = True) -> pa.Table:
+    """Images and labels as Hugging Face's `datasets` has them in Arrow, its description in the metadata included."""
+    files = [encode(image, "JPEG") for image in pictures(len(LABELS), 12, 14, seed=seed)]
+    images = [{"bytes": file, "path": f"{seed}/{i:03d}.jpg" if paths else None} for i, file in enumerate(files)]
+    columns = {"image": pa.array(images, pa.struct({"bytes": pa.binary(), "path": pa.string()}))}
+    features: dict[str, object] = {"image": {"_type": "Image"}}
+    if labelled:
+        columns["label"] = pa.array(LABELS, pa.int64())
+        features["label"] = {"names": ["a", "b", "c"], "_type": "ClassLabel"}
+    table = pa.table(columns)
+    return table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+
+
+def write_parquet(root: Path) -> Path:
+    """A folder as it lies on Hugging Face's hub: two shards for training in two row groups each, one for tests."""
+    (root / "data").mkdir(parents=True)
+    (root / "README.md").write_text("A card.")
+    train = image_table()
+    for i, half in enumerate((train.slice(0, 17), train.slice(17))):
+        pq.write_table(half, root / "data" / f"train-{i:05d}-of-00002.parquet", row_group_size=9)
+    pq.write_table(image_table(seed=1), root / "data" / "test-00000-of-00001.parquet")
+    return root
+
+
+def write_saved_dataset(root: Path, **options: bool) -> Path:
+    """What `datasets.DatasetDict.save_to_disk` leaves: Arrow's streaming format, and JSON files that name shards."""
+    root.mkdir(parents=True)
+    (root / "dataset_dict.json").write_text(json.dumps({"splits": ["train", "test"]}))
+    for seed, split in enumerate(("train", "test")):
+        table = image_table(seed=seed, **options)
+        (root / split).mkdir()
+        names = [f"data-{i:05d}-of-00002.arrow" for i in range(2)]
+        for name, half in zip(names, (table.slice(0, 11), table.slice(11)), strict=True):
+            with pa.OSFile(str(root / split / name), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+                writer.write_table(half, max_chunksize=4)
+        state = {"_data_files": [{"filename": name} for name in names], "_split": split, "_fingerprint": "0"}
+        (root / split / "state.json").write_text(json.dumps(state))
+        (root / split / "dataset_info.json").write_text("{}")
+    return root
+
+
+def write_tar(file: Path, *, seed: int = 0, rows: slice = slice(None), label: str | None = "cls") -> Path:
+    """A shard in WebDataset's layout."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(file, "w") as archive:
+
+        def add(name: str, contents: bytes) -> None:
+            member = tarfile.TarInfo(name)
+            member.size = len(contents)
+            archive.addfile(member, io.BytesIO(contents))
+
+        for i, image in list(enumerate(pictures(len(LABELS), 12, 14, seed=seed)))[rows]:
+            add(f"{i:04d}.jpg", encode(image, "JPEG"))
+            add(f"{i:04d}.txt", b"a caption")
+            if label == "cls":
+                add(f"{i:04d}.cls", f"{LABELS[i]}\n".encode())
+            elif label == "json":
+                add(f"{i:04d}.json", json.dumps({"label": "abc"[LABELS[i]], "width": 14}).encode())
+    return file
+
+
+def write_tars(root: Path) -> Path:
+    write_tar(root / "train-000000.tar", rows=slice(0, 14))
+    write_tar(root / "train-000001.tar", rows=slice(14, None))
+    write_tar(root / "test-000000.tar", seed=1)
+    return root
 
 
 def write_stl10(root: Path) -> None:

@@ -27,6 +27,10 @@ SPECS = {name: name for name in available() if name not in ALIKE} | {
     "npz": "npz:{}/paths/raw",
     "npz, encoded": "{}/paths/encoded-train.npz",
     "packed": "{}/paths/packed",
+    "parquet": "parquet:{}/paths/parquet",
+    "parquet, one file": "{}/paths/parquet/data/train-00001-of-00002.parquet",
+    "huggingface": "{}/paths/saved",
+    "tar": "{}/paths/tars",
     "mixture": "mixture:{0}/paths/raw+digits+{0}/paths/folder",
     "glyphs": "glyphs:images=60",
 }
@@ -162,7 +166,7 @@ def test_missing_data_says_how_to_get_it(name: str, tmp_path: Path) -> None:
         assert message.startswith("source: ")
         if name == "mixture":
             assert "allowed: mixture:A+B" in message
-        elif name in {"folder", "npz", "packed"}:
+        elif name in {"folder", "huggingface", "npz", "packed", "parquet", "tar"}:
             assert f"{name}:PATH" in message
         elif name.startswith("decathlon-"):
             assert "decathlon-1.0-devkit.tar.gz" in message

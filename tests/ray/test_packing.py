@@ -108,7 +108,8 @@ def test_a_process_says_why_it_cannot_work(tmp_path: Path, pool: Path) -> None:
     Image.new("RGB", (9, 9)).save(pool / "new.png")
     assert said().startswith(f"spec: '{pool}' is not the same on all machines, or has changed while it was packed")
     shutil.rmtree(pool)
-    assert said() == f"source: '{pool}' does not exist; allowed: an image folder, a packed data set, an .npz file"
+    allowed = "an image folder, a packed data set, an .npz, .parquet or .tar file"
+    assert said() == f"source: '{pool}' does not exist; allowed: {allowed}"
 
 
 def test_more_processes_than_this_machine_has_are_refused(

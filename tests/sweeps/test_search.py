@@ -22,7 +22,7 @@ from sweeps.search import Options, main
 from sweeps.study.open_study import open_storage
 from sweeps.tuning.api import tune as search
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "search_from_python.py"
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "own_sweep_space.py"
 
 
 def study_of(sweep: Path) -> optuna.Study:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from bdw.data.image_kinds import why_not
 from bdw.data.readers import (
     addresses,
+    arrow_files,
     binary_files,
     digits,
     folder,
@@ -14,6 +16,7 @@ from bdw.data.readers import (
     mixture,
     npz,
     packed_directory,
+    tar_shards,
     torchvision_sets,
     visual_decathlon,
 )
@@ -41,7 +44,8 @@ def resolve(
 ) -> tuple[Reader, Request]:
     """The reader that a specification means, and the request to hand to it.
 
-    `NAME:PATH` and `NAME` with a reader's name; otherwise a path to a packed data set, an .npz file or an image folder.
+    `NAME:PATH` and `NAME` with a reader's name; otherwise a path to a packed data set, an .npz, .parquet or .tar file,
+    a folder of the latter two, one that Hugging Face's `save_to_disk` wrote, or an image folder.
     Where the data root holds NAME-train.npz or NAME-unlabelled.npz, or a packed data set called NAME, NAME means that.
     Paths and the data root may be addresses (`s3://bucket/path`); what is needed of them as files is fetched into
     `cache_dir`, once. InputError for anything else.
@@ -79,6 +83,7 @@ def not_read(spec: str, option: str, data_root: Path | str | None = None) -> str
 
 
 _ALL: tuple[Reader, ...] = (
+    *arrow_files.READERS,
     *digits.READERS,
     *folder.READERS,
     *glyphs.READERS,
@@ -86,10 +91,13 @@ _ALL: tuple[Reader, ...] = (
     *npz.READERS,
     *packed_directory.READERS,
     *binary_files.READERS,
+    *tar_shards.READERS,
     *torchvision_sets.READERS,
     *visual_decathlon.READERS,
 )
 _READERS = {reader.name: reader for reader in _ALL}
+_FILES = {".parquet": "parquet", ".tar": "tar"}
+"""Endings of files that say their reader."""
 
 
 def _meaning(spec: str, option: str, data_root: str | None, cache_dir: Path | None, download: bool) -> Meaning:
@@ -129,19 +137,48 @@ def _take_apart(spec: str, option: str, data_root: Path | None) -> tuple[str, Pa
         return spec, None
     path = Path(spec).expanduser()
     if path.is_dir():
-        return ("packed" if (path / "header.json").is_file() else "folder"), path
+        return _kind_of_folder(path), path
+    if path.suffix.lower() in _FILES and path.is_file():
+        return _FILES[path.suffix.lower()], path
     if npz.find(path, data_root, endings) is not None:
         return "npz", path
     if path.is_file():
-        raise InputError(f"{option}: {spec!r} is a file of unknown kind; allowed: an .npz file or a folder")
+        raise InputError(
+            f"{option}: {spec!r} is a file of unknown kind; allowed: an .npz, .parquet or .tar file, or a folder"
+        )
     if colon and _is_plain_name(name):
         raise unknown_option(option, name, _READERS)
     if not _is_plain_name(spec):
         raise InputError(
-            f"{option}: {spec!r} does not exist; allowed: an image folder, a packed data set, an .npz file"
+            f"{option}: {spec!r} does not exist; allowed: an image folder, a packed data set, an .npz, .parquet or .tar"
+            " file"
         )
     raise unknown_option(option, spec, _READERS, nor="a folder or file here")
 
 
+def _kind_of_folder(path: Path) -> str:
+    """The reader of a folder by what lies directly in it. Where images or further folders lie there it is `folder`,
+    whatever else does."""
+    if (path / "header.json").is_file():
+        return "packed"
+    if (path / "dataset_dict.json").is_file() or ((path / "state.json").is_file() and any(path.glob("*.arrow"))):
+        return "huggingface"
+    try:
+        entries = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
+        folders = [entry for entry in entries if entry.is_dir()]
+        files = [entry for entry in entries if entry not in folders]
+        if [folder.name for folder in folders] == ["data"]:
+            files += [*folders[0].iterdir()]
+        elif folders:
+            return "folder"
+    except OSError:
+        return "folder"  # Which says what is the matter.
+    if any(entry.is_dir() or why_not(entry.name) == "" for entry in files):
+        return "folder"
+    endings = {entry.suffix.lower() for entry in files}
+    return next((reader for ending, reader in _FILES.items() if ending in endings), "folder")
+
+
 def _is_plain_name(spec: str) -> bool:
-    return os.sep not in spec and "/" not in spec and spec not in (".", "..") and not spec.endswith(".npz")
+    is_file = spec.endswith((".npz", *_FILES))
+    return os.sep not in spec and "/" not in spec and spec not in (".", "..") and not is_file

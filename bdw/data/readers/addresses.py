@@ -20,6 +20,8 @@ from bdw.storage.fetch import SECONDS, fetch_once
 from bdw.storage.remote_folder import RemoteFile, RemoteFolder, below, is_address
 from bdw.storage.retry import persistently
 
+AS_FILES = ("huggingface", "parquet", "tar")
+"""Readers of files that are fetched as they are; `NAME:ADDRESS` names a folder of them, or one."""
 CACHE = "~/.cache/bdw/data"
 """Where fetched data are kept unless there is a cache folder."""
 
@@ -56,6 +58,8 @@ def of_address(spec: str, option: str, names: Collection[str], cache_dir: Path |
             raise InputError(
                 f"{option}: {what} at {address!r}; allowed: what `python -m bdw pack` wrote, or .npz files"
             )
+        if name in AS_FILES:
+            return _copied(name, remote, cache, f"{option}: {address!r}")
         if name not in (None, "folder"):
             raise InputError(
                 f"{option}: reader {name!r} cannot read {address!r}; allowed: {name!r} with --data-root ADDRESS"
@@ -63,6 +67,23 @@ def of_address(spec: str, option: str, names: Collection[str], cache_dir: Path |
     except OSError as error:
         raise _unreachable(option, address, error) from error
     return Meaning("folder", address=address)
+
+
+def _copied(name: str, remote: RemoteFolder, cache: Path, what: str) -> Meaning:
+    """The folder, or the file, as it is on this machine once it is fetched."""
+    folder, _, own = remote.root.rpartition("/")
+    parent = RemoteFolder(remote.files, folder)
+    # A file first: not every storage lists one as a folder without anything in it.
+    near = (
+        persistently(lambda: parent.names_beginning(own), what=f"listing {folder}", seconds=SECONDS) if folder else []
+    )
+    files = [file for file in near if file.name == own]
+    if files:
+        return Meaning(name, _fetched(parent, files, cache, own) / own)
+    files = persistently(remote.listed, what=f"listing {remote.root}", seconds=SECONDS)
+    if not files:
+        raise InputError(f"{what} holds nothing; allowed: a folder of files, or a file, for the reader {name!r}")
+    return Meaning(name, _fetched(remote, files, cache, own))
 
 
 def packed_at(spec: str, data_root: str | None) -> str | None:

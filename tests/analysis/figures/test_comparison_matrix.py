@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from itertools import product
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from analysis import compare_pairs, draw_comparison_matrix
 from analysis.errors import DirectionError, OptionError
@@ -44,7 +45,39 @@ def test_p_values_are_scipys() -> None:
             assert found.p_values.loc[row, column] == pytest.approx(stats.wilcoxon(scores[row], scores[column]).pvalue)
         else:
             assert found.p_values.loc[row, column] == 1
-    assert found.differs.equals(found.p_values < 0.05)
+    assert found.differs.equals(found.adjusted_p_values < 0.05)
+
+
+def test_corrected_p_values_are_statsmodels_over_the_pairs_of_the_table() -> None:
+    scores = table(10, 5)
+    found = compare_pairs(scores, higher_is_better=True)
+    pairs = list(combinations(scores.columns, 2))
+    expected = multipletests([stats.wilcoxon(scores[a], scores[b]).pvalue for a, b in pairs], method="holm")[1]
+    for (a, b), p_value in zip(pairs, expected, strict=True):
+        assert found.adjusted_p_values.loc[a, b] == pytest.approx(p_value)
+        assert found.adjusted_p_values.loc[b, a] == pytest.approx(p_value)
+    assert found.num_pairs == 10
+    control = compare_pairs(scores, higher_is_better=True, against="method 2")
+    others = list(control.p_values.index)
+    alone = multipletests([stats.wilcoxon(scores[m], scores["method 2"]).pvalue for m in others], method="holm")[1]
+    assert control.adjusted_p_values["method 2"].tolist() == pytest.approx(alone.tolist())
+    assert control.num_pairs == 4
+
+
+def test_differences_that_domains_do_not_agree_on_stay_pale() -> None:
+    generator = np.random.default_rng(0)
+    noise = pd.DataFrame(generator.normal(size=(25, 3)), columns=["a", "b", "c"])
+    found = compare_pairs(noise, higher_is_better=True)
+    differences = [noise[a] - noise[b] for a, b in combinations("abc", 2)]
+    assert found.spread == pytest.approx(np.sqrt(np.mean([one.var(ddof=1) for one in differences])))
+    drawn = draw_comparison_matrix(found)
+    colours = drawn.cells.get_facecolor()[[1, 2, 3, 5, 6, 7], :3]
+    assert found.mean_differences.abs().to_numpy().max() < 0.4 * found.spread
+    assert (colours.min(axis=1) > 0.65).all(), "full colour has a channel below 0.2"
+    assert "a pair's standard deviation over domains" in drawn.small_print[-1].get_text().replace("\n", " ")
+    sure = draw_comparison_matrix(compare_pairs(noise.add([0, 20, 40]), higher_is_better=True))
+    assert sure.cells.get_facecolor()[[2, 6], :3].min() < 0.2
+    assert "the largest mean difference" in sure.small_print[-1].get_text().replace("\n", " ")
 
 
 def test_p_value_with_ties_and_zeros_is_that_of_all_signs() -> None:
@@ -95,8 +128,9 @@ def test_cells_say_what_was_found_and_are_bold_where_it_counts() -> None:
         value = float(found.mean_differences.loc[row, column])  # type: ignore[arg-type]
         assert float(difference.replace("−", "-")) == pytest.approx(value, abs=0.051)
         assert counts == "/".join(str(part.loc[row, column]) for part in (found.wins, found.ties, found.losses))
-        assert p_value == f"{found.p_values.loc[row, column]:.3f}"
-        assert (text.get_fontweight() == "bold") == (found.p_values.loc[row, column] < 0.05)
+        corrected = float(found.adjusted_p_values.loc[row, column])  # type: ignore[arg-type]
+        assert p_value == f"{corrected:.3f}"
+        assert (text.get_fontweight() == "bold") == (corrected < 0.05)
     assert {text.get_fontweight() for text in drawn.texts.values()} == {"bold", "normal"}
 
 
@@ -128,11 +162,11 @@ def test_legible(
 
 
 def test_dots_take_the_place_of_numbers_that_could_not_be_read() -> None:
-    scores = table(12, 30)
+    scores = table(30, 30)
     found = compare_pairs(scores, higher_is_better=True)
     drawn = draw_comparison_matrix(found, width=FULL_WIDTH)
     assert {text.get_text() for text in drawn.texts.values()} == {"•"}
-    marked = {(row, column) for row in scores for column in scores if found.p_values.loc[row, column] < 0.05}
+    marked = {(row, column) for row in scores for column in scores if found.adjusted_p_values.loc[row, column] < 0.05}
     assert set(drawn.texts) == marked
     assert drawn.small_print[-1].get_text().startswith("• p < 0.05")
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import pytest
 
 from bdw.errors import InputError
+from bdw.runs import trackers
 from sweeps.runner import tracking
 from sweeps.runner.options import SweepOptions
 from sweeps.runner.paths import Paths
@@ -28,7 +29,7 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Call it with names of packages that are not to be found."""
 
     def hide(*packages: str) -> None:
-        monkeypatch.setattr(tracking, "find_spec", lambda name: None if name in packages else SimpleNamespace())
+        monkeypatch.setattr(trackers, "find_spec", lambda name: None if name in packages else SimpleNamespace())
 
     return hide
 
@@ -48,7 +49,7 @@ def test_only_a_trials_own_finite_numbers_at_its_epoch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("trackers", "message"),
+    ("names", "message"),
     [
         (("wandb",), "log_to: 'wandb' needs `pip install wandb` (the extra `wandb`)"),
         (("mlflow",), "log_to: 'mlflow' needs `pip install mlflow` (the extra `mlflow`)"),
@@ -57,16 +58,16 @@ def test_only_a_trials_own_finite_numbers_at_its_epoch() -> None:
         (("mlflow", "mlflow"), "log_to: 'mlflow' is given twice; allowed: each once"),
     ],
 )
-def test_what_cannot_be_had_is_said_at_once(trackers: tuple[str, ...], message: str, without: Any) -> None:
+def test_what_cannot_be_had_is_said_at_once(names: tuple[str, ...], message: str, without: Any) -> None:
     without("wandb", "mlflow", "tensorboardX")
     with pytest.raises(InputError) as error:
-        SweepOptions(log_to=trackers).check()
+        SweepOptions(log_to=names).check()
     assert str(error.value).startswith(message)
 
 
 def test_wandb_needs_an_account_or_to_be_offline(without: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     without()
-    for variable in ("WANDB_API_KEY", "WANDB_MODE", *tracking._SILENT):
+    for variable in ("WANDB_API_KEY", "WANDB_MODE", *trackers.SILENT):
         monkeypatch.setenv(variable, "")
     with pytest.raises(InputError, match="'wandb' knows no account; set WANDB_API_KEY, or WANDB_MODE=offline"):
         tracking.require_usable(["wandb"])

@@ -14,12 +14,13 @@ import pytest
 from optuna.trial import TrialState
 from rich.console import Console
 
-from analysis import read_curves
+from analysis import COST_LABELS, read_curves
 from bdw.config import RunConfig
 from bdw.errors import InputError
 from bdw.evaluation import measure
 from bdw.ray.trial import CURVE
 from bdw.runs.export import RESULT_COLUMNS
+from sweeps.results import figures
 from sweeps.results.figures import draw_ranks, draw_trials
 from sweeps.results.finish import finish_search, require_complete_trial, score_table
 from sweeps.runner.comparison import CURVE_COLUMNS, Cell, comparison_curves
@@ -129,6 +130,24 @@ def test_trials_are_drawn_by_cost(tmp_path: Path) -> None:
     reason = draw_trials(pd.DataFrame(rows[:1]), ACCURACY, "RotNet", tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()
     assert reason == "none.png: 1 complete trials; a picture needs at least 2"
+
+
+def test_a_cost_that_is_the_same_for_all_trials_has_no_panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    points = pd.DataFrame(
+        {"label": ["a", "b", "c"], "value": [0.5, 0.6, 0.7], "wall_seconds": [10.0, 12.0, 9.0]}
+        | {"instances_seen": [64_000, 64_064, 64_032]}
+    )
+    assert figures.costs_that_differ(points, figures.COSTS) == ["wall_seconds"]
+    drawn: list[tuple[float, list[str]]] = []
+    monkeypatch.setattr(
+        figures,
+        "save_figure",
+        lambda figure, path: drawn.append((figure.get_figwidth(), [ax.get_xlabel() for ax in figure.axes])),
+    )
+    for change in ({}, {"instances_seen": [64_000, 32_000, 16_000]}, {"wall_seconds": 10.0}):
+        figures.draw_against_costs(points.assign(**change), figures.COSTS, ACCURACY, "a", tmp_path / "x.png")
+    seconds, images = COST_LABELS["wall_seconds"], COST_LABELS["instances_seen"]
+    assert drawn == [(3.45, [seconds]), (6.9, [seconds, images]), (3.45, [seconds])]
 
 
 def wanted(domains: int, seeds: int = 1) -> list[Cell]:

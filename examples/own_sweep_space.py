@@ -1,4 +1,4 @@
-"""Search settings from Python, and look at what came of it: `python docs/examples/search_from_python.py FOLDER`.
+"""Search settings of your own with Ray Tune, and look at what came of it: `python examples/own_sweep_space.py FOLDER`.
 
 It takes the embedded pool, so that it runs anywhere. For images of your own give `source` and `target`.
 """
