@@ -25,6 +25,7 @@ _CONTEXT: Mapping[str, Any] = {
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "dct": "http://purl.org/dc/terms/",
+    "equivalentProperty": "cr:equivalentProperty",
     "examples": {"@id": "cr:examples", "@type": "@json"},
     "extract": "cr:extract",
     "field": "cr:field",
@@ -53,13 +54,14 @@ _CONTEXT: Mapping[str, Any] = {
 }
 
 
-def croissant(table: Path, *, name: str, description: str, columns: Mapping[str, str]) -> dict[str, Any]:
+def croissant(table: Path, *, name: str, description: str, cite_as: str, columns: Mapping[str, str]) -> dict[str, Any]:
     """The description as a JSON object: the file with its SHA-256, and a record set with a field a column.
 
     Args:
         table: a Parquet file; the description names it without its folder, so that both lie side by side.
         name: of the data set.
         description: of the data set, in a sentence.
+        cite_as: what to cite for it.
         columns: what columns mean, by name.
     """
     schema = pq.read_schema(table)
@@ -69,6 +71,7 @@ def croissant(table: Path, *, name: str, description: str, columns: Mapping[str,
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": name,
         "description": description,
+        "citeAs": cite_as,
         "distribution": [
             {
                 "@type": "cr:FileObject",

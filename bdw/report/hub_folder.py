@@ -28,6 +28,10 @@ METHOD = (
     'BetaDataWeighter (Ericsson, Gouk and Hospedales, "Don\'t Wait, Just Weight", '
     "[arXiv:2006.12360](https://arxiv.org/abs/2006.12360), 2020)"
 )
+CITATION = (
+    "Ericsson, L., Gouk, H. and Hospedales, T. M. (2020). Don't Wait, Just Weight: Improving Unsupervised "
+    "Representations by Learning Goal-Driven Instance Weights. arXiv:2006.12360"
+)
 COLUMNS = {
     "index": "number of the image in the pool",
     "name": "name of the image: its path below the pool's folder, where the pool is one",
@@ -70,7 +74,8 @@ def write_hub_folder(run_dir: Path, out: Path) -> list[Path]:
             described = croissant(
                 table,
                 name=f"{out.name}-weights",
-                description=f"How useful each image of a pool is for a task, as {METHOD} learnt it.",
+                description="How useful each image of a pool is for a task, as BetaDataWeighter learnt it.",
+                cite_as=CITATION,
                 columns=COLUMNS,
             )
             (dataset / "croissant.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")

@@ -5,14 +5,16 @@ A tracker that fails in the middle of a run is left aside with a warning: `metri
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import json
 import logging
 import math
 import os
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -212,19 +214,30 @@ class _Trackio:
     def __init__(self, run_dir: Path, settings: Mapping[str, Any], known: str | None, epoch: int):
         self.identity = known or f"{run_dir.name}-{uuid.uuid4().hex[:6]}"
         self._trackio = importlib.import_module("trackio")
-        self._trackio.init(
-            project=os.environ.get("TRACKIO_PROJECT", _PROJECT),
-            name=self.identity,
-            resume="allow",
-            config={name: str(value) for name, value in settings.items()},
-            embed=False,
-        )
+        with _quiet():
+            self._trackio.init(
+                project=os.environ.get("TRACKIO_PROJECT", _PROJECT),
+                name=self.identity,
+                resume="allow",
+                config={name: str(value) for name, value in settings.items()},
+                embed=False,
+                auto_log_cpu=False,
+                auto_log_gpu=False,
+            )
 
     def log(self, epoch: int, numbers: Mapping[str, float]) -> None:
         self._trackio.log(dict(numbers), step=epoch)
 
     def end(self) -> None:
-        self._trackio.finish()
+        with _quiet():
+            self._trackio.finish()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Within, nothing is printed: the console shows the run's progress."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield
 
 
 def _as_markdown(settings: Mapping[str, Any]) -> str:

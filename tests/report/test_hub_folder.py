@@ -69,6 +69,7 @@ def test_cards_tell_what_the_files_hold(run_dir: Path, hub: Path) -> None:
 def test_croissant_describes_the_file_beside_it(hub: Path) -> None:
     told = json.loads((hub / "dataset" / "croissant.json").read_text(encoding="utf-8"))
     table = hub / "dataset" / "instance_weights.parquet"
+    assert "arXiv:2006.12360" in told["citeAs"]
     (file,) = told["distribution"]
     assert (hub / "dataset" / file["contentUrl"]) == table
     assert file["sha256"] == hashlib.sha256(table.read_bytes()).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import struct
@@ -169,4 +170,6 @@ def test_trackio_itself_keeps_the_curves(tmp_path: Path, monkeypatch: pytest.Mon
     (name,) = json.loads((tmp_path / RECORD).read_text()).values()
     (run,) = trackio.Api().runs("bdw")
     assert run.name == name
-    assert [point["step"] for point in run.history()] == [1, 2]
+    points = importlib.import_module("trackio.sqlite_storage").SQLiteStorage.get_logs("bdw", name)
+    assert [(point["step"], point["loss"]) for point in points] == [(1, 0.5), (2, 0.5)]
+    assert set(points[0]) <= {*NUMBERS, "step", "timestamp"}, "the run's own numbers, and none of the machine"
