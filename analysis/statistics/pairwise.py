@@ -99,7 +99,9 @@ def compare_pairs(
 
     raw, adjusted = _p_values(table, rows, columns)
     is_pair = np.array([[row != column for column in columns] for row in rows])
-    variances = differences.var(axis=0, ddof=1)[is_pair]
+    # In units of the largest one: squares of very large or very small differences are no floats.
+    unit = float(np.abs(differences).max()) or 1.0
+    variances = (differences / unit).var(axis=0, ddof=1)[is_pair]
     return PairwiseComparison(
         mean_scores=pd.Series([means[method] for method in methods], index=pd.Index(methods, dtype=object)),
         mean_differences=frame(differences.mean(axis=0)),
@@ -108,7 +110,7 @@ def compare_pairs(
         losses=frame((sign * differences < 0).sum(axis=0)),
         p_values=frame(raw),
         adjusted_p_values=frame(adjusted),
-        spread=float(np.sqrt(variances.mean())),
+        spread=unit * float(np.sqrt(variances.mean())),
         num_domains=len(table),
         alpha=float(alpha),
         against=against,

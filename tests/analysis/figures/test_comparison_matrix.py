@@ -70,6 +70,8 @@ def test_differences_that_domains_do_not_agree_on_stay_pale() -> None:
     found = compare_pairs(noise, higher_is_better=True)
     differences = [noise[a] - noise[b] for a, b in combinations("abc", 2)]
     assert found.spread == pytest.approx(np.sqrt(np.mean([one.var(ddof=1) for one in differences])))
+    for factor in (1e300, 1e-300):
+        assert compare_pairs(factor * noise, higher_is_better=True).spread / factor == pytest.approx(found.spread)
     drawn = draw_comparison_matrix(found)
     colours = drawn.cells.get_facecolor()[[1, 2, 3, 5, 6, 7], :3]
     assert found.mean_differences.abs().to_numpy().max() < 0.4 * found.spread
