@@ -98,3 +98,8 @@ def test_every_dotted_flag_is_one(page: Path) -> None:
     known = {field.path.replace("_", "-") for run in runs for field in fields_with_flags(run)}
     shown = re.findall(r"--([a-z]+\.[a-z][a-z-]+)", page.read_text(encoding="utf-8"))
     assert {name.replace(".no-", ".") for name in shown if not name.startswith("pretext.")} <= known
+
+
+def test_every_selector_has_a_row_of_its_page() -> None:
+    page = (ROOT / "docs" / "selectors.md").read_text(encoding="utf-8")
+    assert [name for name in selection.available() if f"\n| `{name}` | " not in page] == []

@@ -73,7 +73,7 @@ class PrototypeOptions(FeatureOptions):
     """Of the pool, by k-means."""
     keep: Literal["easy", "hard"] = "hard"
     """`easy` images are near the centre of their cluster, `hard` ones far away. The paper (Sorscher et al. 2022) keeps
-    hard ones of large clean pools and easy ones of small pools; of an uncurated pool rubbish is hard."""
+    hard ones of large pools and easy ones of small pools."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +48,8 @@ def embedder(features: str, data: DataConfig, channels: int) -> EncoderFeatures:
     if features.startswith(TIMM):
         wanted = EncoderConfig(encoder=features, weights=features)
         built = encoders.build(features, channels, data.crop_size)
-        given_weights.start_from(wanted, built)
+        with _named_by_the_option():
+            given_weights.start_from(wanted, built)
         transform = InputTransform(channels, data.image_size, data.crop_size)
         return EncoderFeatures(built.eval(), transform, _key(f"{features} {transform}".encode()))
     path = file_of(features)
@@ -59,10 +62,8 @@ def check_features(features: str | None, crop_size: int) -> None:
     if features is None or features == PIXELS:
         return
     if features.startswith(TIMM):
-        try:
+        with _named_by_the_option():
             given_weights.check(EncoderConfig(encoder=features, weights=features), crop_size)
-        except InputError as error:
-            raise InputError(f"selector.features: {error}") from None
         return
     path = file_of(features)
     if not path.is_file():
@@ -71,6 +72,15 @@ def check_features(features: str | None, crop_size: int) -> None:
             "that left an encoder, or timm:NAME.TAG"
         )
     read_encoder(path)
+
+
+@contextlib.contextmanager
+def _named_by_the_option() -> Iterator[None]:
+    """Within, an `InputError` about given weights names the selector's option before its own field."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"selector.features: {error}") from None
 
 
 def file_of(features: str) -> Path:

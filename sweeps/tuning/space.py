@@ -126,7 +126,8 @@ class FieldSpace:
         Raises `InputError`, one line, for a field that there is not (with the nearest name), one that the sweep settles
         itself, one that is named twice, a value of the wrong type or one that works nowhere in the space.
         """
-        known = run_fields(_task(entries, base))
+        task = _fixed_name("pretext", entries, base.pretext.pretext)
+        known = run_fields(task or "", _fixed_name("selector", entries, base.selector.selector))
         found: dict[str, tuple[Field, Any]] = {}
         for name, entry in entries.items():
             field = resolved(name, known, "space")
@@ -210,10 +211,10 @@ def describe(point: Mapping[str, Any]) -> str:
     )
 
 
-def _task(entries: Mapping[str, Any], base: RunConfig) -> str:
-    """The pretext task whose options a space may name: the fixed one, otherwise the base's."""
-    task = entries.get("pretext", entries.get("pretext.pretext", base.pretext.pretext))
-    return task if isinstance(task, str) else base.pretext.pretext
+def _fixed_name(section: str, entries: Mapping[str, Any], base: str | None) -> str | None:
+    """The pretext task or the selector whose options a space may name: the fixed one, otherwise the base's."""
+    name = entries.get(section, entries.get(f"{section}.{section}", base))
+    return name if isinstance(name, str) else base
 
 
 def _is_searched(entry: Any) -> bool:

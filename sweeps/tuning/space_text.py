@@ -27,7 +27,8 @@ def read_entries(words: Sequence[str], *, task: str) -> dict[str, Any]:
     """The entries (see `sweeps.tuning.space`) of words and files, by dotted path; a later one takes an earlier one's
     place, so that words override the file before them.
 
-    `task`: the pretext task whose options may be named, unless the words choose another one.
+    `task`: the pretext task whose options may be named, unless the words choose another one. Those of a selector may be
+    named where the words choose it.
     Raises `InputError`, one line, for a word that is none of these, a file that cannot be read and a name that no field
     has.
     """
@@ -35,13 +36,18 @@ def read_entries(words: Sequence[str], *, task: str) -> dict[str, Any]:
     for word in words:
         is_file = word.endswith(".toml") and "=" not in word
         given += _from_file(Path(word)).items() if is_file else [_taken_apart(word)]
-    chosen = [entry for name, entry in given if name in ("pretext", "pretext.pretext")]
-    known = run_fields(chosen[-1] if chosen and isinstance(chosen[-1], str) else task)
+    known = run_fields(_named("pretext", given) or task, _named("selector", given))
     found: dict[str, Any] = {}
     for name, entry in given:
         field = resolved(name, known, "space")
         found[field.path] = _typed(entry, field) if isinstance(entry, _Text) else entry
     return found
+
+
+def _named(section: str, given: Sequence[tuple[str, Any]]) -> str | None:
+    """The pretext task or the selector that the last word on it fixes, if any."""
+    chosen = [entry for name, entry in given if name in (section, f"{section}.{section}")]
+    return str(chosen[-1]) if chosen and isinstance(chosen[-1], str) else None
 
 
 def words_of(entries: Mapping[str, Any]) -> tuple[str, ...]:

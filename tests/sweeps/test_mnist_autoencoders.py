@@ -58,6 +58,21 @@ def test_smoke(tmp_path: Path, data_root: Path, run_entry: Callable[..., str]) -
 
 
 @pytest.mark.long
+def test_selectors_are_compared_by_name(tmp_path: Path, data_root: Path, run_entry: Callable[..., str]) -> None:
+    arguments = ["--data-root", str(data_root), "--smoke", "--storage-path", str(tmp_path), "--name", "chosen"]
+    arguments += ["--targets", "mnist", "--methods", "VAE", "random selected_share=0.5"]
+    near = "Near: nearest-neighbour selected_share=0.5 selector.features=pixels"
+    run_entry(main, [*arguments, near])
+    results = pd.read_parquet(tmp_path / "chosen" / "results.parquet")
+    losses = results[results["metric"] == "pretext_loss"].set_index("method")
+    assert set(losses.index) == {"VAE", "random selected_share=0.5", "Near"}
+    assert losses["kept_fraction"].round(3).to_dict() == {"VAE": 1.0, "random selected_share=0.5": 0.5, "Near": 0.5}
+    costs = results[results["metric"] == "selection_images"].set_index("method")["value"]
+    assert costs.to_dict() == {"random selected_share=0.5": 0.0, "Near": costs["Near"]}
+    assert costs["Near"] > 0
+
+
+@pytest.mark.long
 def test_the_preset_trains_on_the_real_images(tmp_path: Path, shared_data: Path) -> None:
     config = presets.build("mnist_autoencoders").replace(
         data_root=str(shared_data), cache_dir=str(tmp_path), run_dir=str(tmp_path / "run"), target="kmnist",

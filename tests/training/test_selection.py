@@ -131,6 +131,26 @@ def test_workers_train_on_one_choice(tmp_path: Path) -> None:
         assert torch.equal(value, theirs[name])
 
 
+def test_weights_that_cannot_be_downloaded_are_told(
+    config: RunConfig, problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import timm
+
+    create = timm.create_model
+
+    def offline(name: str, pretrained: bool = False, **own: Any) -> Any:
+        if pretrained:
+            raise OSError("no network")
+        return create(name, **own)
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    values = {"selector": "simcore", "selector.features": "timm:resnet10t.c3_in1k"}
+    with pytest.raises(
+        InputError, match=r"selector\.features: weights: 'timm:resnet10t.c3_in1k' could not be downloaded"
+    ):
+        Trainer(config.replace(**values), problem=problem)
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

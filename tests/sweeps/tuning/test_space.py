@@ -119,6 +119,15 @@ def test_options_of_the_pretext_task_are_searched_with_it() -> None:
     assert found.base.pretext.pretext == "vae"
 
 
+def test_options_of_a_selector_are_searched_with_it() -> None:
+    words = ("selector=simcore", "selector.features=pixels", "selected_share=0.1..0.5", "selector.clusters=10,50")
+    found = space(entries(*words))
+    config = found.config({"selected_share": 0.25, "selector.clusters": 50})
+    assert (config.selector.selected_share, config.selector.selector_options.clusters) == (0.25, 50)
+    with pytest.raises(InputError, match=r"space: 'selector.clusters' is not known"):
+        entries("selector=random", "selector.clusters=10,50")
+
+
 def entries(*words: str) -> dict[str, Any]:
     return read_entries(words, task="rotation")
 
