@@ -110,8 +110,8 @@ def arm_config(subject: Subject, arm: Arm, seed: int, cache_dir: Path) -> RunCon
         Arm.WEIGHTED: {**given, "weighted_loss": True, "normalise_weights": True, "prune": False},
     }
     alike = {
-        "weights_file": None, "kept_share": None, "weighted_loss": arm is Arm.PLAIN, "normalise_weights": False,
-        "prune": True, "min_kept": int(subject.kept.sum()),
+        "selector": None, "weights_file": None, "kept_share": None, "weighted_loss": arm is Arm.PLAIN,
+        "normalise_weights": False, "prune": True, "min_kept": int(subject.kept.sum()),
     }  # fmt: skip
     length = {
         "budget_images": subject.budget_images,
