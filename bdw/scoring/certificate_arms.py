@@ -121,6 +121,7 @@ def arm_config(subject: Subject, arm: Arm, seed: int, cache_dir: Path) -> RunCon
     files = {
         "run_dir": str(run_of(subject, arm, seed).path), "cache_dir": str(cache_dir), "resume": True, "report": False,
         "storage_path": None, "keep_checkpoints": 1, "record_trajectory": False, "diagnose_signal": False,
+        "trackers": (),
     }  # fmt: skip
     measures = {"monitors": (), "final_measures": ()}
     return config.replace(**{**alike, **own[arm], **length, **files, **measures, "seed": seed})
