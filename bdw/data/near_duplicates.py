@@ -83,9 +83,11 @@ class Described:
     def pairs(self, other: Described) -> Tensor:
         """Rows (p, 2) of the thumbnails of both that are nearly the same, first those of this one."""
         found = [torch.empty(0, 2, dtype=torch.int64)]
-        for start in range(0, len(self.rows), _BLOCK):
-            near = self._hashes[start : start + _BLOCK] @ other._hashes.T >= BITS - 2 * MOST_BITS
-            for some in (near.nonzero() + torch.tensor([start, 0])).split(_PAIRS):
+        blocks = itertools.product(range(0, len(self.rows), _BLOCK), range(0, len(other.rows), _BLOCK))
+        for start, begin in blocks:
+            hashes = other._hashes[begin : begin + _BLOCK]
+            near = self._hashes[start : start + _BLOCK] @ hashes.T >= BITS - 2 * MOST_BITS
+            for some in (near.nonzero() + torch.tensor([start, begin])).split(_PAIRS):
                 alike = (self._low[some[:, 0]] * other._low[some[:, 1]]).sum(dim=1) >= LEAST_LOW_CORRELATION
                 some = some[alike]
                 alike = correlations(self.thumbnails[some[:, 0]], other.thumbnails[some[:, 1]]) >= LEAST_CORRELATION

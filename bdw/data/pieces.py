@@ -202,6 +202,7 @@ def write_part_on(
     pieces = Pieces.of(part, origin, image_size, RemoteFolder.at(str(place.absolute())), BYTES_HERE)
     if len(pieces) <= 1:
         return write_part(path, part, origin, progress)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with only_one(path, f"packing {path.name}"):
         if path.exists():
             return PackedDataset.open(path)

@@ -110,8 +110,8 @@ def arm_config(subject: Subject, arm: Arm, seed: int, cache_dir: Path) -> RunCon
         Arm.WEIGHTED: {**given, "weighted_loss": True, "normalise_weights": True, "prune": False},
     }
     alike = {
-        "weights_file": None, "kept_share": None, "weighted_loss": arm is Arm.PLAIN, "normalise_weights": False,
-        "prune": True, "min_kept": int(subject.kept.sum()),
+        "selector": None, "weights_file": None, "kept_share": None, "weighted_loss": arm is Arm.PLAIN,
+        "normalise_weights": False, "prune": True, "min_kept": int(subject.kept.sum()),
     }  # fmt: skip
     length = {
         "budget_images": subject.budget_images,
@@ -121,6 +121,7 @@ def arm_config(subject: Subject, arm: Arm, seed: int, cache_dir: Path) -> RunCon
     files = {
         "run_dir": str(run_of(subject, arm, seed).path), "cache_dir": str(cache_dir), "resume": True, "report": False,
         "storage_path": None, "keep_checkpoints": 1, "record_trajectory": False, "diagnose_signal": False,
+        "trackers": (),
     }  # fmt: skip
     measures = {"monitors": (), "final_measures": ()}
     return config.replace(**{**alike, **own[arm], **length, **files, **measures, "seed": seed})

@@ -118,9 +118,7 @@ def _check(saved: Mapping[str, Any], state: RunState, run: RunDirectory, new: in
     if shape != (2, len(saved["keep_mask"]["kept"])) or "now" not in saved["weighter"]:
         raise InputError(f"{what}, and this run's weights are no Beta distributions; {otherwise}")
     if state.selection is not None:
-        raise InputError(
-            f"{what}, and a selector chose this run's images, which has not seen the new ones; {otherwise}"
-        )
+        raise InputError(f"{what}, and a selector chose among the images that it had before; {otherwise}")
     rows = [name for name, now in state.learner.model.state_dict().items() if now.shape != saved["model"][name].shape]
     if rows or "visit_statistics" in saved or run.trajectory.is_dir():
         kept = rows[0] if rows else "diagnose_signal" if "visit_statistics" in saved else "record_trajectory"

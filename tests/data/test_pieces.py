@@ -138,6 +138,17 @@ def test_a_piece_counts_once_its_last_file_is_there(
     assert len(about["names"]) + len(about["skipped"]) == 7
 
 
+def test_a_large_part_is_packed_into_a_folder_that_is_not_there_yet(
+    tmp_path: Path, odd_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BYTES_HERE", 7 * 3 * SIZE * SIZE)
+    part, origin = PackRequest(spec=str(odd_folder), image_size=SIZE).chosen()
+    path = tmp_path / "run" / "packed" / "store"
+    store = write_part_on(path, part, origin, SIZE)
+    assert store.path == path
+    assert len(store) + len(store.header["skipped"]) >= len(part)
+
+
 def test_packing_that_was_interrupted_goes_on_where_it_was(
     tmp_path: Path, odd_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

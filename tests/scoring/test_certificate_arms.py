@@ -41,6 +41,14 @@ def test_arms_differ_in_nothing_but_weights(subject: Subject, arm: Arm, tmp_path
         assert own[name] == run[name], name
 
 
+@pytest.mark.parametrize("arm", Arm)
+def test_what_a_selector_left_out_is_there_again(subject: Subject, arm: Arm, tmp_path: Path) -> None:
+    """Arms are sets of all images, whatever chose among them before the run."""
+    chosen = dataclasses.replace(subject, config=subject.config.replace(selector="random", selected_share=0.5))
+    without = arm_config(subject, arm, 0, tmp_path)
+    assert arm_config(chosen, arm, 0, tmp_path).flat() == without.flat()
+
+
 def test_seeds_are_those_of_the_optimiser_alone(subject: Subject, tmp_path: Path) -> None:
     one, other = (arm_config(subject, Arm.RANDOM, seed, tmp_path).flat() for seed in (1, 2))
     assert {name for name in one if one[name] != other[name]} == {"seed", "run_dir"}
