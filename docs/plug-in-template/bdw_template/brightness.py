@@ -16,7 +16,7 @@ from bdw.weighting.selection.size import Size, by_name, weights_of
 
 @dataclass(frozen=True)
 class Brightness:
-    """So many images. A selector with options has a class attribute `Options`, a frozen dataclass, as a pretext task."""
+    """So many images. Options of its own would be a frozen dataclass, the class attribute `Options`."""
 
     size: Size
 
