@@ -76,8 +76,9 @@ def test_a_run_with_a_part_of_each_kind(installed: dict[str, str], tmp_path: Pat
     )
     assert done.returncode == 0, done.stderr
     results = pd.read_parquet(tmp_path / "run" / "results.parquet")
-    assert results["metric"].tolist() == ["validation_class_separation", "class_separation"]
-    assert (results["value"] > 0).all()
+    values = results.set_index("metric")["value"]
+    assert values["class_separation"] > 0
+    assert values["validation_class_separation"] > 0
     weights = pd.read_parquet(tmp_path / "run" / "instance_weights.parquet")
     assert weights["name"].tolist() == [name for name, _ in rows[:40]]
     assert weights["kept"].sum() == 20

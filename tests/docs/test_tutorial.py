@@ -19,7 +19,7 @@ TUTORIAL = ROOT / "docs" / "tutorial.md"
 PICTURES = ROOT / "docs" / "pictures" / "tutorial"
 RUBBISH = re.compile(r"(noise|blank|stripes|clouds|photo)-")
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
