@@ -8,7 +8,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 PINS := $(VENV)/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev sweep up down test test-rest test-all lint format bench gpu-bench profile
+.PHONY: help setup setup-dev sweep up down test test-rest test-all lint format docs bench gpu-bench profile
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -74,6 +74,10 @@ lint: setup-dev ## check style, formatting and types
 format: setup-dev ## sort imports, fix what can be fixed, format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: setup-dev ## build the documentation site, strictly; it is read without a network: build/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "documentation: build/site/index.html"
 
 bench: setup ## time one training step by its parts
 	$(BIN)/python -m benchmarks.step

@@ -122,10 +122,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(command: Command) -> int:
     # Each command imports what it needs: `doctor` must work where torch does not, `report` where it takes long.
+    if isinstance(command, Doctor):
+        return _examine(command)
+    if isinstance(command, Fit) and (command.workers.num_workers is not None or torchrun.place(os.environ)[0] == 0):
+        _say_at_once(f"reading the source {command.config.data.source}")
+    from bdw.commands import first_checks
+
+    first_checks.check(command)
     match command:
         case Fit():
-            if command.workers.num_workers is not None or torchrun.place(os.environ)[0] == 0:
-                _say_at_once(f"reading the source {command.config.data.source}")
+            from bdw.training.checks import check_names
+
+            check_names(command.config)
             from bdw.commands.fit import fit_from_console
 
             fit_from_console(command.config, command.workers)
@@ -169,15 +177,17 @@ def _run(command: Command) -> int:
             from bdw.commands.report import report
 
             report(command.directory)
-        case Doctor():
-            if not command.json:
-                _say_at_once("looking at this machine")
-            from bdw.commands import doctor
-
-            findings = doctor.examine_gpu() if command.gpu else doctor.examine(command.run_dir)
-            print(doctor.as_json(findings) if command.json else doctor.render(findings))
-            return 1 if doctor.prevents_a_run(findings) else 0
     return 0
+
+
+def _examine(command: Doctor) -> int:
+    if not command.json:
+        _say_at_once("looking at this machine")
+    from bdw.commands import doctor
+
+    findings = doctor.examine_gpu() if command.gpu else doctor.examine(command.run_dir)
+    print(doctor.as_json(findings) if command.json else doctor.render(findings))
+    return 1 if doctor.prevents_a_run(findings) else 0
 
 
 def _say_at_once(what: str) -> None:

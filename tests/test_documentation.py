@@ -14,7 +14,11 @@ from bdw.config import RunConfig, photo_presets, presets
 from bdw.weighting import selection
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("cluster/*.md"), *ROOT.glob("benchmarks/*.md")])
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("cluster/*.md"), *ROOT.glob("benchmarks/*.md")]
+)
+LOGS = ("CHANGELOG.md", "LOG.md")
+"""Pages that grow with the project, an entry after the other."""
 CODE = ("bdw", "sweeps", "analysis", "benchmarks", "cluster")
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 # A link in the text; pictures are those with an exclamation mark before them.
@@ -29,6 +33,11 @@ def anchors(page: Path) -> set[str]:
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_is_short(page: Path) -> None:
+    assert page.name in LOGS or len(page.read_text(encoding="utf-8").splitlines()) <= 300
 
 
 def test_the_pages_are_found() -> None:
@@ -80,7 +89,10 @@ def commands(text: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("text", [page.read_text(encoding="utf-8") for page in PAGES] + [DOCSTRINGS])
+# Commands with parts of the template package are in tests/docs/test_commands.py, where it is there.
+@pytest.mark.parametrize(
+    "text", [page.read_text(encoding="utf-8") for page in PAGES if page.name != "plug-ins.md"] + [DOCSTRINGS]
+)
 def test_every_command_is_one(text: str) -> None:
     for command in commands(text):
         if "--help" not in command:

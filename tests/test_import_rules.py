@@ -27,6 +27,7 @@ LAYERS = [
     {"encoders", "data"},
     {"config"},
     {"parallel", "storage"},
+    {"plugins"},
     {"errors"},
 ]
 ROOMS = set().union(*LAYERS)

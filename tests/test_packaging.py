@@ -74,7 +74,21 @@ def test_dependencies_come_from_no_particular_host() -> None:
 
 @pytest.mark.parametrize(
     "target",
-    ["setup", "setup-dev", "sweep", "up", "down", "test", "test-rest", "test-all", "lint", "format", "bench", "help"],
+    [
+        "setup",
+        "setup-dev",
+        "sweep",
+        "up",
+        "down",
+        "test",
+        "test-rest",
+        "test-all",
+        "lint",
+        "format",
+        "docs",
+        "bench",
+        "help",
+    ],
 )
 def test_makefile_has_the_target(target: str) -> None:
     assert re.search(rf"^{target}:.*## \w", (ROOT / "Makefile").read_text(), re.MULTILINE)

@@ -21,6 +21,8 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from bdw import plugins
+from bdw.errors import InputError
 from bdw.ray.environment import SHORTEN, START_OR_UNSET, answers, is_too_long, names_a_cluster, temporary_folder
 
 GIB = 2**30
@@ -58,6 +60,7 @@ def examine(run_dir: Path) -> list[Finding]:
         check_memory(memory),
         *check_ray(os.environ, Path.home(), temporary_folder(os.environ)),
         check_ray_import(),
+        *check_plug_ins(),
         check_disk("disk at the run directory", run_dir),
         check_disk("disk at Ray's temporary directory", temporary_folder(os.environ)),
         check_shared_memory(memory),
@@ -292,6 +295,20 @@ def check_ray_import(command: Sequence[str] = (sys.executable, "-c", "import ray
         return Finding("ray import", "works")
     reason = (attempt.stderr.strip().splitlines() or ["no message"])[-1]
     return Finding("ray import", "fails", Level.FAILURE, f"{reason}; sweeps cannot run: run `make setup`")
+
+
+def check_plug_ins() -> list[Finding]:
+    """The parts that other packages add (docs/how-to/plug-ins.md), each tried; nothing where there are none."""
+    findings = []
+    for group in plugins.GROUPS:
+        for name, found in plugins.entries(group).items():
+            finding = Finding(f"{group} {name}", plugins.package(found[0]))
+            try:
+                plugins.load(group, name, "plug-in")
+            except InputError as error:
+                finding = replace(finding, level=Level.WARNING, advice=str(error))
+            findings.append(finding)
+    return findings
 
 
 def check_disk(name: str, path: Path) -> Finding:

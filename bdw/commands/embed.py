@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from bdw.commands.first_checks import check_embed
 from bdw.data import packing_bar
 from bdw.encoders import Encoder
 from bdw.errors import InputError
@@ -22,8 +23,6 @@ from bdw.runs.directory import RunDirectory
 from bdw.runs.encoder_input import InputTransform
 from bdw.runs.export import read_encoder
 from bdw.scoring.pool import Pool, PoolRequest, as_of_run, open_pool, skipped_lines
-from bdw.scoring.score_parts import require_new
-from bdw.scoring.scorer import require_finished
 from bdw.scoring.shards import batches
 from bdw.storage.atomic_write import replacing
 
@@ -36,16 +35,10 @@ NAMES = ".names.npy"
 
 def embed(command: Embed) -> None:
     """Write the features and say how many there are."""
-    if (command.run is None) == (command.encoder is None):
-        raise InputError("run, encoder: give one of --run DIR and --encoder FILE")
+    check_embed(command)
     out = command.out
-    if out.suffix not in (".parquet", ".npy"):
-        raise InputError(f"out: {out} ends in {out.suffix!r}; allowed: .parquet, .npy")
-    require_new(out)
     if command.run is not None:
-        run = RunDirectory(command.run)
-        require_finished(run)
-        file = run.encoder
+        file = RunDirectory(command.run).encoder
     else:
         assert command.encoder is not None
         file = command.encoder

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bdw import evaluation
+from bdw.commands.first_checks import encoder_file
 from bdw.config import RunConfig
 from bdw.data import load_target, packing_bar
 from bdw.data.problem import not_read_here
@@ -52,25 +53,6 @@ def evaluate(command: Evaluate) -> None:
         f"({len(target.classes)} classes; {len(target.development):,} labelled images to learn from; "
         f"layer {settings.layer or 'output'})"
     )
-
-
-def encoder_file(run: Path | None, encoder: Path | None) -> Path:
-    """The encoder of that run, or that file; `InputError` for none or both, and for a run that has left none."""
-    if run is not None and encoder is None:
-        _require_finished(run)
-        return run / "encoder.safetensors"
-    if run is not None or encoder is None:
-        raise InputError("run, encoder: give one of --run DIR and --encoder FILE")
-    return encoder
-
-
-def _require_finished(run_dir: Path) -> None:
-    if not run_dir.is_dir():
-        raise InputError(f"run: {str(run_dir)!r} does not exist; allowed: the directory of a run")
-    if not (run_dir / "encoder.safetensors").is_file():
-        raise InputError(
-            f"run: {str(run_dir)!r} holds no encoder.safetensors; allowed: the directory of a run that has ended"
-        )
 
 
 def _evaluation_config(command: Evaluate, metadata: dict[str, str]) -> RunConfig:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bdw.commands.evaluate import encoder_file
+from bdw.commands.first_checks import encoder_file
 from bdw.errors import InputError
 from bdw.runs.encoder_input import load_encoder
 from bdw.runs.onnx_export import write_onnx

@@ -14,7 +14,7 @@ from bdw.data.leaks import Leak, held_out_images, in_words
 from bdw.data.perceptual_hash import SIDE
 from bdw.errors import InputError
 from bdw.runs.export import write_table
-from bdw.scoring.score_parts import require_new
+from bdw.storage.atomic_write import require_new
 
 if TYPE_CHECKING:
     from bdw.commands.options import Leaks

@@ -18,9 +18,10 @@ from bdw.parallel import device as devices
 from bdw.runs.directory import RunDirectory
 from bdw.scoring.held_out import HeldOut
 from bdw.scoring.pool import Pool, PoolRequest, as_of_run, open_pool, skipped_lines
-from bdw.scoring.score_parts import ScoreParts, read_scores, require_new
+from bdw.scoring.score_parts import ScoreParts, read_scores
 from bdw.scoring.scorer import ScorerFiles, held_out_of
 from bdw.scoring.shards import SHARD, ScoredShard, score_shard, shards
+from bdw.storage.atomic_write import require_new
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -23,9 +23,9 @@ from bdw.runs.export import write_table
 from bdw.scoring.choice import Amount, chosen
 from bdw.scoring.clusters import clusters_of
 from bdw.scoring.pool import Pool, PoolRequest, open_pool
-from bdw.scoring.score_parts import read_scores, require_new, with_scores
+from bdw.scoring.score_parts import read_scores, with_scores
 from bdw.scoring.shards import batches
-from bdw.storage.atomic_write import replacing, write_text
+from bdw.storage.atomic_write import replacing, require_new, write_text
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,7 +1,8 @@
 """What is learnt from unlabelled images: the name of a pretext task, and the options of that task.
 
 Every task has options of its own: a frozen, keyword-only dataclass with a default for each field. Those of the built-in
-tasks are in `pretext_options/`, where no task needs to be imported; a task from elsewhere registers its own.
+tasks are in `pretext_options/`, where no task needs to be imported. Those of a plug-in are read off its class. Any
+other task from elsewhere registers its own.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from bdw import plugins
 from bdw.config.fields import Basic
 from bdw.config.pretext_options.auto_encoder import AutoEncoderOptions
 from bdw.config.pretext_options.barlow_twins import BarlowTwinsOptions
@@ -68,6 +70,11 @@ _OPTIONS: dict[str, type] = {
 }
 
 
+PLUG_INS: plugins.Group = "bdw.pretext"
+_WITHOUT_OPTIONS = frozenset({"rotation"})
+"""Built-in tasks of which no plug-in needs to be asked."""
+
+
 def register_options(task: str, options: type) -> None:
     """Let the pretext task of that name have these options, addressed as `pretext.<field>`, and as
     `pretext.<task>.<field>` where it is a part of `multitask`."""
@@ -91,7 +98,13 @@ def __getattr__(name: str) -> Any:
 
 
 def options_of(task: str) -> type:
-    """The dataclass of that task's options."""
+    """The dataclass of that task's options. Raises `InputError` for a plug-in that cannot be imported."""
+    if task not in _OPTIONS and task not in _WITHOUT_OPTIONS and task in plugins.names(PLUG_INS):
+        options = getattr(plugins.load(PLUG_INS, task, "pretext"), "Options", NoOptions)
+        if not (isinstance(options, type) and dataclasses.is_dataclass(options)):
+            raise plugins.refused(PLUG_INS, task, "pretext", "a pretext task whose Options are a dataclass")
+        if options is not NoOptions:
+            register_options(task, options)
     return _OPTIONS.get(task, NoOptions)
 
 

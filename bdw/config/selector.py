@@ -1,7 +1,7 @@
 """Which images are chosen before training: the name of a selector, how many it chooses, and its own options.
 
 Every selector has options of its own, as every pretext task has: a frozen, keyword-only dataclass with a default for
-each field. They are addressed as `selector.<field>`.
+each field. They are addressed as `selector.<field>`. Those of a plug-in are read off its class.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from bdw import plugins
 from bdw.config.checks import require, require_at_least
 from bdw.config.fields import Basic
 from bdw.config.selector_options import (
@@ -23,6 +24,7 @@ from bdw.config.selector_options import (
 )
 from bdw.errors import InputError
 
+PLUG_INS: plugins.Group = "bdw.selectors"
 _OPTIONS: dict[str, type] = {
     "given": GivenOptions,
     "hierarchical": HierarchicalOptions,
@@ -35,7 +37,12 @@ _OPTIONS: dict[str, type] = {
 
 
 def selector_options_of(selector: str | None) -> type:
-    """The dataclass of that selector's options."""
+    """The dataclass of that selector's options. Raises `InputError` for a plug-in that cannot be imported."""
+    if selector is not None and selector not in (*_OPTIONS, "random") and selector in plugins.names(PLUG_INS):
+        options = getattr(plugins.load(PLUG_INS, selector, "selector"), "Options", NoSelectorOptions)
+        if not (isinstance(options, type) and dataclasses.is_dataclass(options)):
+            raise plugins.refused(PLUG_INS, selector, "selector", "a selector whose Options are a dataclass")
+        return options
     return _OPTIONS.get(selector or "", NoSelectorOptions)
 
 

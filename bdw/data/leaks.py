@@ -16,19 +16,21 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from bdw.data.instances import Part
-from bdw.data.near_duplicates import Described
 from bdw.data.packed import PackedDataset
 from bdw.data.packed_part import part_of
-from bdw.data.perceptual_hash import SIDE, grey_thumbnails
 from bdw.errors import InputError
 from bdw.storage.atomic_write import write_text
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from bdw.data.near_duplicates import Described
 
 MOST_COMPARISONS = 10**9
 """Images of the source times held-out images that `fit` compares by itself: some 40 seconds on one core, once."""
@@ -57,6 +59,8 @@ def find_leaks(source: PackedDataset, held_out: HeldOut, progress: Progress | No
     """All leaks, in the order of the source; an image that is nearly several held-out ones is told once a split, with
     the first of them. Splits whose images have another shape than the source's, or are no squares, have none.
     `progress` hears of images of the source that were compared."""
+    from bdw.data.near_duplicates import Described
+
     shape = source.images.shape[1:]
     known = {split: images for split, (images, _) in held_out.items() if len(images) and images.shape[1:] == shape}
     if not known or shape[1] != shape[2]:
@@ -128,6 +132,8 @@ def in_words(leaks: Sequence[Leak]) -> str:
 
 def _same(block: Described, held_out: Described, side: int) -> list[tuple[int, int]]:
     pairs = block.pairs(held_out)
+    from bdw.data.perceptual_hash import SIDE
+
     if side < SIDE and len(pairs):
         of_block = {row: place for place, row in enumerate(block.rows.tolist())}
         of_target = {row: place for place, row in enumerate(held_out.rows.tolist())}
@@ -139,9 +145,17 @@ def _same(block: Described, held_out: Described, side: int) -> list[tuple[int, i
 
 def _with_mirrors(images: NDArray[np.uint8]) -> Described:
     """The images, and behind them their mirror images."""
+    import torch
+
+    from bdw.data.near_duplicates import Described
+
     thumbnails = torch.cat([_thumbnails(images[i : i + _BLOCK]) for i in range(0, len(images), _BLOCK)])
     return Described(torch.cat([thumbnails, thumbnails.flip(-1)]))
 
 
 def _thumbnails(images: NDArray[np.uint8]) -> Tensor:
+    import torch
+
+    from bdw.data.perceptual_hash import grey_thumbnails
+
     return grey_thumbnails(torch.from_numpy(np.array(images)))

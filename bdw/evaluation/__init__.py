@@ -1,4 +1,4 @@
-"""Measures of how good an encoder is for the target. One file and one line in `_measures` each."""
+"""Measures of how good an encoder is for the target. One file and one line in `_measures` each, or an entry point."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from bdw import plugins
 from bdw.data.problem import LabelledImages, LabelledProgress, Target
 from bdw.encoders import Encoder
 from bdw.errors import unknown_option
@@ -45,6 +46,7 @@ class Examination:
 
 
 Evaluate = Callable[[Examination], float]
+_PLUG_INS: plugins.Group = "bdw.measures"
 
 
 def _needs_nothing(settings: Settings, num_labelled: int) -> None:
@@ -181,16 +183,21 @@ def _measures() -> dict[str, Measure]:
 
 
 def available() -> tuple[str, ...]:
-    """Names that the config fields `measure`, `monitors` and `final_measures` accept."""
-    return tuple(sorted(_measures()))
+    """Names that the config fields `measure`, `monitors` and `final_measures` accept, those of plug-ins included."""
+    return tuple(sorted({*_measures(), *plugins.names(_PLUG_INS)}))
 
 
 def measure(name: str, field: str = "measure") -> Measure:
     """The measure of that name; `InputError` naming the config field otherwise."""
     measures = _measures()
-    if name not in measures:
-        raise unknown_option(field, name, measures)
-    return measures[name]
+    if name in measures:
+        return measures[name]
+    if name not in plugins.names(_PLUG_INS):
+        raise unknown_option(field, name, available())
+    found = plugins.load(_PLUG_INS, name, field)
+    if not isinstance(found, Measure) or found.name != name:
+        raise plugins.refused(_PLUG_INS, name, field, f"a bdw.evaluation.Measure of the name {name!r}")
+    return found
 
 
 def _accuracy(of: Examination) -> float:

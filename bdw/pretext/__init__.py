@@ -1,10 +1,11 @@
-"""Pretext tasks: what an unlabelled image teaches. One file and one line in `_tasks` each."""
+"""Pretext tasks: what an unlabelled image teaches. One file and one line in `_tasks` each, or an entry point."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from bdw.config.pretext import NoOptions
+from bdw import plugins
+from bdw.config.pretext import PLUG_INS, NoOptions
 from bdw.encoders import Encoder
 from bdw.errors import unknown_option
 from bdw.pretext.base import BatchLoss, Crop, Encodes, Images, Outputs, PretextModel, PretextTask, Views
@@ -79,8 +80,8 @@ def _tasks() -> dict[str, type[PretextTask]]:
 
 
 def available() -> tuple[str, ...]:
-    """Names that the config field `pretext` accepts."""
-    return tuple(sorted(_tasks()))
+    """Names that the config field `pretext` accepts, those of plug-ins included."""
+    return tuple(sorted({*_tasks(), *plugins.names(PLUG_INS)}))
 
 
 def task_class(name: str, options: Any = None) -> type[PretextTask]:
@@ -89,9 +90,17 @@ def task_class(name: str, options: Any = None) -> type[PretextTask]:
     `options`: as `build` takes them.
     """
     tasks = _tasks()
-    if name not in tasks:
-        raise unknown_option("pretext", name, tasks)
-    return tasks[name].for_options(options, task_class)
+    found = tasks[name] if name in tasks else _plug_in(name)
+    return found.for_options(options, task_class)
+
+
+def _plug_in(name: str) -> type[PretextTask]:
+    if name not in plugins.names(PLUG_INS):
+        raise unknown_option("pretext", name, available())
+    found = plugins.load(PLUG_INS, name, "pretext")
+    if not (isinstance(found, type) and issubclass(found, PretextTask)):
+        raise plugins.refused(PLUG_INS, name, "pretext", "a subclass of bdw.pretext.PretextTask")
+    return found
 
 
 def build(name: str, encoder: Encoder, options: Any = None) -> PretextTask:

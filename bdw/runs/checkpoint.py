@@ -1,5 +1,6 @@
 """Resumable state on disk, written whole or not at all, read without unpickling.
 
+torch is imported where a state is written or read, so that what only looks for checkpoints does without.
 `checkpoints/epoch_0003/state.pt` is the state after epoch 3, `checkpoints/epoch_0003_step_00000120/state.pt` that after
 120 more steps.
 """
@@ -13,8 +14,6 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, Self
-
-import torch
 
 from bdw.errors import InputError
 from bdw.storage.atomic_write import replacing
@@ -49,6 +48,8 @@ class Position(NamedTuple):
 
 def save(folder: Path, position: Position, state: dict[str, Any]) -> Path:
     """Write the state at that position (tensors, numbers, strings and containers of them)."""
+    import torch
+
     path = folder / position.name
     try:
         with replacing(path) as temporary:
@@ -120,6 +121,8 @@ def load(path: Path) -> dict[str, Any]:
     Raises `DamagedError` if its contents cannot be read, `InputError` if it is of another version, `OSError` if the
     disk fails.
     """
+    import torch
+
     try:
         state: dict[str, Any] = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
     except FileNotFoundError as error:

@@ -82,6 +82,15 @@ class RunDirectory:
                     f"run_dir: {self.path} holds another run, --resume cannot continue it: {'; '.join(different)}"
                 )
 
+    def require_finished(self) -> None:
+        """`InputError` unless the directory holds a run that has ended."""
+        if not self.path.is_dir():
+            raise InputError(f"run: {str(self.path)!r} does not exist; allowed: the directory of a run")
+        if not self.config.is_file():
+            raise InputError(f"run: {str(self.path)!r} holds no config.json; allowed: the directory of a run")
+        if not (self.results.is_file() and self.encoder.is_file()):
+            raise InputError(f"run: {self.path} has not finished; allowed: a finished run (--resume continues it)")
+
     def _require_writable(self) -> None:
         """`InputError` if the operating system will never let this run write here; what may pass is waited for later.
 

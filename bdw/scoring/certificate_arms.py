@@ -18,7 +18,7 @@ from bdw.errors import InputError
 from bdw.runs.directory import RunDirectory
 from bdw.runs.export import instances_seen, read_table, write_weights_file
 from bdw.scoring.certificate import Arm
-from bdw.scoring.scorer import config_of, require_finished
+from bdw.scoring.scorer import config_of
 from bdw.weighting import registry as weighters
 from bdw.weighting.weighters.protocol import Learns
 
@@ -44,7 +44,7 @@ class Subject:
     @classmethod
     def of(cls, run: RunDirectory) -> Subject:
         """What that run has come to; `InputError` unless it has ended, learnt weights and pruned."""
-        require_finished(run)
+        run.require_finished()
         config = config_of(run)
         if weighters.learns(config.weighter) is Learns.NEVER:
             raise InputError(

@@ -20,7 +20,7 @@ from bdw.data.weights_file import CONTENT_KEY
 from bdw.errors import InputError
 from bdw.runs.export import read_table, write_table
 from bdw.scoring.shards import ScoredShard
-from bdw.storage.atomic_write import write_text
+from bdw.storage.atomic_write import require_new, write_text
 
 PLAN = "plan.json"
 COLUMNS = ("name", "a", "b", "mean", "low", "high", "rank")
@@ -104,9 +104,3 @@ def with_scores(table: pa.Table, what: str) -> pa.Table:
             "instance_weights.parquet"
         )
     return table
-
-
-def require_new(out: Path) -> None:
-    """`InputError` if there is something at that path, which is to be written."""
-    if out.exists() or out.is_symlink():
-        raise InputError(f"out: {out} already exists; allowed: a path where nothing is yet")

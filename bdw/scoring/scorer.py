@@ -42,7 +42,7 @@ class ScorerFiles:
     @classmethod
     def of(cls, run: RunDirectory) -> Self:
         """Those of a finished run that learnt weights; `InputError`, one line, for any other."""
-        require_finished(run)
+        run.require_finished()
         if not run.scorer.is_file():
             raise InputError(f"run: {run.path} {_why_no_scorer(run)}")
         return cls(contents_of(run.encoder, "encoder file"), contents_of(run.scorer, "scorer file"))
@@ -102,16 +102,6 @@ def write_scorer(run: RunDirectory, rater: Rater, held_out: HeldOut) -> None:
 def key_of(encoder_file: bytes) -> str:
     """Short name of an encoder file's contents."""
     return hashlib.sha256(encoder_file).hexdigest()[:16]
-
-
-def require_finished(run: RunDirectory) -> None:
-    """`InputError` unless the directory holds a run that has ended."""
-    if not run.path.is_dir():
-        raise InputError(f"run: {str(run.path)!r} does not exist; allowed: the directory of a run")
-    if not run.config.is_file():
-        raise InputError(f"run: {str(run.path)!r} holds no config.json; allowed: the directory of a run")
-    if not (run.results.is_file() and run.encoder.is_file()):
-        raise InputError(f"run: {run.path} has not finished; allowed: a finished run (--resume continues it)")
 
 
 def config_of(run: RunDirectory) -> RunConfig:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bdw.errors import InputError
 from bdw.storage.spelt_out import HANDLER
 
 
@@ -49,3 +50,9 @@ def write_text(path: Path, text: str) -> None:
     """Write a whole text file, or nothing; paths in the text are spelt out (`spelt_out`)."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors=HANDLER)
+
+
+def require_new(out: Path) -> None:
+    """`InputError` if there is something at that path, which is to be written."""
+    if out.exists() or out.is_symlink():
+        raise InputError(f"out: {out} already exists; allowed: a path where nothing is yet")

@@ -31,8 +31,8 @@ LARGEST_ADAMW_RATE = 0.02
 """Above it a run with AdamW is told that its learning rate is one for SGD."""
 
 
-def check(config: RunConfig) -> None:
-    """`InputError` for what cannot work whatever the images are: names that no registry knows, and what cannot meet."""
+def check_names(config: RunConfig) -> None:
+    """`InputError` for a name that no registry knows."""
     encoders.check_name(config.encoder.encoder)
     for field, value, known in (
         ("pretext", config.pretext.pretext, pretext.available()),
@@ -40,6 +40,12 @@ def check(config: RunConfig) -> None:
     ):
         if value not in known:
             raise unknown_option(field, value, known)
+    chosen_measures(config)
+
+
+def check(config: RunConfig) -> None:
+    """`InputError` for what cannot work whatever the images are: names that no registry knows, and what cannot meet."""
+    check_names(config)
     weighters.check(config.weighter)
     if config.selector.selector is not None:
         selection.chooser(config.selector)
@@ -96,7 +102,6 @@ def check(config: RunConfig) -> None:
         _require_two_rows(config, "target_batch", config.meta.target_batch, config.meta.target_batch, 2)
     if learns and "pretext" in names:
         _require_two_instances(config, "target_batch", config.meta.target_batch, config.meta.target_batch, 2)
-    chosen_measures(config)
     given_weights.check(config.encoder, config.data.crop_size)
     with torch.device("meta"):
         encoder = encoders.build(config.encoder.encoder, 3, config.data.crop_size, config.encoder.norm)

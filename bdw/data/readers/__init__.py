@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from bdw import plugins
 from bdw.data.image_kinds import why_not
 from bdw.data.readers import (
     addresses,
@@ -27,7 +29,7 @@ from bdw.storage.remote_folder import is_address
 
 
 def available() -> tuple[str, ...]:
-    """Names of all readers, sorted; a specification may start with one."""
+    """Names of all readers, those of plug-ins included, sorted; a specification may start with one."""
     return tuple(sorted(_READERS))
 
 
@@ -95,7 +97,37 @@ _ALL: tuple[Reader, ...] = (
     *torchvision_sets.READERS,
     *visual_decathlon.READERS,
 )
-_READERS = {reader.name: reader for reader in _ALL}
+_BUILT_IN = {reader.name: reader for reader in _ALL}
+_PLUG_INS: plugins.Group = "bdw.readers"
+
+
+class _Readers(Mapping[str, Reader]):
+    """The built-in readers and those of plug-ins, which are imported when they are asked for."""
+
+    def __getitem__(self, name: str) -> Reader:
+        if name in _BUILT_IN:
+            return _BUILT_IN[name]
+        if name not in plugins.names(_PLUG_INS):
+            raise KeyError(name)
+        found = plugins.load(_PLUG_INS, name, "reader")
+        if not all(callable(getattr(found, part, None)) for part in ("source", "target")) or isinstance(found, type):
+            raise plugins.refused(_PLUG_INS, name, "reader", "an object with source and target")
+        if getattr(found, "name", None) != name:
+            raise plugins.refused(_PLUG_INS, name, "reader", f"a reader whose name is {name!r}")
+        reader: Reader = found
+        return reader
+
+    def __contains__(self, name: object) -> bool:
+        return name in _BUILT_IN or name in plugins.names(_PLUG_INS)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**_BUILT_IN, **dict.fromkeys(plugins.names(_PLUG_INS))})
+
+    def __len__(self) -> int:
+        return len(set(self))
+
+
+_READERS = _Readers()
 _FILES = {".parquet": "parquet", ".tar": "tar"}
 """Endings of files that say their reader."""
 
@@ -113,7 +145,7 @@ def _meaning(spec: str, option: str, data_root: str | None, cache_dir: Path | No
         raise InputError(f"download: cannot go to the data root {data_root!r}; allowed: a data root that is a folder")
     drawn_here = _READERS.get(spec) in (*digits.READERS, *glyphs.READERS)
     if _is_plain_name(spec) and start != mixture.NAME and not drawn_here and ":" not in spec:
-        needs = {name: reader.below_root for name, reader in _READERS.items() if hasattr(reader, "below_root")}
+        needs = {name: reader.below_root for name, reader in _BUILT_IN.items() if hasattr(reader, "below_root")}
         found = addresses.under_root(spec, option, data_root, cache_dir, needs)
         if found.name in _READERS:
             return found

@@ -1,4 +1,5 @@
-"""Selectors, which give weights before training. One file and one line in `_selectors` each.
+"""Selectors, which give weights before training. One file and one line in `_selectors` each, or an entry
+point.
 
 A selector in the place of a weighter (config field `weighter`) has its line in `_weightings`.
 """
@@ -7,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 
+from bdw import plugins
 from bdw.config import SelectorConfig, WeighterConfig
+from bdw.config.selector import PLUG_INS
 from bdw.data import Problem
 from bdw.errors import InputError, unknown_option
 from bdw.weighting.selection.cost import Meter
@@ -53,8 +56,8 @@ def _weightings() -> dict[str, type[FixedWeighting]]:
 
 
 def available() -> tuple[str, ...]:
-    """Names of selectors that choose images, which the config field `selector` accepts."""
-    return tuple(sorted(_selectors()))
+    """Names of selectors that choose images, which the config field `selector` accepts; of plug-ins, too."""
+    return tuple(sorted({*_selectors(), *plugins.names(PLUG_INS)}))
 
 
 def weightings() -> tuple[str, ...]:
@@ -79,9 +82,18 @@ def chooser(config: SelectorConfig) -> Choosing:
     """The selector that the config names; `InputError` for an unknown one, and if the config alone says that it cannot
     work."""
     known = _selectors()
-    if config.selector not in known:
-        raise unknown_option("selector", str(config.selector), known)
-    return known[config.selector].from_config(config)
+    found = known[config.selector] if config.selector in known else _plug_in(str(config.selector))
+    return found.from_config(config)
+
+
+def _plug_in(name: str) -> type[Choosing]:
+    if name not in plugins.names(PLUG_INS):
+        raise unknown_option("selector", name, available())
+    found = plugins.load(PLUG_INS, name, "selector")
+    if not (isinstance(found, type) and all(hasattr(found, part) for part in ("from_config", "weights"))):
+        raise plugins.refused(PLUG_INS, name, "selector", "a class with from_config and weights")
+    selector: type[Choosing] = found
+    return selector
 
 
 def select(config: SelectorConfig, problem: Problem, toolkit: Toolkit) -> Selection:
