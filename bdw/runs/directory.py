@@ -45,6 +45,7 @@ class RunDirectory:
         self.encoder = path / "encoder.safetensors"
         self.last_encoder = path / "encoder_last.safetensors"
         self.instance_weights = path / "instance_weights.parquet"
+        self.task_weights = path / "task_weights.parquet"
         self.scorer = path / "scorer.safetensors"
         self.results = path / "results.parquet"
         self.signal = path / "signal.json"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,11 +34,13 @@ from bdw.training.meta_schedule import MetaSchedule
 from bdw.training.progress import CurrentEpoch
 from bdw.training.run_state import RunState
 from bdw.training.selection_record import SelectionRecord
+from bdw.training.task_weights import tasks_with_weights
 from bdw.training.wall_clock import WallClock
 from bdw.weighting import meta_loss, selection
 from bdw.weighting import registry as weighters
 from bdw.weighting.gradient import estimators
 from bdw.weighting.gradient.alignment import Alignment
+from bdw.weighting.gradient.by_task import ByTask
 from bdw.weighting.gradient.smoothing import Smoothing
 from bdw.weighting.gradient.target_gradient import TargetGradient
 from bdw.weighting.gradient.transforms import Centring, LogLoss, Observer, Transform
@@ -49,8 +51,10 @@ from bdw.weighting.learning import LearnsByVerdict, LearnsByVisit, Receiver
 from bdw.weighting.meta_loss import Augment
 from bdw.weighting.selection.protocol import Selection, Toolkit
 from bdw.weighting.step import Learner
+from bdw.weighting.task_keep_mask import TaskKeepMask
 from bdw.weighting.timer import WeightingTimer
 from bdw.weighting.verdicts import Verdicts
+from bdw.weighting.verdicts_by_task import VerdictsByTask
 from bdw.weighting.weighters.protocol import Learns, Weighter
 
 
@@ -81,7 +85,8 @@ def build_weighter(
 ) -> Weighter:
     """The weighter; rank 0 computes what can be kept in a cache, then the others find it there."""
     toolkit = build_toolkit(config, problem, run_dir, device, progress)
-    return collectives.on_all(lambda: weighters.build(config.weighter, problem, toolkit))
+    columns = len(tasks_with_weights(config)) or 1
+    return collectives.on_all(lambda: weighters.build(config.weighter, problem, toolkit, columns))
 
 
 def build_selection(
@@ -115,7 +120,10 @@ def build_state(
     budget = Budget.of(config.budget, num_instances)
     learner, meta_losses = build_learner(config, problem, weighter, device, augment)
     floor = max(min_kept(config, num_instances), collectives.size())
-    mask = KeepMask(num_instances, floor, seed=config.optimiser.seed)
+    tasks, seed = tasks_with_weights(config), config.optimiser.seed
+    mask = TaskKeepMask(num_instances, floor, tasks, seed=seed) if tasks else KeepMask(num_instances, floor, seed=seed)
+    if tasks:
+        learner.model.task.keep(mask.told)
     history, clock = History(budget), WallClock()
     return RunState(
         budget=budget,
@@ -226,19 +234,26 @@ def _alignment(
         tangent_views=config.gradient.tangent_views,
         generator=randomness["tangent_views"],
         device=device,
+        weights_of_tasks=bool(tasks_with_weights(config)),
     )
+    tasks = tasks_with_weights(config)
+
+    def transform(make: Callable[[], Transform]) -> Transform:
+        return ByTask([make() for _ in tasks]) if tasks else make()
+
     transforms: list[Transform] = []
     if gradient.relative_derivatives:
-        transforms.append(LogLoss())
+        transforms.append(transform(LogLoss))
     if gradient.centred_derivatives:
-        transforms.append(Centring())
+        transforms.append(transform(Centring))
     if config.output.diagnose_signal:
         transforms.append(Observer(VisitStatistics(num_instances, device)))
     if gradient.shared_derivatives:
-        transforms.append(Smoothing(num_instances))
+        transforms.append(transform(lambda: Smoothing(num_instances)))
     receiver: Receiver = LearnsByVisit()
     if gradient.target_margin is not None:
-        receiver = LearnsByVerdict(Verdicts(num_instances, gradient.target_margin), target)
+        of_tasks = [Verdicts(num_instances, gradient.target_margin) for _ in tasks or ("all",)]
+        receiver = LearnsByVerdict(VerdictsByTask(of_tasks) if tasks else of_tasks[0], target)
     return Alignment(
         loss,
         estimator,

@@ -18,6 +18,7 @@ from bdw.evaluation.features import check_layer
 from bdw.parallel import collectives, device
 from bdw.runs import trackers, trajectory
 from bdw.training.embedders import check_features
+from bdw.training.task_weights import check_task_weights
 from bdw.weighting import meta_loss, selection
 from bdw.weighting import registry as weighters
 from bdw.weighting.gradient.forward_mode_support import require_forward_mode
@@ -77,6 +78,7 @@ def check(config: RunConfig) -> None:
             f"target_margin: cannot work with weighter {config.weighter.weighter!r}, which learns from visits; "
             "allowed: weighter 'counts', or none"
         )
+    check_task_weights(config)
     task = pretext.task_class(config.pretext.pretext, config.pretext.options)
     _check_optimiser(config, task)
     fewest = 1 if task.views_are_separate else task.num_views

@@ -20,7 +20,8 @@ from bdw.storage.atomic_write import write_text
 from bdw.training.best_model import backbone_of
 from bdw.training.examiner import Examiner
 from bdw.training.run_state import RunState
-from bdw.weighting.weighters.protocol import Learns
+from bdw.weighting.task_keep_mask import TaskKeepMask
+from bdw.weighting.weighters.protocol import HasColumns, Learns
 
 
 def are_written(run: RunDirectory, instances_seen: int) -> bool:
@@ -129,9 +130,13 @@ def _write_encoder(
 
 
 def _write_weights(state: RunState, problem: Problem, run: RunDirectory) -> None:
-    """instance_weights.parquet: the weights as they are now."""
-    table = export.weights_table(problem.source, state.learner.weighter.table(), state.mask)
-    export.write_table(run.instance_weights, table)
+    """instance_weights.parquet, and task_weights.parquet where tasks have weights: the weights as they are now."""
+    weighter, mask = state.learner.weighter, state.mask
+    export.write_table(run.instance_weights, export.weights_table(problem.source, weighter.table(), mask))
+    if isinstance(mask, TaskKeepMask):
+        assert isinstance(weighter, HasColumns), "tasks have weights"
+        of_tasks = export.task_weights_table(problem.source, weighter.column_tables(), mask, mask.tasks)
+        export.write_table(run.task_weights, of_tasks)
 
 
 def _write_scorer(state: RunState, problem: Problem, run: RunDirectory) -> None:

@@ -45,7 +45,8 @@ from bdw.training.step_timing import StepSeconds, step_seconds
 from bdw.weighting.keep_mask import KeepMask
 from bdw.weighting.meta_loss import MetaLoss
 from bdw.weighting.step import Learner
-from bdw.weighting.weighters.protocol import Learns, TakesVerdicts
+from bdw.weighting.task_keep_mask import TaskKeepMask
+from bdw.weighting.weighters.protocol import HasColumns, Learns, TakesVerdicts
 
 logger = logging.getLogger(__name__)
 
@@ -126,6 +127,8 @@ class Trainer:
             saved, name = found
             saved = growth.grown(saved, self.state, self.problem, self.run, config) if new_images else saved
             resume.restore(self.state, saved, name, config, self.problem)
+            if isinstance(self.mask, TaskKeepMask):
+                self.learner.model.task.keep(self.mask.told)
         else:
             start_from_given_weights(config.encoder, self.learner.model)
         if found is None and self.state.selection is not None:
@@ -251,10 +254,8 @@ class Trainer:
         weighter, evidence = self.learner.weighter, self.learner.visit_statistics
         learns_and_prunes = epoch > self.config.weighter.burn_in_epochs
         if self.learner.verdicts is not None:
-            indices, helps = self.learner.verdicts.judge()
-            if learns_and_prunes:
-                assert isinstance(weighter, TakesVerdicts), "checked with the config"
-                weighter.judge(indices, helps)
+            assert isinstance(weighter, TakesVerdicts), "checked with the config"
+            self.learner.verdicts.tell(weighter if learns_and_prunes else None)
         weighter.end_epoch()
         if evidence is not None:
             evidence.end_epoch()
@@ -269,7 +270,10 @@ class Trainer:
     def _prune(self, epoch: int, useless: NDArray[np.bool_] | None = None) -> None:
         """By the weighter's rule, or these (n,)."""
         config, weighter = self.config.weighter, self.learner.weighter
-        if config.prune:
+        if config.prune and isinstance(self.mask, TaskKeepMask):
+            assert isinstance(weighter, HasColumns), "checked with the config"
+            self.mask.prune_by(weighter, epoch)
+        elif config.prune:
             useless = weighter.useless() if useless is None else useless
             weighter.freeze(self.mask.prune(useless, weighter.table().mean, epoch))
 
@@ -322,7 +326,7 @@ class Trainer:
         if self.learner.alignment is not None:
             self.learner.alignment.target_gradient.begin_epoch()
         model, kept = self.learner.model, self.mask.kept.nonzero().flatten().split(self.config.optimiser.batch_size)
-        model.task.keep(self.mask.kept)
+        model.task.keep(self.mask.told)
         model.task.begin_epoch(model.encoder, zip(kept, self.images.batches(kept), strict=True))
 
     def _save_within(self, epoch: int) -> None:

@@ -30,6 +30,7 @@ from bdw.weighting.learning import LearningStep
 from bdw.weighting.meta_loss import Augment, MetaLoss
 from bdw.weighting.timer import WeightingTimer
 from bdw.weighting.verdicts import Verdicts
+from bdw.weighting.verdicts_by_task import VerdictsByTask
 from bdw.weighting.weighters.protocol import Learns, Weighter, WeightSample
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class StepMeasurements(NamedTuple):
     meta_loss: Tensor | None
     """Scalar, of this worker's target batch; none in a step without one."""
     derivatives: Tensor | None
-    """(m,) <v, grad L_i>; none in a step without learning."""
+    """(m,) <v, grad L_i>, or (m, tasks); none in a step without learning."""
 
 
 class Told(NamedTuple):
@@ -106,7 +107,7 @@ class Learner:
         return None if self.alignment is None else self.alignment.meta_loss
 
     @property
-    def verdicts(self) -> Verdicts | None:
+    def verdicts(self) -> Verdicts | VerdictsByTask | None:
         """The alignment's."""
         return None if self.alignment is None else self.alignment.verdicts
 
@@ -133,8 +134,8 @@ def train_step(learner: Learner, batch: SourceBatch, *, learn: bool = True) -> S
     Without `learn` the weights are used as they are: a step of plain training's cost.
     """
     task = learner.model.task
-    views = task.views(batch.images, learner.crop, learner.randomness["views"])._replace(instances=batch.indices)
-    visit = Visit(batch.indices, views.images, batch.instances)
+    views = task.views_of_source(batch.images, batch.indices, learner.crop, learner.randomness["views"])
+    visit = Visit(batch.indices, views.images, batch.instances, kept=views.kept)
     alignment = learner.alignment if learn else None
     when = Learns.NEVER if alignment is None else learner.weighter.learns
     told = Told(None, None)
@@ -149,6 +150,9 @@ def train_step(learner: Learner, batch: SourceBatch, *, learn: bool = True) -> S
         with alignment.estimator.watch(views, weights, batch.instances) as of_instances:
             outputs, loss = weighted_update(learner, views, weights, batch.instances)
         visit = visit._replace(losses=loss.losses, features=outputs.features)
+        if weights.dim() == 2:
+            with torch.no_grad():
+                visit = visit._replace(losses=task.losses_by_task(outputs))
         told = learn_weights(learner, alignment, of_instances, visit, sample, outputs)
     else:
         outputs, loss = weighted_update(learner, views, weights, batch.instances)
@@ -224,5 +228,5 @@ def target_gradient(alignment: Alignment, randomness: Randomness) -> tuple[Direc
 
 
 def instance_derivatives(of_instances: Derivatives, direction: Direction, outputs: Outputs | None) -> Tensor:
-    """<v, grad L_i> (m,) as the estimator has them that watched the update."""
+    """<v, grad L_i> (m,) or (m, tasks) as the estimator has them that watched the update."""
     return of_instances(direction, outputs)
