@@ -35,12 +35,14 @@ from bdw.training.progress import CurrentEpoch
 from bdw.training.run_state import RunState
 from bdw.training.selection_record import SelectionRecord
 from bdw.training.task_weights import tasks_with_weights
+from bdw.training.valuations import build_valuations
 from bdw.training.wall_clock import WallClock
 from bdw.weighting import meta_loss, selection
 from bdw.weighting import registry as weighters
 from bdw.weighting.gradient import estimators
 from bdw.weighting.gradient.alignment import Alignment
 from bdw.weighting.gradient.by_task import ByTask
+from bdw.weighting.gradient.estimators import GradientEstimator
 from bdw.weighting.gradient.smoothing import Smoothing
 from bdw.weighting.gradient.target_gradient import TargetGradient
 from bdw.weighting.gradient.transforms import Centring, LogLoss, Observer, Transform
@@ -62,7 +64,7 @@ def load_problem(config: RunConfig, run_dir: Path, packing: LabelledProgress | N
     """The problem; rank 0 packs what is not packed yet, then the others open it."""
 
     def check_target(labels: NDArray[np.int64], classes: tuple[str, ...]) -> None:
-        if weighters.learns(config.weighter) is not Learns.NEVER:
+        if weighters.learns(config.weighter) is not Learns.NEVER or config.data.value_for:
             images = torch.from_numpy(labels)
             meta_loss.check(fitted(config.meta, images), images, classes)
         for measure in chosen_measures(config):
@@ -174,21 +176,27 @@ def build_learner(
     wrapped = replicated(model, torch.zeros(2, *encoder.image_shape, dtype=torch.uint8, device=device))
     if config.hardware.compile:
         compile_encoder(encoder)
+    estimator = None
+    if weighter.learns is not Learns.NEVER or problem.valued:
+        before = weighter.learns is Learns.BEFORE_UPDATE
+        estimator = _estimator(config, model, randomness, has_training_pass=not before)
+
+    def alignment_of(loss: meta_loss.MetaLoss, images: meta_loss.TargetImages) -> Alignment:
+        assert estimator is not None, "something is learnt"
+        return _alignment(config, model, loss, images, len(problem.source), estimator)
+
     learner = Learner(
         model=model,
         replicated=wrapped,
         optimiser=optimiser_of(settings, [each for each in model.parameters() if each.requires_grad]),
         weighter=weighter,
-        alignment=(
-            _alignment(config, model, weighter.learns, meta_losses[0], target, randomness, len(problem.source))
-            if meta_losses
-            else None
-        ),
+        alignment=alignment_of(meta_losses[0], target) if meta_losses else None,
         randomness=randomness,
         augment=augment,
         clock=WeightingTimer(device),
         accumulate=settings.accumulate,
         clipping=None if settings.clip_norm is None else Clipping(settings.clip_norm),
+        valuations=build_valuations(config, problem, model, augment, alignment_of),
     )
     return learner, meta_losses
 
@@ -215,27 +223,32 @@ def _meta_losses(
     return [losses[0], *smaller]
 
 
+def _estimator(
+    config: RunConfig, model: PretextModel, randomness: Randomness, *, has_training_pass: bool
+) -> GradientEstimator:
+    gradient = config.gradient
+    head: estimators.Name = "natural_head" if gradient.natural_direction else "head"
+    return estimators.choose(
+        model,
+        head if gradient.direction_parameters == "head" else "cheapest",
+        has_training_pass=has_training_pass,
+        parts=config.optimiser.accumulate,
+        tangent_views=gradient.tangent_views,
+        generator=randomness["tangent_views"],
+        device=next(model.parameters()).device,
+        weights_of_tasks=bool(tasks_with_weights(config)),
+    )
+
+
 def _alignment(
     config: RunConfig,
     model: PretextModel,
-    learns: Learns,
     loss: meta_loss.MetaLoss,
     target: meta_loss.TargetImages,
-    randomness: Randomness,
     num_instances: int,
+    estimator: GradientEstimator,
 ) -> Alignment:
     gradient, device = config.gradient, next(model.parameters()).device
-    head: estimators.Name = "natural_head" if gradient.natural_direction else "head"
-    estimator = estimators.choose(
-        model,
-        head if gradient.direction_parameters == "head" else "cheapest",
-        has_training_pass=learns is Learns.AFTER_UPDATE,
-        parts=config.optimiser.accumulate,
-        tangent_views=config.gradient.tangent_views,
-        generator=randomness["tangent_views"],
-        device=device,
-        weights_of_tasks=bool(tasks_with_weights(config)),
-    )
     tasks = tasks_with_weights(config)
 
     def transform(make: Callable[[], Transform]) -> Transform:

@@ -20,6 +20,7 @@ from bdw.storage.atomic_write import write_text
 from bdw.training.best_model import backbone_of
 from bdw.training.examiner import Examiner
 from bdw.training.run_state import RunState
+from bdw.training.valuations import write_valuations
 from bdw.weighting.task_keep_mask import TaskKeepMask
 from bdw.weighting.weighters.protocol import HasColumns, Learns
 
@@ -50,6 +51,7 @@ def write_so_far(
     if best is not None and best != written:
         _write_encoder(run.encoder, state.best.backbone(), state, config, problem, epoch=best)
     _write_weights(state, problem, run)
+    write_valuations(state, problem, run, scorers=False)
     return best
 
 
@@ -75,6 +77,7 @@ def write_results(state: RunState, config: RunConfig, problem: Problem, run: Run
     _write_encoder(run.last_encoder, of_now, state, config, problem, epoch=last.epoch)
     _write_weights(state, problem, run)
     _write_scorer(state, problem, run)
+    write_valuations(state, problem, run, scorers=True)
     evidence = learner.visit_statistics
     if evidence is None:
         run.signal.unlink(missing_ok=True)  # of a shorter run that was diagnosed

@@ -257,6 +257,8 @@ class Trainer:
             assert isinstance(weighter, TakesVerdicts), "checked with the config"
             self.learner.verdicts.tell(weighter if learns_and_prunes else None)
         weighter.end_epoch()
+        for valuation in self.learner.valuations:
+            valuation.end_epoch()
         if evidence is not None:
             evidence.end_epoch()
         # Before the checkpoint, so that no epoch is missing from a run that dies in between and continues.
@@ -265,7 +267,8 @@ class Trainer:
             self._saving.write(lambda: self._trajectory.record(epoch, logs), f"the trajectory of epoch {epoch}")
         if learns_and_prunes:
             self._prune(epoch)
-        require_same({"weights": weighter.state_dict(), "keep mask": self.mask.state_dict()}, epoch)
+        tables = {f"usefulness for {v.target}": v.weighter.state_dict() for v in self.learner.valuations}
+        require_same({"weights": weighter.state_dict(), "keep mask": self.mask.state_dict(), **tables}, epoch)
 
     def _prune(self, epoch: int, useless: NDArray[np.bool_] | None = None) -> None:
         """By the weighter's rule, or these (n,)."""
@@ -325,6 +328,8 @@ class Trainer:
         """Tell those whom it concerns; a pretext task may look at all kept images."""
         if self.learner.alignment is not None:
             self.learner.alignment.target_gradient.begin_epoch()
+        for valuation in self.learner.valuations:
+            valuation.begin_epoch()
         model, kept = self.learner.model, self.mask.kept.nonzero().flatten().split(self.config.optimiser.batch_size)
         model.task.keep(self.mask.told)
         model.task.begin_epoch(model.encoder, zip(kept, self.images.batches(kept), strict=True))
@@ -332,7 +337,8 @@ class Trainer:
     def _save_within(self, epoch: int) -> None:
         """A checkpoint between two steps, after which the epoch goes on as if there had been none."""
         require_finite(self.learner, self.state.current.steps, epoch)
-        self.learner.weighter.share()
+        for weighter in (self.learner.weighter, *(v.weighter for v in self.learner.valuations)):
+            weighter.share()
         if self.learner.visit_statistics is not None:
             self.learner.visit_statistics.share()
         self._save()
