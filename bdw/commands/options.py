@@ -111,6 +111,8 @@ class Score:
     """Directory of a finished run that learnt weights."""
     out: Path
     """New file, .parquet."""
+    target: str | None = None
+    """Score by usefulness for this target, one of the run's value_for; default: by the weights that the run learnt."""
     data_root: str | None = None
     """Folder under which torchvision's data sets lie; default: the run's own."""
     download: bool = False

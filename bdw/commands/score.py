@@ -45,6 +45,7 @@ def score(
     pool: str,
     out: str | os.PathLike[str] | None = None,
     *,
+    target: str | None = None,
     data_root: str | None = None,
     download: bool = False,
     data_seed: int | None = None,
@@ -56,9 +57,11 @@ def score(
         scores = bdw.score("runs/mine", "new_photos/")
 
     Args:
-        run: directory of a finished run that learnt weights.
+        run: directory of a finished run that learnt weights, or that valued its source for further targets.
         pool: what to score, named as a run's source.
         out: new Parquet file for the scores; None keeps none.
+        target: one of the run's `value_for`, by usefulness for which images are scored; None for the weights that the
+            run learnt.
         data_root: as for a run; None for the run's own.
         download: let torchvision download a data set that is not under `data_root`.
         data_seed: seed of a pool that is drawn, such as `glyphs`; None for the run's own.
@@ -73,7 +76,7 @@ def score(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scores.parquet" if out is None else Path(out)
         run_directory = RunDirectory(Path(run))
-        files = ScorerFiles.of(run_directory)
+        files = ScorerFiles.of(run_directory, target)
         request = as_of_run(run_directory, pool, data_root=data_root, download=download, data_seed=data_seed)
         _score(files, request, open_pool(request), path, device=device, num_workers=num_workers)
         table: pd.DataFrame = read_scores(path).to_pandas()
@@ -84,12 +87,13 @@ def score_from_console(command: Score) -> None:
     """Score, show how far it is, and say at the end where the scores lie."""
     run = RunDirectory(command.run)
     require_new(command.out)
-    files = ScorerFiles.of(run)
+    files = ScorerFiles.of(run, command.target)
     request = as_of_run(
         run, command.pool, data_root=command.data_root, download=command.download, data_seed=command.data_seed
     )
     pool = open_pool(request)
-    print(f"scorer  {_how_good(held_out_of(run.scorer))}")
+    scorer = run.scorer if command.target is None else run.scorer_for(command.target)
+    print(f"scorer  {_how_good(held_out_of(scorer))}")
     print(f"pool    {command.pool}: {len(pool.part):,} images")
     if pool.remark:
         print(f"note    {pool.remark}", flush=True)

@@ -17,6 +17,9 @@ class DataConfig:
     .npz file; `reader:path` where the path alone does not tell. A path may be an address (s3://bucket/photos)."""
     target: Basic[str] = "digits"
     """Labelled target, named like the source; in an image folder every sub-folder is a class."""
+    value_for: tuple[str, ...] = ()
+    """Further targets, named like the target. A run with fixed weights, such as plain training, learns on the way how
+    useful every source image is for each of them, and trains as it would without: usefulness_TARGET.parquet."""
     data_root: Free[str | None] = None
     """Folder or address (s3://bucket/data, gs://bucket/data) under which data sets lie by name; with --download a
     folder, and torchvision's are put there."""
@@ -66,6 +69,8 @@ class DataConfig:
         require(self.crop_padding >= 0, "crop_padding", self.crop_padding, "0 or more pixels")
         require(0 < self.target_fraction <= 1, "target_fraction", self.target_fraction, "above 0, at most 1")
         require(0 < self.validation_fraction < 1, "validation_fraction", self.validation_fraction, "between 0 and 1")
+        given = self.value_for
+        require(len(set(given)) == len(given) and all(given), "value_for", list(given), "every target once")
         require(self.data_seed >= 0, "data_seed", self.data_seed, "0 or more")
         for name in ("max_source", "max_train_per_class"):
             require_at_least(name, getattr(self, name), 1, "at least 1, or none for all")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from bdw.config.checks import is_finite_positive, require, require_at_least
 from bdw.config.fields import Basic
@@ -30,6 +31,10 @@ class WeighterConfig:
     weights_file: str | None = None
     """`given`: a Parquet or CSV file with columns index or name, and weight or mean (an instance_weights.parquet, say).
     Images of weight 0, or that a column kept calls false, are thrown away before the first epoch."""
+    weights_per: Literal["image", "image_and_task", "task"] = "image"
+    """What has a weight of its own. `image_and_task`: every image for every task of pretext `multitask`, so that it may
+    be pruned for one task and stay for another. `task`: every task, all images alike; a control that shows what
+    weights of images add. With `beta`, `counts` or `point`. Not in the paper, whose last section wants it."""
     kept_share: float | None = None
     """`random`: share of the source that is kept, drawn by the run's seed. Weighters that learn never keep less than
     this share; the best images by mean weight stay. Others ignore it."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -93,6 +94,8 @@ class Problem:
     """By name; one entry is the common case."""
     cache_dir: Path | None = None
     """Where what takes long to find out about the images is kept; None to keep nothing."""
+    valued: Mapping[str, Target] = dataclasses.field(default_factory=dict)
+    """Further targets that the source is valued for, by name (`value_for`)."""
 
     @property
     def target(self) -> Target:
@@ -141,6 +144,9 @@ def load(
     (called with the number of images) may refuse more: an episode that does not fit, a batch that is too large.
     InputError for anything that cannot work.
     """
+    for name in config.value_for:
+        with _told_of(name):
+            planned_target(_valuing(config, name))
     shared = None if config.cache_address is None else SharedStores(config)
     manifest = None if shared is None else shared.read()
     if shared is not None and manifest is not None:
@@ -148,7 +154,7 @@ def load(
         target = _target_of(config, stores, check_target)
         if check_source is not None:
             check_source(len(source))
-        return Problem(source, {config.target: target}, cache_folder(config, work_dir))
+        return _with_valued(config, work_dir, Problem(source, {config.target: target}), progress, check_target)
     reader, request = _find(config, config.source, "source")
     pool = read(reader.source, request)
     parts = _target_parts(config, pool.channels)
@@ -169,7 +175,36 @@ def load(
     if shared is not None:
         address = None if pool.packed is None else packed_at(config.source, config.data_root)
         shared.put(address or source, stores, _described(source, target))
-    return Problem(source, {config.target: target}, cache_folder(config, work_dir))
+    return _with_valued(config, work_dir, Problem(source, {config.target: target}), progress, check_target)
+
+
+def _with_valued(
+    config: DataConfig,
+    work_dir: Path,
+    problem: Problem,
+    progress: LabelledProgress | None,
+    check_target: TargetCheck | None,
+) -> Problem:
+    """The problem with its cache, and with the targets that its source is valued for; errors name `value_for`."""
+    valued = {}
+    for name in config.value_for:
+        with _told_of(name):
+            own, channels = _valuing(config, name), problem.source.channels
+            valued[name] = load_target(own, work_dir, channels, progress, check_target)
+    return dataclasses.replace(problem, cache_dir=cache_folder(config, work_dir), valued=valued)
+
+
+def _valuing(config: DataConfig, target: str) -> DataConfig:
+    return dataclasses.replace(config, target=target, value_for=(), cache_address=None)
+
+
+@contextlib.contextmanager
+def _told_of(target: str) -> Iterator[None]:
+    """Errors within name `value_for` and the target."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"value_for: {target!r}: {error}") from error
 
 
 def describe(config: DataConfig, work_dir: Path, progress: LabelledProgress | None = None) -> Description:

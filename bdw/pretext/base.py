@@ -50,6 +50,8 @@ class Views(NamedTuple):
     """What `PretextTask.forward` takes. The views of an instance are consecutive rows."""
     instances: Tensor | None = None
     """(k,) the instances' numbers in the source, on the CPU; none for images that are not of the source."""
+    kept: Tensor | None = None
+    """(k, tasks) bool on the CPU, for which of several tasks an instance has views; None where it has them for all."""
 
 
 class Outputs(NamedTuple):
@@ -66,6 +68,9 @@ class Outputs(NamedTuple):
     inner: tuple[Tensor, ...] = ()
     """What the encoder answered where a head takes maps or tokens of it: (k * views, ...) each, without gradient, in
     the order in which it was asked; empty where heads take the features."""
+    kept: Tensor | None = None
+    """That of the views. Where it is not None, Z has the rows of an instance for its own tasks alone, and `features`
+    (k, d) are means over an instance's views."""
 
 
 class BatchLoss(NamedTuple):
@@ -93,6 +98,8 @@ class PretextTask(nn.Module, ABC):
     """Whether the loss of one instance may depend on another instance, apart from batch norm."""
     loss_is_mean: ClassVar[bool] = True
     """Whether L = (1/k) sum_i w_i l_i(Z), where l_i may depend on all of Z but not on w."""
+    task_names: ClassVar[tuple[str, ...]] = ()
+    """Of the tasks that it is the sum of, each of which may have weights of its own; empty for one task."""
     views_are_separate: ClassVar[bool] = False
     """Whether the expected loss of an instance stays the same on some of its views (`some_views`)."""
 
@@ -119,7 +126,7 @@ class PretextTask(nn.Module, ABC):
         del images
 
     def keep(self, kept: Tensor) -> None:
-        """Which instances of the source are trained on, (n,) bool on the CPU.
+        """Which instances of the source are trained on, (n,) bool on the CPU, or (n, tasks) for which of several tasks.
 
         Called with all of them when a run is built, and before every epoch. For what has a row for every instance, or
         a size that depends on their number. `InputError` if there are too few.
@@ -141,6 +148,10 @@ class PretextTask(nn.Module, ABC):
         pass see the same views and the same noise.
         """
 
+    def views_of_source(self, images: Tensor, instances: Tensor, crop: Crop, generator: torch.Generator) -> Views:
+        """`views` of these instances (k,) of the source, which are trained on. Every worker calls it."""
+        return self.views(images, crop, generator)._replace(instances=instances)
+
     def some_views(self, views: Views, count: int, generator: torch.Generator) -> Views:
         """`count` of the views of every instance (1 to num_views); each instance draws its own without replacement."""
         del generator
@@ -156,8 +167,13 @@ class PretextTask(nn.Module, ABC):
     def losses(self, outputs: Outputs) -> Tensor:
         """(m,) unweighted loss of every instance, averaged over its views: a function of Z alone."""
 
+    def losses_by_task(self, outputs: Outputs) -> Tensor:
+        """(m, tasks) what `losses` is the sum of, 0 where an instance has no views for a task."""
+        return self.losses(outputs).unsqueeze(1)
+
     def loss(self, outputs: Outputs, weights: Tensor, instances: int) -> BatchLoss:
-        """L(Z, w) from this worker's Z and weights (m,); `instances` is k, of the step over all workers.
+        """L(Z, w) from this worker's Z and weights (m,), or (m, tasks) for several tasks; `instances` is k, of the step
+        over all workers.
 
         The weighted mean of `losses`, (1/k) sum_i w_i l_i. A task with another loss says so in `loss_is_mean`.
         """

@@ -74,7 +74,8 @@ class DeepCluster(PretextTask):
     def begin_epoch(self, encoder: Encoder, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Cluster the kept instances, and begin anew with the classifier."""
         instances, features = _features(encoder, batches)
-        count, seed = min(self._count(len(instances)), self.head.out_features), int(self.epochs)
+        count = min(self._count(len(instances)), self.head.out_features, len(instances))
+        seed = int(self.epochs)
         found = collectives.computed_on(0, lambda: clustered(features.numpy(), count, self.components, seed))
         self._adopt(instances, found)
         self.epochs += 1

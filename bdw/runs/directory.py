@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import hashlib
 import importlib.metadata
 import io
 import json
@@ -45,10 +46,19 @@ class RunDirectory:
         self.encoder = path / "encoder.safetensors"
         self.last_encoder = path / "encoder_last.safetensors"
         self.instance_weights = path / "instance_weights.parquet"
+        self.task_weights = path / "task_weights.parquet"
         self.scorer = path / "scorer.safetensors"
         self.results = path / "results.parquet"
         self.signal = path / "signal.json"
         self.certificate = path / "certificate.json"
+
+    def usefulness(self, target: str) -> Path:
+        """How useful the source's images are for a target that they were valued for."""
+        return self.path / f"usefulness_{_in_a_name(target)}.parquet"
+
+    def scorer_for(self, target: str) -> Path:
+        """What scores new images for a target that the source was valued for."""
+        return self.path / f"scorer_{_in_a_name(target)}.safetensors"
 
     def claim(self, config: RunConfig) -> None:
         """Make sure that this run may write here.
@@ -207,3 +217,9 @@ def _number(text: str) -> float | int | bool:
     if text in ("True", "False"):
         return text == "True"
     return int(text) if text.lstrip("-").isdigit() else float(text)
+
+
+def _in_a_name(target: str) -> str:
+    """The target's name as a part of a file's; with a few digits where it is not the name itself, as for paths."""
+    short = re.sub(r"[^A-Za-z0-9_-]+", "-", target)[-40:].strip("-")
+    return short if short == target else f"{short}-{hashlib.sha256(target.encode()).hexdigest()[:6]}"

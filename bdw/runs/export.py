@@ -24,6 +24,7 @@ from bdw.storage.tensor_file import contents_of, tensors_in, write_tensors
 
 if TYPE_CHECKING:
     from bdw.weighting.keep_mask import KeepMask
+    from bdw.weighting.task_keep_mask import TaskKeepMask
     from bdw.weighting.weighters.protocol import WeightTable
 
 RESULT_COLUMNS = (
@@ -108,6 +109,29 @@ def write_weights_file(path: Path, names: NDArray[np.str_], weights: NDArray[np.
     """Weights (n,) of the images of the source with that content key, as `weights_file` takes them."""
     columns = {"index": np.arange(len(names)), "name": pa.array(names.tolist(), pa.string()), "weight": weights}
     write_table(path, pa.table(columns).replace_schema_metadata({CONTENT_KEY: content_key}))
+
+
+def task_weights_table(
+    source: PackedDataset, weights: Sequence[WeightTable], mask: TaskKeepMask, tasks: Sequence[str]
+) -> pa.Table:
+    """index, name, task, a, b, mean, variance, kept, pruned_at_epoch: a row for every image and task, image by image.
+
+    The file's metadata names the source.
+    """
+    count = len(tasks)
+
+    def column(name: str) -> NDArray[np.float64]:
+        return np.stack([getattr(each, name) for each in weights], axis=1).ravel()
+
+    columns = {
+        "index": np.repeat(np.arange(len(source), dtype=np.int64), count),
+        "name": pa.array(np.repeat(source.names, count).tolist(), pa.string()),
+        "task": pa.array(list(tasks) * len(source), pa.string()),
+        **{name: column(name) for name in ("a", "b", "mean", "variance")},
+        "kept": mask.kept_by_task.numpy().ravel(),
+        "pruned_at_epoch": mask.pruned_at_epoch_by_task.numpy().ravel(),
+    }
+    return pa.table(columns).replace_schema_metadata({CONTENT_KEY: source.content_key})
 
 
 def write_table(path: Path, table: pa.Table) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -28,8 +30,10 @@ def fit_scorer(
     weights: WeightTable,
     kept: NDArray[np.bool_],
     device: torch.device,
+    path: Path | None = None,
 ) -> HeldOut | None:
-    """Write the run's scorer.safetensors, which belongs to its encoder.safetensors, and return how well it predicts.
+    """Write the run's scorer.safetensors, or the scorer at that path, and return how well it predicts. It belongs to
+    the run's encoder.safetensors.
 
     Images whose Beta distribution is still the uniform prior tell nothing and take no part. None, and no file, where
     too few are left or all weights are equal.
@@ -54,7 +58,7 @@ def fit_scorer(
         kept[sample][out],
         None if source.planted is None else source.planted[sample][out],
     )
-    write_scorer(run, rater, found)
+    write_scorer(run, rater, found, path)
     return found
 
 

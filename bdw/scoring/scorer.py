@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -40,9 +40,15 @@ class ScorerFiles:
     scorer: bytes
 
     @classmethod
-    def of(cls, run: RunDirectory) -> Self:
-        """Those of a finished run that learnt weights; `InputError`, one line, for any other."""
+    def of(cls, run: RunDirectory, target: str | None = None) -> Self:
+        """Those of a finished run that learnt weights, or that valued its source for that target; `InputError`, one
+        line, for any other."""
         run.require_finished()
+        if target is not None:
+            path, valued = run.scorer_for(target), config_of(run).data.value_for
+            if target not in valued or not path.is_file():
+                raise InputError(f"target: {target!r} cannot work: {_why_no_scorer_for(target, valued)}")
+            return cls(contents_of(run.encoder, "encoder file"), contents_of(path, "scorer file"))
         if not run.scorer.is_file():
             raise InputError(f"run: {run.path} {_why_no_scorer(run)}")
         return cls(contents_of(run.encoder, "encoder file"), contents_of(run.scorer, "scorer file"))
@@ -93,10 +99,10 @@ def descriptions(
         yield features.float().cpu(), appearance(shown).cpu()
 
 
-def write_scorer(run: RunDirectory, rater: Rater, held_out: HeldOut) -> None:
-    """scorer.safetensors beside the encoder.safetensors that the rater's descriptions come from."""
+def write_scorer(run: RunDirectory, rater: Rater, held_out: HeldOut, path: Path | None = None) -> None:
+    """scorer.safetensors, or that file, beside the encoder.safetensors that the rater's descriptions come from."""
     metadata = {ENCODER_KEY: key_of(contents_of(run.encoder, "encoder file")), HELD_OUT: json.dumps(held_out.values())}
-    write_tensors(run.scorer, rater.tensors(), metadata)
+    write_tensors(path or run.scorer, rater.tensors(), metadata)
 
 
 def key_of(encoder_file: bytes) -> str:
@@ -115,14 +121,23 @@ def config_of(run: RunDirectory) -> RunConfig:
 def _why_no_scorer(run: RunDirectory) -> str:
     config = config_of(run)
     if weighters.learns(config.weighter) is Learns.NEVER:
+        valued = ", ".join(map(repr, config.data.value_for))
+        or_target = f", or --target {valued}, which it valued its source for" if valued else ""
         return (
             f"never learnt weights (weighter {config.weighter.weighter!r}), so it has nothing to score by; allowed: a "
-            "run with a weighter that learns"
+            f"run with a weighter that learns{or_target}"
         )
     return (
         "holds no scorer.safetensors: it learnt no weights that differ, or is of an earlier version; allowed: a run "
         "that learnt weights"
     )
+
+
+def _why_no_scorer_for(target: str, valued: Sequence[str]) -> str:
+    if target in valued:
+        return "its images' usefulness does not differ, or too few were visited; allowed: a run of more epochs"
+    allowed = ", ".join(map(repr, valued)) or "a run with value_for, or no target"
+    return f"the run did not value its source for it; allowed: {allowed}"
 
 
 def held_out_of(path: Path) -> HeldOut:

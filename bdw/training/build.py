@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,11 +34,15 @@ from bdw.training.meta_schedule import MetaSchedule
 from bdw.training.progress import CurrentEpoch
 from bdw.training.run_state import RunState
 from bdw.training.selection_record import SelectionRecord
+from bdw.training.task_weights import tasks_with_weights
+from bdw.training.valuations import build_valuations
 from bdw.training.wall_clock import WallClock
 from bdw.weighting import meta_loss, selection
 from bdw.weighting import registry as weighters
 from bdw.weighting.gradient import estimators
 from bdw.weighting.gradient.alignment import Alignment
+from bdw.weighting.gradient.by_task import ByTask
+from bdw.weighting.gradient.estimators import GradientEstimator
 from bdw.weighting.gradient.smoothing import Smoothing
 from bdw.weighting.gradient.target_gradient import TargetGradient
 from bdw.weighting.gradient.transforms import Centring, LogLoss, Observer, Transform
@@ -49,8 +53,10 @@ from bdw.weighting.learning import LearnsByVerdict, LearnsByVisit, Receiver
 from bdw.weighting.meta_loss import Augment
 from bdw.weighting.selection.protocol import Selection, Toolkit
 from bdw.weighting.step import Learner
+from bdw.weighting.task_keep_mask import TaskKeepMask
 from bdw.weighting.timer import WeightingTimer
 from bdw.weighting.verdicts import Verdicts
+from bdw.weighting.verdicts_by_task import VerdictsByTask
 from bdw.weighting.weighters.protocol import Learns, Weighter
 
 
@@ -58,7 +64,7 @@ def load_problem(config: RunConfig, run_dir: Path, packing: LabelledProgress | N
     """The problem; rank 0 packs what is not packed yet, then the others open it."""
 
     def check_target(labels: NDArray[np.int64], classes: tuple[str, ...]) -> None:
-        if weighters.learns(config.weighter) is not Learns.NEVER:
+        if weighters.learns(config.weighter) is not Learns.NEVER or config.data.value_for:
             images = torch.from_numpy(labels)
             meta_loss.check(fitted(config.meta, images), images, classes)
         for measure in chosen_measures(config):
@@ -81,7 +87,8 @@ def build_weighter(
 ) -> Weighter:
     """The weighter; rank 0 computes what can be kept in a cache, then the others find it there."""
     toolkit = build_toolkit(config, problem, run_dir, device, progress)
-    return collectives.on_all(lambda: weighters.build(config.weighter, problem, toolkit))
+    columns = len(tasks_with_weights(config)) or 1
+    return collectives.on_all(lambda: weighters.build(config.weighter, problem, toolkit, columns))
 
 
 def build_selection(
@@ -115,7 +122,10 @@ def build_state(
     budget = Budget.of(config.budget, num_instances)
     learner, meta_losses = build_learner(config, problem, weighter, device, augment)
     floor = max(min_kept(config, num_instances), collectives.size())
-    mask = KeepMask(num_instances, floor, seed=config.optimiser.seed)
+    tasks, seed = tasks_with_weights(config), config.optimiser.seed
+    mask = TaskKeepMask(num_instances, floor, tasks, seed=seed) if tasks else KeepMask(num_instances, floor, seed=seed)
+    if tasks:
+        learner.model.task.keep(mask.told)
     history, clock = History(budget), WallClock()
     return RunState(
         budget=budget,
@@ -166,21 +176,27 @@ def build_learner(
     wrapped = replicated(model, torch.zeros(2, *encoder.image_shape, dtype=torch.uint8, device=device))
     if config.hardware.compile:
         compile_encoder(encoder)
+    estimator = None
+    if weighter.learns is not Learns.NEVER or problem.valued:
+        before = weighter.learns is Learns.BEFORE_UPDATE
+        estimator = _estimator(config, model, randomness, has_training_pass=not before)
+
+    def alignment_of(loss: meta_loss.MetaLoss, images: meta_loss.TargetImages) -> Alignment:
+        assert estimator is not None, "something is learnt"
+        return _alignment(config, model, loss, images, len(problem.source), estimator)
+
     learner = Learner(
         model=model,
         replicated=wrapped,
         optimiser=optimiser_of(settings, [each for each in model.parameters() if each.requires_grad]),
         weighter=weighter,
-        alignment=(
-            _alignment(config, model, weighter.learns, meta_losses[0], target, randomness, len(problem.source))
-            if meta_losses
-            else None
-        ),
+        alignment=alignment_of(meta_losses[0], target) if meta_losses else None,
         randomness=randomness,
         augment=augment,
         clock=WeightingTimer(device),
         accumulate=settings.accumulate,
         clipping=None if settings.clip_norm is None else Clipping(settings.clip_norm),
+        valuations=build_valuations(config, problem, model, augment, alignment_of),
     )
     return learner, meta_losses
 
@@ -207,38 +223,50 @@ def _meta_losses(
     return [losses[0], *smaller]
 
 
+def _estimator(
+    config: RunConfig, model: PretextModel, randomness: Randomness, *, has_training_pass: bool
+) -> GradientEstimator:
+    gradient = config.gradient
+    head: estimators.Name = "natural_head" if gradient.natural_direction else "head"
+    return estimators.choose(
+        model,
+        head if gradient.direction_parameters == "head" else "cheapest",
+        has_training_pass=has_training_pass,
+        parts=config.optimiser.accumulate,
+        tangent_views=gradient.tangent_views,
+        generator=randomness["tangent_views"],
+        device=next(model.parameters()).device,
+        weights_of_tasks=bool(tasks_with_weights(config)),
+    )
+
+
 def _alignment(
     config: RunConfig,
     model: PretextModel,
-    learns: Learns,
     loss: meta_loss.MetaLoss,
     target: meta_loss.TargetImages,
-    randomness: Randomness,
     num_instances: int,
+    estimator: GradientEstimator,
 ) -> Alignment:
     gradient, device = config.gradient, next(model.parameters()).device
-    head: estimators.Name = "natural_head" if gradient.natural_direction else "head"
-    estimator = estimators.choose(
-        model,
-        head if gradient.direction_parameters == "head" else "cheapest",
-        has_training_pass=learns is Learns.AFTER_UPDATE,
-        parts=config.optimiser.accumulate,
-        tangent_views=config.gradient.tangent_views,
-        generator=randomness["tangent_views"],
-        device=device,
-    )
+    tasks = tasks_with_weights(config)
+
+    def transform(make: Callable[[], Transform]) -> Transform:
+        return ByTask([make() for _ in tasks]) if tasks else make()
+
     transforms: list[Transform] = []
     if gradient.relative_derivatives:
-        transforms.append(LogLoss())
+        transforms.append(transform(LogLoss))
     if gradient.centred_derivatives:
-        transforms.append(Centring())
+        transforms.append(transform(Centring))
     if config.output.diagnose_signal:
         transforms.append(Observer(VisitStatistics(num_instances, device)))
     if gradient.shared_derivatives:
-        transforms.append(Smoothing(num_instances))
+        transforms.append(transform(lambda: Smoothing(num_instances)))
     receiver: Receiver = LearnsByVisit()
     if gradient.target_margin is not None:
-        receiver = LearnsByVerdict(Verdicts(num_instances, gradient.target_margin), target)
+        of_tasks = [Verdicts(num_instances, gradient.target_margin) for _ in tasks or ("all",)]
+        receiver = LearnsByVerdict(VerdictsByTask(of_tasks) if tasks else of_tasks[0], target)
     return Alignment(
         loss,
         estimator,

@@ -18,6 +18,8 @@ from bdw.evaluation.features import check_layer
 from bdw.parallel import collectives, device
 from bdw.runs import trackers, trajectory
 from bdw.training.embedders import check_features
+from bdw.training.task_weights import check_task_weights
+from bdw.training.valuation_checks import check_valuations
 from bdw.weighting import meta_loss, selection
 from bdw.weighting import registry as weighters
 from bdw.weighting.gradient.forward_mode_support import require_forward_mode
@@ -83,6 +85,8 @@ def check(config: RunConfig) -> None:
             f"target_margin: cannot work with weighter {config.weighter.weighter!r}, which learns from visits; "
             "allowed: weighter 'counts', or none"
         )
+    check_task_weights(config)
+    check_valuations(config)
     task = pretext.task_class(config.pretext.pretext, config.pretext.options)
     _check_optimiser(config, task)
     fewest = 1 if task.views_are_separate else task.num_views
@@ -97,7 +101,7 @@ def check(config: RunConfig) -> None:
             f"direction_parameters: 'head' cannot work with meta_loss {config.meta.meta_loss!r}: prototypes do not "
             "depend on the head; allowed: 'all', or meta_loss 'pretext'"
         )
-    learns = weighters.learns(config.weighter) is not Learns.NEVER
+    learns = weighters.learns(config.weighter) is not Learns.NEVER or bool(config.data.value_for)
     if learns and "pretext" in names and config.gradient.target_statistics != "source":
         _require_two_rows(config, "target_batch", config.meta.target_batch, config.meta.target_batch, 2)
     if learns and "pretext" in names:

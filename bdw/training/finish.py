@@ -20,7 +20,9 @@ from bdw.storage.atomic_write import write_text
 from bdw.training.best_model import backbone_of
 from bdw.training.examiner import Examiner
 from bdw.training.run_state import RunState
-from bdw.weighting.weighters.protocol import Learns
+from bdw.training.valuations import write_valuations
+from bdw.weighting.task_keep_mask import TaskKeepMask
+from bdw.weighting.weighters.protocol import HasColumns, Learns
 
 
 def are_written(run: RunDirectory, instances_seen: int) -> bool:
@@ -49,6 +51,7 @@ def write_so_far(
     if best is not None and best != written:
         _write_encoder(run.encoder, state.best.backbone(), state, config, problem, epoch=best)
     _write_weights(state, problem, run)
+    write_valuations(state, problem, run, scorers=False)
     return best
 
 
@@ -74,6 +77,7 @@ def write_results(state: RunState, config: RunConfig, problem: Problem, run: Run
     _write_encoder(run.last_encoder, of_now, state, config, problem, epoch=last.epoch)
     _write_weights(state, problem, run)
     _write_scorer(state, problem, run)
+    write_valuations(state, problem, run, scorers=True)
     evidence = learner.visit_statistics
     if evidence is None:
         run.signal.unlink(missing_ok=True)  # of a shorter run that was diagnosed
@@ -129,9 +133,13 @@ def _write_encoder(
 
 
 def _write_weights(state: RunState, problem: Problem, run: RunDirectory) -> None:
-    """instance_weights.parquet: the weights as they are now."""
-    table = export.weights_table(problem.source, state.learner.weighter.table(), state.mask)
-    export.write_table(run.instance_weights, table)
+    """instance_weights.parquet, and task_weights.parquet where tasks have weights: the weights as they are now."""
+    weighter, mask = state.learner.weighter, state.mask
+    export.write_table(run.instance_weights, export.weights_table(problem.source, weighter.table(), mask))
+    if isinstance(mask, TaskKeepMask):
+        assert isinstance(weighter, HasColumns), "tasks have weights"
+        of_tasks = export.task_weights_table(problem.source, weighter.column_tables(), mask, mask.tasks)
+        export.write_table(run.task_weights, of_tasks)
 
 
 def _write_scorer(state: RunState, problem: Problem, run: RunDirectory) -> None:

@@ -114,6 +114,8 @@ def _check(saved: Mapping[str, Any], state: RunState, run: RunDirectory, new: in
             f"{what}, but {run.path} left no scorer.safetensors to score them by; allowed: the same source until the "
             "run has finished, or a weighter that learns"
         )
+    if "kept_by_task" in saved["keep_mask"]:
+        raise InputError(f"{what}, and in this run tasks have weights of their own; {otherwise}")
     shape = tuple(saved["weighter"].get("parameters", torch.empty(0)).shape)
     if shape != (2, len(saved["keep_mask"]["kept"])) or "now" not in saved["weighter"]:
         raise InputError(f"{what}, and this run's weights are no Beta distributions; {otherwise}")

@@ -21,6 +21,7 @@ from bdw.training.selection_record import SelectionRecord
 from bdw.training.wall_clock import WallClock
 from bdw.weighting.keep_mask import KeepMask
 from bdw.weighting.step import Learner
+from bdw.weighting.valuation import parts_of
 
 
 @dataclass
@@ -66,8 +67,13 @@ class RunState:
             "optimiser": learner.optimiser,
             "weighter": learner.weighter,
             **learner.parts(),
-            "randomness": _OfEveryWorker(learner.randomness, lambda: self.position),
+            **parts_of(learner.valuations),
+            **{f"value_for/{v.target}/randomness": self._everyones(v.randomness) for v in learner.valuations},
+            "randomness": self._everyones(learner.randomness),
         }
+
+    def _everyones(self, randomness: Randomness) -> _OfEveryWorker:
+        return _OfEveryWorker(randomness, lambda: self.position)
 
     def state_dict(self) -> dict[str, Any]:
         """Name -> state of every part, the same on all workers; called on all of them."""

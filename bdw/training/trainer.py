@@ -45,7 +45,8 @@ from bdw.training.step_timing import StepSeconds, step_seconds
 from bdw.weighting.keep_mask import KeepMask
 from bdw.weighting.meta_loss import MetaLoss
 from bdw.weighting.step import Learner
-from bdw.weighting.weighters.protocol import Learns, TakesVerdicts
+from bdw.weighting.task_keep_mask import TaskKeepMask
+from bdw.weighting.weighters.protocol import HasColumns, Learns, TakesVerdicts
 
 logger = logging.getLogger(__name__)
 
@@ -126,6 +127,8 @@ class Trainer:
             saved, name = found
             saved = growth.grown(saved, self.state, self.problem, self.run, config) if new_images else saved
             resume.restore(self.state, saved, name, config, self.problem)
+            if isinstance(self.mask, TaskKeepMask):
+                self.learner.model.task.keep(self.mask.told)
         else:
             start_from_given_weights(config.encoder, self.learner.model)
         if found is None and self.state.selection is not None:
@@ -251,11 +254,11 @@ class Trainer:
         weighter, evidence = self.learner.weighter, self.learner.visit_statistics
         learns_and_prunes = epoch > self.config.weighter.burn_in_epochs
         if self.learner.verdicts is not None:
-            indices, helps = self.learner.verdicts.judge()
-            if learns_and_prunes:
-                assert isinstance(weighter, TakesVerdicts), "checked with the config"
-                weighter.judge(indices, helps)
+            assert isinstance(weighter, TakesVerdicts), "checked with the config"
+            self.learner.verdicts.tell(weighter if learns_and_prunes else None)
         weighter.end_epoch()
+        for valuation in self.learner.valuations:
+            valuation.end_epoch()
         if evidence is not None:
             evidence.end_epoch()
         # Before the checkpoint, so that no epoch is missing from a run that dies in between and continues.
@@ -264,12 +267,16 @@ class Trainer:
             self._saving.write(lambda: self._trajectory.record(epoch, logs), f"the trajectory of epoch {epoch}")
         if learns_and_prunes:
             self._prune(epoch)
-        require_same({"weights": weighter.state_dict(), "keep mask": self.mask.state_dict()}, epoch)
+        tables = {f"usefulness for {v.target}": v.weighter.state_dict() for v in self.learner.valuations}
+        require_same({"weights": weighter.state_dict(), "keep mask": self.mask.state_dict(), **tables}, epoch)
 
     def _prune(self, epoch: int, useless: NDArray[np.bool_] | None = None) -> None:
         """By the weighter's rule, or these (n,)."""
         config, weighter = self.config.weighter, self.learner.weighter
-        if config.prune:
+        if config.prune and isinstance(self.mask, TaskKeepMask):
+            assert isinstance(weighter, HasColumns), "checked with the config"
+            self.mask.prune_by(weighter, epoch)
+        elif config.prune:
             useless = weighter.useless() if useless is None else useless
             weighter.freeze(self.mask.prune(useless, weighter.table().mean, epoch))
 
@@ -321,14 +328,17 @@ class Trainer:
         """Tell those whom it concerns; a pretext task may look at all kept images."""
         if self.learner.alignment is not None:
             self.learner.alignment.target_gradient.begin_epoch()
+        for valuation in self.learner.valuations:
+            valuation.begin_epoch()
         model, kept = self.learner.model, self.mask.kept.nonzero().flatten().split(self.config.optimiser.batch_size)
-        model.task.keep(self.mask.kept)
+        model.task.keep(self.mask.told)
         model.task.begin_epoch(model.encoder, zip(kept, self.images.batches(kept), strict=True))
 
     def _save_within(self, epoch: int) -> None:
         """A checkpoint between two steps, after which the epoch goes on as if there had been none."""
         require_finite(self.learner, self.state.current.steps, epoch)
-        self.learner.weighter.share()
+        for weighter in (self.learner.weighter, *(v.weighter for v in self.learner.valuations)):
+            weighter.share()
         if self.learner.visit_statistics is not None:
             self.learner.visit_statistics.share()
         self._save()

@@ -15,7 +15,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -106,13 +106,13 @@ class InstanceTable:
         self.now = [now + steps for now in self.now]
         self._catch_up_kept()
 
-    def freeze(self, rows: Tensor) -> None:
-        """Stop these rows where they are (they were pruned)."""
+    def freeze(self, rows: Tensor, column: int | None = None) -> None:
+        """Stop these rows where they are (they were pruned), in that column or in all."""
         if self.momentum is None:
             return  # Nothing moves by itself.
-        for column in range(self.columns):
-            cells = self._cells(rows, column)
-            self._catch_up(cells, column)
+        for each in range(self.columns) if column is None else (column,):
+            cells = self._cells(rows, each)
+            self._catch_up(cells, each)
             self.buffers[:, cells] = 0
             self._frozen[cells] = True
 
@@ -137,7 +137,11 @@ class InstanceTable:
 
     def agreed(self, verdicts: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """(n,) where the verdicts (c n) of all columns are true: what a pruning rule makes of several columns."""
-        return np.asarray(verdicts.reshape(self.columns, -1).all(axis=0))
+        return np.asarray(self.by_column(verdicts).all(axis=0))
+
+    def by_column(self, cells: NDArray[Any]) -> NDArray[Any]:
+        """(c, n) from values (c n) of the cells."""
+        return cells.reshape(self.columns, -1)
 
     def excerpt(self, rows: Tensor) -> Self:
         """A table of these instances alone, as they are now; what it learns is not learnt here."""

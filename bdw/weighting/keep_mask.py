@@ -73,23 +73,30 @@ class KeepMask:
         spared = self.min_kept - (self.count - int(doomed.sum()))
         if spared > 0:
             candidates = doomed.nonzero().flatten().numpy()
-            chance = np.random.default_rng([self._seed, _FLOOR]).permutation(len(candidates))
-            best = candidates[np.lexsort((chance, -usefulness[candidates]))[:spared]]
+            best = in_order_of_use(candidates, usefulness, self._seed)[:spared]
             doomed[torch.from_numpy(best)] = False
-            if self._warn and not self._has_warned:
-                self._has_warned = True
-                logger.warning(
-                    "epoch %d: the pruning rule wanted to leave %d of %d images; kept the %d of the highest mean "
-                    "weight instead (min_kept)",
-                    epoch,
-                    self.min_kept - spared,
-                    len(self.kept),
-                    self.min_kept,
-                )
+            self._warn_of_floor(spared, epoch)
         gone = doomed.nonzero().flatten()
         self.kept[gone] = False
         self.pruned_at_epoch[gone] = epoch
         return gone
+
+    @property
+    def told(self) -> Tensor:
+        """(n,) what a pretext task is told."""
+        return self.kept
+
+    def _warn_of_floor(self, spared: int, epoch: int) -> None:
+        if self._warn and not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "epoch %d: the pruning rule wanted to leave %d of %d images; kept the %d of the highest mean "
+                "weight instead (min_kept)",
+                epoch,
+                self.min_kept - spared,
+                len(self.kept),
+                self.min_kept,
+            )
 
     def state_dict(self) -> dict[str, Tensor]:
         """Tensors that `load_state_dict` continues from."""
@@ -100,3 +107,10 @@ class KeepMask:
         self.kept.copy_(state["kept"])
         self.pruned_at_epoch.copy_(state["pruned_at_epoch"])
         self.min_kept = min(self.min_kept, self.count)  # A selector may have chosen fewer.
+
+
+def in_order_of_use(rows: NDArray[np.int64], usefulness: NDArray[np.float64], seed: int) -> NDArray[np.int64]:
+    """These instances (indices), the most useful (n,) first; equals in an order drawn by the seed."""
+    chance = np.random.default_rng([seed, _FLOOR]).permutation(len(rows))
+    ordered: NDArray[np.int64] = rows[np.lexsort((chance, -usefulness[rows]))]
+    return ordered

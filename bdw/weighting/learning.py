@@ -16,6 +16,7 @@ from bdw.weighting.gradient.forward_mode import weight_gradient
 from bdw.weighting.gradient.transforms import Visit
 from bdw.weighting.meta_loss import TargetImages
 from bdw.weighting.verdicts import Verdicts
+from bdw.weighting.verdicts_by_task import VerdictsByTask
 from bdw.weighting.weighters.protocol import Weighter, WeightSample
 
 
@@ -52,7 +53,7 @@ class LearnsByVisit:
 class LearnsByVerdict:
     """Verdicts remember the visits; what they say once an epoch is for the weighter."""
 
-    verdicts: Verdicts
+    verdicts: Verdicts | VerdictsByTask
     target: TargetImages
     """Where examples of what helps are drawn from."""
 
@@ -60,7 +61,7 @@ class LearnsByVerdict:
         """Take the visits in and, where the target was asked, some of its images as examples of what helps and some
         others as the end of the scale."""
         del sample
-        self.verdicts.learn(visit.indices, _descriptions(visit), derivatives)
+        self.verdicts.learn(visit.indices, visit.descriptions or descriptions_of(visit), derivatives, visit.kept)
         if step.target_images == 0:
             return
         randomness, model = step.randomness, step.model
@@ -75,11 +76,11 @@ class LearnsByVerdict:
         with torch.no_grad(), statistics(model):
             features = model(views).features
         shown = Visit(torch.arange(sum(lengths)), views.images, sum(lengths), features=features)
-        told, measured = zip(*(part.split(lengths) for part in _descriptions(shown)), strict=True)
+        told, measured = zip(*(part.split(lengths) for part in descriptions_of(shown)), strict=True)
         self.verdicts.learn_examples(told)
         self.verdicts.measure_examples(measured)
 
 
-def _descriptions(visit: Visit) -> tuple[Tensor, Tensor]:
+def descriptions_of(visit: Visit) -> tuple[Tensor, Tensor]:
     """What images look like to the encoder, and by their colours and composition; (m, d) each."""
     return visit.mean_features(), appearance(visit.images)

@@ -42,18 +42,24 @@ def check(config: WeighterConfig) -> None:
         weighter.check(config)
 
 
-def build(config: WeighterConfig, problem: Problem, toolkit: Toolkit) -> Weighter:
-    """The weighter that the config names, or the fixed weights of the selector that it names."""
+def build(config: WeighterConfig, problem: Problem, toolkit: Toolkit, columns: int = 1) -> Weighter:
+    """The weighter that the config names, or the fixed weights of the selector that it names.
+
+    `columns`: weights of an instance that are learnt, one for each pretext task; fixed weights are those of instances.
+    """
     from bdw.weighting.weighters.equal_loss import EqualLoss
     from bdw.weighting.weighters.fixed import FixedWeights
+    from bdw.weighting.weighters.per_task import PerTask
     from bdw.weighting.weighters.self_normalised import SelfNormalised
 
-    chosen = _weighter(config)
-    weighter: Weighter = (
-        FixedWeights(selection.build(config).weights(problem, toolkit))
-        if chosen is None
-        else chosen.from_config(config, len(problem.source))
-    )
+    chosen, instances = _weighter(config), len(problem.source)
+    weighter: Weighter
+    if chosen is None:
+        weighter = FixedWeights(selection.build(config).weights(problem, toolkit))
+    elif config.weights_per == "task":
+        weighter = PerTask(chosen.from_config(config, 1, columns), instances)
+    else:
+        weighter = chosen.from_config(config, instances, columns)
     if not config.weighted_loss:
         return EqualLoss(weighter)
     return SelfNormalised(weighter) if config.normalise_weights else weighter

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,10 +27,12 @@ from bdw.weighting.gradient.parts import joined, parts_of
 from bdw.weighting.gradient.target_gradient import Direction
 from bdw.weighting.gradient.transforms import Visit
 from bdw.weighting.gradient.update_derivative import Clipping, before_optimiser
-from bdw.weighting.learning import LearningStep
+from bdw.weighting.learning import LearningStep, descriptions_of
 from bdw.weighting.meta_loss import Augment, MetaLoss
 from bdw.weighting.timer import WeightingTimer
+from bdw.weighting.valuation import Valuation
 from bdw.weighting.verdicts import Verdicts
+from bdw.weighting.verdicts_by_task import VerdictsByTask
 from bdw.weighting.weighters.protocol import Learns, Weighter, WeightSample
 
 if TYPE_CHECKING:
@@ -59,7 +62,7 @@ class StepMeasurements(NamedTuple):
     meta_loss: Tensor | None
     """Scalar, of this worker's target batch; none in a step without one."""
     derivatives: Tensor | None
-    """(m,) <v, grad L_i>; none in a step without learning."""
+    """(m,) <v, grad L_i>, or (m, tasks); none in a step without learning."""
 
 
 class Told(NamedTuple):
@@ -89,11 +92,26 @@ class Learner:
     """Parts of a worker's batch that pass through the model one after the other."""
     clipping: Clipping | None = None
     """Bounds the norm of the model's gradient; None where it may have any."""
+    valuations: Sequence[Valuation] = ()
+    """Of further targets; only where the weighter never learns."""
 
     @functools.cached_property
     def parameters(self) -> dict[str, nn.Parameter]:
         """All that are trained, by name."""
         return {name: value for name, value in self.model.named_parameters() if value.requires_grad}
+
+    @functools.cached_property
+    def valuing(self) -> list[tuple[Learner, Alignment]]:
+        """For every valuation the learner that learns for it, and what it learns from."""
+        found = []
+        for each in self.valuations:
+            # The run's clock times all of them together.
+            own = dataclasses.replace(
+                self, weighter=each.weighter, alignment=each.alignment, randomness=each.randomness, valuations=(),
+                clock=WeightingTimer(),
+            )  # fmt: skip
+            found.append((own, each.alignment))
+        return found
 
     @property
     def crop(self) -> Crop:
@@ -106,7 +124,7 @@ class Learner:
         return None if self.alignment is None else self.alignment.meta_loss
 
     @property
-    def verdicts(self) -> Verdicts | None:
+    def verdicts(self) -> Verdicts | VerdictsByTask | None:
         """The alignment's."""
         return None if self.alignment is None else self.alignment.verdicts
 
@@ -133,8 +151,8 @@ def train_step(learner: Learner, batch: SourceBatch, *, learn: bool = True) -> S
     Without `learn` the weights are used as they are: a step of plain training's cost.
     """
     task = learner.model.task
-    views = task.views(batch.images, learner.crop, learner.randomness["views"])._replace(instances=batch.indices)
-    visit = Visit(batch.indices, views.images, batch.instances)
+    views = task.views_of_source(batch.images, batch.indices, learner.crop, learner.randomness["views"])
+    visit = Visit(batch.indices, views.images, batch.instances, kept=views.kept)
     alignment = learner.alignment if learn else None
     when = Learns.NEVER if alignment is None else learner.weighter.learns
     told = Told(None, None)
@@ -149,7 +167,20 @@ def train_step(learner: Learner, batch: SourceBatch, *, learn: bool = True) -> S
         with alignment.estimator.watch(views, weights, batch.instances) as of_instances:
             outputs, loss = weighted_update(learner, views, weights, batch.instances)
         visit = visit._replace(losses=loss.losses, features=outputs.features)
+        if weights.dim() == 2:
+            with torch.no_grad():
+                visit = visit._replace(losses=task.losses_by_task(outputs))
         told = learn_weights(learner, alignment, of_instances, visit, sample, outputs)
+    elif learner.valuations:
+        with learner.valuations[0].alignment.estimator.watch(views, weights, batch.instances) as of_instances:
+            outputs, loss = weighted_update(learner, views, weights, batch.instances)
+        visit = visit._replace(losses=loss.losses, features=outputs.features)
+        learner.clock.start()
+        if learner.valuing[0][1].verdicts is not None:
+            visit = visit._replace(descriptions=descriptions_of(visit))
+        for valuing, asked in learner.valuing:
+            learn_weights(valuing, asked, of_instances, visit, WeightSample(batch.indices, weights), outputs)
+        learner.clock.stop()
     else:
         outputs, loss = weighted_update(learner, views, weights, batch.instances)
     task.after_step(learner.model.encoder, outputs, batch.progress)
@@ -224,5 +255,5 @@ def target_gradient(alignment: Alignment, randomness: Randomness) -> tuple[Direc
 
 
 def instance_derivatives(of_instances: Derivatives, direction: Direction, outputs: Outputs | None) -> Tensor:
-    """<v, grad L_i> (m,) as the estimator has them that watched the update."""
+    """<v, grad L_i> (m,) or (m, tasks) as the estimator has them that watched the update."""
     return of_instances(direction, outputs)

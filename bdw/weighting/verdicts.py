@@ -19,6 +19,7 @@ from torch import Tensor
 
 from bdw.parallel import collectives
 from bdw.weighting.random_functions import MAX_WIDTH, RandomFunctions, narrowed
+from bdw.weighting.weighters.protocol import TakesVerdicts
 
 NUM_FUNCTIONS = 256
 """Random functions of the regression."""
@@ -56,12 +57,17 @@ class Verdicts:
         self._visited: list[tuple[Tensor, Tensor]] = []
         self._waiting: list[tuple[Tensor, Tensor]] = []  # descriptions and derivatives that the sums lack
 
-    def learn(self, indices: Tensor, descriptions: Sequence[Tensor], derivatives: Tensor) -> None:
+    def learn(
+        self, indices: Tensor, descriptions: Sequence[Tensor], derivatives: Tensor, kept: Tensor | None = None
+    ) -> None:
         """Take this worker's part of a step in: indices (m,), descriptions (m, d) each, derivatives (m,).
+
+        `kept` is for several tasks, whose weights are their own (`bdw.weighting.verdicts_by_task`).
 
         The regression learns of it when the target is asked the next time, or the images are judged: many steps at once
         cost little more than one. Every worker calls it.
         """
+        assert kept is None or kept.shape[1] == 1, "tasks with weights have verdicts of their own"
         x, y = _joined(descriptions), derivatives.detach().cpu().to(torch.float64)
         if self._functions is None:
             self._functions = _drawn([min(part.shape[1], MAX_WIDTH) for part in descriptions])
@@ -104,6 +110,17 @@ class Verdicts:
         weights = coefficients.to(torch.float32)
         said = torch.cat([self._values(part.to(torch.float32)) @ weights for part in descriptions.split(CHUNK)])
         return indices, ((said - pool) / (2 * self.margin * (target - pool))).clamp(0, 1)
+
+    @property
+    def has_learnt(self) -> bool:
+        """Whether it has learnt of a visit."""
+        return self._functions is not None
+
+    def tell(self, weighter: TakesVerdicts | None, column: int = 0) -> None:
+        """Judge, and let the weighter learn of it in that column; None: it is forgotten. Every worker calls it."""
+        indices, helps = self.judge()
+        if weighter is not None:
+            weighter.judge(indices, helps, column)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Tensors that `load_state_dict` continues from, bit for bit; called on every worker."""

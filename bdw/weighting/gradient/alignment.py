@@ -22,6 +22,7 @@ from bdw.weighting.gradient.transforms import Observer, Transform, Visit
 from bdw.weighting.learning import LearnsByVerdict, LearnsByVisit, Receiver
 from bdw.weighting.meta_loss import MetaLoss
 from bdw.weighting.verdicts import Verdicts
+from bdw.weighting.verdicts_by_task import VerdictsByTask
 
 if TYPE_CHECKING:
     from bdw.diagnostics.visit_statistics import VisitStatistics
@@ -76,7 +77,7 @@ class Alignment:
         return derivatives
 
     @property
-    def verdicts(self) -> Verdicts | None:
+    def verdicts(self) -> Verdicts | VerdictsByTask | None:
         """What judges all images once an epoch, where the weighter learns from that."""
         return self.receiver.verdicts if isinstance(self.receiver, LearnsByVerdict) else None
 

@@ -29,7 +29,8 @@ from bdw.weighting.gradient.target_gradient import Direction
 
 Derivatives = Callable[[Direction, Outputs | None], Tensor]
 """From v and the training pass's outputs (None without one) to the derivatives (m,) without graph: k d/dw_i of
-<v, grad L>, which is <v, grad L_i> where the loss is a weighted mean."""
+<v, grad L>, which is <v, grad L_i> where the loss is a weighted mean. With a weight for every instance and task they
+are (m, tasks), and 0 where an instance has no views for a task."""
 Name = Literal["cheapest", "training_pass", "forward_mode", "head", "natural_head"]
 
 _HEAD = "task."
@@ -65,7 +66,7 @@ class GradientEstimator(ABC):
 
     @abstractmethod
     def watch(self, views: Views, weights: Tensor, instances: int) -> AbstractContextManager[Derivatives]:
-        """Around the weighted update on these views, with weights (m,) of the step's k instances."""
+        """Around the weighted update on these views, with weights (m,) or (m, tasks) of the step's k instances."""
 
 
 class ForwardMode(GradientEstimator):
@@ -266,6 +267,7 @@ def choose(
     tangent_views: int | None = None,
     generator: torch.Generator | None = None,
     device: torch.device | None = None,
+    weights_of_tasks: bool = False,
 ) -> GradientEstimator:
     """The estimator of a run, once model and encoder are what they will be in it.
 
@@ -278,6 +280,7 @@ def choose(
         tangent_views: let forward mode see so many views of every instance, drawn from the generator.
         generator: for `tangent_views`.
         device: where a state is loaded to.
+        weights_of_tasks: whether every task has weights of its own. Then only forward mode tells the tasks apart.
 
     Raises:
         InputError: the estimator wanted is not exact for the model's task.
@@ -285,7 +288,7 @@ def choose(
     head_alone = wanted in ("head", "natural_head")
     some_views = tangent_views not in (None, model.task.num_views)
     forward_mode = functools.partial(ForwardMode, model, tangent_views=tangent_views, generator=generator, parts=parts)
-    if not has_training_pass:
+    if not has_training_pass or weights_of_tasks:
         return forward_mode(head_alone=head_alone)
     if wanted == "natural_head":
         return NaturalHead(model, device)
@@ -308,8 +311,12 @@ def _derivatives(
     kept: Iterable[Tensor | None] = (),
 ) -> Tensor:
     """By forward mode: the tangents of the losses of a weighted mean, and the general form for any other loss."""
-    if task.loss_is_mean:
+    if task.loss_is_mean and weights.dim() == 1:
         return instance_directional_derivatives(lambda at: task.losses(outputs_at(at)), theta, direction, kept)
+    if task.loss_is_mean:
+        by_task = functools.partial(tangents_along, direction, params=theta, kept=kept)
+        ((losses, tangents),) = by_task(lambda at: (task.losses_by_task(outputs_at(at)),))
+        return torch.zeros_like(losses) if tangents is None else tangents.clone()
     seen: list[Outputs] = []
 
     def z_at(params: dict[str, Tensor]) -> tuple[Tensor, ...]:

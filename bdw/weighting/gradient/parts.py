@@ -12,7 +12,10 @@ from bdw.pretext import BatchLoss, Outputs, Views
 
 
 def parts_of(views: Views, weights: Tensor, number: int) -> list[tuple[Views, Tensor]]:
-    """Views and weights of consecutive instances, whose numbers differ by at most one; at least one instance each."""
+    """Views and weights of consecutive instances, whose numbers differ by at most one; at least one instance each.
+
+    Several parts need instances that all have views for the same tasks.
+    """
     count = len(weights)
     number = min(number, count)
     if number == 1:
@@ -27,7 +30,8 @@ def _rows(views: Views, begin: int, end: int, count: int) -> Views:
         return rows[begin * each : end * each]
 
     instances = None if views.instances is None else views.instances[begin:end]
-    return Views(part(views.images), tuple(map(part, views.inputs)), instances)
+    kept = None if views.kept is None else views.kept[begin:end]
+    return Views(part(views.images), tuple(map(part, views.inputs)), instances, kept)
 
 
 def joined(outputs: Sequence[Outputs], losses: Sequence[BatchLoss]) -> tuple[Outputs, BatchLoss]:
@@ -42,6 +46,7 @@ def joined(outputs: Sequence[Outputs], losses: Sequence[BatchLoss]) -> tuple[Out
             torch.cat([o.features for o in outputs]),
             None if first.hits is None else torch.cat([o.hits for o in outputs if o.hits is not None]),
             tuple(torch.cat(parts) for parts in zip(*(o.inner for o in outputs), strict=True)),
+            None if first.kept is None else torch.cat([o.kept for o in outputs if o.kept is not None]),
         ),
         BatchLoss(torch.stack([loss.total for loss in losses]).sum(), torch.cat([loss.losses for loss in losses])),
     )

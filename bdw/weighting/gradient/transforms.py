@@ -26,9 +26,13 @@ class Visit(NamedTuple):
     instances: int
     """k: instances of the step over all workers."""
     losses: Tensor | None = None
-    """(m,) unweighted losses; none before the update."""
+    """(m,) unweighted losses, or (m, tasks) where every task has weights of its own; none before the update."""
     features: Tensor | None = None
     """(m * views, d) the encoder's features of the views; none before the update."""
+    descriptions: tuple[Tensor, Tensor] | None = None
+    """What verdicts describe the images by (`bdw.weighting.learning.descriptions_of`), where it is known already."""
+    kept: Tensor | None = None
+    """(m, tasks) bool on the CPU, for which tasks an instance had views; None where it had them for all."""
 
     def known_losses(self) -> Tensor:
         """Of a visit after the update."""

@@ -25,7 +25,7 @@ from bdw.weighting.weighters.protocol import WeightSample, WeightTable
 
 
 class BetaWeighter(LearntWeighter):
-    """(log a_i, log b_i) for n instances, both 0 at the start: the uniform prior.
+    """(log a_i, log b_i) for n instances in c columns, both 0 at the start: the uniform prior.
 
     The table lives on the CPU in float32; the k numbers of a batch are sampled and differentiated in float64.
     """
@@ -39,16 +39,18 @@ class BetaWeighter(LearntWeighter):
         log_bound: float,
         cdf_threshold: float,
         density_threshold: float,
+        columns: int = 1,
         dtype: torch.dtype = torch.float32,
     ):
         how = Momentum(learning_rate, momentum, low=-log_bound, high=log_bound)
-        super().__init__(InstanceTable(num_instances, 2, momentum=how, dtype=dtype))
+        super().__init__(InstanceTable(num_instances, 2, columns=columns, momentum=how, dtype=dtype))
         self.cdf_threshold = cdf_threshold
         self.density_threshold = density_threshold
 
     @classmethod
-    def from_config(cls, config: WeighterConfig, num_instances: int) -> Self:
-        """One distribution for every source image, with the config's eta, momentum, bounds, lambda and rho."""
+    def from_config(cls, config: WeighterConfig, num_instances: int, columns: int = 1) -> Self:
+        """One distribution for every source image and column, with the config's eta, momentum, bounds, lambda and
+        rho."""
         return cls(
             num_instances,
             learning_rate=config.weight_lr,
@@ -56,6 +58,7 @@ class BetaWeighter(LearntWeighter):
             log_bound=config.log_bound,
             cdf_threshold=config.cdf_threshold,
             density_threshold=config.density_threshold,
+            columns=columns,
         )
 
     @staticmethod
@@ -69,28 +72,28 @@ class BetaWeighter(LearntWeighter):
             )
 
     def sample(self, indices: Tensor, generator: torch.Generator) -> WeightSample:
-        """w_i ~ Beta(a_i, b_i) (k,), with the graph back to (log a_i, log b_i)."""
-        logs = self.instances.read(indices).requires_grad_()
+        """w_i ~ Beta(a_i, b_i) (k,) or (k, c), with the graph back to (log a_i, log b_i)."""
+        logs = self.read(indices).requires_grad_()
         a, b = logs.exp()
         with drawn_from(generator):
             weights = torch.distributions.Beta(a, b, validate_args=False).rsample()
         return _BetaSample(indices, weights, logs)
 
     def update(self, sample: WeightSample, gradient: Tensor) -> None:
-        """One momentum step on log a, log b of the batch from dL_meta/dw (k,)."""
+        """One momentum step on log a, log b of the batch from dL_meta/dw (k,) or (k, c)."""
         assert isinstance(sample, _BetaSample)
         (gradients,) = torch.autograd.grad(sample.weights, sample.logs, gradient.to(sample.weights))
         # Close to weights 0 and 1 the implicit derivative of a very skewed Beta can be 0/0 in floating point; such a
         # sample cannot be moved, so its derivative is 0.
-        self.instances.step(sample.indices, torch.nan_to_num(gradients, nan=0.0, posinf=0.0, neginf=0.0))
+        self.step(sample.indices, torch.nan_to_num(gradients, nan=0.0, posinf=0.0, neginf=0.0))
 
-    def useless(self) -> NDArray[np.bool_]:
+    def judged(self) -> NDArray[np.bool_]:
         """CDF(lambda; a_i, b_i) > rho: more than rho of the density lies below lambda (docs/design.md, section 2)."""
         a, b = concentrations(self.instances.values)
-        return self.instances.agreed(is_useless(share_below(a, b, self.cdf_threshold), self.density_threshold))
+        return is_useless(share_below(a, b, self.cdf_threshold), self.density_threshold)
 
-    def table(self) -> WeightTable:
-        """a, b, a / (a + b), and the variance a b / ((a + b)^2 (a + b + 1)); complete after `end_epoch`."""
+    def cell_table(self) -> WeightTable:
+        """a, b, a / (a + b), and the variance a b / ((a + b)^2 (a + b + 1))."""
         a, b = concentrations(self.instances.values)
         total = a + b
         return WeightTable(a=a, b=b, mean=mean_weight(a, b), variance=a * b / (total**2 * (total + 1)))
@@ -122,6 +125,6 @@ def is_useless(shares_below: NDArray[np.float64], density_threshold: float) -> N
 
 @dataclass(frozen=True)
 class _BetaSample(WeightSample):
-    """A sample that remembers the leaves (2, k) that it was drawn from."""
+    """A sample that remembers the leaves (2, k) or (2, k, c) that it was drawn from."""
 
     logs: Tensor

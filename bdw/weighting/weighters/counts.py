@@ -33,6 +33,7 @@ class CountsWeighter(BetaWeighter):
         log_bound: float,
         cdf_threshold: float,
         density_threshold: float,
+        columns: int = 1,
         dtype: torch.dtype = torch.float32,
     ):
         # Steps of size 1 without momentum: a row moves by what `update` says, and rests between visits.
@@ -43,31 +44,34 @@ class CountsWeighter(BetaWeighter):
             log_bound=log_bound,
             cdf_threshold=cdf_threshold,
             density_threshold=density_threshold,
+            columns=columns,
             dtype=dtype,
         )
         self.evidence = evidence
 
     @classmethod
-    def from_config(cls, config: WeighterConfig, num_instances: int) -> Self:
-        """One pair of counts for every source image; eta is what one visit adds."""
+    def from_config(cls, config: WeighterConfig, num_instances: int, columns: int = 1) -> Self:
+        """One pair of counts for every source image and column; eta is what one visit adds."""
         return cls(
             num_instances,
             evidence=config.weight_lr,
             log_bound=config.log_bound,
             cdf_threshold=config.cdf_threshold,
             density_threshold=config.density_threshold,
+            columns=columns,
         )
 
     def update(self, sample: WeightSample, gradient: Tensor) -> None:
-        """Count the signs of dL_meta/dw (k,): below 0 more weight would have helped, above 0 harmed; 0 says nothing."""
-        self._count(sample.indices, torch.stack([gradient < 0, gradient > 0]))
+        """Count the signs of dL_meta/dw (k,) or (k, c): below 0 more weight would have helped, above 0 harmed."""
+        votes = torch.stack([gradient < 0, gradient > 0])
+        self.step(sample.indices, self._counted(self.read(sample.indices), votes))
 
-    def judge(self, indices: Tensor, helps: Tensor) -> None:
+    def judge(self, indices: Tensor, helps: Tensor, column: int = 0) -> None:
         """Count verdicts: each of these instances (k,) helps with that probability (k,), which adds so much of a visit
-        to a and the rest of it to b."""
-        self._count(indices, torch.stack([helps, 1 - helps]))
+        to a and the rest of it to b, in that column."""
+        logs = self.instances.read(indices, column)
+        self.instances.step(indices, self._counted(logs, torch.stack([helps, 1 - helps])), column)
 
-    def _count(self, indices: Tensor, votes: Tensor) -> None:
-        logs = self.instances.read(indices)
-        # log(a + votes) - log a, as what is subtracted.
-        self.instances.step(indices, -torch.log1p(self.evidence * votes.to(logs) * torch.exp(-logs)))
+    def _counted(self, logs: Tensor, votes: Tensor) -> Tensor:
+        """log(a + votes) - log a, as what is subtracted."""
+        return -torch.log1p(self.evidence * votes.to(logs) * torch.exp(-logs))

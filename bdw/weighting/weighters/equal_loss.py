@@ -20,8 +20,9 @@ class EqualLoss(Wrapped):
     """Another weighter whose samples all weigh 1 in the loss."""
 
     def sample(self, indices: Tensor, generator: torch.Generator) -> WeightSample:
-        """Weights of 1 (k,), beside those that the inner weighter draws, if it has to."""
-        ones = torch.ones(len(indices), dtype=torch.float64)
+        """Weights of 1 (k,) or (k, c), beside those that the inner weighter draws, if it has to."""
+        shape = (len(indices),) if self.columns == 1 else (len(indices), self.columns)
+        ones = torch.ones(shape, dtype=torch.float64)
         inner = self.inner.sample(indices, generator) if self.learns_from_draw else WeightSample(indices, ones)
         return _EqualSample(indices, ones, inner)
 

@@ -39,7 +39,12 @@ class L2RWWeighter(LearntWeighter):
 
     @staticmethod
     def check(config: WeighterConfig) -> None:
-        """`InputError` if weights are not to count in the loss: they do nothing else."""
+        """`InputError` if weights are not to count in the loss, as they do nothing else, or are to be of tasks."""
+        if config.weights_per != "image":
+            raise InputError(
+                f"weights_per: {config.weights_per!r} cannot work with weighter 'l2rw', whose weights are those of one "
+                "batch; allowed: 'image', or weighter beta, counts, point"
+            )
         if not config.weighted_loss:
             raise InputError(
                 "weighted_loss: false cannot work with weighter 'l2rw', whose weights are those of one batch and prune "
@@ -47,8 +52,9 @@ class L2RWWeighter(LearntWeighter):
             )
 
     @classmethod
-    def from_config(cls, config: WeighterConfig, num_instances: int) -> Self:
+    def from_config(cls, config: WeighterConfig, num_instances: int, columns: int = 1) -> Self:
         """There is nothing to set."""
+        assert columns == 1, "checked with the config"
         return cls(num_instances)
 
     def sample(self, indices: Tensor, generator: torch.Generator) -> WeightSample:
@@ -64,10 +70,10 @@ class L2RWWeighter(LearntWeighter):
         weights = wanted * (instances / wanted_by_all) if wanted_by_all > 0 else wanted
         self.instances.write(sample.indices, weights.unsqueeze(0))
 
-    def useless(self) -> NDArray[np.bool_]:
+    def judged(self) -> NDArray[np.bool_]:
         """None: one batch's weight 0 says that the instance did not help at that moment, and nothing more."""
         return np.zeros(self.instances.values.shape[1], dtype=np.bool_)
 
-    def table(self) -> WeightTable:
-        """The last weights as means, variance 0, no (a, b); complete after `end_epoch`."""
+    def cell_table(self) -> WeightTable:
+        """The last weights as means, variance 0, no (a, b)."""
         return WeightTable.of_means(self.instances.values[0].numpy().copy())

@@ -34,42 +34,46 @@ class PointWeighter(LearntWeighter):
         momentum: float,
         threshold: float,
         gradient_clip: float = GRADIENT_CLIP,
+        columns: int = 1,
         dtype: torch.dtype = torch.float32,
     ):
         how = Momentum(learning_rate, momentum, low=0, high=1)
-        super().__init__(InstanceTable(num_instances, 1, momentum=how, marks=("judged",), dtype=dtype))
+        super().__init__(InstanceTable(num_instances, 1, columns=columns, momentum=how, marks=("judged",), dtype=dtype))
         self.gradient_clip = gradient_clip
         self.threshold = threshold
 
     @classmethod
-    def from_config(cls, config: WeighterConfig, num_instances: int) -> Self:
-        """One weight for every source image, with the config's eta, momentum and lambda."""
+    def from_config(cls, config: WeighterConfig, num_instances: int, columns: int = 1) -> Self:
+        """One weight for every source image and column, with the config's eta, momentum and lambda."""
         return cls(
             num_instances,
             learning_rate=config.weight_lr,
             momentum=config.weight_momentum,
             threshold=config.cdf_threshold,
+            columns=columns,
         )
 
     def sample(self, indices: Tensor, generator: torch.Generator) -> WeightSample:
-        """The weights (k,) as they are now; nothing is drawn."""
+        """The weights (k,) or (k, c) as they are now; nothing is drawn."""
         del generator
-        return WeightSample(indices, self.instances.read(indices)[0])
+        return WeightSample(indices, self.read(indices)[0])
 
     def update(self, sample: WeightSample, gradient: Tensor) -> None:
-        """One momentum step on the batch's weights; the norm that is limited is that of all workers' parts together."""
-        self.instances.mark("judged", sample.indices)
+        """One momentum step on the batch's weights; the norm that is limited is that of all workers' parts and of all
+        columns together."""
+        for column in range(self.columns):
+            self.instances.mark("judged", sample.indices, column)
         gradient = gradient.to(torch.float64)
         norm = collectives.total(gradient.square().sum()).sqrt()
-        self.instances.step(sample.indices, (gradient * (self.gradient_clip / norm).clamp(max=1)).unsqueeze(0))
+        self.step(sample.indices, (gradient * (self.gradient_clip / norm).clamp(max=1)).unsqueeze(0))
 
-    def useless(self) -> NDArray[np.bool_]:
+    def judged(self) -> NDArray[np.bool_]:
         """w_i <= lambda, among those that ever had a gradient: a weight of 0 before the first visit is the start, not a
         judgement."""
-        return self.instances.agreed((self._weights() <= self.threshold) & self.instances.marks["judged"].numpy())
+        return np.asarray((self._weights() <= self.threshold) & self.instances.marks["judged"].numpy())
 
-    def table(self) -> WeightTable:
-        """The weights as means, variance 0, no (a, b); complete after `end_epoch`."""
+    def cell_table(self) -> WeightTable:
+        """The weights as means, variance 0, no (a, b)."""
         return WeightTable.of_means(self._weights())
 
     def _weights(self) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self, runtime_checkable
 
@@ -33,7 +33,8 @@ class WeightSample:
     indices: Tensor
     """(k,) which instances."""
     weights: Tensor
-    """(k,) their weights, float64 on the CPU; carries the graph of the sample where the weighter learns through it."""
+    """(k,) their weights, or (k, c) where the weighter has c columns; float64 on the CPU. They carry the graph of the
+    sample where the weighter learns through it."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,24 @@ class WeightTable:
         """Of weights (n,) that are numbers: variance 0, no (a, b)."""
         return cls(a=np.full(len(mean), np.nan), b=np.full(len(mean), np.nan), mean=mean, variance=np.zeros(len(mean)))
 
+    @classmethod
+    def of_columns(cls, tables: Sequence[Self]) -> Self:
+        """What an image has on average over its columns, which are drawn independently; no (a, b), as a mean of several
+        Beta variables is none. The only table is itself."""
+        if len(tables) == 1:
+            return tables[0]
+        mean = np.mean([each.mean for each in tables], axis=0)
+        variance = np.sum([each.variance for each in tables], axis=0) / len(tables) ** 2
+        return cls(a=np.full(len(mean), np.nan), b=np.full(len(mean), np.nan), mean=mean, variance=variance)
+
 
 @runtime_checkable
 class TakesVerdicts(Protocol):
     """A weighter that learns from verdicts on whole images (`bdw.weighting.verdicts`), too."""
 
-    def judge(self, indices: Tensor, helps: Tensor) -> None:
-        """Each of these instances (k,) helps with that probability (k,)."""
+    def judge(self, indices: Tensor, helps: Tensor, column: int = 0) -> None:
+        """Each of these instances (k,) helps with that probability (k,), as far as that column is concerned; every
+        worker calls it with the instances that it visited."""
 
 
 class Weighter(Protocol):
@@ -102,6 +114,27 @@ class Weighter(Protocol):
         """Continue from `state_dict()`."""
 
 
+@runtime_checkable
+class HasColumns(Protocol):
+    """A weighter whose instances may have several weights, one for each of c columns.
+
+    With one column `sample` and `update` have vectors (k,), otherwise matrices (k, c).
+    """
+
+    @property
+    def columns(self) -> int:
+        """c."""
+
+    def useless_columns(self) -> NDArray[np.bool_]:
+        """(n, c) which are surely useless, by the weighter's own rule; complete after `end_epoch`."""
+
+    def column_tables(self) -> list[WeightTable]:
+        """The weights of all instances, column by column."""
+
+    def freeze_column(self, rows: Tensor, column: int) -> None:
+        """These instances (indices) were pruned in that column alone."""
+
+
 class WeighterClass(Protocol):
     """What the registry asks of the class of a weighter that learns."""
 
@@ -112,5 +145,5 @@ class WeighterClass(Protocol):
     def check(self, config: WeighterConfig) -> None:
         """`InputError` if the config alone says that this weighter cannot work, before any image is decoded."""
 
-    def from_config(self, config: WeighterConfig, num_instances: int) -> Weighter:
-        """The weighter of so many instances with the config's options."""
+    def from_config(self, config: WeighterConfig, num_instances: int, columns: int = 1) -> Weighter:
+        """The weighter of so many instances with the config's options; with several columns one that `HasColumns`."""

@@ -18,7 +18,7 @@ from bdw.weighting.weighters.wrapped import Wrapped
 
 
 class SelfNormalised(Wrapped):
-    """Another weighter whose samples are divided by their mean over the batch of all workers.
+    """Another weighter whose samples are divided by their mean over the batch of all workers, and over all columns.
 
     A batch whose weights are all 0 stays as it is. Table, pruning and state are the inner weighter's own.
     """
@@ -27,7 +27,7 @@ class SelfNormalised(Wrapped):
         """The inner weighter's weights (k,) times k / sum_j w_j, sum and k over all workers."""
         inner = self.inner.sample(indices, generator)
         weights = inner.weights.detach()
-        total, instances = _totals(weights.sum(), len(weights))
+        total, instances = _totals(weights.sum(), weights.numel())
         factor = instances / total if total > 0 else 1.0
         return _NormalisedSample(indices, weights * factor, inner, factor, total)
 
@@ -41,7 +41,7 @@ class SelfNormalised(Wrapped):
             return
         if sample.total > 0:
             gradient = gradient.to(torch.float64)
-            aligned, _ = _totals((sample.inner.weights.detach() * gradient).sum(), len(gradient))
+            aligned, _ = _totals((sample.inner.weights.detach() * gradient).sum(), gradient.numel())
             gradient = sample.factor * (gradient - aligned / sample.total)
         self.inner.update(sample.inner, gradient)
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bdw.weighting.weighters.protocol import TakesVerdicts, Weighter, WeightTable
+from bdw.weighting.weighters.protocol import HasColumns, TakesVerdicts, Weighter, WeightTable
 
 
 class Wrapped:
@@ -19,10 +19,15 @@ class Wrapped:
         self.learns = inner.learns
         self.learns_from_draw = inner.learns_from_draw
 
-    def judge(self, indices: Tensor, helps: Tensor) -> None:
+    @property
+    def columns(self) -> int:
+        """The inner weighter's; 1 if it knows of none."""
+        return self.inner.columns if isinstance(self.inner, HasColumns) else 1
+
+    def judge(self, indices: Tensor, helps: Tensor, column: int = 0) -> None:
         """The inner weighter's, if it takes verdicts."""
         assert isinstance(self.inner, TakesVerdicts)
-        self.inner.judge(indices, helps)
+        self.inner.judge(indices, helps, column)
 
     def share(self) -> None:
         """The inner weighter's."""
@@ -39,6 +44,21 @@ class Wrapped:
     def freeze(self, rows: Tensor) -> None:
         """The inner weighter's."""
         self.inner.freeze(rows)
+
+    def useless_columns(self) -> NDArray[np.bool_]:
+        """The inner weighter's, if it has columns."""
+        assert isinstance(self.inner, HasColumns)
+        return self.inner.useless_columns()
+
+    def column_tables(self) -> list[WeightTable]:
+        """The inner weighter's, if it has columns."""
+        assert isinstance(self.inner, HasColumns)
+        return self.inner.column_tables()
+
+    def freeze_column(self, rows: Tensor, column: int) -> None:
+        """The inner weighter's, if it has columns."""
+        assert isinstance(self.inner, HasColumns)
+        self.inner.freeze_column(rows, column)
 
     def table(self) -> WeightTable:
         """The inner weighter's."""

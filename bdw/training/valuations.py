@@ -1,0 +1,61 @@
+"""The valuations of a run: how they are made from its config, and what they leave behind."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import torch
+
+from bdw.config import RunConfig
+from bdw.data import Problem, Target
+from bdw.data.image_table import ImageTable
+from bdw.parallel import collectives
+from bdw.pretext import PretextModel
+from bdw.runs import export
+from bdw.runs.directory import RunDirectory
+from bdw.scoring.fitting import fit_scorer
+from bdw.training.run_state import RunState
+from bdw.weighting import meta_loss
+from bdw.weighting.gradient.alignment import Alignment
+from bdw.weighting.largest_meta_batch import fitted
+from bdw.weighting.meta_loss import Augment, TargetImages
+from bdw.weighting.valuation import Valuation, randomness_of
+from bdw.weighting.weighters.counts import CountsWeighter
+
+AlignmentOf = Callable[[meta_loss.MetaLoss, TargetImages], Alignment]
+"""From a target's meta-loss and images."""
+
+
+def build_valuations(
+    config: RunConfig, problem: Problem, model: PretextModel, augment: Augment, alignment_of: AlignmentOf
+) -> list[Valuation]:
+    """One for every target that the source is valued for. Evidence is counted, as the weighter `counts` does it."""
+    device = next(model.parameters()).device
+    counted, found = dataclasses.replace(config.weighter, weighter="counts"), []
+    for name, target in problem.valued.items():
+        images = _images_of(target, device, augment)
+        loss = meta_loss.build(fitted(config.meta, images.labels), images, model.task)
+        weighter = CountsWeighter.from_config(counted, len(problem.source))
+        randomness = randomness_of(name, config.optimiser.seed, collectives.rank())
+        found.append(Valuation(name, alignment_of(loss, images), weighter, randomness))
+    return found
+
+
+def _images_of(target: Target, device: torch.device, augment: Augment) -> TargetImages:
+    labels = torch.from_numpy(target.train.labels)
+    return TargetImages(ImageTable(target.train.images, device), labels, target.classes, augment)
+
+
+def write_valuations(state: RunState, problem: Problem, run: RunDirectory, *, scorers: bool) -> None:
+    """usefulness_TARGET.parquet of every target, with the columns of instance_weights.parquet; and, once the encoder is
+    written, its scorer_TARGET.safetensors."""
+    for valuation in state.learner.valuations:
+        weights = valuation.weighter.table()
+        table = export.weights_table(problem.source, weights, state.mask)
+        export.write_table(run.usefulness(valuation.target), table)
+        scorer = run.scorer_for(valuation.target)
+        scorer.unlink(missing_ok=True)
+        if scorers:
+            device = next(state.learner.model.parameters()).device
+            fit_scorer(run, problem.source, weights, state.mask.kept.numpy(), device, scorer)
