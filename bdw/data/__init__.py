@@ -4,11 +4,12 @@
 and augmentation, which need torch, are in `bdw.data.batches` and `bdw.data.augment`.
 """
 
+from bdw.data.labelled_images import LabelledImages, Target
 from bdw.data.manifest import Description
 from bdw.data.pack_request import pack
 from bdw.data.packed import PackedDataset
 from bdw.data.packing import pack_arrays, write_packed
-from bdw.data.problem import LabelledImages, Problem, Target, describe, load, load_target
+from bdw.data.problem import Problem, describe, load, load_target
 from bdw.data.progress import packing_bar
 from bdw.data.readers import available
 

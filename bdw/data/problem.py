@@ -20,6 +20,7 @@ from bdw.config import DataConfig
 from bdw.data import splits, unused
 from bdw.data.cache import packed_once
 from bdw.data.instances import Part
+from bdw.data.labelled_images import LabelledImages, Target
 from bdw.data.leaks import MOST_COMPARISONS, Leak, find_leaks_once, without
 from bdw.data.manifest import Description, SharedStores
 from bdw.data.overlap import shared_images, shared_images_once
@@ -42,47 +43,6 @@ LabelledProgress = Callable[[str, int, int | None], None]
 
 TargetCheck = Callable[[NDArray[np.int64], tuple[str, ...]], None]
 """Called with the training images' labels (0 to C - 1) and the class names before anything is decoded."""
-
-
-@dataclass(frozen=True, eq=False)
-class LabelledImages:
-    """One split of the target, in memory."""
-
-    images: NDArray[np.uint8]
-    """uint8 (n, c, h, w)."""
-    labels: NDArray[np.int64]
-    """int64 (n,), 0 to C - 1."""
-    names: NDArray[np.str_] | None = None
-    """Unicode (n,): as the packed data set has them; None for images that come from elsewhere."""
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def joined(self, other: LabelledImages) -> LabelledImages:
-        """Both splits in one, this one first."""
-        return LabelledImages(np.concatenate([self.images, other.images]), np.concatenate([self.labels, other.labels]))
-
-
-@dataclass(frozen=True, eq=False)
-class Target:
-    """The labelled side of a problem."""
-
-    train: LabelledImages
-    validation: LabelledImages
-    test: LabelledImages
-    classes: tuple[str, ...]
-    """Class names by label; every class has training images."""
-    key: str
-    """Short name of the contents of all splits, like the source's content_key."""
-    skipped: tuple[Mapping[str, str], ...] = ()
-    """What is not used, as the stores' headers list it: name, reason, how many."""
-    remarks: tuple[str, ...] = ()
-    """Sentences on what became of images when they were packed."""
-
-    @property
-    def development(self) -> LabelledImages:
-        """Train and validation together: what the paper's classifiers are fitted on for the test split."""
-        return self.train.joined(self.validation)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from bdw import plugins
-from bdw.data.problem import LabelledImages, LabelledProgress, Target
+from bdw.data.labelled_images import LabelledImages, Target
+from bdw.data.problem import LabelledProgress
 from bdw.encoders import Encoder
 from bdw.errors import unknown_option
 from bdw.pretext import PretextModel

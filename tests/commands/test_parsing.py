@@ -142,7 +142,7 @@ def test_runs_that_cannot_be_are_one_line_and_status_2(
         (["pack"], "Missing from python -m bdw pack"),
         (["frobnicate"], "command: 'frobnicate' is not known"),
         (["fitt"], "command: 'fitt' is not known (did you mean 'fit'?)"),
-        ([], "fit, evaluate, export, score, embed, select, pack, replay, report, doctor"),
+        ([], "fit, evaluate, export, score, embed, select, certify, leaks, pack, replay, report, doctor"),
     ],
 )
 def test_what_is_no_option_is_one_line_and_status_2(

@@ -10,7 +10,7 @@ from sample_sets import encode, pictures
 
 from bdw.config import DataConfig
 from bdw.data import load_target
-from bdw.data.problem import Target
+from bdw.data.labelled_images import Target
 from bdw.data.readers.split_layout import split_of
 from bdw.errors import InputError
 

@@ -10,7 +10,7 @@ import torch
 
 from bdw import encoders, evaluation
 from bdw.data import LabelledImages
-from bdw.data.problem import Target
+from bdw.data.labelled_images import Target
 from bdw.errors import InputError
 from bdw.evaluation import Examination
 from bdw.evaluation.features import Settings
