@@ -21,8 +21,9 @@ def _model(*layers: nn.Module) -> PretextModel:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_views_are_the_image_turned_by_right_angles_in_instance_order(dtype: torch.dtype) -> None:
     images = torch.randn(3, 2, 5, 5, dtype=dtype)
-    crops, (views, angles), _ = views_of(_model(), images)
-    assert torch.equal(crops, images)
+    found = views_of(_model(), images)
+    views, angles = found.inputs
+    assert torch.equal(found.images, images)
     assert angles.tolist() == [[0, 1, 2, 3]] * 3
     for instance in range(3):
         for quarter in range(4):
