@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -IS
 """A `gcloud` that remembers, in the folder it lies in, what it was told to make, and refuses to make it twice."""
 
 from __future__ import annotations

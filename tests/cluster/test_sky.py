@@ -110,7 +110,11 @@ def test_each_machine_does_its_part(rank: int, task: dict[str, Any], tmp_path: P
     for name in ("ray", "python"):
         stub = tmp_path / "venv" / "bin" / name
         stub.parent.mkdir(parents=True, exist_ok=True)
-        wait = 'case "$*" in *--head*) sleep 30;; esac' if name == "ray" else ""
+        if name == "ray":
+            wait = 'case "$*" in *--head*) sleep 30;; esac'
+        else:
+            there = f"grep -qs '^ray' {tmp_path}/calls"
+            wait = f'case "$*" in *wait_for_machines*) until {there}; do sleep 0.02; done;; esac'
         stub.write_text(f'#!/bin/bash\necho "{name} $*" >> {tmp_path}/calls\n{wait}\n')
         stub.chmod(0o755)
     run = task["run"].replace("/dev/tcp/$head/6379", "/dev/null")

@@ -43,7 +43,8 @@ def _of_tasks(config: RunConfig, **settings: Any) -> RunConfig:
          "target_statistics": "source", "cdf_threshold": 0.5, "density_threshold": 0.6},
         {"weighter": "point", "normalise_weights": True, "cdf_threshold": 0.05},
         {"weights_per": "task", "weighter": "point", "weight_lr": 1e-3, "cdf_threshold": 0.99},
-        {"pretext.tasks": ["rotation", "barlow_twins"], "pretext.barlow_twins.projection_dim": 8},
+        {"pretext.tasks": ["rotation", "barlow_twins"], "pretext.barlow_twins.projection_dim": 8,
+         "pretext.barlow_twins.hidden_dim": 8},
     ],
     ids=["beta", "head", "counts", "verdicts", "point", "task", "no mean"],
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -128,16 +129,18 @@ def test_targets_that_are_named_are_searched_for_too(settled: Callable[[list[str
     assert found.search_room == found.rooms["glyphs-hebrew"]
 
 
-@pytest.fixture
-def settled(tmp_path: Path) -> Callable[[list[str]], SearchExperiment]:
-    """The main job's experiment with so small a pool that it is packed at once."""
+@pytest.fixture(scope="module")
+def settled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[list[str]], SearchExperiment]:
+    """The main job's experiment on a small pool, by arguments; packed data are shared."""
+    folder = tmp_path_factory.mktemp("sweeps")
 
-    def settle(given: list[str]) -> SearchExperiment:
-        small = ["--max-source", "64", "--storage-path", str(tmp_path)]
+    @functools.cache
+    def settle(*given: str) -> SearchExperiment:
+        small = ["--max-source", "64", "--storage-path", str(folder), "--name", "small"]
         options = command_line.parse(Options, [*given, *small], prog="stl10_pruning")
         return SearchExperiment.settle("stl10_pruning", options, datasets.choose(options.data))
 
-    return settle
+    return lambda given: settle(*given)
 
 
 def test_another_number_of_epochs_moves_the_milestones() -> None:

@@ -122,7 +122,7 @@ def test_whatever_is_done_with_interrupts_elsewhere(tmp_path: Path, disposition:
 
 def lose(register: Register, to: DriverRecord | None) -> None:
     # Right after a sign of life there is time until the next one, which would overwrite the other's claim.
-    slow = Timing(settle=0.05, beat=1.0, patience=6.0)
+    slow = Timing(settle=0.05, beat=0.5, patience=6.0)
     with held(register, name="sweep", say=quietly, timing=slow) as claim:
         wait_until(lambda: found(register).beats > claim.beats)
         register.write(to)
