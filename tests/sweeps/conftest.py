@@ -265,12 +265,12 @@ def refused(
 def run_entry(
     local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[[Callable[[list[str]], None], list[str]], str]:
-    """Call it with an entry's main and arguments: what it prints. Trials run, two at a time, on the tests' own Ray,
-    which has started already, and so have its processes."""
+    """Call it with an entry's main and arguments: what it prints. Trials run on the tests' own Ray, which has started
+    already, and one after the other: a stage's second process would import torch for longer than the trials take."""
 
     @contextlib.contextmanager
     def running_ray(*, worker_groups: bool) -> Iterator[Cluster]:
-        yield Cluster(cpus=2.0, gpus=0.0, has_driver_resource=True, is_ours=True)
+        yield Cluster(cpus=1.0, gpus=0.0, has_driver_resource=True, is_ours=True)
 
     for module in ("sweeps.stl10_pruning", "sweeps.results.compare_and_report", "sweeps.tuning.run"):
         monkeypatch.setattr(f"{module}.running_ray", running_ray)

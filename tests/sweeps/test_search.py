@@ -131,8 +131,9 @@ def test_a_grid_and_mean_ranks(tmp_path: Path, local_ray: None, run_entry: Calla
         grid.get_best_result("wall_seconds")
 
 
+@pytest.mark.usefixtures("run_entry")
 def test_the_example_of_the_page(
-    tmp_path: Path, local_ray: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert len(EXAMPLE.read_text().splitlines()) <= 60
     monkeypatch.setenv("HOME", str(tmp_path))
