@@ -93,6 +93,12 @@ def test_an_option_is_checked_before_any_compute(installed: dict[str, str]) -> N
     assert done.stderr == "error: pretext.smoothing: 2.0 cannot work; allowed: 0 or more, below 1\n"
 
 
+def test_a_name_that_is_nearly_a_plug_ins_is_told_so(installed: dict[str, str]) -> None:
+    done = _python(installed, "-m bdw fit --encoder two_convolution")
+    assert done.returncode == 2
+    assert "encoder: 'two_convolution' is not known (did you mean 'two_convolutions'?); allowed: " in done.stderr
+
+
 @pytest.mark.long
 def test_the_conformance_suites_run_over_it(installed: dict[str, str]) -> None:
     suites = (

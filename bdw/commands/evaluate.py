@@ -6,8 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bdw import evaluation
-from bdw.commands.first_checks import encoder_file
+from bdw.commands.first_checks import encoder_file, measure_of_an_encoder
 from bdw.config import RunConfig
 from bdw.data import load_target, packing_bar
 from bdw.data.problem import not_read_here
@@ -25,14 +24,7 @@ if TYPE_CHECKING:
 
 def evaluate(command: Evaluate) -> None:
     """Print the measure of that encoder on the test images of the target."""
-    measure = evaluation.measure(command.measure)
-    if measure.needs_head:
-        raise InputError(f"measure: {measure.name!r} needs the pretext head, which an encoder file does not hold")
-    if measure.needs_kept:
-        raise InputError(
-            f"measure: {measure.name!r} needs the images that a run kept; allowed: fit --evaluation.final-measures "
-            f"{measure.name}"
-        )
+    measure = measure_of_an_encoder(command.measure)
     file = encoder_file(command.run, command.encoder)
     encoder, metadata = read_encoder(file)
     encoder.to(device.choose(command.device))

@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
+from bdw import plugins
 from bdw.config.checks import require
 from bdw.config.fields import Basic, Free
 from bdw.errors import InputError
 
+ENCODERS = ("mlp", "resnet101", "resnet18", "resnet34", "resnet50", "small_cnn", "small_resnet", "small_vit")
+"""The built-in encoders, known without torch; `bdw/encoders/registry.py` has each of them."""
+PLUG_INS: plugins.Group = "bdw.encoders"
 Norm = Literal["batch", "group", "sync"]
 TIMM, RUN = "timm:", "run:"
 """What `weights` may begin with; anything else is a file."""

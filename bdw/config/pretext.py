@@ -97,6 +97,11 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+def task_names() -> tuple[str, ...]:
+    """Names of the built-in tasks, of plug-ins, and of others that registered options, sorted; nothing is imported."""
+    return tuple(sorted({*_OPTIONS, *_WITHOUT_OPTIONS, *plugins.names(PLUG_INS)}))
+
+
 def options_of(task: str) -> type:
     """The dataclass of that task's options. Raises `InputError` for a plug-in that cannot be imported."""
     if task not in _OPTIONS and task not in _WITHOUT_OPTIONS and task in plugins.names(PLUG_INS):

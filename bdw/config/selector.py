@@ -34,11 +34,19 @@ _OPTIONS: dict[str, type] = {
     "prototypes": PrototypeOptions,
     "simcore": SimCoreOptions,
 }
+_WITHOUT_OPTIONS = frozenset({"random"})
+"""Built-in selectors of which no plug-in needs to be asked."""
+
+
+def selector_names() -> tuple[str, ...]:
+    """Names of the built-in selectors and of plug-ins, sorted; nothing is imported."""
+    return tuple(sorted({*_OPTIONS, *_WITHOUT_OPTIONS, *plugins.names(PLUG_INS)}))
 
 
 def selector_options_of(selector: str | None) -> type:
     """The dataclass of that selector's options. Raises `InputError` for a plug-in that cannot be imported."""
-    if selector is not None and selector not in (*_OPTIONS, "random") and selector in plugins.names(PLUG_INS):
+    is_built_in = selector in _OPTIONS or selector in _WITHOUT_OPTIONS
+    if selector is not None and not is_built_in and selector in plugins.names(PLUG_INS):
         options = getattr(plugins.load(PLUG_INS, selector, "selector"), "Options", NoSelectorOptions)
         if not (isinstance(options, type) and dataclasses.is_dataclass(options)):
             raise plugins.refused(PLUG_INS, selector, "selector", "a selector whose Options are a dataclass")

@@ -8,6 +8,10 @@ from typing import Literal
 from bdw.config.checks import is_finite_positive, require, require_at_least
 from bdw.config.fields import Basic
 
+WEIGHTERS = ("beta", "counts", "given", "l2rw", "nearest-neighbour", "oracle", "point", "random", "uniform")
+"""The weighters, and the selectors in the place of one, known without torch; `bdw/weighting/registry.py` has each of
+them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class WeighterConfig:

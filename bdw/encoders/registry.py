@@ -8,7 +8,7 @@ import torch
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from bdw import plugins
-from bdw.config.encoder import Norm
+from bdw.config.encoder import PLUG_INS, Norm
 from bdw.encoders.base import Encoder
 from bdw.encoders.norm import change_norm
 from bdw.encoders.patches import small_vit
@@ -18,7 +18,6 @@ from bdw.encoders.timm_models import PREFIX, require_known, timm_model
 from bdw.errors import unknown_option
 
 Builder = Callable[[int, int], Encoder]
-_PLUG_INS: plugins.Group = "bdw.encoders"
 _BUILDERS: dict[str, Builder] = {
     "mlp": mlp,
     "resnet18": torchvision_resnet(BasicBlock, [2, 2, 2, 2]),
@@ -33,7 +32,7 @@ _BUILDERS: dict[str, Builder] = {
 
 def available() -> tuple[str, ...]:
     """Names that the config field `encoder` accepts, beside `timm:NAME`; those of plug-ins included."""
-    return tuple(sorted({*_BUILDERS, *plugins.names(_PLUG_INS)}))
+    return tuple(sorted({*_BUILDERS, *plugins.names(PLUG_INS)}))
 
 
 def check_name(name: str) -> None:
@@ -55,7 +54,7 @@ def build(name: str, channels: int, size: int, norm: Norm = "batch") -> Encoder:
     encoder = timm_model(name, channels, size) if name.startswith(PREFIX) else _builder(name)(channels, size)
     if not isinstance(encoder, Encoder):
         raise plugins.refused(
-            _PLUG_INS, name, "encoder", "a function (channels, size) that returns a bdw.encoders.Encoder"
+            PLUG_INS, name, "encoder", "a function (channels, size) that returns a bdw.encoders.Encoder"
         )
     change_norm(encoder.backbone, norm, name)
     return encoder.to(memory_format=torch.channels_last)
@@ -64,10 +63,10 @@ def build(name: str, channels: int, size: int, norm: Norm = "batch") -> Encoder:
 def _builder(name: str) -> Builder:
     if name in _BUILDERS:
         return _BUILDERS[name]
-    found = plugins.load(_PLUG_INS, name, "encoder")
+    found = plugins.load(PLUG_INS, name, "encoder")
     if not callable(found):
         raise plugins.refused(
-            _PLUG_INS, name, "encoder", "a function (channels, size) that returns a bdw.encoders.Encoder"
+            PLUG_INS, name, "encoder", "a function (channels, size) that returns a bdw.encoders.Encoder"
         )
     builder: Builder = found
     return builder

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Literal
 from bdw import plugins
 from bdw.data.labelled_images import LabelledImages, Target
 from bdw.data.problem import LabelledProgress
-from bdw.encoders import Encoder
 from bdw.errors import unknown_option
-from bdw.pretext import PretextModel
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # Names are known without torch, so that an unknown one is refused at once.
+    from bdw.encoders import Encoder
     from bdw.evaluation.features import Settings
     from bdw.evaluation.semi_supervised import UnlabelledImages
+    from bdw.pretext import PretextModel
 
 
 @dataclass(frozen=True, kw_only=True)

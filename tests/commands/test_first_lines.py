@@ -54,16 +54,28 @@ def test_what_needs_no_data_is_refused_without_torch(tmp_path: Path) -> None:
         "fit --source nowhere/": "source: 'nowhere/' does not exist",
         "fit --source photos --target nowhere/": "target: 'nowhere/' does not exist",
         "fit --run-dir busy": "is not empty (holds letter.txt)",
+        "fit --encoder resnet19": "encoder: 'resnet19' is not known (did you mean 'resnet18'?); allowed: mlp",
+        "fit --pretext rotatio": "pretext: 'rotatio' is not known (did you mean 'rotation'?); allowed: barlow_twins",
+        "fit --weighter bet": "weighter: 'bet' is not known (did you mean 'beta'?); allowed: beta, counts, given",
+        "fit --selector simcor": "selector: 'simcor' is not known (did you mean 'simcore'?); allowed: given",
+        "fit --evaluation.measure rankm": "measure: 'rankm' is not known (did you mean 'rankme'?)",
+        "fit --evaluation.monitors rankme acc": "monitors: 'acc' is not known; allowed: accuracy, alignment",
+        "fit --evaluation.final-measures acc": "final_measures: 'acc' is not known; allowed: accuracy, alignment",
+        "fit --num-workers 2 --encoder resnet19": "encoder: 'resnet19' is not known",
         "fit --epoch 3": "--epoch: is not known; did you mean --epochs?",
         "fit --weighter.cdf-threshold 3": "cdf_threshold (lambda): 3.0 cannot work",
         "evaluate": "give one of --run DIR and --encoder FILE",
         "evaluate --run nowhere": "run: 'nowhere' does not exist",
+        "evaluate --run nowhere --measure rankm": "measure: 'rankm' is not known (did you mean 'rankme'?)",
+        "evaluate --run nowhere --measure rankme": "run: 'nowhere' does not exist",
+        "evaluate --measure pretext_loss": "measure: 'pretext_loss' needs the pretext head",
         "export --run busy": "run: 'busy' holds no encoder.safetensors",
         "score photos --run nowhere --out new.parquet": "run: 'nowhere' does not exist",
         "score photos --run busy --out there.parquet": "out: there.parquet already exists",
         "embed photos --run nowhere --out new.parquet": "run: 'nowhere' does not exist",
         "embed photos --out new.parquet": "give one of --run DIR and --encoder FILE",
         "select --scores there.parquet --out there.parquet --count 1": "out: there.parquet already exists",
+        "select --out new.txt --selector simcor": "selector: 'simcor' is not known (did you mean 'simcore'?)",
         "pack nowhere/ packed": "source: 'nowhere/' does not exist",
         "report nowhere": "directory: 'nowhere' does not exist",
     }
@@ -71,7 +83,7 @@ def test_what_needs_no_data_is_refused_without_torch(tmp_path: Path) -> None:
         "import contextlib, io\n"
         "class NoTorch:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        assert name != 'torch'\n"
+        "        assert name not in ('torch', 'ray', 'optuna', 'sklearn')\n"
         "sys.meta_path.insert(0, NoTorch())\n"
         "from bdw import cli\n"
         f"for words in {list(refused)}:\n"
