@@ -1,134 +1,200 @@
-"""What do choices before training find on the rendered pool, what do they cost, and what do they gain?
+"""What do choices before training gain at equal total cost, the cost of the choice counted?
 
-`python -m benchmarks.selectors [--save NAME]` lets every selector choose shares of the rendered pool for several
-targets and seeds, trains plainly on each choice with one budget of images, and prints test accuracy, the share of
-letters in the choice (a tenth of the pool), and the cost of the choice. Selectors compare images by the encoder of a
-plain run of one pass over the pool, which all choices from this pool share. `importance` is left out, since this pool
-has no labels.
+`python -m benchmarks.selectors --save NAME` compares every selector, plain training, the recommended recipe and the
+oracle on the rendered pool: ten targets, three seeds, a fifth of the pool. Every method has the same budget of images
+in total, and trains plainly on its choice with what the choice leaves of it:
+
+* An image that passes through a training step counts one. An image that is only read or embedded counts a third, what
+  a forward pass takes beside a backward one; it takes far less here (`read_cost_measured` in the result).
+* What all targets use is divided by their number: the plain run of one pass over the pool whose encoder compares
+  images, the features of the pool, the experts of Neural Data Server. `charged_alone` is what one target would pay.
+* The experts together have `experts_share` of the budgets of all targets, the same for each. Their defaults (20,000
+  images each) would take most of it.
+* The recommended recipe pays a fifth more for an image in an epoch that learns, and trains on fewer.
+
+`importance` is left out, since this pool has no labels. Rows are kept in the working folder as they come; with
+`--resume` a run that was cut off goes on. A run of 32,000 images takes 8 to 15 seconds of a core, all 330 an hour.
+`--images 2500` makes runs of 10,000 images, 2 to 4 seconds each, and choices of 500 images for 1,600: an image is seen
+as often, there are fewer to learn from, and methods differ less.
 """
 
 from __future__ import annotations
 
 import itertools
-import tempfile
-from collections.abc import Mapping
+import json
+import multiprocessing
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pandas as pd
 import torch
 import tyro
 
-from bdw.config import RunConfig, presets
-from bdw.training.trainer import Trainer
-from benchmarks.harness import final_scores, provenance, write_result
+from analysis import Comparison, compare, describe, draw_cd, save_figure
+from bdw.errors import InputError
+from bdw.storage.atomic_write import write_text
+from benchmarks import harness
+from benchmarks.selector_runs import FEATURES, SELECTORS, SERVER, WEIGHTERS, Plan, one_run, shared_parts, target_of
 
-PLAIN, ORACLE, RECOMMENDED = "plain training", "oracle", "BDW, recommended"
-FEATURES = "one pass, for features"
-COLUMNS = ("accuracy", "letters", "training_seconds", "seconds", "shared_seconds")
-"""Whose means are printed."""
-SELECTORS: Mapping[str, Mapping[str, Any]] = {
-    "random": {},
-    "nearest-neighbour, pixels": {"selector.features": "pixels"},
-    "nearest-neighbour": {},
-    "simcore": {},
-    "prototypes, easy": {"selector.keep": "easy"},
-    "prototypes, hard": {"selector.keep": "hard"},
-    "hierarchical": {},
-    "neural-data-server": {},
-}
-"""Name, up to a comma the selector's -> options that differ from their defaults."""
+COLUMNS = ("value", "letters", "charged", "charged_alone", "instances_seen", "seconds")
+"""Whose means are printed; what is charged, in budgets."""
+Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Arguments:
+class Arguments(Plan):
     """Command line of this benchmark."""
 
-    scripts: tuple[str, ...] = ("greek", "armenian", "arabic", "tifinagh")
-    """Targets."""
-    seeds: tuple[int, ...] = (1,)
+    seeds: tuple[int, ...] = (1, 2, 3)
     """Of the runs, their pools and their choices."""
-    shares: tuple[float, ...] = (0.2, 0.4)
-    """Of the pool that are chosen."""
-    selectors: tuple[str, ...] = tuple(SELECTORS)
-    epochs: int = 4
-    """The budget of every run as passes over the pool."""
-    images: int = 8000
-    """Of the pool."""
+    methods: tuple[str, ...] = (*WEIGHTERS, *SELECTORS)
+    processes: int = 1
+    """Side by side, each on one thread."""
+    resume: bool = False
+    """Go on with the rows of the working folder, with more seeds or methods if these were added."""
     save: str | None = None
-    """Keep the result in benchmarks/results under this name."""
+    """Keep the result in benchmarks/results under this name, and the critical-difference diagram beside it."""
+
+    def __post_init__(self) -> None:
+        for name in ("scripts", "seeds", "methods"):
+            if not getattr(self, name):
+                raise InputError(f"{name}: none were given; allowed: at least one")
+        for method in self.methods:
+            if method not in (*WEIGHTERS, *SELECTORS):
+                raise InputError(f"methods: {method!r} is none; allowed: {'; '.join((*WEIGHTERS, *SELECTORS))}")
+        for name in ("read_cost", "experts_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name}: {getattr(self, name)} cannot work; allowed: 0 to 1")
+        for name in ("epochs", "images", "experts", "processes"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name}: {getattr(self, name)} cannot work; allowed: at least 1")
 
 
-def main(arguments: Arguments) -> list[dict[str, Any]]:
-    """Print a line a run, then the means by method; returns the rows."""
-    torch.set_num_threads(1)
-    rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        for seed in arguments.seeds:
-            first = Path(folder) / f"first-{seed}"
-            one_pass = {"weighter": "uniform", "epochs": 1}
-            rows.append({**_run(arguments, first, arguments.scripts[0], seed, FEATURES, one_pass), "share": 1.0})
-            print(rows[-1], flush=True)
-            for script, (name, share, fields) in itertools.product(arguments.scripts, _methods(arguments, first)):
-                place = Path(folder) / f"{script}-{seed}-{name}-{share}"
-                rows.append({**_run(arguments, place, script, seed, name, fields), "share": share})
-                print(rows[-1], flush=True)
-    print(_means(rows).to_string())
-    if arguments.save is not None:
-        contents = {**provenance(arguments.seeds[0]), "arguments": vars(arguments), "runs": rows}
-        write_result(arguments.save, contents)
-    return rows
-
-
-def _methods(arguments: Arguments, first: Path) -> list[tuple[str, float, dict[str, Any]]]:
-    """Name, chosen share and fields of every method."""
-    found: list[tuple[str, float, dict[str, Any]]] = [
-        (PLAIN, 1.0, {"weighter": "uniform"}),
-        (RECOMMENDED, 1.0, presets.weighting(presets.RECOMMENDED)),
-        (ORACLE, 1.0, {"weighter": "oracle"}),
+def main(arguments: Arguments) -> Rows:
+    """Print a line a run, then means and comparison; returns the rows."""
+    rows = _rows_so_far(arguments)
+    shutil.rmtree(arguments.working_dir / "runs", ignore_errors=True)  # of a run that was cut off
+    (arguments.working_dir / "runs").mkdir(parents=True)
+    done = {(row["seed"], row["domain"], row["method"]) for row in rows}
+    experts = SERVER in arguments.methods
+    first = [
+        partial(shared_parts, arguments, seed, experts=experts)
+        for seed in arguments.seeds
+        if (seed, FEATURES, FEATURES) not in done
     ]
-    for name, share in itertools.product(arguments.selectors, arguments.shares):
-        selector = name.partition(",")[0]
-        has_features = selector != "random"
-        own = {"selector.features": f"run:{first}"} if has_features else {}
-        fields = {"weighter": "uniform", "selector": selector, "selected_share": share, **own, **SELECTORS[name]}
-        found.append((name, share, fields))
+    # Methods within targets within seeds, so that what was cut off has whole targets.
+    cells = [
+        cell
+        for cell in itertools.product(arguments.seeds, arguments.scripts, arguments.methods)
+        if (cell[0], target_of(cell[1]), cell[2]) not in done
+    ]
+    print(f"{len(rows)} rows are there, {len(first) + len(cells)} are to come", flush=True)
+    _measure(arguments, rows, first)
+    seconds = {row["seed"]: row["seconds"] for row in rows if row["method"] == FEATURES}
+    _measure(arguments, rows, [partial(one_run, arguments, *cell, seconds[cell[0]]) for cell in cells])
+    return _finish(arguments, rows)
+
+
+def _measure(arguments: Arguments, rows: Rows, jobs: Sequence[Callable[[], dict[str, Any]]]) -> None:
+    """Add the row of every job as it comes, and say how long the others will take."""
+    began = time.monotonic()
+    for done, row in enumerate(_measured(jobs, arguments.processes), start=1):
+        rows.append(row)
+        contents = {"settings": _settings(arguments), "runs": rows}
+        write_text(arguments.working_dir / "rows.json", json.dumps(contents, indent=1))
+        left = (time.monotonic() - began) / done * (len(jobs) - done) / 60
+        print(
+            f"{row['domain']:22} seed {row['seed']}  {row['method']:26} {100 * row['value']:5.1f} %  "
+            f"{row['seconds']:6.1f} s  {done} of {len(jobs)}, {left:.1f} min left",
+            flush=True,
+        )
+
+
+def _measured(jobs: Sequence[Callable[[], dict[str, Any]]], processes: int) -> Iterator[dict[str, Any]]:
+    """As they become ready."""
+    if processes == 1:
+        torch.set_num_threads(1)
+        yield from (job() for job in jobs)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        try:
+            for future in as_completed([pool.submit(job) for job in jobs]):
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)  # After an error or Ctrl-C nothing new is begun.
+
+
+def _settings(arguments: Arguments) -> dict[str, Any]:
+    """All that a row depends on, as JSON has it. The number of targets says what each of them pays."""
+    free = ("seeds", "methods", "processes", "working_dir", "resume", "save")
+    found: dict[str, Any] = json.loads(json.dumps({k: v for k, v in vars(arguments).items() if k not in free}))
     return found
 
 
-def _run(
-    arguments: Arguments, place: Path, script: str, seed: int, name: str, fields: Mapping[str, Any]
-) -> dict[str, Any]:
-    base: RunConfig = presets.glyphs().replace(
-        source=f"glyphs:images={arguments.images}", target=f"glyphs-{script}", epochs=arguments.epochs, seed=seed,
-        data_seed=seed, run_dir=str(place), cache_dir=str(place.parent / "packed"), report=False, device="cpu",
-    )  # fmt: skip
-    trainer = Trainer(base.replace(**{**presets.paper_weighting(), **fields}))
-    for _ in trainer.epochs():
-        pass
-    scores, last = final_scores(place), trainer.history[-1]
-    planted, kept = trainer.problem.source.planted, trainer.mask.kept.numpy()
-    assert planted is not None
-    costs = {name.removeprefix("selection_"): value for name, value in scores.items() if name.startswith("selection_")}
+def _rows_so_far(arguments: Arguments) -> Rows:
+    """Of the working folder; `InputError` for rows that nobody asked to continue, or of other settings."""
+    folder = arguments.working_dir
+    if not arguments.resume:
+        if folder.is_dir() and any(folder.iterdir()):
+            raise InputError(f"working_dir: {folder} is not empty; allowed: a new folder, or --resume")
+        return []
+    if not (folder / "rows.json").is_file():
+        return []
+    found = json.loads((folder / "rows.json").read_text(encoding="utf-8"))
+    other = [name for name, value in _settings(arguments).items() if found["settings"].get(name) != value]
+    if other:
+        raise InputError(f"resume: {folder} has rows of another {', '.join(other)}; allowed: the same, or a new folder")
+    rows: Rows = found["runs"]
+    return rows
+
+
+def _finish(arguments: Arguments, rows: Rows) -> Rows:
+    """Print means and comparison, and save them if asked to; returns the rows that were asked for."""
+    wanted = (*arguments.methods, FEATURES)
+    rows = [row for row in rows if row["method"] in wanted and row["seed"] in arguments.seeds]
+    results = pd.DataFrame([row for row in rows if row["method"] != FEATURES])
+    means = results.groupby("method")[list(COLUMNS)].mean().round(4).loc[list(arguments.methods)]
+    print(means.to_string())
+    contents: dict[str, Any] = {"means": means.reset_index().to_dict("records")}
+    measured = [row["read_cost_measured"] for row in rows if row["method"] == FEATURES]
+    print(f"an image that is only embedded costs {harness.spread(measured)} of one that is trained on")
+    if len(arguments.methods) > 1 and len(arguments.scripts) > 1:
+        comparison = compare(results, higher_is_better=True)
+        print(describe(comparison))
+        contents |= {"comparison": _numbers(comparison)}
+        if arguments.save is not None:
+            figure = draw_cd(comparison).figure
+            print(save_figure(figure, harness.RESULTS / f"{arguments.save}-critical-difference.png"))
+    if arguments.save is not None:
+        given = {**_settings(arguments), "seeds": arguments.seeds, "methods": arguments.methods}
+        origin = harness.provenance(arguments.seeds[0])
+        harness.write_result(arguments.save, {**origin, "arguments": given, **contents, "runs": rows})
+    return rows
+
+
+def _numbers(comparison: Comparison) -> dict[str, Any]:
+    """Friedman's and Nemenyi's tests, as JSON has them."""
     return {
-        "method": name,
-        "script": script,
-        "seed": seed,
-        "accuracy": round(scores["accuracy"], 4),
-        "letters": round(float((planted[kept] == 1).mean()), 4),
-        "kept": round(float(kept.mean()), 4),
-        "training_seconds": round(last.wall_seconds, 2),
-        "instances_seen": last.instances_seen,
-        **{name: round(value, 3) for name, value in costs.items()},
+        "num_domains": comparison.num_domains,
+        "friedman_statistic": comparison.friedman_statistic,
+        "friedman_p_value": comparison.friedman_p_value,
+        "critical_difference": comparison.critical_difference,
+        "average_ranks": comparison.average_ranks.round(3).to_dict(),
+        "cliques": comparison.cliques,
+        "nemenyi_p_values": comparison.nemenyi_p_values.round(4).to_dict(),
     }
 
 
-def _means(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Over targets and seeds, by method and share."""
-    table = pd.DataFrame(rows)
-    return table.groupby(["method", "share"], sort=False)[[name for name in COLUMNS if name in table]].mean()
-
-
 if __name__ == "__main__":
-    main(tyro.cli(Arguments, description=__doc__))
+    try:
+        main(tyro.cli(Arguments, description=__doc__))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -13,6 +13,7 @@ METRICS = {
     "images": "selection_images",
     "shared_seconds": "selection_shared_seconds",
     "shared_images": "selection_shared_images",
+    "trained_images": "selection_trained_images",
 }
 """Fields of a cost -> their names in results.parquet."""
 
@@ -46,4 +47,5 @@ class SelectionRecord:
             images=int(state["images"]),
             shared_seconds=float(state["shared_seconds"]),
             shared_images=int(state["shared_images"]),
+            trained_images=int(state.get("trained_images", 0)),  # Runs of earlier versions did not count them.
         )

@@ -21,6 +21,8 @@ class Cost:
     was found in the cache, so that a cost does not depend on what ran before."""
     shared_images: int
     """Images that went into what later choices use again."""
+    trained_images: int
+    """Of these, the images that passed through training steps, which cost more than those that are only embedded."""
 
 
 class Meter:
@@ -28,17 +30,19 @@ class Meter:
 
     def __init__(self) -> None:
         self._began = time.perf_counter()
-        self._images = self._shared_images = 0
+        self._images = self._shared_images = self._trained_images = 0
         self._shared_seconds = self._aside = 0.0
 
     def count(self, images: int) -> None:
         """So many images were handled for this choice alone."""
         self._images += images
 
-    def reuse(self, seconds: float, images: int) -> None:
-        """Something was found that took so much when it was computed."""
+    def reuse(self, seconds: float, images: int, *, trained: bool = False) -> None:
+        """Something was found that took so much when it was computed; `trained`: the images passed through training
+        steps."""
         self._shared_seconds += seconds
         self._shared_images += images
+        self._trained_images += images if trained else 0
 
     @contextmanager
     def shared(self, images: int) -> Iterator[Stopwatch]:
@@ -62,6 +66,7 @@ class Meter:
             images=self._images,
             shared_seconds=self._shared_seconds,
             shared_images=self._shared_images,
+            trained_images=self._trained_images,
         )
 
 

@@ -142,7 +142,7 @@ def accuracies(jobs: Sequence[Job], target: NDArray[np.uint8], toolkit: Toolkit)
     for job in jobs:
         cost = read_expert(job.file, model)
         assert cost is not None, "trained by now"
-        toolkit.meter.reuse(*cost)
+        toolkit.meter.reuse(*cost, trained=True)
         found.append(accuracy(model, target, toolkit.device))
         toolkit.meter.count(len(target))
     return found
