@@ -36,7 +36,7 @@ def measured(config: RunConfig, *, useful: str = "useful") -> dict[str, Any]:
     evaluated = (report for report in trainer.history if report.validation_score == report.validation_score)
     return {
         "domain": config.data.target,
-        "seed": config.seed,
+        "seed": config.optimiser.seed,
         "value": round(final_scores(config.output.run_dir)["accuracy"], 4),
         "wall_seconds": round(last.wall_seconds, 3),
         "instances_seen": last.instances_seen,

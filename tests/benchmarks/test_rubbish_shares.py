@@ -55,7 +55,7 @@ def test_intervals_are_over_targets_and_seeds() -> None:
         for method, gain in ((PLAIN, 0.0), (RECOMMENDED, 0.02 + 0.01 * seed))
     ]  # fmt: skip
     # Gains of 3 and 4 points on both targets: their mean is 3.5 and its interval t(3) * sd / sqrt(4) = 3.182 * 0.289.
-    assert "+3.5 [+2.6, +4.4]" in rubbish_shares.tables(rows)
+    assert r"+3.5 \[+2.6, +4.4\]" in rubbish_shares.tables(rows)
 
 
 def test_an_unknown_method(tmp_path: Path, shared_data: Path) -> None:
