@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-import pyarrow.parquet as pq
 import torch
 import tyro
 
@@ -24,7 +23,7 @@ from analysis import compare, equal_budget_tables, time_to_score
 from bdw.config import presets
 from bdw.data.readers.glyphs import REPORTED
 from bdw.errors import unknown_option
-from bdw.training.trainer import Trainer
+from benchmarks import planted_runs
 from benchmarks.harness import provenance, spread, write_result
 
 PLAIN, RANDOM, RECOMMENDED, ORACLE = "plain training", "random subset", "BDW, recommended", "oracle"
@@ -43,7 +42,6 @@ TASKS: dict[str, dict[str, Any]] = {
     "context_encoder": {"pretext": "context_encoder"},
 }
 """Fields of the pretext tasks: heads of Barlow Twins that suit an encoder of 64 features."""
-CURVE = ("instances_seen", "wall_seconds", "validation_score", "kept_fraction", "planted_auroc", "budget_share")
 
 
 @dataclass(frozen=True)
@@ -77,8 +75,7 @@ def main(arguments: Arguments) -> None:
             for row in found:
                 rows.append(row)
                 print(_line(row), flush=True)
-    results = pd.DataFrame([{**row, "metric": "accuracy", "higher_is_better": True} for row in rows])
-    _say(results, _curves(rows))
+    _say(planted_runs.results(rows), planted_runs.curves(rows))
     if arguments.save is not None:
         contents = {**provenance(arguments.seeds[0]), "arguments": vars(arguments), "runs": rows}
         write_result(arguments.save, contents)
@@ -113,43 +110,8 @@ def _run(
         report=False,
         device="cpu",
     )
-    trainer = Trainer(config)
-    for _ in trainer.epochs():
-        pass
-    kept, planted = trainer.mask.kept.numpy(), trainer.problem.source.planted
-    assert planted is not None
-    tested = {row["metric"]: row["value"] for row in pq.read_table(trainer.run.results).to_pylist()}
-    last = trainer.history[-1]
-    middle = next(report for report in trainer.history if report.budget_share >= 0.5)
-    return {
-        "method": name,
-        "domain": config.data.target,
-        "seed": seed,
-        "value": round(tested["accuracy"], 4),
-        "wall_seconds": round(last.wall_seconds, 3),
-        "instances_seen": last.instances_seen,
-        "kept_fraction": round(last.kept_fraction, 4),
-        "letters_kept": round(float(kept[planted == 1].mean()), 4),
-        "rubbish_kept": round(float(kept[planted == 0].mean()), 4),
-        "auroc_in_the_middle": round(middle.planted_auroc, 4),
-        "curve": [[round(float(report.row()[column]), 4) for column in CURVE] for report in _evaluated(trainer)],
-    }
-
-
-def _evaluated(trainer: Trainer) -> Iterable[Any]:
-    return (report for report in trainer.history if report.validation_score == report.validation_score)
-
-
-def _curves(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """The training curves as `analysis.read_curves` has them."""
-    points = []
-    for row in rows:
-        best = float("-inf")
-        for seen, seconds, score, kept, _, share in row["curve"]:
-            best = max(best, score)
-            points.append((row["method"], row["domain"], row["seed"], int(seen), seconds, score, best, kept, share))
-    columns = ["method", "domain", "seed", "instances_seen", "wall_seconds", "value", "best_value", "kept_fraction"]
-    return pd.DataFrame(points, columns=[*columns, "budget_share"])
+    row = planted_runs.measured(config, useful="letters")
+    return {"method": name, **row}
 
 
 def _line(row: Mapping[str, Any]) -> str:
