@@ -19,21 +19,22 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # `ray job submit` runs this file with its own folder first on the path.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from rich.console import Console
-
 from bdw.errors import InputError
-from sweeps.results import design_table
-from sweeps.results.compare_and_report import compare_and_report
 from sweeps.runner import command_line, datasets
-from sweeps.runner.comparison import Cell, cells
 from sweeps.runner.episode_designs import Design, Room
-from sweeps.runner.experiment import Experiment
 from sweeps.runner.methods import Method
 from sweeps.runner.options import SweepOptions, require_at_least, require_each_once
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sweeps.runner.comparison import Cell
+    from sweeps.runner.experiment import Experiment
 
 EXPERIMENT = "meta_batch_design"
 ROTNET = Method("RotNet", {"weighter": "uniform"})
@@ -84,6 +85,14 @@ class Options(SweepOptions):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the grid to its end; raises `InputError` for what cannot work."""
     options = command_line.parse(Options, arguments, prog=EXPERIMENT)
+    options.check()
+    # Takes seconds to import, so that what cannot work has been told.
+    from rich.console import Console
+
+    from sweeps.results import design_table
+    from sweeps.results.compare_and_report import compare_and_report
+    from sweeps.runner.experiment import Experiment
+
     choice = datasets.choose(options.data)
     experiment = Experiment.settle(EXPERIMENT, options, dataclasses.replace(choice, targets=choice.targets[:1]))
     console = Console()
@@ -102,6 +111,8 @@ def grid(experiment: Experiment, options: Options, console: Console) -> list[Cel
 
     Raises `InputError` if no design fits a target.
     """
+    from sweeps.runner.comparison import cells
+
     methods = {}
     for target, room in experiment.rooms.items():
         fitting = [design for design in options.designs if room.fits(design)]

@@ -15,26 +15,28 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # `ray job submit` runs this file with its own folder first on the path.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from rich.console import Console
-
 from bdw.errors import unknown_option
-from sweeps.results import table_1
-from sweeps.results.compare_and_report import compare_and_report
 from sweeps.runner import command_line
-from sweeps.runner.comparison import Cell, cells
 from sweeps.runner.datasets import DataChoice, Scale, require_data_root
-from sweeps.runner.experiment import Experiment
 from sweeps.runner.methods import Method, chosen, selecting
 from sweeps.runner.options import SweepOptions
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sweeps.results.table_1 import Results
+    from sweeps.runner.comparison import Cell
+    from sweeps.runner.experiment import Experiment
 
 EXPERIMENT = "mnist_autoencoders"
 DATA = DataChoice(
     name=EXPERIMENT,
-    preset=table_1.PAPERS_PRESET,
+    preset="mnist_autoencoders",
     targets=("mnist", "fashion-mnist", "kmnist"),
     data_root_holds="mnist, fashion-mnist and kmnist as NAME-train.npz and NAME-test.npz",
     scale=Scale(),
@@ -75,6 +77,14 @@ class Options(SweepOptions):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the comparison to its end; raises `InputError` for what cannot work."""
     options = command_line.parse(Options, arguments, prog=EXPERIMENT)
+    options.check()
+    # Takes seconds to import, so that what cannot work has been told.
+    from rich.console import Console
+
+    from sweeps.results.compare_and_report import compare_and_report
+    from sweeps.runner.comparison import cells
+    from sweeps.runner.experiment import Experiment
+
     experiment = Experiment.settle(EXPERIMENT, options, DATA)
     methods = chosen(options.methods, KNOWN)
     console = Console()
@@ -87,8 +97,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
 
 
-def draw(experiment: Experiment, results: table_1.Results, complete: Sequence[Cell], console: Console) -> None:
+def draw(experiment: Experiment, results: Results, complete: Sequence[Cell], console: Console) -> None:
     """Table 1, and Figure 1 of the first complete BDW run of every target."""
+    from sweeps.results import table_1
+
     folder = experiment.paths.path
     remarks = table_1.differences_in_words(experiment.base, experiment.rooms)
     said = [*remarks, *table_1.write_table(results, folder, remarks)]

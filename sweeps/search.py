@@ -21,18 +21,22 @@ from pathlib import Path
 # `ray job submit` runs this file with its own folder first on the path.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from rich.console import Console
-
 from sweeps.runner import command_line
 from sweeps.tuning.options import EXPERIMENT, Options
-from sweeps.tuning.run import search
 
 __all__ = ["Options", "main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the search to its end; raises `InputError` for what cannot work."""
-    search(command_line.parse(Options, arguments, prog=EXPERIMENT), Console())
+    options = command_line.parse(Options, arguments, prog=EXPERIMENT)
+    options.check()
+    # Takes seconds to import, so that what cannot work has been told.
+    from rich.console import Console
+
+    from sweeps.tuning.run import search
+
+    search(options, Console())
 
 
 if __name__ == "__main__":

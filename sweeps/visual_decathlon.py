@@ -19,21 +19,21 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # `ray job submit` runs this file with its own folder first on the path.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from rich.console import Console
-
-from bdw import evaluation
-from sweeps.results import table_2
-from sweeps.results.compare_and_report import compare_and_report
-from sweeps.results.finish import score_table
 from sweeps.runner import command_line, decathlons
-from sweeps.runner.comparison import Cell, cells
-from sweeps.runner.experiment import Experiment
 from sweeps.runner.methods import Method, chosen, selecting
 from sweeps.runner.options import SweepOptions, require_at_least
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sweeps.results.table_2 import Results
+    from sweeps.runner.comparison import Cell
+    from sweeps.runner.experiment import Experiment
 
 EXPERIMENT = "visual_decathlon"
 _ALL = (
@@ -79,6 +79,13 @@ class Options(SweepOptions):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the comparison to its end; raises `InputError` for what cannot work."""
     options = command_line.parse(Options, arguments, prog=EXPERIMENT)
+    options.check()
+    # Takes seconds to import, so that what cannot work has been told.
+    from rich.console import Console
+
+    from sweeps.results.compare_and_report import compare_and_report
+    from sweeps.runner.comparison import cells
+
     experiment = settle(options)
     methods = chosen(options.methods, KNOWN)
     fields = experiment.choice.domain_fields
@@ -100,6 +107,9 @@ def settle(options: Options) -> Experiment:
     options.check()
     choice, data_root = decathlons.choose(options.data, options.data_root)
     decathlons.require_data(choice, data_root, options.targets)
+    from sweeps.results import table_2
+    from sweeps.runner.experiment import Experiment
+
     experiment = Experiment.settle(EXPERIMENT, dataclasses.replace(options, data=None, data_root=data_root), choice)
     if options.fine_tuning_epochs is None:
         return experiment
@@ -107,8 +117,12 @@ def settle(options: Options) -> Experiment:
     return dataclasses.replace(experiment, base=experiment.base.replace(**fine_tuned))
 
 
-def draw(experiment: Experiment, results: table_2.Results, wanted: Sequence[Cell], console: Console) -> None:
+def draw(experiment: Experiment, results: Results, wanted: Sequence[Cell], console: Console) -> None:
     """Table 2 and the diagram of fine-tuning; the diagram of logistic regression exists already."""
+    from bdw import evaluation
+    from sweeps.results import table_2
+    from sweeps.results.finish import score_table
+
     choice, folder = experiment.choice, experiment.paths.path
     designs = table_2.designs_in_words(experiment.base, choice.domain_fields, wanted)
     console.print(designs, soft_wrap=True)

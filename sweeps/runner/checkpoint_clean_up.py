@@ -27,13 +27,12 @@ from bdw.ray.machine_clean_up import delete_on_every_machine
 from bdw.runs import checkpoint
 from bdw.runs.backup_files import CHECKPOINTS, delete_checkpoints
 from bdw.storage.remote_folder import RemoteFolder
+from sweeps.runner.options import ALL, BEST
 from sweeps.runner.paths import Paths
 from sweeps.study.best import best_of
 from sweeps.study.open_study import SETTLED
 from sweeps.study.storage import told_clearly
 
-ALL, BEST, NONE = "all", "best", "none"
-CHOICES = (ALL, BEST, NONE)
 SECONDS_BETWEEN = 30.0
 SECONDS_AFTER_THE_END = 30.0
 """Workers of a stopped trial may still write for a moment."""
@@ -74,7 +73,7 @@ class CheckpointCleanUp(tune.Callback):  # type: ignore[misc]
     What cannot be deleted is logged, tried again later, and does not end the sweep.
 
     Args:
-        keep: One of `CHOICES`.
+        keep: One of `KEPT`.
         study: Knows how trials ended.
         best: The trials that `best` keeps; default: `best_of_each_domain`.
     """

@@ -9,8 +9,8 @@ from typing import Any
 
 from bdw.config import RunConfig, run_fields
 from bdw.config.fields import resolved
+from bdw.config.selector import selector_names
 from bdw.errors import InputError, unknown_option
-from bdw.weighting import selection
 from sweeps.runner.options import require_each_once, require_some
 from sweeps.runner.space import ETA, LAMBDA, RHO
 
@@ -31,7 +31,7 @@ class Method:
 def selecting() -> dict[str, Method]:
     """Plain training on what a selector chose, by the selector's name; its size and options are settings to be given
     (`simcore selected_share=0.2 selector.features=run:runs/mine`)."""
-    return {name: Method(name, {"weighter": "uniform", "selector": name}) for name in selection.available()}
+    return {name: Method(name, {"weighter": "uniform", "selector": name}) for name in selector_names()}
 
 
 def chosen(texts: Sequence[str], known: Mapping[str, Method]) -> list[Method]:
@@ -65,6 +65,8 @@ def _method(text: str, known: Mapping[str, Method]) -> Method:
         name, value = _setting(word, fields.get("selector"))
         fields[name] = value
     if "selector" in fields:
+        from bdw.weighting import selection  # Takes torch, which few methods need.
+
         own = {name: value for name, value in fields.items() if name.startswith(("selector", "selected_"))}
         try:
             selection.chooser(RunConfig().replace(**own).selector)

@@ -1,4 +1,4 @@
-"""The options that every sweep has."""
+"""The options that every sweep has. torch and Ray are not imported here, so that what cannot work is told at once."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from bdw.config.workers import require_gpu_share
 from bdw.data.readers import resolve
 from bdw.errors import InputError, unknown_option
-from sweeps.runner import tracking
-from sweeps.runner.checkpoint_clean_up import ALL, CHOICES
+from bdw.runs import trackers
 from sweeps.runner.paths import require_name
 from sweeps.study.objective import require_known
-from sweeps.study.storage import require_database_url
+
+ALL, BEST, NONE = KEPT = ("all", "best", "none")
+"""Trials whose checkpoints a sweep may keep."""
+TRACKERS = (trackers.TENSORBOARD, "wandb", "mlflow")
+"""Those that Ray's loggers know."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +79,8 @@ class SweepOptions:
             if value is not None and not 0 < value < math.inf:
                 raise InputError(f"{name}: {value} cannot work; allowed: a positive number of hours")
         require_at_least("max_failures", self.max_failures, 0)
-        if self.keep_checkpoints_of not in CHOICES:
-            raise unknown_option("keep_checkpoints_of", self.keep_checkpoints_of, CHOICES)
+        if self.keep_checkpoints_of not in KEPT:
+            raise unknown_option("keep_checkpoints_of", self.keep_checkpoints_of, KEPT)
         for seed in self.seeds:
             require_at_least("seeds", seed, 0)
         require_each_once("seeds", self.seeds)
@@ -86,10 +89,12 @@ class SweepOptions:
         if self.name is not None:
             require_name(self.name)
         if self.study_storage is not None:
+            from sweeps.study.storage import require_database_url  # Takes Optuna and SQLAlchemy.
+
             require_database_url(self.study_storage)
         if self.data_root is None:
             _require_known_targets(self.targets)
-        tracking.require_usable(self.log_to)
+        trackers.require_usable(self.log_to, option="log_to", known=TRACKERS)
 
     @property
     def places(self) -> dict[str, str]:

@@ -13,20 +13,13 @@ from ray.tune.experiment import Trial
 from ray.tune.logger import TBXLoggerCallback
 from ray.tune.result import AUTO_RESULT_KEYS
 
-from bdw.runs import trackers
 from bdw.runs.trackers import TENSORBOARD, is_installed
 from sweeps.runner.paths import Paths
 
-NAMES = (TENSORBOARD, "wandb", "mlflow")
 NO_TENSORBOARD = "no TensorBoard files: tensorboardX is not installed (`pip install tensorboardX`)"
 SECONDS_BETWEEN_FLUSHES = 5.0
 """After so long what a trial reported is in TensorBoard's file."""
 _TUNES_OWN = {*AUTO_RESULT_KEYS, "done", "trial_id", "experiment_tag", "should_checkpoint", "__duplicate__"}
-
-
-def require_usable(names: Sequence[str]) -> None:
-    """As `trackers.require_usable`, for those that Ray's loggers know."""
-    trackers.require_usable(names, option="log_to", known=NAMES)
 
 
 def loggers(names: Sequence[str], paths: Paths) -> list[tune.Callback]:

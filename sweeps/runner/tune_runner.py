@@ -24,10 +24,10 @@ from bdw.ray.trial import DRIVER_CPU, ReleaseWorkers, TrialPlan, run_trial, tria
 from bdw.ray.workers import resources_in_words
 from bdw.runs import trackers
 from sweeps.runner import tracking
-from sweeps.runner.checkpoint_clean_up import ALL, CheckpointCleanUp
+from sweeps.runner.checkpoint_clean_up import CheckpointCleanUp
 from sweeps.runner.dashboard_metrics import DashboardMetrics
 from sweeps.runner.limits import Limits, num_failed
-from sweeps.runner.options import SweepOptions
+from sweeps.runner.options import ALL, SweepOptions
 from sweeps.runner.partial_results import PartialResults
 from sweeps.runner.paths import Paths
 from sweeps.runner.progress import SweepProgress

@@ -9,7 +9,6 @@ from typing import Any, Literal
 from bdw import evaluation
 from bdw.errors import InputError, unknown_option
 from bdw.evaluation import Measure
-from bdw.ray.trial import best_epoch_column
 from sweeps.study.objective import SCORE, Direction, Objective
 
 COSTS = {
@@ -133,4 +132,9 @@ def _goal(name: str, way: str, *, is_first: bool) -> Goal:
         return Goal(name, COSTS[name], WAYS[way or "min"], None)
     measure = evaluation.measure(name)
     own = "max" if measure.higher_is_better else "min"
-    return Goal(name, SCORE if is_first else best_epoch_column(name), WAYS[way or own], measure)
+    column = SCORE
+    if not is_first:
+        from bdw.ray.trial import best_epoch_column  # Takes Ray.
+
+        column = best_epoch_column(name)
+    return Goal(name, column, WAYS[way or own], measure)

@@ -99,13 +99,14 @@ class Request:
         if options.source is not None:
             start = start.replace(source=_anywhere(options.source))
         entries = read_entries(options.space or DEFAULT_SPACE, task=start.pretext.pretext)
-        space = FieldSpace.of(entries, start)
         targets = tuple(map(_anywhere, options.targets)) or (_default_target(preset, start),)
         several = len(targets) * len(options.seeds) > 1
         over = options.over if several else None
         if over == MEAN_RANK and not goals.chooser.has_own_direction:
             raise InputError(f"over: mean_rank cannot work with {goals.chooser}; allowed: the measure's own direction")
         sampler = parse_sampler(options.sampler, over=over)
+        scheduler = parse_scheduler(options.scheduler, goals, over)
+        space = FieldSpace.of(entries, start)
         usual = presets.build(preset).flat()
         changed = {name: value for name, value in space.base.flat().items() if value != usual.get(name)}
         return cls(
@@ -113,7 +114,7 @@ class Request:
             goals=goals,
             over=over,
             sampler=sampler,
-            scheduler=parse_scheduler(options.scheduler, goals, over),
+            scheduler=scheduler,
             num_trials=_num_trials(options, sampler, space),
             choice=DataChoice(
                 name=EXPERIMENT,

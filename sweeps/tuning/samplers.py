@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-
-from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler
+from typing import TYPE_CHECKING
 
 from bdw.config.checks import require, require_at_least
 from bdw.errors import InputError
-from sweeps.study.sampler import Repeatable, tpe
 from sweeps.tuning import named
 from sweeps.tuning.goals import MEAN_RANK
-from sweeps.tuning.ranks import RankedStudies
+
+if TYPE_CHECKING:  # Names are known without Optuna and Ray, so that an unknown one is refused at once.
+    from optuna.samplers import BaseSampler
+
+    from sweeps.tuning.ranks import RankedStudies
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +82,10 @@ def make_sampler(options: Sampler, *, seed: int, num_trials: int, ranked: Ranked
 
     `ranked`: shows TPE the trials by their mean ranks as they are now.
     """
+    from optuna.samplers import NSGAIISampler, RandomSampler
+
+    from sweeps.study.sampler import Repeatable, tpe
+
     make: Callable[[int], BaseSampler]
     match options:
         case TPE(n_startup_trials=startup, n_ei_candidates=candidates):

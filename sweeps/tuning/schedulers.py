@@ -7,23 +7,20 @@ say what made them, and all trials have the same budget. A schedule of settings 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import optuna
-from ray.tune.experiment import Trial
-from ray.tune.schedulers import MedianStoppingRule, TrialScheduler
+from typing import TYPE_CHECKING
 
 from bdw.config.checks import require, require_at_least
 from bdw.errors import InputError
 from bdw.evaluation import Measure
-from sweeps.runner.search import early_stopping
-from sweeps.study.early_stopping import BudgetHalving
-from sweeps.study.objective import SCORE
 from sweeps.tuning import named
 from sweeps.tuning.goals import MEAN_GAIN, MEAN_RANK, Goals
+
+if TYPE_CHECKING:  # Names are known without Optuna and Ray, so that an unknown one is refused at once.
+    import optuna
+
+    from sweeps.study.early_stopping import BudgetHalving
+    from sweeps.tuning.median_rule import MedianRule
 
 MIN_GRACE = 0.01
 
@@ -106,42 +103,19 @@ def make_scheduler(
     gains = MEAN_GAIN if over == MEAN_GAIN else None
     match options:
         case ASHA():
+            from sweeps.runner.search import early_stopping
+
             return early_stopping(
                 study, measure, reduction_factor=options.reduction_factor, rungs=options.rungs, gains=gains
             )
         case Median():
-            return MedianRule(measure, options)
+            from sweeps.tuning.median_rule import MedianRule
+
+            return MedianRule(
+                measure, grace_period=options.grace_period, min_samples_required=options.min_samples_required
+            )
         case _:
             return None
-
-
-class MedianRule(MedianStoppingRule):  # type: ignore[misc]
-    """Tune's rule on the share of the budget; no trial is stopped at the end of it, since it still writes its files.
-
-    Trials of earlier starts of a sweep are not counted.
-    """
-
-    def __init__(self, measure: Measure, options: Median) -> None:
-        super().__init__(
-            time_attr="budget_share",
-            metric=SCORE,
-            mode="max" if measure.higher_is_better else "min",
-            grace_period=options.grace_period,
-            min_samples_required=options.min_samples_required,
-            min_time_slice=math.inf,  # It would pause trials to wait for others.
-        )
-
-    def on_trial_result(self, tune_controller: Any, trial: Trial, result: Mapping[str, Any]) -> str:
-        """Stop or go on."""
-        if not math.isfinite(result.get(SCORE, math.nan)):
-            return str(TrialScheduler.CONTINUE)
-        if result.get("budget_share", 0.0) >= 1 or trial.config["labels"].get("spared", False):
-            self._results[trial].append(result)  # Others are compared with it all the same.
-            return str(TrialScheduler.CONTINUE)
-        return str(super().on_trial_result(tune_controller, trial, result))
-
-    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: Mapping[str, Any]) -> None:
-        """Leave the closing report out: it repeats the last one, or has no score."""
 
 
 def _require_share(value: float) -> None:

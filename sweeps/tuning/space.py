@@ -25,7 +25,6 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from bdw.config import RunConfig, run_fields
 from bdw.config.fields import Field, Mark, accepted_types, coerced, resolved
 from bdw.errors import InputError, unknown_option
-from bdw.training.checks import check
 
 RANGE, CHOICES = frozenset({"low", "high", "log", "step"}), frozenset({"choices"})
 SETTLED_ELSEWHERE = {
@@ -181,6 +180,8 @@ class FieldSpace:
 
     def _require_usable(self) -> None:
         """`InputError` if an end of a range, or a choice, works at none of the points that are tried."""
+        from bdw.training.checks import check  # Takes torch; names have been looked at.
+
         for parameter in self.parameters:
             for value in parameter.ends():
                 trouble = None

@@ -13,13 +13,21 @@ from rich.console import Console
 
 from bdw.config import RunConfig
 from bdw.errors import InputError
+from sweeps.results.search_and_compare import (
+    CONTROLS,
+    FOUND,
+    PAPERS_CELL,
+    PLAIN,
+    RANDOM,
+    chosen_methods,
+    random_subsets,
+)
 from sweeps.runner import datasets
 from sweeps.runner.comparison import Cell, cells, kept_shares
 from sweeps.runner.episode_designs import Design, Room
 from sweeps.runner.methods import Method
 from sweeps.runner.paths import Paths
 from sweeps.runner.space import PAPER, RECOMMENDED, Space
-from sweeps.stl10_pruning import CONTROLS, FOUND, PAPERS_CELL, PLAIN, RANDOM, chosen_methods, random_subsets
 
 DESIGNS = (Design(10, 2, 3),)
 

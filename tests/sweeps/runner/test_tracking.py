@@ -70,9 +70,9 @@ def test_wandb_needs_an_account_or_to_be_offline(without: Any, monkeypatch: pyte
     for variable in ("WANDB_API_KEY", "WANDB_MODE", *trackers.SILENT):
         monkeypatch.setenv(variable, "")
     with pytest.raises(InputError, match="'wandb' knows no account; set WANDB_API_KEY, or WANDB_MODE=offline"):
-        tracking.require_usable(["wandb"])
+        SweepOptions(log_to=("wandb",)).check()
     monkeypatch.setenv("WANDB_MODE", "offline")
-    tracking.require_usable(["wandb"])
+    SweepOptions(log_to=("wandb",)).check()
 
 
 def test_without_tensorboardx_a_line_says_so(tmp_path: Path, without: Any) -> None:
