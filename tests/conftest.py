@@ -26,6 +26,13 @@ START_RAY = (
 )  # fmt: skip
 """Where tests start Ray, or use the one that others started."""
 
+OF_THE_STORE = {
+    "AWS_ACCESS_KEY_ID": "a-key",
+    "AWS_SECRET_ACCESS_KEY": "a-secret",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+"""What a client of `s3_address` must have in its environment; the processes of `local_ray` have it."""
+
 # A shell starts what it puts in the background deaf to Ctrl-C, and what that starts inherits it; some tests send one.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -108,15 +115,18 @@ def local_ray() -> Iterator[None]:
         patch.setenv("RAY_AIR_NEW_OUTPUT", "0")
         patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.1")
         patch.setenv("PYTHONPATH", str(root))
-        ray.init(
-            address="local",
-            num_cpus=4,
-            resources={"trial_driver": 4},
-            object_store_memory=128 * 2**20,
-            _temp_dir=folder,
-            log_to_driver=False,
-            logging_level="error",
-        )
+        with pytest.MonkeyPatch.context() as trials:
+            for name, value in OF_THE_STORE.items():
+                trials.setenv(name, value)
+            ray.init(
+                address="local",
+                num_cpus=4,
+                resources={"trial_driver": 4},
+                object_store_memory=128 * 2**20,
+                _temp_dir=folder,
+                log_to_driver=False,
+                logging_level="error",
+            )
         yield
         ray.shutdown()
     shutil.rmtree(folder, ignore_errors=True)
@@ -128,9 +138,8 @@ def s3_address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     import boto3
     from moto.server import ThreadedMotoServer
 
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a-key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name, value in OF_THE_STORE.items():
+        monkeypatch.setenv(name, value)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:

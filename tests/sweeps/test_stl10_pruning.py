@@ -15,6 +15,7 @@ import optuna
 import pandas as pd
 import pytest
 from optuna.trial import TrialState
+from pyarrow import fs
 
 from sweeps.stl10_pruning import main
 from sweeps.study.open_study import open_storage
@@ -103,20 +104,25 @@ def require_equal_budgets(sweep: Path, accuracy: pd.DataFrame) -> None:
     assert all(sentence in html.unescape(page) for sentence in story["verdict"])
 
 
-def test_two_objectives_and_a_storage_address(tmp_path: Path, run_entry: Callable[..., str]) -> None:
-    arguments = ["--smoke", "--storage-path", f"file://{tmp_path}/storage", "--name", "pair"]
+def test_two_objectives_and_an_object_store(tmp_path: Path, s3_address: str, run_entry: Callable[..., str]) -> None:
+    """Trials on Ray and the driver send their files to a bucket, each by itself."""
+    arguments = ["--smoke", "--storage-path", s3_address, "--name", "pair"]
     arguments += ["--data", "digits", "--targets", "digits"]
     arguments += ["--samples", "1", "--epochs", "1", "--objective", "accuracy-seconds"]
     said = run_entry(main, arguments)
     assert "report: " in said
     assert "critical_difference.png: 5 methods on 1 domains" in said
-    sweep = tmp_path / "storage" / "pair"
+    store, root = fs.FileSystem.from_uri(s3_address)
+    sweep = tmp_path / "copy"
+    fs.copy_files(f"{root}/pair", str(sweep), source_filesystem=store)
     assert {"study.journal", "report.html", "results.parquet", "trials.csv", "pareto.png"} <= {
         path.name for path in sweep.iterdir()
     }
     (trial,) = [trial for trial in trials_of(sweep, "pair") if trial.state == TrialState.COMPLETE]
     assert len(trial.values) == 2
-    assert (sweep / "runs" / trial.user_attrs["run"] / "encoder.safetensors").is_file()
+    results = pd.read_parquet(sweep / "results.parquet")
+    for run in (f"runs/{trial.user_attrs['run']}", *results["run"]):
+        assert (sweep / run / "encoder.safetensors").is_file()
 
 
 def test_bad_input_ends_with_status_2_and_one_line(environment: dict[str, str]) -> None:
