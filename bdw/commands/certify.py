@@ -14,7 +14,8 @@ from bdw.commands.fit import train
 from bdw.config import RunConfig, WeighterConfig, WorkersConfig
 from bdw.config.checks import require_at_least
 from bdw.data import Problem, packing_bar
-from bdw.data.problem import LabelledProgress, cache_folder
+from bdw.data.problem import cache_folder
+from bdw.data.source_and_targets import LabelledProgress
 from bdw.errors import InputError, RunStopped
 from bdw.parallel import device as devices
 from bdw.parallel.stop_requests import INTERRUPTED, NoticeBoard, terminations

@@ -131,7 +131,7 @@ def _require_folder(path: Path, option: str, allowed: str) -> None:
 
 
 def _check_data(config: DataConfig) -> None:
-    for option, spec in (("source", config.source), ("target", config.target)):
+    for option, spec in (("source", config.source), *(("target", name) for name in config.target_names)):
         _check_name(spec, option, config.image_size, config.data_root, config.download)
 
 

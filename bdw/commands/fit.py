@@ -18,7 +18,7 @@ from bdw.config import RunConfig, WorkersConfig
 from bdw.config.fields import coerced, fields_of
 from bdw.config.preset_registry import require_one_length
 from bdw.data import packing_bar
-from bdw.data.problem import LabelledProgress
+from bdw.data.source_and_targets import LabelledProgress
 from bdw.diagnostics.diagnosis import Diagnosis, summary
 from bdw.errors import RunStopped
 from bdw.parallel import collectives, torchrun

@@ -112,7 +112,7 @@ class Score:
     out: Path
     """New file, .parquet."""
     target: str | None = None
-    """Score by usefulness for this target, one of the run's value_for; default: by the weights that the run learnt."""
+    """Score by usefulness for this target, one of the run's targets or value_for; default: by its weights."""
     data_root: str | None = None
     """Folder under which torchvision's data sets lie; default: the run's own."""
     download: bool = False

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bdw.config.checks import require_at_least
 from bdw.data import packing_bar
-from bdw.data.problem import LabelledProgress
+from bdw.data.source_and_targets import LabelledProgress
 from bdw.errors import InputError
 from bdw.parallel import device as devices
 from bdw.runs.directory import RunDirectory
@@ -60,8 +60,8 @@ def score(
         run: directory of a finished run that learnt weights, or that valued its source for further targets.
         pool: what to score, named as a run's source.
         out: new Parquet file for the scores; None keeps none.
-        target: one of the run's `value_for`, by usefulness for which images are scored; None for the weights that the
-            run learnt.
+        target: one of the run's `targets` or `value_for`, by usefulness for which images are scored; None for the
+            weights that the run learnt.
         data_root: as for a run; None for the run's own.
         download: let torchvision download a data set that is not under `data_root`.
         data_seed: seed of a pool that is drawn, such as `glyphs`; None for the run's own.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bdw.data import packing_bar
 from bdw.data.near_duplicates import near_duplicate_groups
 from bdw.data.perceptual_hash import SIDE, grey_thumbnails
-from bdw.data.problem import LabelledProgress
+from bdw.data.source_and_targets import LabelledProgress
 from bdw.data.weights_file import CONTENT_KEY
 from bdw.errors import InputError
 from bdw.runs.export import write_table

@@ -16,8 +16,9 @@ from bdw.config import DataConfig, SelectorConfig
 from bdw.config.checks import require_at_least
 from bdw.config.selector_options import PIXELS
 from bdw.data.packed import PackedDataset
-from bdw.data.problem import LabelledProgress, cache_folder
+from bdw.data.problem import cache_folder
 from bdw.data.readers.addresses import CACHE
+from bdw.data.source_and_targets import LabelledProgress
 from bdw.data.weights_file import CONTENT_KEY
 from bdw.encoders.timm_models import PREFIX as TIMM
 from bdw.errors import InputError

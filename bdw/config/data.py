@@ -17,6 +17,10 @@ class DataConfig:
     .npz file; `reader:path` where the path alone does not tell. A path may be an address (s3://bucket/photos)."""
     target: Basic[str] = "digits"
     """Labelled target, named like the source; in an image folder every sub-folder is a class."""
+    targets: tuple[str, ...] = ()
+    """Several targets in the place of one, named like it. One encoder is trained for all of them; each has a usefulness
+    of every source image (`combine_targets` says what is trained on), scores and a best epoch of its own. `target` is
+    then the first of them. One name is the same as `target`."""
     value_for: tuple[str, ...] = ()
     """Further targets, named like the target. A run with fixed weights, such as plain training, learns on the way how
     useful every source image is for each of them, and trains as it would without: usefulness_TARGET.parquet."""
@@ -58,6 +62,11 @@ class DataConfig:
     data_seed: int = 0
     """Seed of every split and subset, apart from the run's seed so that repeats share their data."""
 
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """All targets, the first of `targets` first; one in the common case."""
+        return self.targets or (self.target,)
+
     def __post_init__(self) -> None:
         require(self.image_size >= 4, "image_size", self.image_size, "at least 4 pixels")
         require(
@@ -69,8 +78,14 @@ class DataConfig:
         require(self.crop_padding >= 0, "crop_padding", self.crop_padding, "0 or more pixels")
         require(0 < self.target_fraction <= 1, "target_fraction", self.target_fraction, "above 0, at most 1")
         require(0 < self.validation_fraction < 1, "validation_fraction", self.validation_fraction, "between 0 and 1")
-        given = self.value_for
-        require(len(set(given)) == len(given) and all(given), "value_for", list(given), "every target once")
+        for name in ("targets", "value_for"):
+            given = getattr(self, name)
+            require(len(set(given)) == len(given) and all(given), name, list(given), "every target once")
+        if self.targets:
+            object.__setattr__(self, "target", self.targets[0])
+            require(not self.target_in_pool, "target_in_pool", True, "false with several targets")
+        if len(self.targets) == 1:
+            object.__setattr__(self, "targets", ())
         require(self.data_seed >= 0, "data_seed", self.data_seed, "0 or more")
         for name in ("max_source", "max_train_per_class"):
             require_at_least(name, getattr(self, name), 1, "at least 1, or none for all")

@@ -39,6 +39,14 @@ class WeighterConfig:
     """What has a weight of its own. `image_and_task`: every image for every task of pretext `multitask`, so that it may
     be pruned for one task and stay for another. `task`: every task, all images alike; a control that shows what
     weights of images add. With `beta`, `counts` or `point`. Not in the paper, whose last section wants it."""
+    combine_targets: Literal["union", "mean", "vote"] = "union"
+    """With several targets, what is trained on. `union`: an image weighs what it does for the target that it helps
+    most, and goes when every target finds it useless. `mean`: it weighs the mean over the targets, and goes by the rule
+    on the mean of their distributions. `vote`: it weighs the mean, and stays while targets of `vote_share` keep it."""
+    target_shares: tuple[float, ...] = ()
+    """What each of several targets counts in `mean` and `vote`, in their order; default: all the same."""
+    vote_share: float = 0.5
+    """`vote`: an image stays while the targets that would keep it count at least this share of all."""
     kept_share: float | None = None
     """`random`: share of the source that is kept, drawn by the run's seed. Weighters that learn never keep less than
     this share; the best images by mean weight stay. Others ignore it."""
@@ -73,6 +81,13 @@ class WeighterConfig:
             self.nearest_beta,
             "a positive number, or none for 1 / median distance",
         )
+        require(
+            all(map(is_finite_positive, self.target_shares)),
+            "target_shares",
+            list(self.target_shares),
+            "a positive number for every target, or none",
+        )
+        require(0 < self.vote_share <= 1, "vote_share", self.vote_share, "above 0, at most 1")
         require(self.meta_every >= 1, "meta_every", self.meta_every, "at least 1")
         require(
             self.kept_share is None or 0 < self.kept_share <= 1,

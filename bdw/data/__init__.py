@@ -9,9 +9,10 @@ from bdw.data.manifest import Description
 from bdw.data.pack_request import pack
 from bdw.data.packed import PackedDataset
 from bdw.data.packing import pack_arrays, write_packed
-from bdw.data.problem import Problem, describe, load, load_target
+from bdw.data.problem import describe, load, load_target
 from bdw.data.progress import packing_bar
 from bdw.data.readers import available
+from bdw.data.source_and_targets import Problem
 
 __all__ = [
     "Description",

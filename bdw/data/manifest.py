@@ -110,6 +110,8 @@ class SharedStores:
         self._address = absolute(config.cache_address)
         self._remote = RemoteFolder.at(self._address, field="cache_address")
         settings = {name: value for name, value in vars(config).items() if name not in _WHEREVER}
+        if not config.targets:
+            del settings["targets"]  # So that manifests keep the names that they had before there was this field.
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
         self.manifest_name = f"{_slug(config.source)}-for-{_slug(config.target)}-{digest[:12]}.json"
 

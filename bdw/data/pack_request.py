@@ -9,8 +9,9 @@ from pathlib import Path
 from bdw.data.instances import Part
 from bdw.data.packed import PackedDataset
 from bdw.data.packing import write_part
-from bdw.data.problem import LabelledProgress, labelled, limited, read
+from bdw.data.problem import labelled, limited, read
 from bdw.data.readers import resolve
+from bdw.data.source_and_targets import LabelledProgress
 from bdw.errors import InputError
 
 

@@ -9,7 +9,6 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,16 +20,16 @@ from bdw.data import splits, unused
 from bdw.data.cache import packed_once
 from bdw.data.instances import Part
 from bdw.data.labelled_images import LabelledImages, Target
-from bdw.data.leaks import MOST_COMPARISONS, Leak, find_leaks_once, without
+from bdw.data.leaks import without
 from bdw.data.manifest import Description, SharedStores
-from bdw.data.overlap import shared_images, shared_images_once
 from bdw.data.packed import PackedDataset
 from bdw.data.packing import Progress
 from bdw.data.readers import not_read, resolve
 from bdw.data.readers.addresses import CACHE, packed_at
 from bdw.data.readers.base import Reader, Request, SplitName
 from bdw.data.readers.packed_directory import require_size
-from bdw.data.remote_stores import Summary, summary_at
+from bdw.data.remote_stores import summary_at
+from bdw.data.source_and_targets import LabelledProgress, Problem, described, leaks_of, require_different
 from bdw.data.target import Assignment, assign, require_labels
 from bdw.data.target_in_pool import with_target
 from bdw.errors import InputError
@@ -38,56 +37,8 @@ from bdw.storage.remote_folder import is_address
 
 Found = TypeVar("Found")
 
-LabelledProgress = Callable[[str, int, int | None], None]
-"""Called with what is being done (`packing source, images`), how many are done and their total."""
-
 TargetCheck = Callable[[NDArray[np.int64], tuple[str, ...]], None]
 """Called with the training images' labels (0 to C - 1) and the class names before anything is decoded."""
-
-
-@dataclass(frozen=True, eq=False)
-class Problem:
-    """What a run works on. The method is shown `source.images` and the target, nothing else of the source."""
-
-    source: PackedDataset
-    targets: Mapping[str, Target]
-    """By name; one entry is the common case."""
-    cache_dir: Path | None = None
-    """Where what takes long to find out about the images is kept; None to keep nothing."""
-    valued: Mapping[str, Target] = dataclasses.field(default_factory=dict)
-    """Further targets that the source is valued for, by name (`value_for`)."""
-
-    @property
-    def target(self) -> Target:
-        """The only target; `ValueError` if there are several, which one asks for by name."""
-        (target,) = self.targets.values()
-        return target
-
-    @property
-    def description(self) -> Description:
-        """Source and only target in numbers."""
-        return _described(self.source, self.target)
-
-    @functools.cached_property
-    def held_out_in_source(self) -> Mapping[str, int]:
-        """How many of the target's validation and test images the source holds, by split; only where it holds any."""
-        known = _held_out(self.target)
-        if self.cache_dir is None:
-            return shared_images(self.source, known)
-        return shared_images_once(self.source, known, self.cache_dir)
-
-    @functools.cached_property
-    def leaks(self) -> tuple[Leak, ...] | None:
-        """Images of the source that are, or nearly are, the target's validation or test images; None where finding them
-        takes more than `MOST_COMPARISONS`, which is left to who asks for it."""
-        held_out = len(self.target.validation) + len(self.target.test)
-        if len(self.source) * held_out > MOST_COMPARISONS:
-            return None
-        return self.all_leaks()
-
-    def all_leaks(self, progress: LabelledProgress | None = None) -> tuple[Leak, ...]:
-        """The same, however long it takes."""
-        return _leaks(self.source, self.target, self.cache_dir, progress)
 
 
 def load(
@@ -104,9 +55,9 @@ def load(
     (called with the number of images) may refuse more: an episode that does not fit, a batch that is too large.
     InputError for anything that cannot work.
     """
-    for name in config.value_for:
-        with _told_of(name):
-            planned_target(_valuing(config, name))
+    for field, name in _further(config):
+        with _told_of(field, name):
+            planned_target(_alone(config, name))
     shared = None if config.cache_address is None else SharedStores(config)
     manifest = None if shared is None else shared.read()
     if shared is not None and manifest is not None:
@@ -114,57 +65,84 @@ def load(
         target = _target_of(config, stores, check_target)
         if check_source is not None:
             check_source(len(source))
-        return _with_valued(config, work_dir, Problem(source, {config.target: target}), progress, check_target)
+        others = _others(config, work_dir, source.channels, progress, check_target)
+        return _whole(config, work_dir, source, {config.target: target, **others}, progress, check_target)
     reader, request = _find(config, config.source, "source")
     pool = read(reader.source, request)
     parts = _target_parts(config, pool.channels)
     if config.target_fraction < 1:
         pool = _without(pool, parts)
-    pool = _judged(limited(pool, config.max_source, config.data_seed), config.target)
+        for name in config.targets[1:]:
+            pool = _without(pool, _target_parts(_alone(config, name), pool.channels))
+    pool = _judged(limited(pool, config.max_source, config.data_seed), config.target_names)
     if check_source is not None:
         check_source(len(pool))
     stores = _target_stores(config, work_dir, parts, progress, check_target)
     target = _target_of(config, stores)
+    targets = {config.target: target, **_others(config, work_dir, pool.channels, progress, check_target)}
     if config.without_leaks:
         whole = _packed(config, work_dir, pool, config.source, "source", progress)
-        found = _leaks(whole, target, cache_folder(config, work_dir), progress)
+        found = leaks_of(whole, targets, cache_folder(config, work_dir), progress)
         pool = without(whole, found) if found else pool
     if config.target_in_pool:
         pool = with_target(pool, stores, assign(config, stores))
     source = _packed(config, work_dir, pool, config.source, "source", progress)
     if shared is not None:
         address = None if pool.packed is None else packed_at(config.source, config.data_root)
-        shared.put(address or source, stores, _described(source, target))
-    return _with_valued(config, work_dir, Problem(source, {config.target: target}), progress, check_target)
+        shared.put(address or source, stores, described(source, target))
+    return _whole(config, work_dir, source, targets, progress, check_target)
 
 
-def _with_valued(
+def _whole(
     config: DataConfig,
     work_dir: Path,
-    problem: Problem,
+    source: PackedDataset,
+    targets: Mapping[str, Target],
     progress: LabelledProgress | None,
     check_target: TargetCheck | None,
 ) -> Problem:
-    """The problem with its cache, and with the targets that its source is valued for; errors name `value_for`."""
+    """The problem with its cache, and with the targets that its source is valued for."""
+    require_different(targets)
     valued = {}
     for name in config.value_for:
-        with _told_of(name):
-            own, channels = _valuing(config, name), problem.source.channels
-            valued[name] = load_target(own, work_dir, channels, progress, check_target)
-    return dataclasses.replace(problem, cache_dir=cache_folder(config, work_dir), valued=valued)
+        with _told_of("value_for", name):
+            valued[name] = load_target(_alone(config, name), work_dir, source.channels, progress, check_target)
+    return Problem(source, targets, cache_folder(config, work_dir), valued)
 
 
-def _valuing(config: DataConfig, target: str) -> DataConfig:
-    return dataclasses.replace(config, target=target, value_for=(), cache_address=None)
+def _others(
+    config: DataConfig,
+    work_dir: Path,
+    channels: int,
+    progress: LabelledProgress | None,
+    check_target: TargetCheck | None,
+) -> dict[str, Target]:
+    """The targets behind the first one, by name."""
+    found = {}
+    for name in config.targets[1:]:
+        with _told_of("targets", name):
+            found[name] = load_target(_alone(config, name), work_dir, channels, progress, check_target)
+    return found
+
+
+def _further(config: DataConfig) -> list[tuple[str, str]]:
+    """Field and name of every target but the first."""
+    found = {"targets": config.targets[1:], "value_for": config.value_for}
+    return [(field, name) for field, names in found.items() for name in names]
+
+
+def _alone(config: DataConfig, target: str) -> DataConfig:
+    """The config of a run with that target alone."""
+    return dataclasses.replace(config, target=target, targets=(), value_for=(), cache_address=None)
 
 
 @contextlib.contextmanager
-def _told_of(target: str) -> Iterator[None]:
-    """Errors within name `value_for` and the target."""
+def _told_of(field: str, target: str) -> Iterator[None]:
+    """Errors within name the field and the target."""
     try:
         yield
     except InputError as error:
-        raise InputError(f"value_for: {target!r}: {error}") from error
+        raise InputError(f"{field}: {target!r}: {error}") from error
 
 
 def describe(config: DataConfig, work_dir: Path, progress: LabelledProgress | None = None) -> Description:
@@ -186,27 +164,10 @@ def describe(config: DataConfig, work_dir: Path, progress: LabelledProgress | No
                 config, work_dir, _target_parts(config, int(summary.header["channels"])), progress, None
             )
             target = _target_of(config, stores)
-            manifest = shared.put(address, stores, _described(summary, target))
+            manifest = shared.put(address, stores, described(summary, target))
         if manifest is not None:
             return manifest.description
     return load(config, work_dir, progress).description
-
-
-def _held_out(target: Target) -> dict[str, tuple[NDArray[np.uint8], NDArray[np.str_]]]:
-    """Split -> images and names, of the splits whose names are known."""
-    splits = {"validation": target.validation, "test": target.test}
-    return {name: (split.images, split.names) for name, split in splits.items() if split.names is not None}
-
-
-def _leaks(
-    source: PackedDataset, target: Target, folder: Path | None, progress: LabelledProgress | None
-) -> tuple[Leak, ...]:
-    tell = None if progress is None else functools.partial(progress, "comparing with the target, images")
-    return find_leaks_once(source, _held_out(target), folder, tell)
-
-
-def _described(source: PackedDataset | Summary, target: Target) -> Description:
-    return Description.of(source, target.key, target.classes, target.train.labels)
 
 
 def load_target(
@@ -264,12 +225,12 @@ def _is_same_data(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return all(one.get(key) == other.get(key) for key in ("reader", "path", "content"))
 
 
-def _judged(pool: Part, target: str) -> Part:
-    """A pool of several kinds, one of which is the target itself, with that kind tagged as useful."""
-    if pool.kinds is None or pool.planted is not None or not (pool.kinds == target).any():
+def _judged(pool: Part, targets: Sequence[str]) -> Part:
+    """A pool of several kinds, some of which are targets themselves, with those kinds tagged as useful."""
+    if pool.kinds is None or pool.planted is not None or not (own := np.isin(pool.kinds, targets)).any():
         return pool
-    planted = (pool.kinds == target).astype(np.int8)
-    return dataclasses.replace(pool, planted=planted, fingerprint={**pool.fingerprint, "useful": target})
+    useful = targets[0] if len(targets) == 1 else list(targets)
+    return dataclasses.replace(pool, planted=own.astype(np.int8), fingerprint={**pool.fingerprint, "useful": useful})
 
 
 def _target_stores(
@@ -353,8 +314,8 @@ def read(method: Callable[[Request], Found], request: Request) -> Found:
 
 def not_read_here(config: DataConfig) -> list[str]:
     """Sentences on folders and files called like the source or the target that are not what is read."""
-    specs = {"source": config.source, "target": config.target}
-    return [other for option, spec in specs.items() if (other := not_read(spec, option, config.data_root))]
+    specs = [("source", config.source), *(("target", name) for name in config.target_names)]
+    return [other for option, spec in specs if (other := not_read(spec, option, config.data_root))]
 
 
 def _packed(
@@ -370,7 +331,8 @@ def cache_folder(config: DataConfig, work_dir: Path) -> Path:
     """Where packed data sets are kept, and what else takes long to compute from them (see `cache_dir`)."""
     if config.cache_dir is not None:
         return Path(config.cache_dir).expanduser()
-    if any(is_address(place or "") for place in (config.source, config.target, config.data_root, config.cache_address)):
+    places = (config.source, *config.target_names, config.data_root, config.cache_address)
+    if any(is_address(place or "") for place in places):
         return Path(CACHE).expanduser()  # Not for every run anew.
     root = None if config.data_root is None else Path(config.data_root).expanduser()
     # A folder without a single write bit is meant to be left alone, although the superuser could write into it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bdw.data.problem import LabelledProgress
+from bdw.data.source_and_targets import LabelledProgress
 
 _EVERY = 64
 """Images between two updates."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bdw import plugins
 from bdw.data.labelled_images import LabelledImages, Target
-from bdw.data.problem import LabelledProgress
+from bdw.data.source_and_targets import LabelledProgress
 from bdw.errors import unknown_option
 
 if TYPE_CHECKING:  # Names are known without torch, so that an unknown one is refused at once.

@@ -162,11 +162,12 @@ def _test(run: RunFiles) -> Score | None:
     if run.results is None:
         return None
     rows = run.results[run.results["metric"] == run.measure.name]
-    return None if rows.empty else score(run, float(rows["value"].iloc[0]), "test")
+    return None if rows.empty else score(run, float(rows["value"].mean()), "test")
 
 
 def score(run: RunFiles, value: float, split: str) -> Score:
-    """A value of the run's measure on that split, with its interval where it has one."""
-    num_images = run.target_images.get(split)
+    """A value of the run's measure on that split, with its interval where it has one: a mean over several targets has
+    none."""
+    num_images = None if run.config.get("targets") else run.target_images.get(split)
     interval = wilson(value, num_images) if num_images and run.measure.is_share and 0 <= value <= 1 else None
     return Score(value, run.measure.shown(value), num_images, interval)

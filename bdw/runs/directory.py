@@ -20,7 +20,7 @@ from typing import Any
 
 from bdw.config import RunConfig
 from bdw.config.identity import depends_on_length, differences
-from bdw.data import Problem
+from bdw.data import Problem, Target
 from bdw.data.leaks import held_out_images
 from bdw.errors import InputError
 from bdw.runs import checkpoint, log_file
@@ -55,6 +55,10 @@ class RunDirectory:
     def usefulness(self, target: str) -> Path:
         """How useful the source's images are for a target that they were valued for."""
         return self.path / f"usefulness_{_in_a_name(target)}.parquet"
+
+    def encoder_for(self, target: str) -> Path:
+        """The encoder of the best epoch of one of several targets."""
+        return self.path / f"encoder_for_{_in_a_name(target)}.safetensors"
 
     def scorer_for(self, target: str) -> Path:
         """What scores new images for a target that the source was valued for."""
@@ -170,20 +174,31 @@ def _or_continue(config: RunConfig, *, finished: bool) -> str:
 
 
 def source_facts(problem: Problem) -> dict[str, Any]:
-    """What config.json says of the images, the target's counted by split."""
+    """What config.json says of the images, the (first) target's counted by split; `targets` where there are several."""
     source, target = problem.source, problem.target
+    several = {
+        "targets": {
+            name: {"classes": list(each.classes), "images": _split_sizes(each)}
+            for name, each in problem.targets.items()
+        }
+    }
     return {
         "count": len(source),
         "content_key": source.content_key,
         "path": str(source.path),
         "skipped": source.header["skipped"],
-        "target_skipped": list(target.skipped),
+        "target_skipped": [entry for each in problem.targets.values() for entry in each.skipped],
         "remarks": list(source.remarks),
         "held_out_in_source": dict(problem.held_out_in_source),
         "leaks": None if problem.leaks is None else held_out_images(problem.leaks),
         "target_classes": list(target.classes),
-        "target_images": {split: len(getattr(target, split)) for split in ("train", "validation", "test")},
+        "target_images": _split_sizes(target),
+        **(several if len(problem.targets) > 1 else {}),
     }
+
+
+def _split_sizes(target: Target) -> dict[str, int]:
+    return {split: len(getattr(target, split)) for split in ("train", "validation", "test")}
 
 
 def git_revision() -> str | None:

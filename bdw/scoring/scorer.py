@@ -45,7 +45,8 @@ class ScorerFiles:
         line, for any other."""
         run.require_finished()
         if target is not None:
-            path, valued = run.scorer_for(target), config_of(run).data.value_for
+            path, data = run.scorer_for(target), config_of(run).data
+            valued = (*data.targets, *data.value_for)
             if target not in valued or not path.is_file():
                 raise InputError(f"target: {target!r} cannot work: {_why_no_scorer_for(target, valued)}")
             return cls(contents_of(run.encoder, "encoder file"), contents_of(path, "scorer file"))

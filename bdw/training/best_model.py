@@ -16,18 +16,30 @@ from bdw.pretext import PretextModel
 class BestModel:
     """A copy on the CPU; empty before the first evaluation."""
 
-    def __init__(self, measure: Measure):
+    def __init__(self, measure: Measure, score: str | None = None):
+        """`score`: the name that its scores go by; by default the measure's own."""
         self._measure = measure
+        self._name = score or measure.name
         self._score = math.nan
         self._tensors: dict[str, Tensor] = {}
 
-    def compete(self, scores: Mapping[str, float], model: PretextModel) -> bool:
-        """Whether these scores, of that model, are the best so far; if so, it is kept."""
-        is_best = self._measure.better(scores[self._measure.name], self._score)
-        if is_best:
-            self._score = scores[self._measure.name]
-            self._tensors = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
-        return is_best
+    def compete(self, scores: Mapping[str, float], model: PretextModel, *others: BestModel) -> bool:
+        """Whether these scores, of that model, are the best so far; if so, it is kept. So it is for every other one
+        that it is the best of: they share one copy."""
+        competing = [each for each in (self, *others) if each._is_better(scores)]
+        if competing:
+            tensors = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+        for each in competing:
+            each._score, each._tensors = scores[each._name], tensors
+        return self in competing
+
+    def _is_better(self, scores: Mapping[str, float]) -> bool:
+        return self._measure.better(scores[self._name], self._score)
+
+    @property
+    def score(self) -> float:
+        """Its validation score; NaN before the first evaluation."""
+        return self._score
 
     def loaded(self, like: PretextModel) -> PretextModel:
         """A copy of that model with the best one's parameters, on the same device, in evaluation mode."""

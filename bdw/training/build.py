@@ -15,8 +15,8 @@ from bdw import encoders, evaluation, pretext
 from bdw.config import EncoderConfig, OptimiserConfig, RunConfig
 from bdw.config.budget import Budget
 from bdw.data import Problem, load
-from bdw.data.image_table import ImageTable
-from bdw.data.problem import LabelledProgress, cache_folder
+from bdw.data.problem import cache_folder
+from bdw.data.source_and_targets import LabelledProgress
 from bdw.diagnostics.visit_statistics import VisitStatistics
 from bdw.encoders import given_weights, precision
 from bdw.encoders.compilation import compile_encoder
@@ -29,13 +29,14 @@ from bdw.training.best_model import BestModel
 from bdw.training.checks import check_batch, check_selected, check_selector, chosen_measures, require_same_data
 from bdw.training.data_parallel import replicated
 from bdw.training.embedders import embedder
+from bdw.training.examiner import validation_of
 from bdw.training.history import History
 from bdw.training.meta_schedule import MetaSchedule
 from bdw.training.progress import CurrentEpoch
 from bdw.training.run_state import RunState
 from bdw.training.selection_record import SelectionRecord
 from bdw.training.task_weights import tasks_with_weights
-from bdw.training.valuations import build_valuations
+from bdw.training.valuations import build_valuations, images_of
 from bdw.training.wall_clock import WallClock
 from bdw.weighting import meta_loss, selection
 from bdw.weighting import registry as weighters
@@ -53,8 +54,10 @@ from bdw.weighting.learning import LearnsByVerdict, LearnsByVisit, Receiver
 from bdw.weighting.meta_loss import Augment
 from bdw.weighting.selection.protocol import Selection, Toolkit
 from bdw.weighting.step import Learner
+from bdw.weighting.target_columns import TargetColumn
 from bdw.weighting.task_keep_mask import TaskKeepMask
 from bdw.weighting.timer import WeightingTimer
+from bdw.weighting.valuation import randomness_of
 from bdw.weighting.verdicts import Verdicts
 from bdw.weighting.verdicts_by_task import VerdictsByTask
 from bdw.weighting.weighters.protocol import Learns, Weighter
@@ -126,7 +129,7 @@ def build_state(
     mask = TaskKeepMask(num_instances, floor, tasks, seed=seed) if tasks else KeepMask(num_instances, floor, seed=seed)
     if tasks:
         learner.model.task.keep(mask.told)
-    history, clock = History(budget), WallClock()
+    history, clock, measure = History(budget), WallClock(), evaluation.measure(config.evaluation.measure)
     return RunState(
         budget=budget,
         learner=learner,
@@ -137,7 +140,8 @@ def build_state(
             config, budget, meta_losses, learns=weighter.learns, target=problem.target, mask=mask, history=history,
             clock=clock,
         ),
-        best=BestModel(evaluation.measure(config.evaluation.measure)),
+        best=BestModel(measure),
+        best_of_targets={t: BestModel(measure, validation_of(t)) for t in problem.targets if len(problem.targets) > 1},
         clock=clock,
         selection=None if config.selector.selector is None else SelectionRecord(),
     )  # fmt: skip
@@ -164,20 +168,18 @@ def build_learner(
         model = PretextModel(encoder, pretext.build(config.pretext.pretext, encoder, config.pretext.options))
         model.task.keep(torch.ones(len(problem.source), dtype=torch.bool))
     model = model.to(device)
-    target = meta_loss.TargetImages(
-        ImageTable(problem.target.train.images, device),
-        torch.from_numpy(problem.target.train.labels),
-        problem.target.classes,
-        augment,
-    )
-    meta_losses = _meta_losses(config, target, model.task) if weighter.learns is not Learns.NEVER else []
+    learns, several = weighter.learns is not Learns.NEVER, len(problem.targets) > 1
+    targets = {name: images_of(target, device, augment) for name, target in problem.targets.items()}
+    of_targets = {name: _meta_losses(config, each, model.task) for name, each in targets.items() if learns}
+    first = next(iter(targets))
+    meta_losses = of_targets.get(first, [])
     settings = config.optimiser
     precision.compute_in(config.hardware.precision, model)
     wrapped = replicated(model, torch.zeros(2, *encoder.image_shape, dtype=torch.uint8, device=device))
     if config.hardware.compile:
         compile_encoder(encoder)
     estimator = None
-    if weighter.learns is not Learns.NEVER or problem.valued:
+    if learns or problem.valued:
         before = weighter.learns is Learns.BEFORE_UPDATE
         estimator = _estimator(config, model, randomness, has_training_pass=not before)
 
@@ -190,13 +192,20 @@ def build_learner(
         replicated=wrapped,
         optimiser=optimiser_of(settings, [each for each in model.parameters() if each.requires_grad]),
         weighter=weighter,
-        alignment=alignment_of(meta_losses[0], target) if meta_losses else None,
+        alignment=alignment_of(meta_losses[0], targets[first]) if learns and not several else None,
         randomness=randomness,
         augment=augment,
         clock=WeightingTimer(device),
         accumulate=settings.accumulate,
         clipping=None if settings.clip_norm is None else Clipping(settings.clip_norm),
         valuations=build_valuations(config, problem, model, augment, alignment_of),
+        targets=[
+            TargetColumn(
+                name, alignment_of(losses[0], targets[name]), randomness_of(name, settings.seed, collectives.rank())
+            )
+            for name, losses in of_targets.items()
+            if several
+        ],
     )
     return learner, meta_losses
 

@@ -18,6 +18,7 @@ from bdw.evaluation.features import check_layer
 from bdw.parallel import collectives, device
 from bdw.runs import trackers, trajectory
 from bdw.training.embedders import check_features
+from bdw.training.target_checks import check_targets
 from bdw.training.task_weights import check_task_weights
 from bdw.training.valuation_checks import check_valuations
 from bdw.weighting import meta_loss, selection
@@ -87,6 +88,7 @@ def check(config: RunConfig) -> None:
         )
     check_task_weights(config)
     check_valuations(config)
+    check_targets(config)
     task = pretext.task_class(config.pretext.pretext, config.pretext.options)
     _check_optimiser(config, task)
     fewest = 1 if task.views_are_separate else task.num_views
@@ -264,7 +266,7 @@ def _require_two_rows(config: RunConfig, field: str, value: int, images: int, al
 
 def require_same_data(problem: Problem) -> None:
     """`InputError`, on every worker, if some worker's machine has other images under the same name."""
-    everyones = collectives.gather_objects({"source": problem.source.content_key, "target": problem.target.key})
+    everyones = collectives.gather_objects({"source": problem.source.content_key, "target": problem.target_key})
     for number, keys in enumerate(everyones):
         for name, key in keys.items():
             if key != everyones[0][name]:

@@ -128,12 +128,11 @@ def training_steps(
 def epoch_totals(learner: Learner, progress: EpochProgress) -> EpochTotals:
     """The finished epoch's totals; called on all workers."""
     loss_sum, hit_sum, meta_sum, instances = collectives.total(progress.sums).tolist()
-    per_batch = learner.meta_loss.images_per_batch if learner.meta_loss else 0
     meta_losses = progress.meta_steps * collectives.size()
     return EpochTotals(
         steps=len(progress.batches),
         instances=round(instances),
-        target_instances=per_batch * meta_losses,
+        target_instances=learner.meta_batch * meta_losses,
         loss=loss_sum / instances,
         accuracy=hit_sum / instances,
         meta_loss=meta_sum / meta_losses if meta_losses else math.nan,

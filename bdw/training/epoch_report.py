@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bdw.config import EvaluationConfig
 from bdw.data.packed import PackedDataset
 from bdw.evaluation.planted_auroc import planted_auroc
 from bdw.runs.metrics import EpochReport
 from bdw.training.epoch import EpochTotals
+from bdw.training.examiner import Examiner
 from bdw.training.run_state import RunState
 
 
 def epoch_report(
     state: RunState,
     source: PackedDataset,
-    config: EvaluationConfig,
+    examiner: Examiner,
     totals: EpochTotals,
     scores: Mapping[str, float],
     *,
@@ -38,7 +38,7 @@ def epoch_report(
         loss=totals.loss,
         meta_loss=totals.meta_loss,
         pretext_accuracy=totals.accuracy,
-        validation_score=scores[config.measure],
+        validation_score=scores[examiner.measure.name],
         is_best=is_best,
         kept=state.mask.count,
         kept_fraction=state.mask.count / len(source),
@@ -53,6 +53,16 @@ def epoch_report(
         images_per_second=totals.instances / totals.seconds,
         weighting_seconds=balance.spent,
         saved_seconds=balance.saved,
-        **state.schedule.columns(),
-        monitors={name: scores[name] for name in config.monitors},
+        **_meta_columns(state),
+        monitors=examiner.monitors(scores),
+    )
+
+
+def _meta_columns(state: RunState) -> dict[str, int]:
+    """The schedule's, with the target images of all targets where there are several."""
+    columns = state.schedule.columns()
+    return (
+        columns | {"meta_batch": state.learner.meta_batch}
+        if columns["meta_every"] and state.learner.targets
+        else columns
     )

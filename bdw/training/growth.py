@@ -116,6 +116,8 @@ def _check(saved: Mapping[str, Any], state: RunState, run: RunDirectory, new: in
         )
     if "kept_by_task" in saved["keep_mask"]:
         raise InputError(f"{what}, and in this run tasks have weights of their own; {otherwise}")
+    if state.learner.targets:
+        raise InputError(f"{what}, and this run's images have a weight for each of several targets; {otherwise}")
     shape = tuple(saved["weighter"].get("parameters", torch.empty(0)).shape)
     if shape != (2, len(saved["keep_mask"]["kept"])) or "now" not in saved["weighter"]:
         raise InputError(f"{what}, and this run's weights are no Beta distributions; {otherwise}")

@@ -25,7 +25,7 @@ def contents(state: RunState, config: RunConfig, problem: Problem) -> dict[str, 
     return {
         "config": config.flat(),
         "source": problem.source.content_key,
-        "target": problem.target.key,
+        "target": problem.target_key,
         **state.state_dict(),
     }
 
@@ -77,7 +77,7 @@ def _check(saved: dict[str, Any], name: str, config: RunConfig, problem: Problem
     different = differences(saved["config"], config.flat())
     if different:
         raise InputError(f"checkpoint {name} is of another run, --resume cannot continue it: {'; '.join(different)}")
-    keys = {"source": problem.source.content_key, "target": problem.target.key}
+    keys = {"source": problem.source.content_key, "target": problem.target_key}
     for images, key in keys.items():
         if saved[images] != key:
             raise InputError(

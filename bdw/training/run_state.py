@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -21,6 +21,7 @@ from bdw.training.selection_record import SelectionRecord
 from bdw.training.wall_clock import WallClock
 from bdw.weighting.keep_mask import KeepMask
 from bdw.weighting.step import Learner
+from bdw.weighting.target_columns import parts_of_columns
 from bdw.weighting.valuation import parts_of
 
 
@@ -36,6 +37,8 @@ class RunState:
     schedule: MetaSchedule
     best: BestModel
     clock: WallClock
+    best_of_targets: Mapping[str, BestModel] = field(default_factory=dict)
+    """The best model of each of several targets, by name; `best` is then that of the mean score."""
     selection: SelectionRecord | None = None
     """What was chosen before training; None without a selector."""
 
@@ -54,6 +57,7 @@ class RunState:
             "progress": self.current,
             "meta_schedule": self.schedule,
             "best": self.best,
+            **{f"best/{target}": best for target, best in self.best_of_targets.items()},
             "wall_seconds": self.clock,
             **self.step_parts,
         }
@@ -68,6 +72,8 @@ class RunState:
             "weighter": learner.weighter,
             **learner.parts(),
             **parts_of(learner.valuations),
+            **parts_of_columns(learner.targets),
+            **{f"targets/{c.target}/randomness": self._everyones(c.randomness) for c in learner.targets},
             **{f"value_for/{v.target}/randomness": self._everyones(v.randomness) for v in learner.valuations},
             "randomness": self._everyones(learner.randomness),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -24,19 +25,22 @@ def headline(state: RunState, config: RunConfig, problem: Problem, device: torch
     parameters = sum(each.numel() for each in learner.model.parameters() if each.requires_grad)
     why = "as asked" if config.hardware.device != "auto" else "no GPU found" if device.type == "cpu" else "found"
     batch = config.optimiser.batch_size
-    target_batch = learner.meta_loss.images_per_batch if learner.meta_loss else 0
     threads = f", {torch.get_num_threads()} thread(s) each" if device.type == "cpu" else ""
     lines = [
         f"source  {config.data.source}: {len(source):,} images of "
         f"{' x '.join(map(str, source.images.shape[1:]))} (channels x height x width)",
-        f"target  {config.data.target}: {len(problem.target.classes)} classes; {len(problem.target.train):,} train, "
-        f"{len(problem.target.validation):,} validation, {len(problem.target.test):,} test images",
+        *(
+            f"target  {name}: {len(target.classes)} classes; {len(target.train):,} train, "
+            f"{len(target.validation):,} validation, {len(target.test):,} test images"
+            for name, target in _by_written_name(problem, config).items()
+        ),
         f"model   {config.encoder.encoder} with the {config.pretext.pretext} head: {parameters:,} parameters, "
         f"{config.hardware.precision}{', compiled' if config.hardware.compile else ''}",
         f"device  {device} ({why}), {workers} worker(s){threads}",
         f"batch   {batch} source images a step ({batch / workers:g} a worker), "
-        f"{target_batch * workers} target images a meta-batch",
-        f"weights {config.weighter.weighter}" + ("" if config.weighter.prune else ", without pruning"),
+        f"{learner.meta_batch * workers} target images a meta-batch",
+        f"weights {config.weighter.weighter}{_combined(state, config)}"
+        + ("" if config.weighter.prune else ", without pruning"),
         *_selected(state, config, len(source)),
         *_length(state.budget),
         *_budget(config),
@@ -46,18 +50,30 @@ def headline(state: RunState, config: RunConfig, problem: Problem, device: torch
     return "\n".join([*lines, *notes(config, problem)])
 
 
+def _by_written_name(problem: Problem, config: RunConfig) -> Mapping[str, Target]:
+    """The targets; the only one by its name in the config."""
+    return problem.targets if len(problem.targets) > 1 else {config.data.target: problem.target}
+
+
+def _combined(state: RunState, config: RunConfig) -> str:
+    """What is made of the columns of several targets."""
+    if not state.learner.targets:
+        return ""
+    return f", {config.weighter.combine_targets} of {len(state.learner.targets)} targets"
+
+
 def notes(config: RunConfig, problem: Problem) -> list[str]:
     """What is odd of the data, a line each: other data of the same name, images on both sides, what is not used."""
-    source, target = problem.source, problem.target
+    source, targets = problem.source, problem.targets.values()
     lines = [
         *not_read_here(config.data),
         *(f"the source holds {n:,} of the target's {split} images" for split, n in problem.held_out_in_source.items()),
         *_leaks(problem),
-        *dict.fromkeys((*source.remarks, *target.remarks)),
-        *_shrunk(config, target),
+        *dict.fromkeys([*source.remarks, *(remark for target in targets for remark in target.remarks)]),
+        *dict.fromkeys(line for target in targets for line in _shrunk(config, target)),
     ]
     lines = [f"note    {line}" for line in lines]
-    skipped = (*source.header["skipped"], *target.skipped)
+    skipped = [*source.header["skipped"], *(entry for target in targets for entry in target.skipped)]
     if skipped:
         lines.append(
             f"skipped {unused.number_of(skipped):,} file(s) that are not used: {unused.told(skipped)}, such as "

@@ -17,7 +17,7 @@ from bdw.config import RunConfig, identity
 from bdw.data import Problem
 from bdw.data.augment import random_crop_flip
 from bdw.data.image_table import ImageTable
-from bdw.data.problem import LabelledProgress
+from bdw.data.source_and_targets import LabelledProgress, require_same_channels
 from bdw.errors import RunStopped
 from bdw.parallel import collectives
 from bdw.parallel.consistency import require_same
@@ -46,7 +46,7 @@ from bdw.weighting.keep_mask import KeepMask
 from bdw.weighting.meta_loss import MetaLoss
 from bdw.weighting.step import Learner
 from bdw.weighting.task_keep_mask import TaskKeepMask
-from bdw.weighting.weighters.protocol import HasColumns, Learns, TakesVerdicts
+from bdw.weighting.weighters.protocol import HasColumns, Learns
 
 logger = logging.getLogger(__name__)
 
@@ -116,13 +116,14 @@ class Trainer:
         found, new_images = self._saving.newest(), 0
         if found is not None:
             self.problem, new_images = growth.in_old_order(self.problem, self.run, found[0], config)
+        require_same_channels(self.problem)
         check_batch(config, len(self.problem.source))
         check_selector(config, len(self.problem.source))
         check_task(config, Images(*self.problem.source.images.shape[1:]), len(self.problem.source))
         weighter = build_weighter(config, self.problem, self.run.path, self.device, packing)
         self.state = build_state(config, self.problem, weighter, self.device, self._augment)
         self.images = ImageTable(self.problem.source.images, self.device)
-        self.examiner = Examiner(config, self.problem.target, self.listener)
+        self.examiner = Examiner(config, self.problem.targets, self.listener)
         if found is not None:
             saved, name = found
             saved = growth.grown(saved, self.state, self.problem, self.run, config) if new_images else saved
@@ -194,8 +195,8 @@ class Trainer:
         is_last = epoch == state.schedule.last_epoch
         if is_last and not is_scored:
             scores = self.examiner.scores(self.learner.model)
-        is_best = state.best.compete(scores, self.learner.model)
-        own = epoch_report(state, self.problem.source, self.config.evaluation, totals, scores, is_best=is_best)
+        is_best = state.best.compete(scores, self.learner.model, *state.best_of_targets.values())
+        own = epoch_report(state, self.problem.source, self.examiner, totals, scores, is_best=is_best)
         report = collectives.from_first(own)
         state.history.append(report)
         state.current.end()
@@ -220,9 +221,9 @@ class Trainer:
         scored = dataclasses.replace(
             last,
             validation_score=scores[self.examiner.measure.name],
-            is_best=self.state.best.compete(scores, self.learner.model),
+            is_best=self.state.best.compete(scores, self.learner.model, *self.state.best_of_targets.values()),
             wall_seconds=self.state.clock.seconds(),
-            monitors={name: scores[name] for name in self.config.evaluation.monitors},
+            monitors=self.examiner.monitors(scores),
         )
         self.history[-1] = collectives.from_first(scored)
         self._save()
@@ -253,9 +254,7 @@ class Trainer:
         """After the epoch's steps: what is learnt all at once, and who is pruned; the same on all workers after it."""
         weighter, evidence = self.learner.weighter, self.learner.visit_statistics
         learns_and_prunes = epoch > self.config.weighter.burn_in_epochs
-        if self.learner.verdicts is not None:
-            assert isinstance(weighter, TakesVerdicts), "checked with the config"
-            self.learner.verdicts.tell(weighter if learns_and_prunes else None)
+        self.learner.tell_verdicts(learns=learns_and_prunes)
         weighter.end_epoch()
         for valuation in self.learner.valuations:
             valuation.end_epoch()
@@ -328,6 +327,8 @@ class Trainer:
         """Tell those whom it concerns; a pretext task may look at all kept images."""
         if self.learner.alignment is not None:
             self.learner.alignment.target_gradient.begin_epoch()
+        for column in self.learner.targets:
+            column.alignment.target_gradient.begin_epoch()
         for valuation in self.learner.valuations:
             valuation.begin_epoch()
         model, kept = self.learner.model, self.mask.kept.nonzero().flatten().split(self.config.optimiser.batch_size)

@@ -1,4 +1,4 @@
-"""The valuations of a run: how they are made from its config, and what they leave behind."""
+"""Usefulness by target: how valuations are made from a run's config, and what a run leaves for every target."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from bdw.weighting.largest_meta_batch import fitted
 from bdw.weighting.meta_loss import Augment, TargetImages
 from bdw.weighting.valuation import Valuation, randomness_of
 from bdw.weighting.weighters.counts import CountsWeighter
+from bdw.weighting.weighters.protocol import HasColumns, WeightTable
 
 AlignmentOf = Callable[[meta_loss.MetaLoss, TargetImages], Alignment]
 """From a target's meta-loss and images."""
@@ -34,7 +35,7 @@ def build_valuations(
     device = next(model.parameters()).device
     counted, found = dataclasses.replace(config.weighter, weighter="counts"), []
     for name, target in problem.valued.items():
-        images = _images_of(target, device, augment)
+        images = images_of(target, device, augment)
         loss = meta_loss.build(fitted(config.meta, images.labels), images, model.task)
         weighter = CountsWeighter.from_config(counted, len(problem.source))
         randomness = randomness_of(name, config.optimiser.seed, collectives.rank())
@@ -42,19 +43,30 @@ def build_valuations(
     return found
 
 
-def _images_of(target: Target, device: torch.device, augment: Augment) -> TargetImages:
+def images_of(target: Target, device: torch.device, augment: Augment) -> TargetImages:
+    """The target's training images, on that device."""
     labels = torch.from_numpy(target.train.labels)
     return TargetImages(ImageTable(target.train.images, device), labels, target.classes, augment)
 
 
-def write_valuations(state: RunState, problem: Problem, run: RunDirectory, *, scorers: bool) -> None:
+def tables_by_target(state: RunState) -> dict[str, WeightTable]:
+    """What is known of the source's usefulness for each target: of several that are trained for, and of those that the
+    source is valued for."""
+    weighter, found = state.learner.weighter, {}
+    if state.learner.targets:
+        assert isinstance(weighter, HasColumns), "every target has a column"
+        names = [column.target for column in state.learner.targets]
+        found = dict(zip(names, weighter.column_tables(), strict=True))
+    return found | {each.target: each.weighter.table() for each in state.learner.valuations}
+
+
+def write_usefulness(state: RunState, problem: Problem, run: RunDirectory, *, scorers: bool) -> None:
     """usefulness_TARGET.parquet of every target, with the columns of instance_weights.parquet; and, once the encoder is
     written, its scorer_TARGET.safetensors."""
-    for valuation in state.learner.valuations:
-        weights = valuation.weighter.table()
+    for target, weights in tables_by_target(state).items():
         table = export.weights_table(problem.source, weights, state.mask)
-        export.write_table(run.usefulness(valuation.target), table)
-        scorer = run.scorer_for(valuation.target)
+        export.write_table(run.usefulness(target), table)
+        scorer = run.scorer_for(target)
         scorer.unlink(missing_ok=True)
         if scorers:
             device = next(state.learner.model.parameters()).device

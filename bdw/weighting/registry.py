@@ -46,9 +46,12 @@ def build(config: WeighterConfig, problem: Problem, toolkit: Toolkit, columns: i
     """The weighter that the config names, or the fixed weights of the selector that it names.
 
     `columns`: weights of an instance that are learnt, one for each pretext task; fixed weights are those of instances.
+    Of several targets each has a column of its own.
     """
     from bdw.weighting.weighters.equal_loss import EqualLoss
     from bdw.weighting.weighters.fixed import FixedWeights
+    from bdw.weighting.weighters.learnt import LearntWeighter
+    from bdw.weighting.weighters.of_targets import OfTargets
     from bdw.weighting.weighters.per_task import PerTask
     from bdw.weighting.weighters.self_normalised import SelfNormalised
 
@@ -56,6 +59,10 @@ def build(config: WeighterConfig, problem: Problem, toolkit: Toolkit, columns: i
     weighter: Weighter
     if chosen is None:
         weighter = FixedWeights(selection.build(config).weights(problem, toolkit))
+    elif len(problem.targets) > 1:
+        learnt = chosen.from_config(config, instances, len(problem.targets))
+        assert isinstance(learnt, LearntWeighter), "checked with the config"
+        weighter = OfTargets(learnt, config.combine_targets, config.target_shares, config.vote_share)
     elif config.weights_per == "task":
         weighter = PerTask(chosen.from_config(config, 1, columns), instances)
     else:

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -29,11 +29,12 @@ from bdw.weighting.gradient.transforms import Visit
 from bdw.weighting.gradient.update_derivative import Clipping, before_optimiser
 from bdw.weighting.learning import LearningStep, descriptions_of
 from bdw.weighting.meta_loss import Augment, MetaLoss
+from bdw.weighting.target_columns import TargetColumn, together
 from bdw.weighting.timer import WeightingTimer
 from bdw.weighting.valuation import Valuation
 from bdw.weighting.verdicts import Verdicts
 from bdw.weighting.verdicts_by_task import VerdictsByTask
-from bdw.weighting.weighters.protocol import Learns, Weighter, WeightSample
+from bdw.weighting.weighters.protocol import Learns, TakesVerdicts, Weighter, WeightSample
 
 if TYPE_CHECKING:
     from bdw.diagnostics.visit_statistics import VisitStatistics
@@ -62,7 +63,7 @@ class StepMeasurements(NamedTuple):
     meta_loss: Tensor | None
     """Scalar, of this worker's target batch; none in a step without one."""
     derivatives: Tensor | None
-    """(m,) <v, grad L_i>, or (m, tasks); none in a step without learning."""
+    """(m,) <v, grad L_i>, or (m, tasks) or (m, targets); none in a step without learning."""
 
 
 class Told(NamedTuple):
@@ -82,7 +83,7 @@ class Learner:
     optimiser: torch.optim.SGD | torch.optim.AdamW
     weighter: Weighter
     alignment: Alignment | None
-    """What the weighter learns from; None where it never learns."""
+    """What the weighter learns from; None where it never learns, or learns from several targets."""
     randomness: Randomness
     augment: Augment
     """Crops of source images."""
@@ -94,6 +95,8 @@ class Learner:
     """Bounds the norm of the model's gradient; None where it may have any."""
     valuations: Sequence[Valuation] = ()
     """Of further targets; only where the weighter never learns."""
+    targets: Sequence[TargetColumn] = ()
+    """What the weighter learns from where there are several targets, in the order of its columns."""
 
     @functools.cached_property
     def parameters(self) -> dict[str, nn.Parameter]:
@@ -113,6 +116,24 @@ class Learner:
             found.append((own, each.alignment))
         return found
 
+    @functools.cached_property
+    def asking_targets(self) -> list[tuple[Learner, TargetColumn]]:
+        """For every one of several targets the learner that asks for it, whose weighter keeps what is answered."""
+        found = []
+        for each in self.targets:
+            own = dataclasses.replace(
+                self, weighter=cast(Weighter, each.answers), alignment=each.alignment, randomness=each.randomness,
+                targets=(), clock=WeightingTimer(),
+            )  # fmt: skip
+            found.append((own, each))
+        return found
+
+    @property
+    def meta_batch(self) -> int:
+        """Target images of a step that asks, over all targets, on each worker; 0 where nothing is learnt."""
+        alone = 0 if self.meta_loss is None else self.meta_loss.images_per_batch
+        return alone + sum(each.target_images for each in self.targets)
+
     @property
     def crop(self) -> Crop:
         """Makes augmented crops of stored source images."""
@@ -127,6 +148,20 @@ class Learner:
     def verdicts(self) -> Verdicts | VerdictsByTask | None:
         """The alignment's."""
         return None if self.alignment is None else self.alignment.verdicts
+
+    def tell_verdicts(self, *, learns: bool) -> None:
+        """Once an epoch: let the weighter learn what the verdicts say, column by column; or forget it."""
+        alignments = [each for each in (self.alignment, *(column.alignment for column in self.targets)) if each]
+        for column, alignment in enumerate(alignments):
+            verdicts = alignment.verdicts
+            if verdicts is None:
+                continue
+            assert isinstance(self.weighter, TakesVerdicts), "checked with the config"
+            weighter = self.weighter if learns else None
+            if isinstance(verdicts, VerdictsByTask):
+                verdicts.tell(weighter)
+            else:
+                verdicts.tell(weighter, column)
 
     @property
     def visit_statistics(self) -> VisitStatistics | None:
@@ -171,6 +206,11 @@ def train_step(learner: Learner, batch: SourceBatch, *, learn: bool = True) -> S
             with torch.no_grad():
                 visit = visit._replace(losses=task.losses_by_task(outputs))
         told = learn_weights(learner, alignment, of_instances, visit, sample, outputs)
+    elif learner.targets and learn:
+        with learner.targets[0].alignment.estimator.watch(views, weights, batch.instances) as of_instances:
+            outputs, loss = weighted_update(learner, views, weights, batch.instances)
+        visit = visit._replace(losses=loss.losses, features=outputs.features)
+        told = learn_from_targets(learner, of_instances, visit, sample, outputs)
     elif learner.valuations:
         with learner.valuations[0].alignment.estimator.watch(views, weights, batch.instances) as of_instances:
             outputs, loss = weighted_update(learner, views, weights, batch.instances)
@@ -247,6 +287,27 @@ def learn_weights(
     alignment.receiver(step, visit, sample, compared)
     learner.clock.stop()
     return Told(meta_loss, derivatives)
+
+
+def learn_from_targets(
+    learner: Learner, of_instances: Derivatives, visit: Visit, sample: WeightSample, outputs: Outputs
+) -> Told:
+    """Learn every target's column from dL_c/dw at that sample; returns the mean meta-loss of the targets that were
+    asked, and the derivatives (m, targets)."""
+    learner.clock.start()
+    if learner.targets[0].alignment.verdicts is not None:
+        visit = visit._replace(descriptions=descriptions_of(visit))
+    told = [
+        learn_weights(asking, column.alignment, of_instances, visit, sample, outputs)
+        for asking, column in learner.asking_targets
+    ]
+    gradient = together([column.answers.take() for column in learner.targets])
+    if gradient is not None:
+        learner.weighter.update(sample, gradient)
+    learner.clock.stop()
+    losses = [each.meta_loss for each in told if each.meta_loss is not None]
+    derivatives = [each.derivatives for each in told if each.derivatives is not None]
+    return Told(torch.stack(losses).mean() if losses else None, torch.stack(derivatives, dim=1))
 
 
 def target_gradient(alignment: Alignment, randomness: Randomness) -> tuple[Direction, Tensor | None]:

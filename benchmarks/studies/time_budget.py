@@ -18,7 +18,7 @@ import tyro
 
 from bdw.config import RunConfig
 from bdw.data import load
-from bdw.data.problem import Problem
+from bdw.data.source_and_targets import Problem
 from bdw.training.trainer import Trainer
 from benchmarks.harness import provenance, write_result
 

@@ -17,7 +17,8 @@ from bdw.config import RunConfig
 from bdw.config.budget import Budget
 from bdw.data import describe, packing_bar
 from bdw.data.manifest import SharedStores
-from bdw.data.problem import LabelledProgress, planned_target
+from bdw.data.problem import planned_target
+from bdw.data.source_and_targets import LabelledProgress
 from bdw.errors import InputError
 from bdw.evaluation import Measure
 from bdw.parallel.stop_requests import terminations

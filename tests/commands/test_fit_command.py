@@ -19,7 +19,7 @@ import torch
 import torchvision
 
 from bdw import cli
-from bdw.data.problem import LabelledProgress
+from bdw.data.source_and_targets import LabelledProgress
 from bdw.evaluation import linear_probe
 from bdw.runs.console import ConsoleProgress
 from bdw.runs.export import read_encoder

@@ -11,7 +11,7 @@ import pytest
 from sample_sets import write_folder, write_raw_npz
 
 from bdw.config import DataConfig
-from bdw.data import PackedDataset, available, load, load_target, pack, pack_arrays
+from bdw.data import LabelledImages, PackedDataset, available, load, load_target, pack, pack_arrays
 from bdw.data.instances import Part
 from bdw.data.problem import not_read_here
 from bdw.data.readers import not_read, resolve
@@ -196,9 +196,22 @@ def test_targets_go_by_name_and_the_only_one_needs_none(tmp_path: Path) -> None:
     problem = load(DataConfig(source="digits", target="digits", cache_dir=str(tmp_path)), tmp_path)
     assert list(problem.targets) == ["digits"]
     assert problem.target is problem.targets["digits"]
-    several = dataclasses.replace(problem, targets={"one": problem.target, "other": problem.target})
-    with pytest.raises(ValueError, match="unpack"):
-        _ = several.target
+    assert problem.target_key == problem.target.key
+    assert problem.target_images is problem.target.train.images
+
+
+def test_of_several_targets_the_first_is_the_target_and_selectors_see_the_images_of_all(tmp_path: Path) -> None:
+    problem = load(DataConfig(source="digits", target="digits", cache_dir=str(tmp_path)), tmp_path)
+    other = dataclasses.replace(problem.target, train=problem.target.test, key="other")
+    several = dataclasses.replace(problem, targets={"one": problem.target, "other": other})
+    turned = dataclasses.replace(problem, targets={"other": other, "one": problem.target})
+    assert several.target is problem.target
+    assert len({problem.target_key, several.target_key, turned.target_key}) == 3
+    images = [problem.target.train.images, problem.target.test.images]
+    np.testing.assert_array_equal(several.target_images, np.concatenate(images))
+    held_out = LabelledImages(problem.source.images[:5], np.zeros(5, dtype=np.int64), problem.source.names[:5])
+    with_leaks = {"one": problem.target, "other": dataclasses.replace(other, validation=held_out)}
+    assert dataclasses.replace(problem, targets=with_leaks).held_out_in_source == {"validation": 5}
 
 
 def test_the_target_is_checked_before_anything_is_decoded(tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
-"""Two workers: weights of images and tasks, weights of tasks, and valuations for further targets are the same on both,
-and a resumed run ends bit for bit where an undisturbed one does."""
+"""Two workers: weights of images and tasks, of tasks and of several targets, and valuations for further targets, are
+the same on both, and a resumed run ends bit for bit where an undisturbed one does."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from sklearn.datasets import load_digits
 
 from bdw.config import RunConfig
 from bdw.training.trainer import Trainer
@@ -22,6 +24,10 @@ KINDS: dict[str, dict[str, Any]] = {
         "weight_lr": 100.0,
     },
     "task": {"pretext": "multitask", "pretext.tasks": ["rotation", "simclr"], "weights_per": "task"},
+    "targets": {
+        "targets": ["digits", "other.npz"], "weighter": "counts", "target_margin": 0.5, "weight_lr": 1.0,
+        "direction_parameters": "head", "target_statistics": "source", "combine_targets": "mean",
+    },
     "valued": {
         "weighter": "uniform", "value_for": ["digits"], "target_margin": 0.5, "direction_parameters": "head",
         "target_statistics": "source", "weight_lr": 1.0,
@@ -45,6 +51,8 @@ def _whole_and_in_parts(folder: str) -> dict[str, Any]:
     found = {}
     for kind, own in KINDS.items():
         config = BASE | own
+        if "targets" in own:
+            config["targets"] = ["digits", f"{folder}/other.npz"]
         found[kind] = _run(config | {"run_dir": f"{folder}/{kind}"})
         parts = config | {"run_dir": f"{folder}/{kind}-parts"}
         _run(parts | {"epochs": 2})
@@ -53,6 +61,10 @@ def _whole_and_in_parts(folder: str) -> dict[str, Any]:
 
 
 def test_two_workers_agree_and_go_on(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    digits = load_digits()
+    images = (255 - 8 * digits.images[:120]).clip(0, 255).astype(np.uint8)
+    np.savez(tmp_path / "runs" / "other.npz", images=images, labels=digits.target[:120])
     mine, theirs = on_workers(2, tmp_path / "results", _whole_and_in_parts, str(tmp_path / "runs"))
     for kind in KINDS:
         for other in (theirs[kind], mine[f"{kind}, resumed"], theirs[f"{kind}, resumed"]):

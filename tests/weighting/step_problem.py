@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
-from bdw.encoders import Encoder
+from bdw.encoders import Encoder, untouched_statistics
 from bdw.parallel.randomness import Randomness
-from bdw.pretext import PretextModel
+from bdw.pretext import PretextModel, Views
 from bdw.weighting.gradient.alignment import Alignment
 from bdw.weighting.gradient.estimators import choose
+from bdw.weighting.gradient.forward_mode import reference_weight_gradient
 from bdw.weighting.meta_loss import prototype_cross_entropy
 from bdw.weighting.step import Learner, SourceBatch
 from bdw.weighting.weighters.fixed import FixedWeights
@@ -89,6 +91,44 @@ def with_fields(learner: Learner, **fields: Any) -> Learner:
     if chosen:
         fields["estimator"] = choose(learner.model, **chosen, generator=learner.randomness["tangent_views"])
     return dataclasses.replace(learner, alignment=dataclasses.replace(learner.alignment, **fields))
+
+
+def buffers_of(learner: Learner) -> dict[str, Tensor]:
+    """Copies of the optimiser's momentum buffers, by the parameters' names."""
+    state = learner.optimiser.state
+    return {name: state[each]["momentum_buffer"].clone() for name, each in learner.model.named_parameters()}
+
+
+def reference_gradient(
+    twin: PretextModel, meta_loss: Prototypes, batch: SourceBatch, weights: Tensor, buffers: dict[str, Tensor]
+) -> Tensor:
+    """dL_meta/dw (k,) by double backward, from a copy of the model as it was before the step."""
+    views = views_of(twin, batch.images)
+
+    class At:
+        """The twin with other parameters, for the meta-loss."""
+
+        task = twin.task
+
+        def __init__(self, params: dict[str, Tensor]):
+            encoder = {n.removeprefix("encoder."): v for n, v in params.items() if n.startswith("encoder.")}
+            self.encoder = lambda images: functional_call(twin.encoder, encoder, (images,))
+            self.params = params
+
+        def losses(self, views: Views) -> Tensor:
+            return twin.task.losses(functional_call(twin, self.params, (views,)))
+
+    with untouched_statistics(twin):
+        return reference_weight_gradient(
+            lambda params: At(params).losses(views),
+            lambda params: meta_loss(At(params), (meta_loss.images,)),  # type: ignore[arg-type]
+            dict(twin.named_parameters()),
+            weights,
+            learning_rate=LEARNING_RATE,
+            momentum=0.9,
+            weight_decay=1e-2,
+            momentum_buffers=buffers,
+        )
 
 
 def batch_of() -> SourceBatch:

@@ -10,14 +10,11 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from bdw.diagnostics.variance_components import analysed
 from bdw.diagnostics.visit_statistics import VisitStatistics
 from bdw.encoders import untouched_statistics
-from bdw.pretext import Views
 from bdw.weighting.gradient import conv_cache, estimators
-from bdw.weighting.gradient.forward_mode import reference_weight_gradient
 from bdw.weighting.gradient.natural_gradient import DAMPING
 from bdw.weighting.gradient.smoothing import Smoothing, colours
 from bdw.weighting.gradient.target_gradient import TargetGradient
@@ -31,7 +28,9 @@ from tests.weighting.step_problem import (
     Prototypes,
     Recorder,
     batch_of,
+    buffers_of,
     learner_of,
+    reference_gradient,
     with_fields,
 )
 
@@ -59,40 +58,12 @@ def test_the_weighter_learns_from_the_exact_meta_gradient(
     if has_zero_weight:
         learner.weighter.weights[batch.indices[1]] = 0
     twin = copy.deepcopy(learner.model)
-    buffers = {
-        name: learner.optimiser.state[parameter]["momentum_buffer"].clone()
-        for name, parameter in learner.model.named_parameters()
-    }
+    buffers = buffers_of(learner)
     train_step(learner, batch)
     recorder = learner.weighter
     assert isinstance(recorder, Recorder)
     assert recorder.gradient is not None
-    views = views_of(twin, batch.images)
-
-    class At:
-        """The twin with other parameters, for the meta-loss."""
-
-        task = twin.task
-
-        def __init__(self, params: dict[str, Tensor]):
-            encoder = {n.removeprefix("encoder."): v for n, v in params.items() if n.startswith("encoder.")}
-            self.encoder = lambda images: functional_call(twin.encoder, encoder, (images,))
-            self.params = params
-
-        def losses(self, views: Views) -> Tensor:
-            return twin.task.losses(functional_call(twin, self.params, (views,)))
-
-    with untouched_statistics(twin):
-        expected = reference_weight_gradient(
-            lambda params: At(params).losses(views),
-            lambda params: meta_loss(At(params), (meta_loss.images,)),  # type: ignore[arg-type]
-            dict(twin.named_parameters()),
-            recorder.weights[batch.indices],
-            learning_rate=LEARNING_RATE,
-            momentum=0.9,
-            weight_decay=1e-2,
-            momentum_buffers=buffers,
-        )
+    expected = reference_gradient(twin, meta_loss, batch, recorder.weights[batch.indices], buffers)
     assert float((recorder.gradient - expected).norm() / expected.norm()) <= 1e-10
 
 

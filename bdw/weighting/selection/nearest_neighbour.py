@@ -40,7 +40,7 @@ class NearestNeighbour:
 
     def weights(self, problem: Problem, toolkit: Toolkit) -> NDArray[np.float64]:
         """From the source's and the target's pixels; `InputError` if their images are not of one shape."""
-        source, target = problem.source, problem.target.train.images
+        source, target = problem.source, problem.target_images
         if source.images.shape[1:] != target.shape[1:]:
             raise InputError(
                 "weighter: 'nearest-neighbour' compares pixels, but the source's images are "

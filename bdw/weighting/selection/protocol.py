@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from bdw.config import SelectorConfig, WeighterConfig
 from bdw.data import Problem
-from bdw.data.problem import LabelledProgress
+from bdw.data.source_and_targets import LabelledProgress
 from bdw.errors import InputError
 from bdw.weighting.selection.cost import Cost, Meter
 

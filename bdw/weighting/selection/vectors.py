@@ -55,7 +55,7 @@ def require_features(config: FeatureOptions, selector: str) -> str:
 
 def vectors_of(problem: Problem, features: str, toolkit: Toolkit) -> Vectors:
     """The pool and the target by those features; see `pool_vectors`. `InputError` for pixels of different shapes."""
-    source, target = problem.source, problem.target.train.images
+    source, target = problem.source, problem.target_images
     if features == PIXELS and source.images.shape[1:] != target.shape[1:]:
         ours, theirs = (" x ".join(map(str, images.shape[1:])) for images in (source.images, target))
         raise InputError(

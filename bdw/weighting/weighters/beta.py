@@ -92,6 +92,11 @@ class BetaWeighter(LearntWeighter):
         a, b = concentrations(self.instances.values)
         return is_useless(share_below(a, b, self.cdf_threshold), self.density_threshold)
 
+    def useless_on_average(self, shares: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Where more than rho of the mixture of the columns' densities lies below lambda: sum_c p_c CDF_c > rho."""
+        below = share_below(*concentrations(self.instances.values), self.cdf_threshold)
+        return is_useless(shares @ self.instances.by_column(below), self.density_threshold)
+
     def cell_table(self) -> WeightTable:
         """a, b, a / (a + b), and the variance a b / ((a + b)^2 (a + b + 1))."""
         a, b = concentrations(self.instances.values)

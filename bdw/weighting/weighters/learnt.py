@@ -40,6 +40,11 @@ class LearntWeighter:
         """(c n) which cells of the table are surely useless."""
 
     @abstractmethod
+    def useless_on_average(self, shares: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """(n,) which instances are surely useless by the same rule on the mean over the columns, which count `shares`
+        (c,) of 1."""
+
+    @abstractmethod
     def cell_table(self) -> WeightTable:
         """The weights (c n) of all cells of the table."""
 

@@ -72,6 +72,12 @@ class PointWeighter(LearntWeighter):
         judgement."""
         return np.asarray((self._weights() <= self.threshold) & self.instances.marks["judged"].numpy())
 
+    def useless_on_average(self, shares: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """sum_c p_c w_ic <= lambda, among instances that ever had a gradient."""
+        means = shares @ self.instances.by_column(self._weights())
+        judged = self.instances.by_column(self.instances.marks["judged"].numpy()).any(axis=0)
+        return np.asarray((means <= self.threshold) & judged)
+
     def cell_table(self) -> WeightTable:
         """The weights as means, variance 0, no (a, b)."""
         return WeightTable.of_means(self._weights())

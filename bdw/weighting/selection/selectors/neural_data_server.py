@@ -78,7 +78,7 @@ class NeuralDataServer:
             )
             for part in range(int(parts.max()) + 1)
         ]
-        found = accuracies(jobs, problem.target.train.images, toolkit)
+        found = accuracies(jobs, problem.target_images, toolkit)
         shares = probabilities(np.array(found), parts, options.temperature)
         generator = np.random.default_rng([toolkit.seed, NDS])
         return weights_of(order[drawn(shares, wanted, generator)], len(source))

@@ -43,7 +43,7 @@ class SimCore:
 
     def weights(self, problem: Problem, toolkit: Toolkit) -> NDArray[np.float64]:
         """1 for the chosen images (n,); `InputError` for more clusters than target images."""
-        wanted, images = self.size.within(len(problem.source)), len(problem.target.train)
+        wanted, images = self.size.within(len(problem.source)), len(problem.target_images)
         clusters = min(CLUSTERS, images) if self.options.clusters is None else self.options.clusters
         if clusters > images:
             raise InputError(
