@@ -76,6 +76,11 @@ class Problem:
             return shared_images(self.source, known)
         return shared_images_once(self.source, known, self.cache_dir)
 
+    @property
+    def held_out(self) -> Mapping[str, tuple[NDArray[np.uint8], NDArray[np.str_]]]:
+        """Images and names of the target's validation and test split, where their names are known."""
+        return _held_out(self.target)
+
     @functools.cached_property
     def leaks(self) -> tuple[Leak, ...] | None:
         """Images of the source that are, or nearly are, the target's validation or test images; None where finding them
