@@ -227,7 +227,13 @@ class Leaks:
     target: str
     """Labelled target, named as for fit."""
     out: Path | None = None
-    """New file, .parquet, with all of them: name, split, held_out."""
+    """New file, .parquet, with all of them: name, split, held_out, is_crop."""
+    features: str | None = None
+    """Look for crops, too, among the images that these features propose: `pixels`, which finds most, or an
+    encoder.safetensors, `run:DIR` or `timm:NAME.TAG`. Default: whole images only."""
+    clean: Path | None = None
+    """New file, .parquet, with every image of the pool: name, weight, 0 for leaks. `fit --selector given
+    --selector.weights-file FILE` trains on the others."""
     image_size: int = 96
     """Side in pixels at which images are compared, at least 32; that of the run to come lets fit find the images
     packed."""

@@ -53,6 +53,8 @@ class Leak:
     split: str
     held_out: str
     """Name of the target's image."""
+    is_crop: bool = False
+    """Whether one is a part of the other (`bdw.data.cropped_leaks`)."""
 
 
 def find_leaks(source: PackedDataset, held_out: HeldOut, progress: Progress | None = None) -> tuple[Leak, ...]:

@@ -74,6 +74,11 @@ class Problem:
                 found.update(shared_images_once(self.source, known, self.cache_dir))
         return dict(found)
 
+    @property
+    def held_out(self) -> Mapping[str, tuple[NDArray[np.uint8], NDArray[np.str_]]]:
+        """Images and names of the first target's validation and test split, where their names are known."""
+        return _held_out(self.target)
+
     @functools.cached_property
     def leaks(self) -> tuple[Leak, ...] | None:
         """Images of the source that are, or nearly are, a target's validation or test images; None where finding them

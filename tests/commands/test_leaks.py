@@ -103,3 +103,48 @@ def test_what_cannot_work_is_one_line(
     )
     assert "ends in '.csv'; allowed: .parquet" in refused("--out", str(tmp_path / "leaks.csv"))
     assert "target: 'nowhere'" in refused("--target", "nowhere")
+
+
+def test_crops_are_found_on_request(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The clean table keeps all other images."""
+    pool, target = folders
+    whole = Image.open(target / "test" / "cat" / "test-1.png")
+    whole.crop((6, 2, 34, 30)).resize((40, 40)).save(pool / "cut.png")
+    out, clean = tmp_path / "leaks.parquet", tmp_path / "clean.parquet"
+    command = ["leaks", str(pool), "--target", str(target), "--image-size", "40"]
+    assert cli.main(command) == 0
+    assert "cut.png" not in capsys.readouterr().out
+    assert cli.main([*command, "--features", "pixels", "--out", str(out), "--clean", str(clean)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert any(line.strip().startswith("cut.png is a part of, or holds, test image ") for line in said)
+    assert said[-1].startswith("advice  fit --selector given --selector.weights-file")
+    rows = {row["name"]: row for row in pq.read_table(out).to_pylist()}
+    assert {name: row["is_crop"] for name, row in rows.items()} == {"IMG_1.png": False, "cut.png": True}
+    weights = {row["name"]: row["weight"] for row in pq.read_table(clean).to_pylist()}
+    assert len(weights) == 25
+    assert {name for name, weight in weights.items() if weight == 0} == {"IMG_1.png", "cut.png"}
+    flags = ["fit", "--preset", "digits", "--source", str(pool), "--target", str(target), "--epochs", "1"]
+    flags += ["--image-size", "40", "--crop-size", "40", "--batch-size", "8", "--no-report"]
+    flags += ["--selector", "given", "--selector.weights-file", str(clean), "--weighter", "uniform"]
+    flags += ["--run-dir", str(tmp_path / "run"), "--cache-dir", str(tmp_path / "cache")]
+    assert cli.main(flags) == 0
+    kept = pq.read_table(tmp_path / "run" / "instance_weights.parquet").to_pylist()
+    assert {row["name"] for row in kept if not row["kept"]} == {"IMG_1.png", "cut.png"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--clean", "clean.csv"], "clean: clean.csv ends in '.csv'; allowed: .parquet"),
+        (["--features", "nowhere.safetensors"], "features: '/"),
+    ],
+)
+def test_what_cannot_be_looked_for_is_one_line(
+    folders: tuple[Path, Path], flags: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["leaks", str(folders[0]), "--target", str(folders[1]), *flags]) == 2
+    error = capsys.readouterr().err
+    assert words.removesuffix("/") in error
+    assert error.count("\n") == 1
