@@ -19,6 +19,7 @@ from bdw.training.meta_schedule import MetaSchedule
 from bdw.training.progress import CurrentEpoch
 from bdw.training.selection_record import SelectionRecord
 from bdw.training.wall_clock import WallClock
+from bdw.weighting.drawing import Drawing
 from bdw.weighting.keep_mask import KeepMask
 from bdw.weighting.step import Learner
 from bdw.weighting.valuation import parts_of
@@ -38,6 +39,8 @@ class RunState:
     clock: WallClock
     selection: SelectionRecord | None = None
     """What was chosen before training; None without a selector."""
+    drawing: Drawing | None = None
+    """Who draws the images of an epoch; None where it is all that is kept."""
 
     @property
     def position(self) -> Position:
@@ -51,6 +54,7 @@ class RunState:
             "keep_mask": self.mask,
             **({} if self.selection is None else {"selection": self.selection}),
             "history": self.history,
+            **({} if self.drawing is None else {"drawing": self.drawing}),
             "progress": self.current,
             "meta_schedule": self.schedule,
             "best": self.best,
