@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
+import torch
 
 from bdw.config import RunConfig
 from bdw.training.trainer import Trainer
@@ -22,16 +24,24 @@ def measured(config: RunConfig, *, useful: str = "useful") -> dict[str, Any]:
         useful: what a useful image is called in the names of the row.
 
     Returns:
-        test accuracy (`value`, 0 to 1); seconds, images seen, the share of the pool that is kept, and of its useful and
-        other images; the AUROC of the mean weight in the middle of the budget; the curve, a list of `CURVE` for every
-        evaluation.
+        test accuracy (`value`, 0 to 1); seconds by the wall clock and of the processor; images seen; the share of the
+        pool that is kept, and of its useful and other images; the AUROC of the mean weight in the middle of the budget;
+        the curve, a list of `CURVE` for every evaluation. Where images are drawn (`draw_every`), `useful_drawn` is the
+        probability that one that is drawn at the end is useful.
     """
     trainer = Trainer(config)
+    began = time.process_time()
     for _ in trainer.epochs():
         pass
+    processor_seconds = time.process_time() - began
     kept, planted = trainer.mask.kept.numpy(), trainer.problem.source.planted
     assert planted is not None, "a pool with planted tags"
-    last = trainer.history[-1]
+    last, drawing = trainer.history[-1], trainer.state.drawing
+    drawn: dict[str, float] = {}
+    if drawing is not None:
+        rows = trainer.mask.kept.nonzero().flatten()
+        useful_ones = torch.from_numpy(planted == 1)[rows]
+        drawn["useful_drawn"] = round(float(drawing.probabilities(rows)[useful_ones].sum()), 4)
     middle = next(report for report in trainer.history if report.budget_share >= 0.5)
     evaluated = (report for report in trainer.history if report.validation_score == report.validation_score)
     return {
@@ -39,10 +49,12 @@ def measured(config: RunConfig, *, useful: str = "useful") -> dict[str, Any]:
         "seed": config.optimiser.seed,
         "value": round(final_scores(config.output.run_dir)["accuracy"], 4),
         "wall_seconds": round(last.wall_seconds, 3),
+        "processor_seconds": round(processor_seconds, 3),
         "instances_seen": last.instances_seen,
         "kept_fraction": round(last.kept_fraction, 4),
         f"{useful}_kept": _share(kept[planted == 1]),
         "rubbish_kept": _share(kept[planted == 0]),
+        **drawn,
         "auroc_in_the_middle": round(middle.planted_auroc, 4),
         "curve": [[round(float(report.row()[column]), 4) for column in CURVE] for report in evaluated],
     }

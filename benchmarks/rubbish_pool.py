@@ -30,13 +30,14 @@ def noise(size: int, generator: np.random.Generator, original: Original) -> Pixe
     block, channels = int(generator.choice([1, 2, 4])), int(generator.choice([1, 3]))
     coarse = generator.integers(0, 256, (channels, *(-(-size // block),) * 2), dtype=np.uint8)
     fine = coarse.repeat(block, 1).repeat(block, 2)[:, :size, :size]
-    return np.broadcast_to(fine, (3, size, size)).copy()
+    return fine if channels == 3 else fine.repeat(3, axis=0)
 
 
 def blank(size: int, generator: np.random.Generator, original: Original) -> Pixels:
     """One colour with a sensor's noise of up to two levels."""
     colour = generator.integers(0, 256, (3, 1, 1))
-    return np.clip(colour + generator.integers(-2, 3, (3, size, size)), 0, 255).astype(np.uint8)
+    levels: Pixels = np.clip(colour + generator.integers(-2, 3, (3, size, size)), 0, 255).astype(np.uint8)
+    return levels
 
 
 def broken_decode(size: int, generator: np.random.Generator, original: Original) -> Pixels:

@@ -17,6 +17,7 @@ from typing import Any, Self
 from bdw.config.budget import BudgetConfig
 from bdw.config.checks import require
 from bdw.config.data import DataConfig
+from bdw.config.drawing import DrawingConfig
 from bdw.config.encoder import EncoderConfig
 from bdw.config.evaluation import EvaluationConfig
 from bdw.config.fields import Field, coerced, fields_of, resolved
@@ -47,6 +48,7 @@ class RunConfig:
     weighter: WeighterConfig = field(default_factory=WeighterConfig)
     gradient: GradientConfig = field(default_factory=GradientConfig)
     meta: MetaConfig = field(default_factory=MetaConfig)
+    drawing: DrawingConfig = field(default_factory=DrawingConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
@@ -60,6 +62,13 @@ class RunConfig:
             images is None or images >= batch_size,
             "budget_images",
             images,
+            f"at least one batch, batch_size = {batch_size} images, or none",
+        )
+        drawn = self.drawing.draw_every
+        require(
+            drawn is None or drawn >= batch_size,
+            "draw_every",
+            drawn,
             f"at least one batch, batch_size = {batch_size} images, or none",
         )
 

@@ -40,6 +40,7 @@ from bdw.training.valuations import build_valuations, images_of
 from bdw.training.wall_clock import WallClock
 from bdw.weighting import meta_loss, selection
 from bdw.weighting import registry as weighters
+from bdw.weighting.drawing import Corrected, Drawing
 from bdw.weighting.gradient import estimators
 from bdw.weighting.gradient.alignment import Alignment
 from bdw.weighting.gradient.by_task import ByTask
@@ -50,7 +51,7 @@ from bdw.weighting.gradient.transforms import Centring, LogLoss, Observer, Trans
 from bdw.weighting.gradient.update_derivative import Clipping
 from bdw.weighting.keep_mask import KeepMask, min_kept
 from bdw.weighting.largest_meta_batch import fitted
-from bdw.weighting.learning import LearnsByVerdict, LearnsByVisit, Receiver
+from bdw.weighting.learning import LearnsByVerdict, LearnsByVisit, LearnsForDrawing, Receiver
 from bdw.weighting.meta_loss import Augment
 from bdw.weighting.selection.protocol import Selection, Toolkit
 from bdw.weighting.step import Learner
@@ -122,10 +123,14 @@ def build_state(
 ) -> RunState:
     """The state of a run that has not begun."""
     num_instances = len(problem.source)
-    budget = Budget.of(config.budget, num_instances)
-    learner, meta_losses = build_learner(config, problem, weighter, device, augment)
+    budget, drawn, seed = Budget.of(config.budget, num_instances), config.drawing, config.optimiser.seed
+    drawing = None
+    if drawn.draw_every is not None:
+        drawing = Drawing(num_instances, drawn.draw_every, drawn.draw_floor, seed=seed)
+        weighter = Corrected(weighter, drawing) if drawn.draw_corrected else weighter
+    learner, meta_losses = build_learner(config, problem, weighter, device, augment, drawing)
     floor = max(min_kept(config, num_instances), collectives.size())
-    tasks, seed = tasks_with_weights(config), config.optimiser.seed
+    tasks = tasks_with_weights(config)
     mask = TaskKeepMask(num_instances, floor, tasks, seed=seed) if tasks else KeepMask(num_instances, floor, seed=seed)
     if tasks:
         learner.model.task.keep(mask.told)
@@ -135,7 +140,7 @@ def build_state(
         learner=learner,
         mask=mask,
         history=history,
-        current=CurrentEpoch(config.optimiser.batch_size, mask, history, budget),
+        current=CurrentEpoch(config.optimiser.batch_size, mask, history, budget, drawing),
         schedule=MetaSchedule(
             config, budget, meta_losses, learns=weighter.learns, target=problem.target, mask=mask, history=history,
             clock=clock,
@@ -144,6 +149,7 @@ def build_state(
         best_of_targets={t: BestModel(measure, validation_of(t)) for t in problem.targets if len(problem.targets) > 1},
         clock=clock,
         selection=None if config.selector.selector is None else SelectionRecord(),
+        drawing=drawing,
     )  # fmt: skip
 
 
@@ -158,7 +164,12 @@ def start_from_given_weights(config: EncoderConfig, model: PretextModel) -> None
 
 
 def build_learner(
-    config: RunConfig, problem: Problem, weighter: Weighter, device: torch.device, augment: Augment
+    config: RunConfig,
+    problem: Problem,
+    weighter: Weighter,
+    device: torch.device,
+    augment: Augment,
+    drawing: Drawing | None = None,
 ) -> tuple[Learner, list[meta_loss.MetaLoss]]:
     """What a step changes, drawn from the run's seed, and the meta-losses that it may learn from (`_meta_losses`)."""
     randomness = Randomness(config.optimiser.seed, collectives.rank())
@@ -185,7 +196,7 @@ def build_learner(
 
     def alignment_of(loss: meta_loss.MetaLoss, images: meta_loss.TargetImages) -> Alignment:
         assert estimator is not None, "something is learnt"
-        return _alignment(config, model, loss, images, len(problem.source), estimator)
+        return _alignment(config, model, loss, images, len(problem.source), estimator, drawing)
 
     learner = Learner(
         model=model,
@@ -256,6 +267,7 @@ def _alignment(
     target: meta_loss.TargetImages,
     num_instances: int,
     estimator: GradientEstimator,
+    drawing: Drawing | None,
 ) -> Alignment:
     gradient, device = config.gradient, next(model.parameters()).device
     tasks = tasks_with_weights(config)
@@ -273,7 +285,9 @@ def _alignment(
     if gradient.shared_derivatives:
         transforms.append(transform(lambda: Smoothing(num_instances)))
     receiver: Receiver = LearnsByVisit()
-    if gradient.target_margin is not None:
+    if drawing is not None:
+        receiver = LearnsForDrawing(drawing)
+    elif gradient.target_margin is not None:
         of_tasks = [Verdicts(num_instances, gradient.target_margin) for _ in tasks or ("all",)]
         receiver = LearnsByVerdict(VerdictsByTask(of_tasks) if tasks else of_tasks[0], target)
     return Alignment(

@@ -17,6 +17,7 @@ from bdw.evaluation import Measure
 from bdw.evaluation.features import check_layer
 from bdw.parallel import collectives, device
 from bdw.runs import trackers, trajectory
+from bdw.training.drawing_checks import check_drawing
 from bdw.training.embedders import check_features
 from bdw.training.target_checks import check_targets
 from bdw.training.task_weights import check_task_weights
@@ -86,6 +87,7 @@ def check(config: RunConfig) -> None:
             f"target_margin: cannot work with weighter {config.weighter.weighter!r}, which learns from visits; "
             "allowed: weighter 'counts', or none"
         )
+    check_drawing(config, learns_from_verdicts=learns_from_verdicts(config))
     check_task_weights(config)
     check_valuations(config)
     check_targets(config)
@@ -168,12 +170,12 @@ def chosen_measures(config: RunConfig) -> list[Measure]:
     return [measure for _, measure in measures]
 
 
-def warn_of_small_budget(budget: Budget, kept: int, learns: Learns) -> None:
+def warn_of_small_budget(budget: Budget, kept: int, *, prunes: bool) -> None:
     """Say what cannot happen within a budget of no more than one pass over the images that are kept."""
     if budget.images is None or budget.images > kept:
         return
     lost = ["some are never seen"] if budget.images < kept else []
-    if learns is not Learns.NEVER:
+    if prunes:
         lost.append("nothing is gained by pruning, which happens between passes")
     if lost:
         logger.warning(

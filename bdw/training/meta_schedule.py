@@ -80,7 +80,7 @@ class MetaSchedule:
         """Before the first epoch of this process, on all workers: time steps, if there is a budget, and decide, unless
         an epoch goes on, with that progress, or the run is over."""
         done, seen = self._history.done
-        wanted = self._budget.last_epoch(done, seen, self._mask.count)
+        wanted = self._budget.last_epoch(done, seen, self._images)
         if self._stays_over:
             self._said_missing = max(0, wanted - self.last_epoch)
         else:
@@ -123,6 +123,11 @@ class MetaSchedule:
             self._stays_over = True
 
     @property
+    def _images(self) -> int:
+        """Of an epoch to come."""
+        return min(self._mask.count, self._config.drawing.draw_every or self._mask.count)
+
+    @property
     def _wanted(self) -> list[float | None]:
         """What the run was asked to do at most."""
         return [self._budget.epochs, self._budget.images, self._config.budget.time_budget]
@@ -130,7 +135,7 @@ class MetaSchedule:
     def _decide(self, done: int, seen: int) -> None:
         """On the epochs after so many, which saw so many images."""
         config = self._config
-        wanted = self._budget.last_epoch(done, seen, self._mask.count)
+        wanted = self._budget.last_epoch(done, seen, self._images)
         budget = config.budget.time_budget
         if done >= wanted:
             self.last_epoch = wanted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import torch
@@ -14,19 +14,30 @@ from bdw.data.batches import epoch_order, global_batches
 from bdw.errors import InputError
 from bdw.parallel import collectives
 from bdw.training.history import History
+from bdw.weighting.drawing import Drawing
 from bdw.weighting.keep_mask import KeepMask
+
+Order = Callable[[Tensor, torch.Generator], Tensor]
+"""The global indices of an epoch, in their order, from those that are kept: `epoch_order`, or `Drawing.draw`."""
 
 
 class EpochProgress:
     """How far an epoch is, on this worker: its order, the steps behind it, and their sums."""
 
-    def __init__(self, kept: Tensor, batch_size: int, generator: torch.Generator, limit: int | None = None):
+    def __init__(
+        self,
+        kept: Tensor,
+        batch_size: int,
+        generator: torch.Generator,
+        limit: int | None = None,
+        order: Order = epoch_order,
+    ):
         """Begin an epoch over the kept instances (indices) in an order drawn from the workers' shared generator.
 
         It ends after the first step by which `limit` instances were trained on, if it is given.
         """
         self._drawn_from = generator.get_state()
-        self.batches = _first(global_batches(epoch_order(kept, generator), batch_size), limit)
+        self.batches = _first(global_batches(order(kept, generator), batch_size), limit)
         self.num_kept = len(kept)
         self.steps = 0
         self.instances = 0  # behind it, over all workers
@@ -48,9 +59,16 @@ class EpochProgress:
         }
 
     @classmethod
-    def resumed(cls, state: Mapping[str, Any], kept: Tensor, batch_size: int, limit: int | None = None) -> Self:
+    def resumed(
+        cls,
+        state: Mapping[str, Any],
+        kept: Tensor,
+        batch_size: int,
+        limit: int | None = None,
+        order: Order = epoch_order,
+    ) -> Self:
         """The progress that had this state: bit for bit on as many workers, in total on another number."""
-        progress = cls(kept, batch_size, torch.Generator().set_state(state["drawn_from"]), limit)
+        progress = cls(kept, batch_size, torch.Generator().set_state(state["drawn_from"]), limit, order)
         progress.steps, progress.meta_steps = state["steps"], state["meta_steps"]
         progress.instances = sum(len(batch) for batch in progress.batches[: progress.steps])
         progress.seconds, sums = state["seconds"], state["sums"]
@@ -65,8 +83,12 @@ class EpochProgress:
 class CurrentEpoch:
     """The epoch that is being trained; between epochs there is none."""
 
-    def __init__(self, batch_size: int, mask: KeepMask, history: History, budget: Budget):
+    def __init__(
+        self, batch_size: int, mask: KeepMask, history: History, budget: Budget, drawing: Drawing | None = None
+    ):
+        """`drawing`: who draws the images of an epoch; None: an epoch is all that is kept."""
         self._batch_size, self._mask, self._history, self._budget = batch_size, mask, history, budget
+        self._order: Order = epoch_order if drawing is None else drawing.draw
         self.progress: EpochProgress | None = None
 
     @property
@@ -76,7 +98,7 @@ class CurrentEpoch:
 
     def begin(self, generator: torch.Generator) -> EpochProgress:
         """Begin an epoch over what is kept, within what is left of the budget; see `EpochProgress`."""
-        self.progress = EpochProgress(self._kept(), self._batch_size, generator, self._limit())
+        self.progress = EpochProgress(self._kept(), self._batch_size, generator, self._limit(), self._order)
         return self.progress
 
     def end(self) -> None:
@@ -95,9 +117,9 @@ class CurrentEpoch:
         self.progress = None
         if state is None:
             return
-        progress = EpochProgress.resumed(state, self._kept(), self._batch_size, self._limit())
+        progress = EpochProgress.resumed(state, self._kept(), self._batch_size, self._limit(), self._order)
         if state["steps"] > len(progress.batches):
-            whole = EpochProgress.resumed(state, self._kept(), self._batch_size)
+            whole = EpochProgress.resumed(state, self._kept(), self._batch_size, order=self._order)
             raise used_up(self._budget, self._history.done[1] + whole.instances)
         self.progress = progress
 

@@ -19,6 +19,7 @@ from bdw.training.meta_schedule import MetaSchedule
 from bdw.training.progress import CurrentEpoch
 from bdw.training.selection_record import SelectionRecord
 from bdw.training.wall_clock import WallClock
+from bdw.weighting.drawing import Drawing
 from bdw.weighting.keep_mask import KeepMask
 from bdw.weighting.step import Learner
 from bdw.weighting.target_columns import parts_of_columns
@@ -41,6 +42,8 @@ class RunState:
     """The best model of each of several targets, by name; `best` is then that of the mean score."""
     selection: SelectionRecord | None = None
     """What was chosen before training; None without a selector."""
+    drawing: Drawing | None = None
+    """Who draws the images of an epoch; None where it is all that is kept."""
 
     @property
     def position(self) -> Position:
@@ -54,6 +57,7 @@ class RunState:
             "keep_mask": self.mask,
             **({} if self.selection is None else {"selection": self.selection}),
             "history": self.history,
+            **({} if self.drawing is None else {"drawing": self.drawing}),
             "progress": self.current,
             "meta_schedule": self.schedule,
             "best": self.best,

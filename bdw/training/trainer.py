@@ -38,6 +38,7 @@ from bdw.training.epoch_report import epoch_report
 from bdw.training.examiner import Examiner
 from bdw.training.finish import finish, write_so_far
 from bdw.training.history import History
+from bdw.training.looking_ahead import look_ahead
 from bdw.training.progress import EpochProgress
 from bdw.training.saving import Saving
 from bdw.training.schedules import learning_rate
@@ -142,7 +143,8 @@ class Trainer:
         if new_images:
             self._take_in(new_images)
         if collectives.rank() == 0:
-            warn_of_small_budget(self.state.budget, self.mask.count, weighter.learns)
+            prunes = weighter.learns is not Learns.NEVER and self.state.drawing is None
+            warn_of_small_budget(self.state.budget, self.mask.count, prunes=prunes)
         recording = config.output.record_trajectory
         collectives.on_first(lambda: self._trajectory.continue_after(len(self.history), recording=recording))
         self._saving.write(lambda: self.run.write_config(config, source_facts(self.problem)), "config.json")
@@ -256,6 +258,8 @@ class Trainer:
         learns_and_prunes = epoch > self.config.weighter.burn_in_epochs
         self.learner.tell_verdicts(learns=learns_and_prunes)
         weighter.end_epoch()
+        if self.state.drawing is not None:
+            self.state.drawing.end_epoch()
         for valuation in self.learner.valuations:
             valuation.end_epoch()
         if evidence is not None:
@@ -284,6 +288,8 @@ class Trainer:
         state, progress = self.state, self.state.current.progress
         if progress is None:
             state.schedule.begin()
+            if state.drawing is not None and state.schedule.option.meta_every:
+                look_ahead(state.drawing, self.learner, self.mask, self.images, self.problem.target, self.config)
             progress = state.current.begin(self.learner.randomness["order"])
             self._begin_epoch()
         if self.learner.meta_loss is not state.schedule.meta_loss:

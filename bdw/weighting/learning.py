@@ -12,6 +12,7 @@ from bdw.encoders import source_statistics, untouched_statistics
 from bdw.parallel.randomness import Randomness
 from bdw.pretext import PretextModel
 from bdw.weighting.appearance import appearance
+from bdw.weighting.drawing import Drawing
 from bdw.weighting.gradient.forward_mode import weight_gradient
 from bdw.weighting.gradient.transforms import Visit
 from bdw.weighting.meta_loss import TargetImages
@@ -79,6 +80,18 @@ class LearnsByVerdict:
         told, measured = zip(*(part.split(lengths) for part in descriptions_of(shown)), strict=True)
         self.verdicts.learn_examples(told)
         self.verdicts.measure_examples(measured)
+
+
+@dataclass(frozen=True)
+class LearnsForDrawing:
+    """A drawing remembers the visits; a regression on them says between epochs what images are worth."""
+
+    drawing: Drawing
+
+    def __call__(self, step: LearningStep, visit: Visit, sample: WeightSample, derivatives: Tensor) -> None:
+        """Nothing but that."""
+        del step, sample
+        self.drawing.visited(visit.indices, derivatives)
 
 
 def descriptions_of(visit: Visit) -> tuple[Tensor, Tensor]:
