@@ -18,7 +18,7 @@ from bdw.config.selector_options import PIXELS
 from bdw.data import Problem, load, packing_bar
 from bdw.data.leaks import Leak, held_out_images, in_words
 from bdw.data.perceptual_hash import SIDE
-from bdw.data.problem import LabelledProgress
+from bdw.data.source_and_targets import LabelledProgress
 from bdw.data.weights_file import CONTENT_KEY
 from bdw.errors import InputError
 from bdw.runs.export import write_table
