@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial
 from ray import tune
+from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from rich.console import Console
@@ -175,7 +176,7 @@ def run_trials(
     partial = PartialResults(write)
     failed_before = num_failed(searcher.study)
     searcher.stop_at(lambda: workload.limits.met(searcher.study, failed_before))
-    with contextlib.ExitStack() as afterwards, progress, contextlib.closing(searcher):
+    with contextlib.ExitStack() as afterwards, progress, contextlib.closing(searcher), _no_trials_in_tunes_state():
         # At its end the sweep writes everything anyway.
         afterwards.push(lambda kind, *_: partial.write_due() if kind is not None else None)
         afterwards.callback(_forget_state, tune_dir)
@@ -213,8 +214,21 @@ def run_trials(
         console.print(f"{stage}: no more trials are started; {searcher.limit_met}", soft_wrap=True)
 
 
+@contextlib.contextmanager
+def _no_trials_in_tunes_state() -> Iterator[None]:
+    """Keep trials out of the state that Tune writes at the end of a run, whatever its period, and reads back: every
+    trial's config and reports, 50 KB a trial, which nobody would restore."""
+    # A private name of Ray 2.60, hence the pin in pyproject.toml.
+    kept = TuneController._get_trial_checkpoints
+    TuneController._get_trial_checkpoints = lambda self: {}
+    try:
+        yield
+    finally:
+        TuneController._get_trial_checkpoints = kept
+
+
 def _forget_state(tune_dir: Path) -> None:
-    """Delete what Tune would need to restore the segment: every trial's config and last report, 20 KB a trial."""
+    """Delete the rest of what Tune would need to restore the segment."""
     for pattern in STATE_OF_TUNE:
         for path in tune_dir.glob(pattern):
             path.unlink(missing_ok=True)

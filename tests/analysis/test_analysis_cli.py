@@ -12,6 +12,8 @@ from analysis import compare, comparison_folder
 from analysis.cli import main
 from analysis.errors import OptionError
 
+pytestmark = pytest.mark.usefixtures("quick_pdfs")
+
 
 def test_writes_everything_and_says_what_it_means(
     results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

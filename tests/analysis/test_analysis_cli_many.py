@@ -11,6 +11,8 @@ from PIL import Image
 from analysis import COLUMN_WIDTH, comparison_folder
 from analysis.cli import main
 
+pytestmark = pytest.mark.usefixtures("quick_pdfs")
+
 
 def many_methods(num_methods: int, *, num_domains: int = 4, scale: float = 1.0) -> pd.DataFrame:
     generator = np.random.default_rng(1)

@@ -15,6 +15,8 @@ from analysis.cli import main
 from analysis.errors import OptionError
 from analysis.wishes import Wishes
 
+pytestmark = pytest.mark.usefixtures("quick_pdfs")
+
 NAMES = ["alpha", "NA", "gamma"]
 
 

@@ -122,13 +122,13 @@ def test_machines_come_for_a_sweep_and_leave_after_it(growing: Head, tmp_path: P
     with watch.kept_on(growing):
         done = growing.ray_job_submit(
             # These machines share a folder for what is uploaded. Each would unpack it anew, under the others' feet.
-            *("--working-dir", f"local://{ROOT}", "--", "python", "sweeps/stl10_pruning.py"),
-            *("--smoke", "--samples", "1", "--epochs", "1", "--data", "digits", "--targets", "digits", *spread),
-            *("--storage-path", str(tmp_path)),
+            *("--working-dir", f"local://{ROOT}", "--", "python", "sweeps/search.py"),
+            *("--source", "digits", "--target", "digits", "--space", "weight_lr=1,10", "epochs=1", "max_source=256"),
+            *("--sampler", "grid", "--storage-path", str(tmp_path), "--name", "grown", *spread),
         )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "the cluster has no room for a trial yet" in done.stdout
-    assert (tmp_path / "stl10_pruning-digits-smoke" / "report.html").is_file()
+    assert (tmp_path / "grown" / "report.html").is_file()
     assert watch.seen
     # Well below the three minutes for which Ray keeps the request of a trial that nobody withdrew.
     patience = time.monotonic() + 90

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from bdw.config import RunConfig
 from bdw.errors import InputError
 from bdw.evaluation import measure
 from bdw.ray.cluster import Cluster
+from sweeps.runner import tune_runner
 from sweeps.runner.options import SweepOptions
 from sweeps.runner.paths import Paths
 from sweeps.runner.tune_runner import Workload, run_trials
@@ -97,6 +99,12 @@ def workload(num_workers: int) -> Workload:
 
 @pytest.mark.usefixtures("local_ray")
 def test_true_states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    states: list[dict[str, Any]] = []
+
+    def look(tune_dir: Path) -> None:
+        states.extend(json.loads(path.read_text()) for path in tune_dir.glob("*/experiment_state-*.json"))
+
+    monkeypatch.setattr(tune_runner, "_forget_state", look)
     monkeypatch.chdir(tmp_path)
     changes = [{}, {"weak": True, "seed": 1}, {"learning_rate": 1e30, "seed": 2}, {"encoder": "nonsense"}]
     study, said = run(tmp_path, workload(1), changes)
@@ -112,6 +120,7 @@ def test_true_states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert no_encoder.state == TrialState.FAIL
     assert no_encoder.user_attrs["reason"].startswith("InputError: encoder: 'nonsense' is not known")
     assert "1 complete, 1 pruned, 2 failed of 4  0 running" in said
+    assert [state["trial_data"] for state in states] == [[]], "Tune's state grows with every trial"
 
 
 @pytest.mark.long
