@@ -235,7 +235,8 @@ def _chosen(arguments: Arguments, job: Job) -> Path:
 def _table(arguments: Arguments, job: Job, target: str | None) -> pd.DataFrame:
     """instance_weights.parquet of that job's run, or its usefulness for the target."""
     name = "instance_weights" if target is None else f"usefulness_{target}"
-    return pq.read_table(arguments.folder / job.name / f"{name}.parquet").to_pandas().sort_values("index")
+    table: pd.DataFrame = pq.read_table(arguments.folder / job.name / f"{name}.parquet").to_pandas()
+    return table.sort_values("index")
 
 
 def _content_key(arguments: Arguments, job: Job) -> str:
