@@ -19,7 +19,9 @@ from bdw.report.run_files import RunFiles, read_run
 from bdw.report.scores_section import scores_sections
 from bdw.report.signal_section import signal_sections
 from bdw.report.table_files import column
+from bdw.report.targets_section import alike, targets_sections
 from bdw.report.training_section import training_sections
+from bdw.report.usefulness_by_target import usefulness_by_target
 from bdw.report.verdict import SPENT_ON_KEPT, verdict
 from bdw.report.weights_sections import figure_sections, image_sections
 from bdw.report.wording import UNKNOWN, count, number, percent, plural, ratio, seconds
@@ -40,11 +42,13 @@ def write_run_report(run_dir: Path) -> Path:
     run_dir = Path(run_dir)
     run = read_run(run_dir)
     outcome = Outcome.of(run)
-    warnings = cautions(outcome)
+    by_target = usefulness_by_target(run)
+    warnings = [*cautions(outcome), *alike(by_target)]
     sections = [Section("Read with care", warnings)] if warnings else []
     sections.append(Section("What to do next", next_steps(outcome)))
     # Whoever opens the page wants to see images first, then what the weights look like.
     sections += image_sections(run) + figure_sections(run)
+    sections += targets_sections(run, by_target)
     sections += certificate_sections(run)
     sections += training_sections(outcome)
     sections += signal_sections(run)
@@ -85,9 +89,14 @@ def _summary(outcome: Outcome) -> str:
     chosen = f"Selector “{config['selector']}”, weighter" if config.get("selector") else "Weighter"
     return (
         f"{chosen} “{config.get('weighter', UNKNOWN)}”, encoder {config.get('encoder', UNKNOWN)}, pre-trained on "
-        f"{config.get('source', UNKNOWN)}{images} for the target {config.get('target', UNKNOWN)}: "
+        f"{config.get('source', UNKNOWN)}{images} for {_targets(config)}: "
         f"{plural(len(run.metrics), 'epoch')}{budget}, seed {config.get('seed', UNKNOWN)}."
     )
+
+
+def _targets(config: Mapping[str, Any]) -> str:
+    several = config.get("targets")
+    return f"the targets {', '.join(map(str, several))}" if several else f"the target {config.get('target', UNKNOWN)}"
 
 
 def _headlines(outcome: Outcome) -> list[Headline]:
@@ -143,7 +152,9 @@ def _results_sections(outcome: Outcome) -> list[Section]:
     is_cost = others["metric"].str.startswith(SELECTION)
     blocks: list[Block] = []
     for of_them, caption in ((~is_cost, "On the target's test images"), (is_cost, COST_OF_SELECTION)):
-        rows = [(str(row["metric"]), number(float(row["value"]))) for row in others[of_them].to_dict("records")]
+        # Over several targets their mean.
+        values = others[of_them].groupby("metric", sort=False)["value"].mean()
+        rows = [(str(metric), number(float(value))) for metric, value in values.items()]
         if rows:
             blocks.append(Table(("measure", "value"), tuple(rows), caption, numeric=frozenset(("value",))))
     return [Section("Further results", blocks)] if blocks else []

@@ -51,6 +51,11 @@ class Subject:
                 f"run: {run.path} never learnt weights (weighter {config.weighter.weighter!r}), so it chose no images; "
                 "allowed: a run with a weighter that learns"
             )
+        if config.data.targets:
+            raise InputError(
+                f"run: {run.path} was trained for several targets, and a certificate is about one; allowed: a run with "
+                "one target"
+            )
         if not run.instance_weights.is_file():
             raise InputError(f"run: {run.path} holds no instance_weights.parquet; allowed: a run as it was left")
         table = read_table(run.instance_weights, ["index", "name", "kept", "mean"]).sort_by("index")
