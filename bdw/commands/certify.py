@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,14 +20,14 @@ from bdw.data.problem import cache_folder
 from bdw.data.source_and_targets import LabelledProgress
 from bdw.errors import InputError, RunStopped
 from bdw.parallel import device as devices
-from bdw.parallel.stop_requests import INTERRUPTED, NoticeBoard, terminations
+from bdw.parallel.stop_requests import INTERRUPTED, NoticeBoard, no_notice, terminations
 from bdw.report import write_run_report
 from bdw.report.certificate_section import in_words
 from bdw.runs import checkpoint
 from bdw.runs.console import clock_time
 from bdw.runs.directory import RunDirectory
 from bdw.runs.export import read_table
-from bdw.runs.metrics import Silent, StepReport
+from bdw.runs.metrics import ProgressListener, Silent, StepReport
 from bdw.scoring.certificate import LEAST_SEEDS, Arm, Certificate
 from bdw.scoring.certificate_arms import Subject, arm_config, run_of, write_weights
 from bdw.storage.atomic_write import write_text
@@ -46,7 +48,10 @@ OnRun = Callable[[Arm, int, float, float], None]
 def certify_from_console(command: Certify) -> None:
     """Train what is not trained yet, say how far it is, and at the end what to do and where the certificate lies."""
     require_at_least("seeds", command.seeds, LEAST_SEEDS, f"at least {LEAST_SEEDS}")
+    require_at_least("num_workers", command.num_workers, 1, "at least 1, or none")
     subject = Subject.of(RunDirectory(command.run))
+    if command.num_workers is not None and subject.config.hardware.device == "cuda":
+        raise InputError("num_workers: workers of one CPU each cannot work for a run on device 'cuda'; allowed: none")
     measure = evaluation.measure(subject.config.evaluation.measure)
     seeds = subject.seeds(command.seeds)
     print(
@@ -67,7 +72,7 @@ def certify_from_console(command: Certify) -> None:
                     flush=True,
                 )
 
-            found = certify(subject, seeds, notice_board, pace, tell)
+            found = certify(subject, seeds, notice_board, pace, tell, command.num_workers)
     except (KeyboardInterrupt, RunStopped) as stopped:
         if isinstance(stopped, RunStopped) and stopped.reason != INTERRUPTED:
             raise
@@ -80,9 +85,16 @@ def certify_from_console(command: Certify) -> None:
 
 
 def certify(
-    subject: Subject, seeds: tuple[int, ...], notice_board: NoticeBoard, pace: Pace, on_run: OnRun
+    subject: Subject,
+    seeds: tuple[int, ...],
+    notice_board: NoticeBoard,
+    pace: Pace,
+    on_run: OnRun,
+    num_workers: int | None = None,
 ) -> Certificate:
     """Train every arm with every seed, but for those that are trained already, and write certificate.json.
+
+    `num_workers`: how many Ray trains at a time; None for one after another in this process.
 
     Raises `InputError`, before anything is trained, if the images are no longer those of the run or the folder holds
     arms of other weights, and `RunStopped` if the notice board asks to stop.
@@ -97,32 +109,40 @@ def certify(
     likeness = selection.build(WeighterConfig(weighter="nearest-neighbour")).weights(problem, toolkit)
     write_weights(subject, likeness, problem.source.content_key)
     measure = subject.config.evaluation.measure
-    scores: dict[Arm, list[float]] = {arm: [] for arm in Arm}
-    seconds: dict[Arm, list[float]] = {arm: [] for arm in Arm}
+    found: dict[tuple[Arm, int], tuple[float, float]] = {}
+
+    def has_ended(arm: Arm, seed: int, *, was_trained: bool) -> None:
+        found[arm, seed] = score, took = _result(run_of(subject, arm, seed), measure)
+        pace.has_ended(was_trained=was_trained)
+        on_run(arm, seed, score, took)
+
     # Seed by seed, so that a certificate of fewer seeds is complete first.
-    for seed in seeds:
-        for arm in Arm:
-            own = run_of(subject, arm, seed)
-            was_trained = own.results.is_file()
-            if not was_trained:
-                _train(arm_config(subject, arm, seed, cache_dir), own, notice_board, pace)
-            score, took = _result(own, measure)
-            pace.has_ended(was_trained=was_trained)
-            scores[arm].append(score)
-            seconds[arm].append(took)
-            on_run(arm, seed, score, took)
-    found = Certificate(
+    runs = [(arm, seed) for seed in seeds for arm in Arm]
+    is_there = {each: run_of(subject, *each).results.is_file() for each in runs}
+    if num_workers is None:
+        for arm, seed in runs:
+            if not is_there[arm, seed]:
+                _train(arm_config(subject, arm, seed, cache_dir), notice_board, pace)
+            has_ended(arm, seed, was_trained=is_there[arm, seed])
+    else:
+        for arm, seed in runs:
+            if is_there[arm, seed]:
+                has_ended(arm, seed, was_trained=True)
+        missing = [each for each in runs if not is_there[each]]
+        for arm, seed in _trained_by_ray(subject, missing, cache_dir, num_workers, pace):
+            has_ended(arm, seed, was_trained=False)
+    certificate = Certificate(
         measure=measure,
         higher_is_better=evaluation.measure(measure).higher_is_better,
         images=len(subject.kept),
         kept=int(subject.kept.sum()),
         budget_images=subject.budget_images,
         seeds=seeds,
-        scores={arm: tuple(each) for arm, each in scores.items()},
-        seconds={arm: float(np.mean(each)) for arm, each in seconds.items()},
+        scores={arm: tuple(found[arm, seed][0] for seed in seeds) for arm in Arm},
+        seconds={arm: float(np.mean([found[arm, seed][1] for seed in seeds])) for arm in Arm},
     )
-    write_text(subject.run.certificate, found.json() + "\n")
-    return found
+    write_text(subject.run.certificate, certificate.json() + "\n")
+    return certificate
 
 
 class Pace(Silent):
@@ -137,6 +157,11 @@ class Pace(Silent):
         self._trained = 0.0
         """Runs that this process trained, parts of runs included."""
         self._began: float | None = None
+        self._counts_whole_runs = False
+
+    def count_whole_runs(self) -> None:
+        """From now on runs are trained elsewhere, where their steps are not heard of."""
+        self._began, self._counts_whole_runs = self._clock(), True
 
     def on_step(self, report: StepReport) -> None:
         """Show how far it is."""
@@ -151,6 +176,7 @@ class Pace(Silent):
         """The run under way is over, or `was_trained` by an earlier command."""
         self._ended += 1
         self._share = 0.0
+        self._trained += 1 if self._counts_whole_runs and not was_trained else 0
         if not was_trained:
             self._show()
 
@@ -170,10 +196,31 @@ class Pace(Silent):
         self.bar("training, thousandths", round(1000 * done) // 64 * 64 if done < 1 else 1000, 1000)
 
 
-def _train(config: RunConfig, own: RunDirectory, notice_board: NoticeBoard, pace: Pace) -> None:
-    train(config, WorkersConfig(), listener=pace, notice_board=notice_board)
+def _train(config: RunConfig, notice_board: NoticeBoard = no_notice, listener: ProgressListener | None = None) -> None:
+    train(config, WorkersConfig(), listener=listener, notice_board=notice_board)
     # A finished arm is never continued; fifteen of them would hold fifteen models.
-    checkpoint.delete_all(own.checkpoints)
+    checkpoint.delete_all(RunDirectory(Path(config.output.run_dir)).checkpoints)
+
+
+def _trained_by_ray(
+    subject: Subject, missing: Sequence[tuple[Arm, int]], cache_dir: Path, num_workers: int, pace: Pace
+) -> Iterator[tuple[Arm, int]]:
+    """Which has been trained, as soon as it is."""
+    if not missing:
+        return
+    # Ray takes seconds to import.
+    from bdw.ray.parallel import side_by_side
+
+    pace.count_whole_runs()
+    work = [functools.partial(_train_one, arm_config(subject, *each, cache_dir), each) for each in missing]
+    with side_by_side(num_workers) as done:
+        yield from done(work)
+
+
+def _train_one(config: RunConfig, which: tuple[Arm, int]) -> tuple[Arm, int]:
+    """On a worker."""
+    _train(config)
+    return which
 
 
 def _claim(subject: Subject) -> None:

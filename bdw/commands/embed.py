@@ -61,7 +61,7 @@ def embed(command: Embed) -> None:
             bar("embedding, images", done, len(pool.part))
 
         parts = _features(pool, encoder, transform, command.layer, skipped, advance)
-        count, width = _write_parquet(out, parts) if out.suffix == ".parquet" else _write_npy(out, parts, pool)
+        count, width = _write_parquet(out, parts, pool) if out.suffix == ".parquet" else _write_npy(out, parts, pool)
     for line in skipped_lines(pool.part, skipped):
         print(line)
     seconds = time.monotonic() - began
@@ -104,8 +104,9 @@ def _features(
         yield names, extract_features(encoder, transform.stored(images), settings)
 
 
-def _write_parquet(out: Path, parts: Iterator[tuple[list[str], Features]]) -> tuple[int, int]:
-    """Columns `name` and `embedding`, a list of as many float32 in every row; how many rows and numbers."""
+def _write_parquet(out: Path, parts: Iterator[tuple[list[str], Features]], pool: Pool) -> tuple[int, int]:
+    """Columns `name`, `filepath` (of a folder) and `embedding`, a list of as many float32 in every row; how many rows
+    and numbers."""
     with contextlib.ExitStack() as stack:
         temporary = stack.enter_context(replacing(out))
         file = stack.enter_context(temporary.open("wb"))
@@ -114,7 +115,8 @@ def _write_parquet(out: Path, parts: Iterator[tuple[list[str], Features]]) -> tu
         for names, features in parts:
             width = features.shape[1]
             column = pa.FixedSizeListArray.from_arrays(pa.array(features.ravel()), width)
-            table = pa.table({"name": pa.array(names, pa.string()), "embedding": column})
+            words = {"name": names, **pool.columns(names)}
+            table = pa.table({**{key: pa.array(some, pa.string()) for key, some in words.items()}, "embedding": column})
             if writer is None:
                 writer = stack.enter_context(pq.ParquetWriter(file, table.schema))
             writer.write_table(table)

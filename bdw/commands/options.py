@@ -213,6 +213,9 @@ class Certify:
     seeds: int = 3
     """Runs of each of the five: the run's own seed and those that follow it; at least 3. With more, a later command
     adds the missing ones."""
+    num_workers: int | None = None
+    """Encoders that are trained side by side, on a CPU each, by Ray here or on the cluster that RAY_ADDRESS names.
+    Default: one after another, in this process."""
 
 
 @dataclass(frozen=True, kw_only=True)

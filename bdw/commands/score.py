@@ -69,7 +69,8 @@ def score(
         num_workers: workers of one CPU each that Ray starts; None for this process alone.
 
     Returns:
-        one row per image: name, a, b, mean (mean weight), low and high (its 95 % interval), rank (1: most useful).
+        one row per image: name, a, b, mean (mean weight), low and high (its 95 % interval), rank (1: most useful), and
+        filepath where the pool is a folder of images.
 
     Raises `InputError` for what cannot work.
     """
@@ -161,7 +162,7 @@ def _score(
         scored = _counted(score_on_workers(files, request, pool, wanted, num_workers), rows, advance)
     for number, shard in scored:
         parts.write(number, shard)
-    table, skipped = parts.finish(len(rows))
+    table, skipped = parts.finish(len(rows), pool)
     return Scored(len(table), tuple(skipped), time.monotonic() - started, len(rows) - len(missing))
 
 

@@ -130,9 +130,8 @@ def _select_before_training(command: Select) -> None:
     _require_files(command.out, pool)
     with packing_bar() as bar:
         table, cost = select_before_training(command, bar)
-    if pool is not None and pool.folder is not None:
-        paths = [str(pool.folder / name) for name in table["name"].to_pylist()]
-        table = table.add_column(1, "filepath", pa.array(paths, pa.string()))
+    for column, paths in ({} if pool is None else pool.pool.columns(table["name"].to_pylist())).items():
+        table = table.add_column(1, column, pa.array(paths, pa.string()))
     _write(command.out, table, pool, link=command.link)
     again = f", and {cost.shared_seconds:.1f} s on what later choices use again" if cost.shared_images else ""
     kept = int(table["kept"].to_numpy(zero_copy_only=False).sum())
@@ -192,8 +191,7 @@ class _Images:
 def _open(spec: str, data_root: str | None, data_seed: int) -> _Images:
     request = PoolRequest(spec=spec, image_size=SIDE, channels=1, data_root=data_root, data_seed=data_seed)
     pool = open_pool(request)
-    told = pool.part.fingerprint
-    return _Images(pool, Path(str(told["path"])) if told.get("reader") == "folder" else None)
+    return _Images(pool, pool.folder)
 
 
 def _selected(
@@ -202,8 +200,7 @@ def _selected(
     """The scored images with the column `kept`; see `select`."""
     names, scores = _names_and_scores(table)
     columns: dict[str, Any] = {"name": pa.array(names, pa.string())}
-    if images is not None and images.folder is not None:
-        columns["filepath"] = pa.array([str(images.folder / name) for name in names], pa.string())
+    columns |= {} if images is None else images.pool.columns(names)
     groups = None
     if not wanted.near_duplicates:
         if images is None:

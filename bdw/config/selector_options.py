@@ -119,6 +119,9 @@ class NeuralDataServerOptions(FeatureOptions):
     """Of SGD with momentum 0.9, along half a cosine."""
     temperature: float = 0.1
     """Of the softmax over the experts' accuracies; the paper's."""
+    adaptation: Literal["none", "linear"] = "none"
+    """How experts are asked: `none`, how well they recognise rotations of the target's images; `linear`, how well a
+    linear layer on their features tells the target's labels, by cross-validation."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -47,6 +47,17 @@ class Pool:
     """A sentence on how images are converted; empty where none is."""
 
     @property
+    def folder(self) -> Path | None:
+        """Where its files are, if it is a folder of images: names are paths below it."""
+        told = self.part.fingerprint
+        return Path(str(told["path"])) if told.get("reader") == "folder" else None
+
+    def columns(self, names: Sequence[str]) -> dict[str, list[str]]:
+        """The column `filepath` of a table of these images, by which FiftyOne and others find their files; no column
+        where the pool is no folder of images."""
+        return {} if self.folder is None else {"filepath": [str(self.folder / name) for name in names]}
+
+    @property
     def key(self) -> str:
         """Short name of the pool's contents, as far as its reader can tell without decoding."""
         return hashlib.sha256(json.dumps(self.part.fingerprint, sort_keys=True).encode()).hexdigest()[:16]

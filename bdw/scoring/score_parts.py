@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from bdw.data.weights_file import CONTENT_KEY
 from bdw.errors import InputError
 from bdw.runs.export import read_table, write_table
+from bdw.scoring.pool import Pool
 from bdw.scoring.shards import ScoredShard
 from bdw.storage.atomic_write import require_new, write_text
 
@@ -58,8 +59,9 @@ class ScoreParts:
         table = pa.table(columns).replace_schema_metadata({_SKIPPED: json.dumps(shard.skipped)})
         write_table(self._part(number), table)
 
-    def finish(self, count: int) -> tuple[pa.Table, list[dict[str, Any]]]:
-        """Write `out` from all parts and delete them; the table (`COLUMNS`), and what was skipped.
+    def finish(self, count: int, pool: Pool) -> tuple[pa.Table, list[dict[str, Any]]]:
+        """Write `out` from all parts and delete them; the table (`COLUMNS`, and last `filepath` where the pool is a
+        folder of images), and what was skipped.
 
         Raises `InputError` if no image could be used.
         """
@@ -72,6 +74,8 @@ class ScoreParts:
         rank = np.empty(len(whole), dtype=np.int64)
         rank[order] = np.arange(1, len(whole) + 1)
         table = whole.append_column("rank", pa.array(rank)).select(COLUMNS)
+        for column, paths in pool.columns(table["name"].to_pylist()).items():
+            table = table.append_column(column, pa.array(paths, pa.string()))
         # Nothing is known of the store that these images may be packed into, whatever lies beside this file.
         write_table(self.out, table.replace_schema_metadata({CONTENT_KEY: b""}))
         shutil.rmtree(self.folder)

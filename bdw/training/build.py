@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ from bdw.encoders.compilation import compile_encoder
 from bdw.evaluation.features import Settings
 from bdw.parallel import collectives
 from bdw.parallel.randomness import Randomness, drawn_from
+from bdw.parallel.shared_work import InParallel, with_all
 from bdw.pretext import PretextModel
 from bdw.training import time_budget
 from bdw.training.best_model import BestModel
@@ -98,9 +100,13 @@ def build_weighter(
 def build_selection(
     config: RunConfig, problem: Problem, run_dir: Path, device: torch.device, progress: LabelledProgress | None
 ) -> Selection:
-    """What the config's selector chooses, the same on all workers: rank 0 computes it."""
+    """What the config's selector chooses, the same on all workers: rank 0 computes it, and all train experts."""
     toolkit = build_toolkit(config, problem, run_dir, device, progress)
-    found = collectives.computed_on(0, lambda: selection.select(config.selector, problem, toolkit))
+
+    def lead(in_parallel: InParallel) -> Selection:
+        return selection.select(config.selector, problem, dataclasses.replace(toolkit, in_parallel=in_parallel))
+
+    found = with_all(lead)
     check_selected(config, int(found.chosen.sum()))
     return found
 

@@ -156,6 +156,20 @@ def test_what_was_interrupted_goes_on_bit_for_bit(
     assert scores[0] == scores[1]
 
 
+def test_runs_that_are_trained_elsewhere_are_counted_whole() -> None:
+    """Two of five were there; after 20 seconds two more are, which leaves one of 10 seconds."""
+    times = iter([100.0, 110.0, 120.0, 120.0])
+    pace = command.Pace(5, lambda *_: None, clock=lambda: next(times))
+    pace.has_ended(was_trained=True)
+    pace.has_ended(was_trained=True)
+    pace.count_whole_runs()
+    pace.has_ended(was_trained=False)
+    assert pace.seconds_left == 20
+    pace.has_ended(was_trained=False)
+    assert pace.seconds_left == 10
+    assert str(pace) == "(4 of 5, about 0:10 left)"
+
+
 def test_a_longer_run_has_no_certificate_and_other_arms(
     certified: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -181,6 +195,7 @@ def test_what_cannot_work_is_one_line(
 
     capsys.readouterr()
     assert "seeds: 2 cannot work; allowed: at least 3" in refused(pruned, "--seeds", "2")
+    assert "num_workers: 0 cannot work; allowed: at least 1" in refused(pruned, "--num-workers", "0")
     assert "does not exist; allowed: the directory of a run" in refused(tmp_path / "none")
     plain = tmp_path / "plain"
     assert fit(plain, *TINY, "--weighter", "uniform") == 0

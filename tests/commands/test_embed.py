@@ -35,6 +35,7 @@ def test_features_are_those_that_measures_use(
         assert embed(run_dir, packed, out, *flags) == 0
         assert f"features (layer {layer or 'output'}) in " in capsys.readouterr().out
         table = pq.read_table(out)
+        assert table.column_names == ["name", "embedding"], "a packed pool has no files"
         assert table["name"].to_pylist() == store.names.tolist()
         values = np.array(table["embedding"].to_pylist(), dtype=np.float32)
         expected = extract_features(encoder, np.array(store.images), Settings(crop_size=16, layer=layer))
@@ -55,7 +56,9 @@ def test_npy_has_its_names_beside_it(run_dir: Path, folders: Folders, tmp_path: 
         cli.main(["embed", str(folders[0]), "--encoder", str(run_dir / "encoder.safetensors"), "--out", str(table)])
         == 0
     )
-    np.testing.assert_array_equal(np.array(pq.read_table(table)["embedding"].to_pylist(), dtype=np.float32), values)
+    written = pq.read_table(table)
+    np.testing.assert_array_equal(np.array(written["embedding"].to_pylist(), dtype=np.float32), values)
+    assert written["filepath"].to_pylist() == [str(Path(folders[0]).resolve() / name) for name in names.tolist()]
 
 
 def test_what_cannot_work_is_one_line(

@@ -40,7 +40,8 @@ def test_images_of_a_users_own(
     assert said[3] == "unused  1 file(s): 1 .png (not an image in a known format)"
     assert said[4].startswith("scored  24 images in ")
     table = pd.read_parquet(out)
-    assert list(table) == ["name", "a", "b", "mean", "low", "high", "rank"]
+    assert list(table) == ["name", "a", "b", "mean", "low", "high", "rank", "filepath"]
+    assert table["filepath"].tolist() == [str(Path(folders[0]).resolve() / name) for name in table["name"]]
     assert table["name"].tolist() == [f"{i:02}.png" for i in range(24)]
     assert sorted(table["rank"]) == list(range(1, 25))
     assert table.sort_values("rank")["mean"].is_monotonic_decreasing

@@ -120,13 +120,23 @@ def _chosen(config: dict[str, Any]) -> dict[str, Any]:
     return {"first": first, "last": trainer.mask.kept, "weights": trainer.learner.weighter.state_dict()["parameters"]}
 
 
-def test_workers_train_on_one_choice(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("selector", "options"),
+    [
+        ("simcore", {}),
+        ("neural-data-server", {"selector.experts": 3, "selector.expert_images": 64, "selector.expert_batch": 16}),
+    ],
+)
+def test_workers_train_on_one_choice(selector: str, options: dict[str, Any], tmp_path: Path) -> None:
+    """That of a single worker; experts are trained by both."""
     values = {
         "run_dir": str(tmp_path / "run"), "epochs": 1, "max_source": 99, "batch_size": 32, "shots": 2, "queries": 2,
-        "device": "cpu", "selector": "simcore", "selector.features": "pixels", "selected_count": 40,
+        "device": "cpu", "selector": selector, "selector.features": "pixels", "selected_count": 40, **options,
     }  # fmt: skip
     mine, theirs = on_workers(2, tmp_path / "results", _chosen, RunConfig().replace(**values).flat())
     assert mine["first"].sum() == 40
+    alone = {"run_dir": str(tmp_path / "alone"), "cache_dir": str(tmp_path / "own")}
+    np.testing.assert_array_equal(Trainer(RunConfig().replace(**{**values, **alone})).mask.kept, mine["first"])
     for name, value in mine.items():
         assert torch.equal(value, theirs[name])
 

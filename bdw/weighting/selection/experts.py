@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -116,6 +116,17 @@ def accuracy(model: PretextModel, images: NDArray[np.uint8], device: torch.devic
     return float(torch.cat(hits).mean())
 
 
+def features(model: PretextModel, images: NDArray[np.uint8], device: torch.device) -> NDArray[np.float32]:
+    """What the expert's encoder makes (m, d) of these images (m, c, h, w), whole."""
+    encoder = model.encoder.to(device).eval()
+    found = []
+    with torch.inference_mode():
+        for start in range(0, len(images), BATCH):
+            some = torch.from_numpy(np.ascontiguousarray(images[start : start + BATCH])).to(device)
+            found.append(encoder(to_float(some)).float().cpu())
+    return np.asarray(torch.cat(found).numpy())
+
+
 def read_expert(file: Path, model: PretextModel) -> tuple[float, int] | None:
     """Put the expert of a file into the model: the seconds and images of its training; None if there is none."""
     with contextlib.suppress(InputError, KeyError, ValueError, RuntimeError):
@@ -126,9 +137,9 @@ def read_expert(file: Path, model: PretextModel) -> tuple[float, int] | None:
     return None
 
 
-def accuracies(jobs: Sequence[Job], target: NDArray[np.uint8], toolkit: Toolkit) -> list[float]:
-    """Of every expert on the target's images; what is not there yet is trained first, side by side where the toolkit
-    can."""
+def asked(jobs: Sequence[Job], ask: Callable[[PretextModel], float], count: int, toolkit: Toolkit) -> list[float]:
+    """What every expert says of so many target images; those that are not there yet are trained first, side by side
+    where the toolkit can."""
     images = jobs[0].source.images
     model = blank(jobs[0].options, images.shape[1], images.shape[-1], jobs[0].seed)
     missing = [job for job in jobs if read_expert(job.file, model) is None]
@@ -143,8 +154,8 @@ def accuracies(jobs: Sequence[Job], target: NDArray[np.uint8], toolkit: Toolkit)
         cost = read_expert(job.file, model)
         assert cost is not None, "trained by now"
         toolkit.meter.reuse(*cost, trained=True)
-        found.append(accuracy(model, target, toolkit.device))
-        toolkit.meter.count(len(target))
+        found.append(ask(model))
+        toolkit.meter.count(count)
     return found
 
 

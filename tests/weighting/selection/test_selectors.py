@@ -10,6 +10,7 @@ import pytest
 from bdw.data import Problem
 from bdw.errors import InputError
 from bdw.weighting import selection
+from bdw.weighting.selection.adaptation import adapted_accuracy
 from bdw.weighting.selection.drawing import drawn, even_shares
 from bdw.weighting.selection.experts import accuracy, blank, trained
 from bdw.weighting.selection.kmeans import kmeans
@@ -262,3 +263,58 @@ def test_a_larger_random_choice_holds_the_smaller(
         for count in (20, 60)
     )
     assert (large | ~small).all()
+
+
+def test_a_linear_layer_tells_labels_that_features_hold() -> None:
+    """Against scikit-learn's own score, and a rule that can be known: features that are the label, and noise."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    noise = rng.normal(size=(60, 4)).astype(np.float32)
+    known = np.concatenate([np.eye(3, dtype=np.float32)[labels], noise], axis=1)
+    assert adapted_accuracy(known, labels, 0) == 1
+    found = adapted_accuracy(noise, labels, 7)
+    folds = StratifiedKFold(5, shuffle=True, random_state=7)
+    scores = cross_val_score(make_pipeline(StandardScaler(), LogisticRegression()), noise, labels, cv=folds)
+    assert found == pytest.approx(scores.mean(), abs=1e-12)
+    assert found < 0.6
+
+
+def test_adaptation_asks_the_same_experts(
+    make_selector: MakeSelector, labelled_pool: Problem, embedding_toolkit: Toolkit
+) -> None:
+    """They are not trained again, and what is drawn follows the labels that they tell."""
+    trained_jobs: list[int] = []
+
+    def counted(work, /):  # type: ignore[no-untyped-def]
+        trained_jobs.append(len(work))
+        return (each() for each in work)
+
+    toolkit = dataclasses.replace(embedding_toolkit, in_parallel=counted)
+    rotations = selection.select(make_selector("neural-data-server", selected_count=30), labelled_pool, toolkit)
+    config = make_selector("neural-data-server", selected_count=30, adaptation="linear")
+    labels = selection.select(config, labelled_pool, toolkit)
+    assert trained_jobs == [3, 0]
+    assert labels.chosen.sum() == 30
+    assert labels.cost.images == rotations.cost.images == 3 * 20
+    assert labels.cost.shared_images == rotations.cost.shared_images
+    assert labels.cost.trained_images == 3 * 96 + 4
+
+
+def test_adaptation_needs_labels_of_the_target(
+    make_selector: MakeSelector, labelled_pool: Problem, toolkit: Toolkit
+) -> None:
+    target = labelled_pool.target
+    train = dataclasses.replace(target.train, labels=np.arange(20))
+    problem = dataclasses.replace(labelled_pool, targets={"a": dataclasses.replace(target, train=train)})
+    config = make_selector(
+        "neural-data-server", selected_count=30, adaptation="linear", partition="labels", features=None
+    )
+    with pytest.raises(
+        InputError, match=r"selector.adaptation: 'linear' needs labels of the target, and it has 20 diff"
+    ):
+        selection.select(config, problem, toolkit)

@@ -2,9 +2,10 @@
 data", CVPR 2020; ICLR 2020 submission "What data is useful for my data").
 
 The pool is partitioned once, by k-means or by its labels, and an expert is trained on each part S_i, here by rotations.
-A target asks each expert how well it recognises the rotations of the target's images, without any training. The
-accuracies z_i, scaled to [0, 1], become w = softmax(z / T), and an image x of S_i is drawn with p(x) = w_i / |S_i|,
-without replacement. Partition and experts serve every later target.
+A target asks each expert how well it recognises the rotations of the target's images, without any training, or how well
+a linear layer on its features tells the target's labels (`bdw.weighting.selection.adaptation`). The accuracies z_i,
+scaled to [0, 1], become w = softmax(z / T), and an image x of S_i is drawn with p(x) = w_i / |S_i|, without
+replacement. Partition and experts serve every later target.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Self
 
 import numpy as np
@@ -25,9 +28,11 @@ from bdw.config import SelectorConfig
 from bdw.config.selector_options import PIXELS, NeuralDataServerOptions
 from bdw.data import Problem
 from bdw.errors import InputError
+from bdw.pretext import PretextModel
 from bdw.storage.tensor_file import contents_of, tensors_in, write_tensors
+from bdw.weighting.selection.adaptation import adapted_accuracy, require_adaptable
 from bdw.weighting.selection.drawing import drawn
-from bdw.weighting.selection.experts import Job, accuracies
+from bdw.weighting.selection.experts import Job, accuracy, asked, features
 from bdw.weighting.selection.kmeans import kmeans
 from bdw.weighting.selection.protocol import Toolkit
 from bdw.weighting.selection.selectors.importance import require_labels
@@ -60,6 +65,8 @@ class NeuralDataServer:
         that has none."""
         source, options = problem.source, self.options
         wanted = self.size.of_all(len(source))
+        if options.adaptation == "linear":
+            require_adaptable(problem)
         if options.partition == "labels":
             require_labels(problem, "selector.partition: 'labels'")
         else:
@@ -78,18 +85,34 @@ class NeuralDataServer:
             )
             for part in range(int(parts.max()) + 1)
         ]
-        found = accuracies(jobs, problem.target_images, toolkit)
+        found = asked(jobs, self._question(problem, toolkit), len(problem.target_images), toolkit)
         shares = probabilities(np.array(found), parts, options.temperature)
         generator = np.random.default_rng([toolkit.seed, NDS])
         return weights_of(order[drawn(shares, wanted, generator)], len(source))
 
+    def _question(self, problem: Problem, toolkit: Toolkit) -> Callable[[PretextModel], float]:
+        """What an expert is asked: its accuracy on the target, 0 to 1; adapted, the mean over the targets if there are
+        several."""
+        if self.options.adaptation == "none":
+            return lambda expert: accuracy(expert, problem.target_images, toolkit.device)
+        shares = [target.train for target in problem.targets.values()]
+
+        def adapted(expert: PretextModel) -> float:
+            return fmean(
+                adapted_accuracy(features(expert, share.images, toolkit.device), share.labels, toolkit.seed)
+                for share in shares
+            )
+
+        return adapted
+
     def _key(self, problem: Problem, toolkit: Toolkit) -> str:
-        """Names partition and experts by all that they depend on; the target and the temperature are not among it."""
-        options, features = self.options, None
+        """Names partition and experts by all that they depend on, contents for paths; the target, what it asks and the
+        temperature are not among it."""
+        options, by = self.options, None
         if options.partition == "clusters" and options.features is not None:
-            features = PIXELS if options.features == PIXELS else toolkit.embedder(options.features).key
-        own = dataclasses.replace(options, features=PIXELS, temperature=1.0)
-        known = (problem.source.content_key, features, toolkit.seed, own)
+            by = PIXELS if options.features == PIXELS else toolkit.embedder(options.features).key
+        own = dataclasses.replace(options, features=PIXELS, temperature=1.0, adaptation="none")
+        known = (problem.source.content_key, by, toolkit.seed, own)
         return hashlib.sha256(repr(known).encode()).hexdigest()[:16]
 
     def _partition(self, problem: Problem, toolkit: Toolkit, file: Path) -> NDArray[np.int64]:
