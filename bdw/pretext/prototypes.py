@@ -19,9 +19,13 @@ class Prototypes(nn.Module):
         # A linear layer's draws; their length does not count.
         self.weight = nn.Parameter(torch.empty(count, embedding_dim).uniform_(-1, 1))
 
-    def forward(self, embeddings: Tensor) -> Tensor:
-        """(n, count) cosines of embeddings (n, d)."""
-        return functional.normalize(embeddings, dim=-1) @ functional.normalize(self.weight, dim=1).T
+    def forward(self, embeddings: Tensor, moves: Tensor | None = None) -> Tensor:
+        """(n, count) cosines of embeddings (n, d).
+
+        `moves`, 0 or 1, scales what reaches the prototypes: a gradient of 0, not none, since workers exchange it.
+        """
+        weight = self.weight if moves is None else self.weight.detach() + moves * (self.weight - self.weight.detach())
+        return functional.normalize(embeddings, dim=-1) @ functional.normalize(weight, dim=1).T
 
 
 def cross_entropy_between_views(wanted: Tensor, logits: Tensor) -> Tensor:

@@ -24,13 +24,15 @@ class SwAV(MultiCrop):
 
     The head is a projector with one hidden layer and prototypes. Codes are balanced over the step's instances on all
     workers, whatever their weights, and over a queue of earlier ones if there is one; they are constants of the step.
-    The authors' code also holds the prototypes fixed in the first 313 steps; here they move.
+    Prototypes may rest at first, as in the authors' code: no gradient reaches them, nor a tangent.
     """
 
     Options = SwAVOptions
     instances_interact = True
     queue: Tensor
     entered: Tensor
+    moves: Tensor | None
+    """0 while prototypes rest, then 1; None where they never do."""
 
     def __init__(self, encoder: Encoder, options: SwAVOptions | None = None):
         super().__init__(encoder, options)
@@ -40,6 +42,7 @@ class SwAV(MultiCrop):
         self.prototypes = Prototypes(options.projection_dim, options.prototypes)
         self.register_buffer("queue", torch.zeros(options.queue, 2, options.projection_dim))
         self.register_buffer("entered", torch.tensor(0))
+        self.register_buffer("moves", torch.tensor(0.0) if options.prototypes_rest > 0 else None)
 
     def forward(self, encoder: Callable[[Tensor], Tensor], views: Views) -> Outputs:
         """Z: cosines (k, 2 + n, p) with the prototypes. Given: codes (k, 2, p) of the large crops, and their embeddings
@@ -47,7 +50,7 @@ class SwAV(MultiCrop):
         features = encoded(encoder, views)
         flat = features.flatten(0, 1)
         embeddings = self.projector(flat).unflatten(0, features.shape[:2])
-        cosines = self.prototypes(embeddings)
+        cosines = self.prototypes(embeddings, self.moves)
         codes = self._codes(cosines[:, :2].detach())
         entering = functional.normalize(embeddings[:, :2].detach(), dim=2)
         return Outputs((cosines,), (codes, entering), flat.detach(), None)
@@ -58,8 +61,10 @@ class SwAV(MultiCrop):
         return cross_entropy_between_views(codes, cosines / self.options.temperature)
 
     def after_step(self, encoder: nn.Module, outputs: Outputs, progress: float) -> None:
-        """The large crops' embeddings of all workers replace the oldest in the queue."""
+        """The large crops' embeddings of all workers replace the oldest in the queue; prototypes may begin to move."""
         del encoder
+        if self.moves is not None and progress >= self.options.prototypes_rest:
+            self.moves.fill_(1.0)
         length = len(self.queue)
         if length == 0 or progress < self.options.queue_begins:
             return

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
 import scipy.optimize
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from bdw.config.pretext_options.swav import SwAVOptions
 from bdw.errors import InputError
+from bdw.meta_gradient import instance_directional_derivatives
 from bdw.pretext import Outputs, PretextModel
+from bdw.pretext.prototypes import Prototypes
 from bdw.pretext.sinkhorn import balanced_codes
 from tests.pretext.cases import CASES
 from tests.pretext.models import views_of
@@ -115,6 +120,50 @@ def test_the_queue_begins_when_the_budget_says() -> None:
     assert int(task.entered) == 6
 
 
+def test_prototypes_rest_for_their_share_of_the_budget() -> None:
+    """Neither a gradient nor a tangent reaches them; everything else of the step is as it would be."""
+    options = dataclasses.replace(CASES["swav"].model().task.options, prototypes_rest=0.3)
+    resting, moving = dataclasses.replace(CASES["swav"], options=options).model(), CASES["swav"].model()
+    resting.load_state_dict(moving.state_dict(), strict=False)
+    gradients = {}
+    for name, model in (("resting", resting), ("moving", moving)):
+        outputs = model(views_of(model, CASES["swav"].images(6)))
+        model.task.losses(outputs).mean().backward()
+        gradients[name] = {key: value.grad for key, value in model.named_parameters()}
+    for key, gradient in gradients["moving"].items():
+        found = gradients["resting"][key]
+        if "prototypes" in key:
+            assert float(gradient.abs().max()) > 0
+            assert torch.equal(found, torch.zeros_like(found))
+        else:
+            assert torch.equal(found, gradient)
+    task, outputs = resting.task, resting(views_of(resting, CASES["swav"].images(6)))
+    task.after_step(resting.encoder, outputs, 0.29)
+    assert float(task.moves) == 0
+    task.after_step(resting.encoder, outputs, 0.3)
+    resting.zero_grad()
+    resting.task.losses(resting(views_of(resting, CASES["swav"].images(6)))).mean().backward()
+    assert float(task.prototypes.weight.grad.abs().max()) > 0
+    assert "task.moves" in resting.state_dict()
+    assert "task.moves" not in moving.state_dict(), "checkpoints of earlier versions lack it"
+
+
+@pytest.mark.parametrize("moves", [0.0, 1.0])
+def test_what_reaches_resting_prototypes_is_nothing_in_forward_mode_too(moves: float) -> None:
+    prototypes = Prototypes(4, 3).double()
+    weight, direction = torch.rand(2, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    embeddings = torch.rand(5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+    def losses(parameters: Mapping[str, Tensor]) -> Tensor:
+        return torch.func.functional_call(prototypes, dict(parameters), (embeddings, torch.tensor(moves))).sum(dim=1)
+
+    found = instance_directional_derivatives(losses, {"weight": weight}, {"weight": direction})
+    step = 1e-6
+    ends = [functional.normalize(embeddings) @ functional.normalize(weight + s * direction).T for s in (step, -step)]
+    expected = moves * (ends[0] - ends[1]).sum(dim=1) / (2 * step)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-8)
+
+
 @pytest.mark.parametrize(
     ("field", "value", "allowed"),
     [
@@ -124,6 +173,7 @@ def test_the_queue_begins_when_the_budget_says() -> None:
         ("prototypes", 1, "at least 2"),
         ("queue", -1, "at least 0"),
         ("queue_begins", 2.0, "0 to 1"),
+        ("prototypes_rest", -0.1, "0 to 1"),
     ],
 )
 def test_options_that_cannot_work_are_refused(field: str, value: float, allowed: str) -> None:

@@ -25,6 +25,9 @@ class SwAVOptions(MultiCropOptions):
     """Images of earlier steps among which the codes are balanced, too; the paper has 3,840 for small batches."""
     queue_begins: float = 0.075
     """Share of the budget after which the queue is filled; the paper has 15 of 200 epochs."""
+    prototypes_rest: float = 0.0
+    """Share of the budget in which prototypes stay as they were drawn; the authors' code has one of 200 epochs with
+    small batches."""
     projection_dim: int = 128
     """Numbers in a projection."""
     hidden_dim: int = 2048
@@ -38,5 +41,5 @@ class SwAVOptions(MultiCropOptions):
         require_positive(self, "temperature", "epsilon")
         require(self.prototypes >= 2, "pretext.prototypes", self.prototypes, "at least 2")
         require(self.queue >= 0, "pretext.queue", self.queue, "at least 0")
-        require_shares(self, "queue_begins")
+        require_shares(self, "queue_begins", "prototypes_rest")
         require_sizes(self, "iterations", "projection_dim", "hidden_dim")
