@@ -22,15 +22,16 @@ ITERATIONS = 200
 
 
 def require_adaptable(problem: Problem) -> None:
-    """`InputError` unless the target has two labels, and two training images of each."""
-    labels = problem.target.train.labels
-    counts = np.unique(labels[labels >= 0], return_counts=True)[1]
-    if (labels < 0).any() or len(counts) < 2 or counts.min() < 2:
-        raise InputError(
-            f"selector.adaptation: 'linear' needs labels of the target, and it has {len(counts)} different one(s), "
-            f"the rarest of {int(counts.min(initial=0))} training image(s); allowed: none, or a target with two images "
-            "of each of two labels"
-        )
+    """`InputError` unless every target has two labels, and two training images of each."""
+    for name, target in problem.targets.items():
+        labels = target.train.labels
+        counts = np.unique(labels[labels >= 0], return_counts=True)[1]
+        if (labels < 0).any() or len(counts) < 2 or counts.min() < 2:
+            raise InputError(
+                f"selector.adaptation: 'linear' needs labels of the target, and {name!r} has {len(counts)} different "
+                f"one(s), the rarest of {int(counts.min(initial=0))} training image(s); allowed: none, or a target "
+                "with two images of each of two labels"
+            )
 
 
 def adapted_accuracy(features: NDArray[np.float32], labels: NDArray[np.int64], seed: int) -> float:
