@@ -13,6 +13,7 @@ from bdw.config import RunConfig
 from bdw.data import Target
 from bdw.data.batches import local_part
 from bdw.data.image_table import ImageTable
+from bdw.evaluation.features import BATCH_SIZE
 from bdw.parallel import collectives
 from bdw.runs.encoder_input import InputTransform
 from bdw.scoring.scorer import descriptions
@@ -80,7 +81,7 @@ def _rows(drawing: Drawing, mask: KeepMask, num_target: int, config: RunConfig) 
     visited = (~drawing.seen.isnan() & mask.kept).nonzero().flatten().numpy()
     if len(visited) == 0:
         return _Rows(*(torch.empty(0, dtype=torch.int64) for _ in _Rows._fields))
-    halves = [np.arange(half, num_target, 2) for half in (0, 1)]
+    halves = [np.arange(half, num_target, 2) for half in (0, 1 if num_target > 1 else 0)]
     pool = drawing.next_to_look_at(mask.kept, round(config.drawing.draw_scored * drawing.count))
     return _Rows(_some(visited, LEARNT_FROM, generator), pool, *(_some(half, EXAMPLES, generator) for half in halves))
 
@@ -92,6 +93,9 @@ def _some(rows: NDArray[np.int64], count: int, generator: np.random.Generator) -
 def _described(learner: Learner, transform: InputTransform, table: ImageTable, rows: Tensor) -> list[Tensor]:
     """Descriptions (len(rows), d) each, made by all workers together."""
     mine = local_part(rows, collectives.rank(), collectives.size())
-    batches = (table[part] for part in mine.split(256))
+    # A worker without a part of few images describes one that nobody asks it for, so that all have the same widths.
+    shown = mine if len(mine) else rows[:1]
+    batches = (table[part] for part in shown.split(BATCH_SIZE))
     found = [each for batch in batches for each in descriptions(learner.model.encoder, transform, batch.cpu().numpy())]
-    return [collectives.gather_rows(narrowed(torch.cat(part))) for part in zip(*found, strict=True)]
+    parts = [narrowed(torch.cat(part))[: len(mine)] for part in zip(*found, strict=True)]
+    return [collectives.gather_rows(part) for part in parts]

@@ -11,6 +11,7 @@ import torch
 from bdw.config import RunConfig, presets
 from bdw.errors import InputError, RunStopped
 from bdw.parallel.stop_requests import Notice
+from bdw.runs.encoder_input import InputTransform
 from bdw.training import looking_ahead
 from bdw.training.trainer import Trainer
 from tests.training.comparison import assert_same_end, run_to_end
@@ -83,6 +84,19 @@ def test_two_workers_draw_the_same_images(tmp_path: Path) -> None:
     for name in ("usefulness", "seen"):
         torch.testing.assert_close(mine[name], theirs[name], rtol=0, atol=0, equal_nan=True)
     assert float(mine["usefulness"].sum()) > 0
+
+
+def _described(config: dict[str, Any], count: int) -> list[torch.Tensor]:
+    trainer = Trainer(RunConfig().replace(**config))
+    return looking_ahead._described(trainer.learner, InputTransform(1, 24, 24), trainer.images, torch.arange(count))
+
+
+def test_workers_describe_fewer_images_than_there_are_workers(tmp_path: Path) -> None:
+    config = _config(tmp_path / "run", norm="group")
+    alone = _described(config.replace(run_dir=str(tmp_path / "alone")).flat(), 1)
+    for found in on_workers(2, tmp_path / "results", _described, config.flat(), 1):
+        for mine, expected in zip(found, alone, strict=True):
+            torch.testing.assert_close(mine, expected)
 
 
 def test_corrected_losses_are_weighted(tmp_path: Path) -> None:

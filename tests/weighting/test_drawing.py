@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from bdw.data.batches import local_part
+from bdw.parallel import collectives
 from bdw.weighting.drawing import Corrected, Drawing
 from bdw.weighting.weighters.fixed import FixedWeights
+from tests.workers import on_workers
 
 USEFULNESS = torch.tensor([0.0, 0.1, 0.2, 0.3, 0.6])
 EVERY = torch.arange(len(USEFULNESS))
@@ -143,3 +147,25 @@ def test_images_that_joined_the_pool_are_unknown() -> None:
     grown.load_state_dict(drawing.state_dict())
     assert grown.usefulness.tolist() == [*USEFULNESS.tolist(), 0, 0]
     assert grown.seen.isnan().all()
+
+
+def _of_all_visits(drawn: Tensor) -> dict[str, Tensor]:
+    """A drawing whose epoch was shared out; its state in the middle of the epoch and after it."""
+    drawing, mine = _drawing(2), local_part(drawn, collectives.rank(), collectives.size())
+    drawing.visited(mine, 0.1 * mine.double() - 0.25)
+    within = drawing.state_dict()
+    again = _drawing(2)
+    again.load_state_dict(within)
+    for each in (drawing, again):
+        each.end_epoch()
+    rows = drawing.draw(EVERY, torch.Generator().manual_seed(0))
+    return {"seen": drawing.seen, "resumed": again.seen, "rows": rows, "corrections": drawing.corrections}
+
+
+def test_two_workers_know_and_draw_what_one_does(tmp_path: Path) -> None:
+    drawn = torch.tensor([4, 0, 2])
+    alone = _of_all_visits(drawn)
+    torch.testing.assert_close(alone["seen"], alone["resumed"], equal_nan=True, rtol=0, atol=0)
+    for found in on_workers(2, tmp_path, _of_all_visits, drawn):
+        for name, expected in alone.items():
+            torch.testing.assert_close(found[name], expected, equal_nan=True, rtol=0, atol=0)
