@@ -34,18 +34,19 @@ def digest(values: Any) -> str:
 
 
 def named(config: RunConfig) -> RunConfig:
-    """The config that says what given weights hold; `InputError` where they cannot be read."""
-    return dataclasses.replace(config, encoder=config.encoder.with_content())
+    """The config that says what given weights and a given scorer hold; `InputError` where they cannot be read."""
+    return dataclasses.replace(config, encoder=config.encoder.with_content(), weighter=config.weighter.with_content())
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What keeps one flat config from continuing the run of another, a phrase for every field.
 
     A field that the earlier config lacks has its default: the behaviour of versions that did not have this option.
-    Given weights that the config does not say the content of are left for the run to compare, which reads them. Raises
-    `InputError` if the run before used an option that is gone.
+    Given weights, or a scorer, that the config does not say the content of are left for the run to compare, which reads
+    them. Raises `InputError` if the run before used an option that is gone.
     """
-    unread = {"weights_content"} if now.get("weights") and not now.get("weights_content") else set()
+    given = {"weights_content": "weights", "start_from_content": "start_from"}
+    unread = {content for content, field in given.items() if now.get(field) and not now.get(content)}
     task, selector = str(now.get("pretext", RunConfig().pretext.pretext)), now.get("selector")
     before = _defaults(task, selector) | of_today(before)
     known = run_fields(task, selector)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Self
 
 from bdw.config.checks import is_finite_positive, require, require_at_least
-from bdw.config.fields import Basic
+from bdw.config.encoder import RUN
+from bdw.config.fields import Basic, Free
+from bdw.errors import InputError
 
 WEIGHTERS = ("beta", "counts", "given", "l2rw", "nearest-neighbour", "oracle", "point", "random", "uniform")
 """The weighters, and the selectors in the place of one, known without torch; `bdw/weighting/registry.py` has each of
@@ -47,6 +52,13 @@ class WeighterConfig:
     """What each of several targets counts in `mean` and `vote`, in their order; default: all the same."""
     vote_share: float = 0.5
     """`vote`: an image stays while the targets that would keep it count at least this share of all."""
+    start_from: Free[str | None] = None
+    """Start weights from what a finished run says of images instead of from ignorance: `run:DIR` for its
+    scorer.safetensors, or one of its scorer files. The mean weight is what that scorer predicts; it counts no more than
+    the uniform prior does (a + b = 2), so that the new target soon overrules it. With `beta`, `counts` and `point`."""
+    start_from_content: str | None = None
+    """What that scorer is: the first digits of the file's SHA-256. The run fills it in; where it is given, another one
+    is refused."""
     kept_share: float | None = None
     """`random`: share of the source that is kept, drawn by the run's seed. Weighters that learn never keep less than
     this share; the best images by mean weight stay. Others ignore it."""
@@ -72,6 +84,12 @@ class WeighterConfig:
     the run trains on what is kept, at plain training's cost. Not in the paper."""
 
     def __post_init__(self) -> None:
+        require(self.start_from != "", "start_from", self.start_from, "run:DIR, a scorer file, or none")
+        # Workers have other working directories than whoever started them.
+        if self.start_from is not None:
+            prefix = RUN if self.start_from.startswith(RUN) else ""
+            path = Path(self.start_from.removeprefix(prefix)).expanduser().absolute()
+            object.__setattr__(self, "start_from", f"{prefix}{path}")
         require(is_finite_positive(self.weight_lr), "weight_lr (eta)", self.weight_lr, "a positive number")
         require(0 <= self.weight_momentum < 1, "weight_momentum", self.weight_momentum, "0 <= value < 1")
         require(is_finite_positive(self.log_bound), "log_bound", self.log_bound, "a positive number")
@@ -101,3 +119,34 @@ class WeighterConfig:
             value = getattr(self, name)
             require(0 < value < 1, f"{name} ({letter})", value, "between 0 and 1, both excluded")
         require_at_least("min_kept", self.min_kept, 1, "at least 1, or none")
+
+    @property
+    def start_file(self) -> Path | None:
+        """The scorer file that weights start from, if any."""
+        if self.start_from is None:
+            return None
+        path = Path(self.start_from.removeprefix(RUN))
+        return path / "scorer.safetensors" if self.start_from.startswith(RUN) else path
+
+    def with_content(self) -> Self:
+        """The same, saying which scorer weights start from; itself without one.
+
+        Raises `InputError` for a file that cannot be read, or that is not what `start_from_content` says.
+        """
+        if self.start_file is None:
+            return self
+        try:
+            with self.start_file.open("rb") as opened:
+                content = hashlib.file_digest(opened, "sha256").hexdigest()[:16]
+        except OSError as error:
+            raise InputError(
+                f"start_from: {self.start_from!r} cannot be read ({error.strerror}); allowed: run:DIR of a finished "
+                "run that learnt weights, or a scorer file of a run"
+            ) from error
+        require(
+            self.start_from_content in (None, content),
+            "start_from",
+            self.start_from,
+            f"a scorer with the content {self.start_from_content}, not {content}",
+        )
+        return dataclasses.replace(self, start_from_content=content)

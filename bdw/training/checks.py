@@ -19,6 +19,7 @@ from bdw.parallel import collectives, device
 from bdw.runs import trackers, trajectory
 from bdw.training.drawing_checks import check_drawing
 from bdw.training.embedders import check_features
+from bdw.training.rated_start import check_start
 from bdw.training.target_checks import check_targets
 from bdw.training.task_weights import check_task_weights
 from bdw.training.valuation_checks import check_valuations
@@ -91,6 +92,7 @@ def check(config: RunConfig) -> None:
     check_task_weights(config)
     check_valuations(config)
     check_targets(config)
+    check_start(config)
     task = pretext.task_class(config.pretext.pretext, config.pretext.options)
     _check_optimiser(config, task)
     fewest = 1 if task.views_are_separate else task.num_views

@@ -40,6 +40,7 @@ from bdw.training.finish import finish, write_so_far
 from bdw.training.history import History
 from bdw.training.looking_ahead import look_ahead
 from bdw.training.progress import EpochProgress
+from bdw.training.rated_start import start_from_scorer
 from bdw.training.saving import Saving
 from bdw.training.schedules import learning_rate
 from bdw.training.step_timing import StepSeconds, step_seconds
@@ -133,6 +134,7 @@ class Trainer:
                 self.learner.model.task.keep(self.mask.told)
         else:
             start_from_given_weights(config.encoder, self.learner.model)
+            start_from_scorer(config.weighter, weighter, self.problem.source, self.device)
         if found is None and self.state.selection is not None:
             chosen = build_selection(config, self.problem, self.run.path, self.device, packing)
             self.state.selection.keep(chosen)

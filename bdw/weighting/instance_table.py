@@ -70,6 +70,13 @@ class InstanceTable:
             self.now = [0] * columns
             self._frozen = torch.zeros(cells, dtype=torch.bool)
 
+    def start(self, values: Tensor) -> None:
+        """Before the first step: the quantities (q, n) of all instances, the same in every column and on every
+        worker, within the bounds."""
+        assert self.momentum is not None
+        within = values.clamp(self.momentum.low, self.momentum.high)
+        self.values.copy_(within.repeat(1, self.columns))
+
     def read(self, rows: Tensor, column: int = 0) -> Tensor:
         """The quantities (q, m) of these rows as they are now, in float64.
 

@@ -17,7 +17,7 @@ from benchmarks.many_targets import OWN, PLAIN, RANDOM, SHARED, VALUED, Argument
 def _row(method: str, seed: int, domain: str, value: float, seconds: float, kept_by: str | None) -> dict[str, object]:
     job = f"{seed}-{method}-{domain if method == OWN or kept_by else ''}-{kept_by}"
     return {
-        "job": job, "seed": seed, "method": method, "domain": domain, "value": value, "step_seconds": seconds,
+        "job": job, "seed": seed, "method": method, "domain": domain, "value": value, "processor_seconds": seconds,
         "kept_by": kept_by,
     }  # fmt: skip
 
@@ -61,6 +61,7 @@ def test_a_run_that_is_cut_off_goes_on(tmp_path: Path, results: Path, capsys: py
     # Plain, valued and shared, the first and the last measured on both targets; own and kept sets by target.
     assert len(runs) == 2 + 1 + 2 + 2 + 2 * 4
     assert {row["kept_by"] for row in runs} == {None, OWN, VALUED, SHARED, RANDOM}
+    assert all(row["processor_seconds"] > 0 for row in runs)
     for script in ("greek", "hebrew"):
         sets = {
             chooser: pq.read_table(tmp_path / f"1-plain_training-{script}-{chooser.replace(' ', '_')}.parquet")

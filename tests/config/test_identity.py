@@ -19,7 +19,7 @@ from sweeps.study.open_study import open_storage, open_study
 FREE = {
     "cache_address", "cache_dir", "checkpoint_every", "checkpoint_minutes", "compile", "data_root", "device",
     "diagnose_signal", "download", "keep_checkpoints", "may_shrink", "record_trajectory", "report", "resume",
-    "run_dir", "step_timeout", "storage_path", "storage_patience", "trackers", "weights",
+    "run_dir", "start_from", "step_timeout", "storage_path", "storage_patience", "trackers", "weights",
 }  # fmt: skip
 """Fields that leave a run's result as it is. A new one is a decision."""
 LENGTH = {"budget_images", "epochs", "time_budget"}

@@ -23,6 +23,11 @@ from bdw.weighting.instance_table import InstanceTable, Momentum
 from bdw.weighting.weighters.learnt import LearntWeighter
 from bdw.weighting.weighters.protocol import WeightSample, WeightTable
 
+PRIOR_EVIDENCE = 2.0
+"""a + b of the uniform prior."""
+LEAST_MEAN = 0.01
+"""Distance from 0 and 1 that a mean has at least from which a distribution starts."""
+
 
 class BetaWeighter(LearntWeighter):
     """(log a_i, log b_i) for n instances in c columns, both 0 at the start: the uniform prior.
@@ -70,6 +75,12 @@ class BetaWeighter(LearntWeighter):
                 f"{config.density_threshold}, so that images would be pruned before anything is learnt about them; "
                 "allowed: lambda <= rho"
             )
+
+    def start(self, means: NDArray[np.float64]) -> None:
+        """Beta(2 m, 2 (1 - m)) in every column: that mean, with the evidence of the uniform prior, a + b = 2."""
+        bounded = np.clip(means, LEAST_MEAN, 1 - LEAST_MEAN)
+        logs = np.log(PRIOR_EVIDENCE * np.stack([bounded, 1 - bounded]))
+        self.instances.start(torch.from_numpy(logs))
 
     def sample(self, indices: Tensor, generator: torch.Generator) -> WeightSample:
         """w_i ~ Beta(a_i, b_i) (k,) or (k, c), with the graph back to (log a_i, log b_i)."""

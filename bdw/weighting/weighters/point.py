@@ -53,6 +53,10 @@ class PointWeighter(LearntWeighter):
             columns=columns,
         )
 
+    def start(self, means: NDArray[np.float64]) -> None:
+        """These weights in every column; nobody is judged before a gradient."""
+        self.instances.start(torch.from_numpy(means).unsqueeze(0))
+
     def sample(self, indices: Tensor, generator: torch.Generator) -> WeightSample:
         """The weights (k,) or (k, c) as they are now; nothing is drawn."""
         del generator

@@ -115,6 +115,14 @@ class Weighter(Protocol):
 
 
 @runtime_checkable
+class StartsFromMeans(Protocol):
+    """A weighter whose weights need not start from ignorance."""
+
+    def start(self, means: NDArray[np.float64]) -> None:
+        """Before the first step: instances start from these mean weights (n,), in every column."""
+
+
+@runtime_checkable
 class HasColumns(Protocol):
     """A weighter whose instances may have several weights, one for each of c columns.
 

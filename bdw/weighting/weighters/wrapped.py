@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bdw.weighting.weighters.protocol import HasColumns, TakesVerdicts, Weighter, WeightTable
+from bdw.weighting.weighters.protocol import HasColumns, StartsFromMeans, TakesVerdicts, Weighter, WeightTable
 
 
 class Wrapped:
@@ -28,6 +28,11 @@ class Wrapped:
         """The inner weighter's, if it takes verdicts."""
         assert isinstance(self.inner, TakesVerdicts)
         self.inner.judge(indices, helps, column)
+
+    def start(self, means: NDArray[np.float64]) -> None:
+        """The inner weighter's, if it can."""
+        assert isinstance(self.inner, StartsFromMeans)
+        self.inner.start(means)
 
     def share(self) -> None:
         """The inner weighter's."""
