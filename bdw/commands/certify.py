@@ -13,7 +13,7 @@ import numpy as np
 
 from bdw import evaluation
 from bdw.commands.fit import train
-from bdw.config import RunConfig, WeighterConfig, WorkersConfig
+from bdw.config import RunConfig, WorkersConfig
 from bdw.config.checks import require_at_least
 from bdw.data import Problem, packing_bar
 from bdw.data.problem import cache_folder
@@ -29,11 +29,10 @@ from bdw.runs.directory import RunDirectory
 from bdw.runs.export import read_table
 from bdw.runs.metrics import ProgressListener, Silent, StepReport
 from bdw.scoring.certificate import LEAST_SEEDS, Arm, Certificate
-from bdw.scoring.certificate_arms import Subject, arm_config, run_of, write_weights
+from bdw.scoring.certificate_arms import Subject, arm_config, nearest_config, run_of, write_weights
 from bdw.storage.atomic_write import write_text
-from bdw.training.build import load_problem
+from bdw.training.build import build_toolkit, load_problem
 from bdw.weighting import selection
-from bdw.weighting.selection.protocol import Toolkit
 
 if TYPE_CHECKING:
     from bdw.commands.options import Certify
@@ -103,11 +102,10 @@ def certify(
     _claim(subject)
     problem = load_problem(subject.config, subject.run.path.resolve(), pace.bar)
     _require_same_source(subject, problem)
-    toolkit = Toolkit(
-        device=devices.choose(subject.config.hardware.device), cache_dir=cache_dir, seed=0, progress=pace.bar
-    )
-    likeness = selection.build(WeighterConfig(weighter="nearest-neighbour")).weights(problem, toolkit)
-    write_weights(subject, likeness, problem.source.content_key)
+    device = devices.choose(subject.config.hardware.device)
+    toolkit = build_toolkit(subject.config, problem, subject.run.path.resolve(), device, pace.bar)
+    nearest = selection.select(nearest_config(subject), problem, toolkit).weights
+    write_weights(subject, nearest, problem.source.content_key)
     measure = subject.config.evaluation.measure
     found: dict[tuple[Arm, int], tuple[float, float]] = {}
 

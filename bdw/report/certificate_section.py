@@ -62,7 +62,7 @@ def in_words(found: Certificate) -> list[str]:
 def _no_better_than_neighbours(found: Certificate) -> str:
     if found.advice is not Advice.PRUNE or found.difference(Arm.KEPT, Arm.NEAREST).is_better:
         return "."
-    return ". The nearest neighbours of the target, which cost no training, are not shown to be worse."
+    return ". The nearest neighbours of the target, which need no weights, are not shown to be worse."
 
 
 def _how(found: Certificate) -> str:

@@ -39,7 +39,7 @@ class Arm(enum.StrEnum):
     RANDOM = "random"
     """As many images, drawn at random anew for every seed."""
     NEAREST = "nearest"
-    """As many images, the nearest to the target's training images by their pixels."""
+    """As many images, those that the target's training images retrieve by the features of the run's encoder."""
     PLAIN = "plain"
     """All images of the source."""
     WEIGHTED = "weighted"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bdw.config import RunConfig
+from bdw.config import RunConfig, SelectorConfig
 from bdw.config.budget import Budget
 from bdw.config.identity import settings
 from bdw.errors import InputError
@@ -24,6 +24,10 @@ from bdw.weighting.weighters.protocol import Learns
 
 FOLDER = "certificate"
 """Below the run's directory: the arms' runs and the weights that they were given."""
+
+
+RETRIEVAL = "retrieval by the run's encoder"
+"""How the images of the arm `nearest` are chosen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +81,12 @@ class Subject:
     def plan(self) -> dict[str, Any]:
         """JSON values on which all scores depend but for the seeds; equal plans go on with each other's runs."""
         chosen = hashlib.sha256(np.packbits(self.kept).tobytes() + self.mean.tobytes()).hexdigest()[:16]
-        return {"settings": settings(self.config), "weights": chosen, "budget_images": self.budget_images}
+        return {
+            "settings": settings(self.config),
+            "weights": chosen,
+            "budget_images": self.budget_images,
+            "nearest": RETRIEVAL,
+        }
 
     def seeds(self, count: int) -> tuple[int, ...]:
         """The run's own seed and those that follow it."""
@@ -89,10 +98,18 @@ def run_of(subject: Subject, arm: Arm, seed: int) -> RunDirectory:
     return RunDirectory(subject.folder / f"{arm.value}-{seed}")
 
 
-def write_weights(subject: Subject, likeness: NDArray[np.float64], content_key: str) -> None:
-    """The weights that arms are given, as Parquet files; `likeness` (n,) is larger the nearer a target image is."""
-    nearest = np.zeros(len(subject.kept))
-    nearest[np.argsort(-likeness, kind="stable")[: int(subject.kept.sum())]] = 1
+def nearest_config(subject: Subject) -> SelectorConfig:
+    """Of the selector that chooses what the arm `nearest` trains on: retrieval by the run's own encoder."""
+    fields = {
+        "selector": "nearest-neighbour",
+        "selected_count": int(subject.kept.sum()),
+        "selector.features": f"run:{subject.run.path.resolve()}",
+    }
+    return RunConfig().replace(**fields).selector
+
+
+def write_weights(subject: Subject, nearest: NDArray[np.float64], content_key: str) -> None:
+    """The weights that arms are given, as Parquet files; `nearest` (n,) is 1 for what the selector chose."""
     weights = {Arm.KEPT: subject.kept.astype(np.float64), Arm.NEAREST: nearest, Arm.WEIGHTED: subject.mean}
     for arm, values in weights.items():
         write_weights_file(_weights_file(subject, arm), subject.names, values, content_key)

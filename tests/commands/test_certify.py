@@ -69,18 +69,27 @@ def test_arms_are_runs_that_differ_in_what_they_train_on(certified: Path) -> Non
             assert not there.checkpoints.exists()
 
 
-def test_the_nearest_are_nearest_by_their_pixels(certified: Path) -> None:
-    """Against distances to every training image, one by one."""
+def test_the_nearest_are_what_target_images_retrieve_by_the_runs_encoder(certified: Path) -> None:
+    """Against the lists of every training image, one by one: the union of their heads, and some of the next row."""
+    import torch
+
+    from bdw import load_encoder
     from bdw.config import RunConfig
     from bdw.data import load
 
     config = RunConfig.from_earlier(json.loads((certified / "config.json").read_text())["config"])
     problem = load(config.data, certified)
-    images = np.asarray(problem.source.images, dtype=np.float64)
-    targets = problem.target.train.images.astype(np.float64)
-    distances = np.array([min(np.square(image - each).sum() for each in targets) for image in images])
-    kept = np.array(weights_of(certified / "certificate" / "nearest-0")["kept"])
-    assert distances[kept].max() <= distances[~kept].min()
+    encoder, transform = load_encoder(certified / "encoder.safetensors")
+
+    def directions(images: Any) -> Any:
+        with torch.inference_mode():
+            features = encoder(transform(torch.from_numpy(np.array(images)))).double().numpy()
+        return features / np.linalg.norm(features, axis=1, keepdims=True)
+
+    lists = np.argsort(-directions(problem.target.train.images) @ directions(problem.source.images).T, axis=1)
+    kept = set(np.flatnonzero(weights_of(certified / "certificate" / "nearest-0")["kept"]).tolist())
+    length = next(end for end in range(1, lists.shape[1] + 1) if len(np.unique(lists[:, :end])) >= len(kept))
+    assert set(np.unique(lists[:, : length - 1]).tolist()) <= kept <= set(np.unique(lists[:, :length]).tolist())
 
 
 def test_the_certificate_holds_the_runs_scores(certified: Path) -> None:

@@ -65,8 +65,8 @@ def test_milestones_fall_at_the_same_shares_of_the_budget(subject: Subject, tmp_
 
 def test_weights_files_hold_the_sets(subject: Subject, tmp_path: Path) -> None:
     own = dataclasses.replace(subject, run=RunDirectory(tmp_path))
-    likeness = np.linspace(0, 1, len(subject.kept))
-    write_weights(own, likeness, "key")
+    nearest = np.arange(len(subject.kept)) % 2.0
+    write_weights(own, nearest, "key")
 
     def weights(arm: Arm) -> list[float]:
         file = arm_config(own, arm, 0, tmp_path).weighter.weights_file
@@ -75,10 +75,9 @@ def test_weights_files_hold_the_sets(subject: Subject, tmp_path: Path) -> None:
         assert table["name"].to_pylist() == subject.names.tolist()
         return [float(weight) for weight in table["weight"].to_pylist()]
 
-    size = int(subject.kept.sum())
     assert weights(Arm.KEPT) == subject.kept.astype(float).tolist()
     assert weights(Arm.WEIGHTED) == subject.mean.tolist()
-    assert weights(Arm.NEAREST) == [0.0] * (len(likeness) - size) + [1.0] * size
+    assert weights(Arm.NEAREST) == nearest.tolist()
 
 
 def test_a_plan_changes_with_what_scores_depend_on(subject: Subject) -> None:
