@@ -68,7 +68,8 @@ class WeighterConfig:
     """Multiply losses by the weights; without it they only decide what is pruned, and all images that are kept (by the
     floor `min_kept`, too) count alike, with nothing left for `normalise_weights` to do."""
     meta_every: int = 1
-    """Learn weights only at the first of every so many steps of an epoch; the other steps cost what plain ones do."""
+    """Learn weights, and usefulness for `value_for`, only at the first of every so many steps of an epoch; the other
+    steps cost what plain ones do."""
     prune: bool = True
     """Throw images away between epochs; without it weights are learnt all the same."""
     cdf_threshold: Basic[float] = 0.1
@@ -81,7 +82,8 @@ class WeighterConfig:
     """Epochs at the start after which nothing learnt prunes yet: first gradients come from an untrained encoder."""
     learn_share: float = 1.0
     """Learn weights, and prune by them, in epochs that begin within that first share of the budget alone; the rest of
-    the run trains on what is kept, at plain training's cost. Not in the paper."""
+    the run trains on what is kept, at plain training's cost. Usefulness for `value_for` is learnt in the same epochs.
+    Not in the paper."""
 
     def __post_init__(self) -> None:
         require(self.start_from != "", "start_from", self.start_from, "run:DIR, a scorer file, or none")

@@ -149,7 +149,7 @@ def build_state(
         current=CurrentEpoch(config.optimiser.batch_size, mask, history, budget, drawing),
         schedule=MetaSchedule(
             config, budget, meta_losses, learns=weighter.learns, target=problem.target, mask=mask, history=history,
-            clock=clock,
+            clock=clock, valued=bool(problem.valued),
         ),
         best=BestModel(measure),
         best_of_targets={t: BestModel(measure, validation_of(t)) for t in problem.targets if len(problem.targets) > 1},

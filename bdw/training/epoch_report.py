@@ -59,10 +59,10 @@ def epoch_report(
 
 
 def _meta_columns(state: RunState) -> dict[str, int]:
-    """The schedule's, with the target images of all targets where there are several."""
+    """The schedule's, with the target images of all targets where there are several or the source is valued."""
     columns = state.schedule.columns()
     return (
         columns | {"meta_batch": state.learner.meta_batch}
-        if columns["meta_every"] and state.learner.targets
+        if columns["meta_every"] and (state.learner.targets or state.learner.valuations)
         else columns
     )

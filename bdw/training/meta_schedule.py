@@ -49,15 +49,17 @@ class MetaSchedule:
         mask: KeepMask,
         history: History,
         clock: WallClock,
+        valued: bool = False,
     ):
         """`meta_losses`: the configured one and, for a time budget, those of smaller meta-batches; none where nothing
-        is ever learnt. The others are the run's own, which it asks how far the run is."""
+        is ever learnt for training. `valued`: the source is valued for further targets, with meta-losses of their
+        own. The others are the run's own, which it asks how far the run is."""
         self._config = config
         self._budget = budget
         self._meta_losses = meta_losses
         self._learns, self._target = learns, target
         self._mask, self._history, self._clock = mask, history, clock
-        self._configured = Option(config.weighter.meta_every if meta_losses else 0, 0)
+        self._configured = Option(config.weighter.meta_every if meta_losses or valued else 0, 0)
         self.option = self._next = self._said = self._configured
         self.last_epoch = budget.last_epoch(0, 0, budget.pool)
         self._said_missing = 0
@@ -68,7 +70,7 @@ class MetaSchedule:
 
     @property
     def meta_loss(self) -> MetaLoss | None:
-        """What is learnt from in this epoch; None where nothing ever is."""
+        """What weights of training are learnt from in this epoch; None where they never are."""
         return self._meta_losses[self.option.design] if self._meta_losses else None
 
     def columns(self) -> dict[str, int]:

@@ -130,9 +130,10 @@ class Learner:
 
     @property
     def meta_batch(self) -> int:
-        """Target images of a step that asks, over all targets, on each worker; 0 where nothing is learnt."""
+        """Target images of a step that asks, over all that is learnt for, on each worker; 0 where nothing is learnt."""
         alone = 0 if self.meta_loss is None else self.meta_loss.images_per_batch
-        return alone + sum(each.target_images for each in self.targets)
+        of_targets = sum(each.target_images for each in self.targets)
+        return alone + of_targets + sum(each.target_images for each in self.valuations)
 
     @property
     def crop(self) -> Crop:
@@ -181,9 +182,10 @@ class Learner:
 
 @synchronised()
 def train_step(learner: Learner, batch: SourceBatch, *, learn: bool = True) -> StepMeasurements:
-    """Update the model with the weighted loss and, unless it never learns, the weighter with the meta-gradient.
+    """Update the model with the weighted loss and, unless it never learns, the weighter with the meta-gradient; where
+    it never does, the valuations of further targets.
 
-    Without `learn` the weights are used as they are: a step of plain training's cost.
+    Without `learn` the weights are used as they are, and no valuation learns: a step of plain training's cost.
     """
     task = learner.model.task
     views = task.views_of_source(batch.images, batch.indices, learner.crop, learner.randomness["views"])
@@ -211,7 +213,7 @@ def train_step(learner: Learner, batch: SourceBatch, *, learn: bool = True) -> S
             outputs, loss = weighted_update(learner, views, weights, batch.instances)
         visit = visit._replace(losses=loss.losses, features=outputs.features)
         told = learn_from_targets(learner, of_instances, visit, sample, outputs)
-    elif learner.valuations:
+    elif learner.valuations and learn:
         with learner.valuations[0].alignment.estimator.watch(views, weights, batch.instances) as of_instances:
             outputs, loss = weighted_update(learner, views, weights, batch.instances)
         visit = visit._replace(losses=loss.losses, features=outputs.features)

@@ -2,7 +2,8 @@
 
 A valuation is what a weighter learns from, without a say in training: a target's gradient, the instances' agreement
 with it, and a table of its own. The estimator watches the training pass once for all of them, so that a further target
-costs its target batches and one more product with every instance's gradient.
+costs its target batches and one more product with every instance's gradient. It learns in the steps in which a weighter
+would (`meta_every`, `learn_share`); the others cost what they do without valuations.
 """
 
 from __future__ import annotations
@@ -27,6 +28,11 @@ class Valuation:
     weighter: Weighter
     randomness: Randomness
     """Draws of its own, so that the run's are what they are without valuations."""
+
+    @property
+    def target_images(self) -> int:
+        """Of a meta-batch on each worker."""
+        return self.alignment.meta_loss.images_per_batch
 
     def begin_epoch(self) -> None:
         """The first step asks the target."""

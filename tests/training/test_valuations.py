@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from bdw.config import RunConfig
 from bdw.data import Problem, Target
@@ -62,17 +63,18 @@ def test_training_does_not_know_of_them(config: RunConfig, problem: Problem, rec
     assert [report.validation_score for report in alone.history] == [r.validation_score for r in valued.history]
 
 
+@pytest.mark.parametrize("pace", [{}, {"learn_share": 0.5, "meta_every": 2}], ids=["always", "at times"])
 @every_recipe
 def test_each_is_valued_as_by_a_run_of_its_own(
-    config: RunConfig, problem: Problem, recipe: str, monkeypatch: pytest.MonkeyPatch
+    config: RunConfig, problem: Problem, recipe: str, pace: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One in which counted evidence has no say in training and prunes nothing, with the same draws."""
     monkeypatch.setattr(valuations, "randomness_of", lambda target, seed, rank: Randomness(seed, rank))
-    together = run_to_end(_plain(config, recipe), _valued(problem))
+    together = run_to_end(_plain(config, recipe, **pace), _valued(problem))
     for number, valuation in enumerate(together.learner.valuations):
         target: Target = _valued(problem).valued[valuation.target]
         own = _plain(
-            config, recipe, weighter="counts", weighted_loss=False, prune=False, value_for=[],
+            config, recipe, weighter="counts", weighted_loss=False, prune=False, value_for=[], **pace,
             run_dir=f"{config.output.run_dir}-{number}",
         )  # fmt: skip
         alone = run_to_end(own, dataclasses.replace(problem, targets={"target": target}))
@@ -84,11 +86,45 @@ def test_each_is_valued_as_by_a_run_of_its_own(
     assert not np.array_equal(first, second)
 
 
+@every_recipe
+def test_nothing_is_learnt_or_paid_for_after_that_share_of_the_budget(
+    config: RunConfig, problem: Problem, recipe: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three epochs the first two begin within the first half of the budget."""
+    asked, learn = [], step.learn_weights
+
+    def counted(*arguments: Any) -> step.Told:
+        asked.append(len(trainer.history) + 1)
+        return learn(*arguments)
+
+    def tables_by_epoch() -> list[list[NDArray[np.float64]]]:
+        return [[each.weighter.table().mean.copy() for each in trainer.learner.valuations] for _ in trainer.epochs()]
+
+    monkeypatch.setattr(step, "learn_weights", counted)
+    trainer = Trainer(_plain(config, recipe), problem=_valued(problem))
+    always = tables_by_epoch()
+    assert set(asked) == {1, 2, 3}
+    assert [report.meta_every for report in trainer.history] == [1, 1, 1]
+    asked.clear()
+    shorter = _plain(config, recipe, learn_share=0.5, run_dir=config.output.run_dir + "-half")
+    trainer = Trainer(shorter, problem=_valued(problem))
+    half = tables_by_epoch()
+    np.testing.assert_array_equal(half[:2], always[:2])
+    np.testing.assert_array_equal(half[2], always[1])
+    assert not np.array_equal(always[2], always[1])
+    assert set(asked) == {1, 2}
+    images = trainer.learner.valuations[0].target_images
+    assert [(r.meta_every, r.meta_batch) for r in trainer.history] == [(1, 2 * images), (1, 2 * images), (0, 0)]
+    spent = [report.weighting_seconds for report in trainer.history]
+    assert 0 < spent[0] < spent[1] == spent[2]
+
+
+@pytest.mark.parametrize("learn_share", [1.0, 0.5])
 @pytest.mark.parametrize("recipe", ["verdicts", "visits"])
 def test_a_run_stopped_after_every_other_step_ends_bit_for_bit_where_an_undisturbed_one_does(
-    config: RunConfig, problem: Problem, recipe: str
+    config: RunConfig, problem: Problem, recipe: str, learn_share: float
 ) -> None:
-    settings = _plain(config, recipe)
+    settings = _plain(config, recipe, learn_share=learn_share)
     whole = run_to_end(settings, _valued(problem))
     parts, finished = settings.replace(run_dir=config.output.run_dir + "-parts", resume=True), False
     while not finished:
