@@ -3,13 +3,15 @@
 
     python sweeps/visual_decathlon.py --data-root DIR --gpus-per-trial 1     the challenge in the paper's settings
     python sweeps/visual_decathlon.py --data DIR --seeds 0 1                 the mini-decathlon: hours on two cores
+    python sweeps/visual_decathlon.py --data DIR --one-run                   one valuation for all targets, too
     python sweeps/visual_decathlon.py --data DIR --smoke                     only see that everything works
 
 --data-root holds decathlon-1.0 as the challenge unpacks, and STL-10. --data holds the mini-decathlon's .npz files: Tiny
 ImageNet as the source and ten small labelled sets. All methods are compared on every target with every seed, nothing is
-searched; --fine-tuning-epochs adds the fine-tuned half of the table. It leaves the table with average ranks, a
-critical-difference diagram for each measure, and a report. The same command with the same name continues a sweep that
-was stopped.
+searched; --fine-tuning-epochs adds the fine-tuned half of the table. --one-run compares, at equal total cost, one run
+of plain training that values the pool for all targets at once with one run a target. It leaves the table with average
+ranks, a critical-difference diagram for each measure, and a report. The same command with the same name continues a
+sweep that was stopped.
 """
 
 from __future__ import annotations
@@ -24,11 +26,14 @@ from typing import TYPE_CHECKING
 # `ray job submit` runs this file with its own folder first on the path.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from bdw.config import presets
+from bdw.errors import InputError
 from sweeps.runner import command_line, decathlons
 from sweeps.runner.methods import Method, chosen, selecting
-from sweeps.runner.options import SweepOptions, require_at_least
+from sweeps.runner.options import SweepOptions, require_at_least, require_each_once
 
 if TYPE_CHECKING:
+    import optuna
     from rich.console import Console
 
     from sweeps.results.table_2 import Results
@@ -46,6 +51,13 @@ _ALL = (
 METHODS = {method.name: method for method in _ALL}
 KNOWN = {**METHODS, **selecting()}
 """What may be compared; a selector needs a size and what it compares images by."""
+ONE_A_TARGET = Method("one run a target", presets.weighting(presets.RECOMMENDED))
+KEPT_BY_ONE = "kept by one run"
+EQUAL_COST = (
+    "Equal total cost: the images of the one run that values the pool for all targets, divided by their number, are "
+    f"taken off the budget of every run of {KEPT_BY_ONE!r}. Of a target of which the others use a part, that run looks "
+    "at all training images."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +74,38 @@ class Options(SweepOptions):
     """Also fine-tune the best encoder of every run, for this number of epochs in each cell of the paper's grid (paper:
     100); minutes to hours a run. Default: logistic regression alone."""
 
+    one_run: bool = False
+    """Also value the pool for all targets by one run of plain training, and train plainly on what it keeps for each of
+    them ('kept by one run'), beside a run of the recommended recipe for each target ('one run a target'), at equal
+    total cost. All methods then have the same budget of images, and the learning rate falls along a cosine over it."""
+
     def check(self) -> None:
         """Raise `InputError` for values that cannot work."""
         folder = self.data_root if self.data is None else self.data
         SweepOptions.check(dataclasses.replace(self, data_root=folder))
         chosen(self.methods, KNOWN)
         require_at_least("fine_tuning_epochs", self.fine_tuning_epochs, 1)
+        if self.one_run:
+            require_each_once("methods", [method.name for method in self.compared] + [KEPT_BY_ONE])
+            self._check_one_run()
         decathlons.choose(self.data, self.data_root)
+
+    def _check_one_run(self) -> None:
+        if len(self.targets) == 1:
+            raise InputError(
+                f"one_run: cannot work with the one target {self.targets[0]!r}; allowed: two targets or more"
+            )
+        if self.epochs == 1:  # What the valuation leaves of it may be less than a batch.
+            raise InputError("epochs: 1 cannot work with one_run; allowed: 2 or more")
+        if self.storage_path is not None and "://" in self.storage_path:
+            raise InputError(
+                f"one_run: cannot work with storage_path {self.storage_path!r}; allowed: a folder that all machines see"
+            )
+
+    @property
+    def compared(self) -> list[Method]:
+        """The methods of one run each; with `one_run` also that which its second stage stands beside."""
+        return [*chosen(self.methods, KNOWN), *([ONE_A_TARGET] if self.one_run else [])]
 
     @property
     def places(self) -> dict[str, str]:
@@ -84,21 +121,42 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from rich.console import Console
 
     from sweeps.results.compare_and_report import compare_and_report
+    from sweeps.runner import one_run
     from sweeps.runner.comparison import cells
 
     experiment = settle(options)
-    methods = chosen(options.methods, KNOWN)
-    fields = experiment.choice.domain_fields
-    wanted = cells(
-        methods, experiment.base, experiment.rooms, experiment.options.seeds, experiment.paths, domain_fields=fields
-    )
+    fields, seeds = experiment.choice.domain_fields, experiment.options.seeds
+    base, rooms, paths = experiment.base, experiment.rooms, experiment.paths
+    wanted = cells(options.compared, base, rooms, seeds, paths, domain_fields=fields)
+    valuations = one_run.valuation_cells(ONE_A_TARGET, base, rooms, seeds, paths) if options.one_run else []
     console = Console()
+    later: list[Cell] = []
+    cost: list[str] = []
+
+    def follow(study: optuna.Study) -> list[Cell]:
+        kept = one_run.kept_cells(
+            KEPT_BY_ONE, ONE_A_TARGET, study, valuations, base, rooms, paths, domain_fields=fields
+        )
+        later.extend(kept)
+        said = one_run.cost_in_words(KEPT_BY_ONE, ONE_A_TARGET, study, valuations, kept)
+        cost.extend(filter(None, [said]))
+        missing = len(valuations) - len({cell.seed for cell in kept})
+        if missing:
+            console.print(
+                f"{KEPT_BY_ONE}: {missing} of {len(valuations)} valuations are not complete; why stands in "
+                f"{paths.path / 'trials.csv'}",
+                soft_wrap=True,
+            )
+        return kept
+
     compare_and_report(
         experiment,
         wanted,
         title=f"Table 2 on {len(experiment.rooms)} target domains ({experiment.choice.name})",
-        draw=lambda results, _complete: draw(experiment, results, wanted, console),
+        draw=lambda results, _complete: draw(experiment, results, [*wanted, *later], console, remarks=cost),
         console=console,
+        beside=valuations,
+        follow=follow,
     )
 
 
@@ -107,6 +165,8 @@ def settle(options: Options) -> Experiment:
     options.check()
     choice, data_root = decathlons.choose(options.data, options.data_root)
     decathlons.require_data(choice, data_root, options.targets)
+    if options.one_run:
+        choice = decathlons.at_equal_budget(choice, EQUAL_COST)
     from sweeps.results import table_2
     from sweeps.runner.experiment import Experiment
 
@@ -117,16 +177,19 @@ def settle(options: Options) -> Experiment:
     return dataclasses.replace(experiment, base=experiment.base.replace(**fine_tuned))
 
 
-def draw(experiment: Experiment, results: Results, wanted: Sequence[Cell], console: Console) -> None:
-    """Table 2 and the diagram of fine-tuning; the diagram of logistic regression exists already."""
+def draw(
+    experiment: Experiment, results: Results, wanted: Sequence[Cell], console: Console, *, remarks: Sequence[str] = ()
+) -> None:
+    """Table 2 with these remarks, and the diagram of fine-tuning; the diagram of logistic regression exists already."""
     from bdw import evaluation
     from sweeps.results import table_2
     from sweeps.results.finish import score_table
 
     choice, folder = experiment.choice, experiment.paths.path
     designs = table_2.designs_in_words(experiment.base, choice.domain_fields, wanted)
-    console.print(designs, soft_wrap=True)
-    table_2.write_tables(results, folder, [*filter(None, [choice.remark]), designs])
+    for remark in (designs, *remarks):
+        console.print(remark, soft_wrap=True, highlight=False)
+    table_2.write_tables(results, folder, [*filter(None, [choice.remark]), designs, *remarks])
     if experiment.base.evaluation.final_measures:
         missing = table_2.draw_fine_tuned(results, folder, remark=choice.remark)
         console.print(score_table(results, wanted, evaluation.measure(table_2.FINE_TUNED)))

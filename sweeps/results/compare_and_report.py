@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 
+import optuna
 import pandas as pd
 from rich.console import Console
 
@@ -25,11 +26,14 @@ def compare_and_report(
     draw: Callable[[pd.DataFrame, Sequence[Cell]], None],
     ranked: bool = True,
     console: Console,
+    beside: Sequence[Cell] = (),
+    follow: Callable[[optuna.Study], Sequence[Cell]] = lambda _: (),
 ) -> None:
     """Run the cells that the study lacks, write everything and say where the report is.
 
-    For `draw` and `ranked` see `finish_comparison`. Raises `InputError` for what cannot work, and if no run is
-    complete.
+    For `draw` and `ranked` see `finish_comparison`. `beside`: cells that are run and not compared. `follow`: cells of a
+    second stage, from the study that has the first one's; they are run when it is over, and compared. Raises
+    `InputError` for what cannot work, and if no run is complete.
     """
     paths, options = experiment.paths, experiment.options
     with experiment.only_driver(console.print):
@@ -38,14 +42,23 @@ def compare_and_report(
         console.print(f"sweep {paths.name} in {paths.path}: starting Ray", soft_wrap=True)
         with running_ray(worker_groups=options.num_workers > 1) as cluster:
             workload = Workload.on(cluster, options)
-            run_comparison(
-                comparison,
-                wanted,
-                workload=workload,
-                paths=paths,
-                console=console,
-                write=lambda: write_so_far(paths.path, trial_rows(comparison, experiment.measure.name), title=title),
-            )
+
+            def run(cells: Sequence[Cell]) -> None:
+                run_comparison(
+                    comparison,
+                    cells,
+                    workload=workload,
+                    paths=paths,
+                    console=console,
+                    write=lambda: write_so_far(
+                        paths.path, trial_rows(comparison, experiment.measure.name), title=title
+                    ),
+                )
+
+            run([*beside, *wanted])
+            later = follow(comparison)
+            run(later)
+            wanted = [*wanted, *later]
         report = finish_comparison(
             experiment, comparison, wanted, title=title, draw=draw, ranked=ranked, console=console
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,19 @@ def choose(data: str | None, data_root: str | None) -> tuple[DataChoice, str]:
     if data_root is None:
         raise InputError(f"data_root: none was given; allowed: a folder that holds {CHALLENGE.data_root_holds}")
     return CHALLENGE, data_root
+
+
+def at_equal_budget(choice: DataChoice, remark: str) -> DataChoice:
+    """The choice with the length of the recommended recipe, a budget of images with a cosine over it, under a name of
+    its own, since results of runs of another length do not belong with its results; two epochs to see that it works."""
+    length = {name: presets.RECOMMENDED[name] for name in presets.LENGTH}
+    return dataclasses.replace(
+        choice,
+        name="one-run" if choice is CHALLENGE else f"{choice.name}-one-run",
+        fields={**choice.fields, **length},
+        smoke=dataclasses.replace(choice.smoke, epochs=2),
+        remark=" ".join(filter(None, [choice.remark, remark])),
+    )
 
 
 def require_data(choice: DataChoice, data_root: str, targets: Sequence[str]) -> None:

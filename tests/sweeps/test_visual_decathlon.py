@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from bdw.errors import InputError
-from sweeps.runner import decathlons
+from sweeps.runner import decathlons, one_run
 from sweeps.runner.comparison import Cell, cells
 from sweeps.runner.episode_designs import Design
 from sweeps.runner.methods import chosen
@@ -93,6 +93,47 @@ def test_smoke_of_the_mini_decathlon(tmp_path: Path, mini: Path, run_entry: Call
     assert "  epoch " not in run_entry(main, arguments), "a finished sweep runs nothing again"
 
 
+def test_one_run_for_all_targets_beside_one_run_a_target(
+    tmp_path: Path, mini: Path, run_entry: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between its stages, the sweep goes on with the second one."""
+    arguments = ["--data", str(mini), "--smoke", "--storage-path", str(tmp_path), "--name", "one", "--one-run"]
+    arguments += ["--targets", "cifar10", "dtd", "--methods", "RotNet"]
+
+    def killed(*_: object, **__: object) -> list[Cell]:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(one_run, "kept_cells", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_entry(main, arguments)
+    first = set((tmp_path / "one" / "runs").iterdir())
+    assert len(first) == 5, "a valuation and two methods on two targets"
+    before = {run: (run / "metrics.csv").stat().st_mtime_ns for run in first}
+    said = run_entry(main, arguments)
+    assert {run: (run / "metrics.csv").stat().st_mtime_ns for run in first} == before
+    trials = pd.read_csv(tmp_path / "one" / "trials.csv")
+    assert set(trials["state"]) == {"complete"}
+    seen = trials.groupby("method")["instances_seen"].unique().map(list).to_dict()
+    # Two passes over 64 images; half of the valuation's 128 are taken off each of the two budgets.
+    assert seen.pop("kept by one run") == [64]
+    assert seen == {"RotNet": [128], "one run a target": [128], "valuation for all targets": [128]}
+    results = pd.read_parquet(tmp_path / "one" / "results.parquet")
+    methods = ("RotNet", "one run a target", "kept by one run")
+    assert set(zip(results["method"], results["domain"], strict=True)) == {
+        (method, domain) for method in methods for domain in ("cifar10", "dtd")
+    }
+    cost = (
+        "one run a target, 2 x 128 = 256 images; kept by one run, 128 images of one valuation and 2 x 64, together 256"
+    )
+    table = (tmp_path / "one" / "table_2.md").read_text()
+    for text in (said.replace("\n", " "), table):
+        assert cost in text
+    assert "| target | RotNet | one run a target | kept by one run |" in table
+    drawn = (tmp_path / "one" / "critical_difference.png").is_file()
+    assert drawn or "left out: critical_difference.png" in said
+
+
 def test_the_challenge_in_its_own_layout_has_the_papers_designs_where_they_fit(tmp_path: Path) -> None:
     write_challenge(tmp_path, {"imagenet12": (66, 0), "dtd": (54, 6), "daimlerpedcls": (390, 6)})
     options = Options(
@@ -153,6 +194,19 @@ def test_a_class_without_room_for_an_episode_is_refused_before_anything_is_packe
         (["--methods", "DW", "DW"], "methods: 'DW' is given twice; allowed: each once"),
         (["--seeds", "1", "1"], "seeds: 1 is given twice; allowed: each once"),
         (["--fine-tuning-epochs", "0"], "fine_tuning_epochs: 0 cannot work; allowed: 1 or more"),
+        (
+            ["--one-run", "--targets", "dtd"],
+            "one_run: cannot work with the one target 'dtd'; allowed: two targets or more",
+        ),
+        (["--one-run", "--epochs", "1"], "epochs: 1 cannot work with one_run; allowed: 2 or more"),
+        (
+            ["--one-run", "--storage-path", "s3://bucket/sweeps"],
+            "one_run: cannot work with storage_path 's3://bucket/sweeps'; allowed: a folder that all machines see",
+        ),
+        (
+            ["--one-run", "--methods", "kept by one run: BDW"],
+            "methods: 'kept by one run' is given twice; allowed: each once",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(arguments: list[str], message: str, refused: Callable[..., str]) -> None:
