@@ -216,7 +216,7 @@ def _starting_point(arguments: Sequence[str]) -> RunConfig:
             given, _ = tyro.cli(StartingPoint, args=arguments[1:], add_help=False, return_unknown_args=True)
     except SystemExit:  # An option lacks its value, which the whole command line is told.
         return RunConfig()
-    values = {name: value for name, value in vars(given).items() if value not in (None, "None", "none")}
+    values = {name: value for name, value in vars(given).items() if value not in (None, (), "None", "none")}
     if arguments[0] == "select":
         return RunConfig().replace(**{name: value for name, value in values.items() if name == "selector"})
     require_one_length(values.pop("epochs", None), values.pop("budget_images", None))

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from bdw.config import presets
 from bdw.data.readers.glyphs import REPORTED
+from bdw.errors import InputError
 from bdw.runs.export import write_weights_file
 from bdw.storage.atomic_write import write_text
 from bdw.training.epoch import EpochTotals
@@ -85,13 +86,16 @@ class Job:
 def main(arguments: Arguments) -> None:
     """Print a line a run, then the tables, and keep all of it if asked to."""
     arguments.folder.mkdir(parents=True, exist_ok=True)
+    _require_same_settings(arguments)
+    halves = _first_half(arguments), _second_half(arguments)
     rows = _Rows(arguments.folder / "rows.json")
     with ProcessPoolExecutor(arguments.processes) as pool:
-        for half in (_first_half(arguments), _second_half(arguments)):
+        for half in halves:
             missing = [job for job in half if not rows.has(job)]
             for future in as_completed([pool.submit(_run, arguments, job) for job in missing]):
                 rows.add(future.result())
-    cost, worth = costs(rows.found), worths(rows.found)
+    found = rows.of([job for half in halves for job in half])
+    cost, worth = costs(found), worths(found)
     print(f"\n{cost.to_string()}\n\n{worth.to_string()}\n")
     if arguments.save is not None:
         told = {
@@ -99,8 +103,24 @@ def main(arguments: Arguments) -> None:
             for name, value in vars(arguments).items()
         }
         del told["folder"]
-        contents = {**provenance(arguments.seeds[0]), "arguments": told, "runs": rows.found}
+        contents = {**provenance(arguments.seeds[0]), "arguments": told, "runs": found}
         write_result(arguments.save, contents | {"cost": cost.to_dict(), "kept_sets": worth.to_dict()})
+
+
+def _require_same_settings(arguments: Arguments) -> None:
+    """`InputError` if the folder was begun with another pool, budget, choice of targets or way to combine them."""
+    # What all targets share is in every row.
+    wanted = {name: getattr(arguments, name) for name in ("source", "epochs", "combine_targets")}
+    wanted["scripts"] = list(arguments.scripts)
+    path = arguments.folder / "settings.json"
+    if not path.is_file():
+        write_text(path, json.dumps(wanted) + "\n")
+    elif (before := json.loads(path.read_text(encoding="utf-8"))) != wanted:
+        differing = ", ".join(name for name in wanted if before.get(name) != wanted[name])
+        raise InputError(
+            f"folder: {str(arguments.folder)!r} was begun with other settings ({differing}); allowed: the same "
+            "settings, or another folder"
+        )
 
 
 def costs(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
@@ -147,6 +167,11 @@ class _Rows:
 
     def has(self, job: Job) -> bool:
         return any(row["job"] == job.name for row in self.found)
+
+    def of(self, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+        """Those of these jobs: an earlier command may have asked for others."""
+        names = {job.name for job in jobs}
+        return [row for row in self.found if row["job"] in names]
 
     def add(self, rows: Sequence[dict[str, Any]]) -> None:
         self.found += rows

@@ -36,10 +36,13 @@ class Fit:
 
 @dataclass(frozen=True, kw_only=True)
 class StartingPoint:
-    """The options of `fit` on which the defaults of the others depend, as they were written."""
+    """The options of `fit` on which the defaults of the others depend, and those that must agree, as they were
+    written."""
 
     preset: str | None = None
     source: Annotated[str | None, tyro.conf.arg(aliases=["--data.source"])] = None
+    target: Annotated[str | None, tyro.conf.arg(aliases=["--data.target"])] = None
+    targets: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--data.targets"])] = ()
     pretext: Annotated[str | None, tyro.conf.arg(aliases=["--pretext.pretext"])] = None
     selector: Annotated[str | None, tyro.conf.arg(aliases=["--selector.selector"])] = None
     epochs: Annotated[str | None, tyro.conf.arg(aliases=["--budget.epochs"])] = None

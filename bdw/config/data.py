@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 from bdw.config.checks import require, require_at_least
 from bdw.config.fields import Basic, Free
@@ -62,6 +65,19 @@ class DataConfig:
     data_seed: int = 0
     """Seed of every split and subset, apart from the run's seed so that repeats share their data."""
 
+    def with_fields(self, given: Mapping[str, Any]) -> Self:
+        """A copy with these fields changed; `target` alone takes the place of several targets.
+
+        Raises `InputError` for a `target` beside `targets` that is not the first of them.
+        """
+        target, targets = given.get("target", self.target), given.get("targets", ())
+        if "target" in given and targets:
+            require(
+                target == targets[0], "target", target, f"none beside targets {list(targets)}, or the first of them"
+            )
+        one: dict[str, Any] = {"targets": ()} if "target" in given else {}
+        return dataclasses.replace(self, **{**one, **given})
+
     @property
     def target_names(self) -> tuple[str, ...]:
         """All targets, the first of `targets` first; one in the common case."""
@@ -83,9 +99,9 @@ class DataConfig:
             require(len(set(given)) == len(given) and all(given), name, list(given), "every target once")
         if self.targets:
             object.__setattr__(self, "target", self.targets[0])
-            require(not self.target_in_pool, "target_in_pool", True, "false with several targets")
         if len(self.targets) == 1:
             object.__setattr__(self, "targets", ())
+        require(not (self.targets and self.target_in_pool), "target_in_pool", True, "false with several targets")
         require(self.data_seed >= 0, "data_seed", self.data_seed, "0 or more")
         for name in ("max_source", "max_train_per_class"):
             require_at_least(name, getattr(self, name), 1, "at least 1, or none for all")

@@ -126,10 +126,11 @@ class RunConfig:
         own = changed.get("meta", {})
         if own:
             own.setdefault("may_shrink", self.meta.without_shrinking(own).may_shrink)
+        data = self.data.with_fields(changed.pop("data", {}))
         sections = {s: dataclasses.replace(getattr(self, s), **own) for s, own in changed.items() if s not in OPTIONS}
         pretext = self.pretext.with_options(changed.get("pretext", {}).get("pretext"), options["pretext"])
         chosen = self.selector.with_options(changed.get("selector", {}), options["selector"])
-        return dataclasses.replace(self, pretext=pretext, selector=chosen, **sections)
+        return dataclasses.replace(self, data=data, pretext=pretext, selector=chosen, **sections)
 
 
 @functools.cache

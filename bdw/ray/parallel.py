@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -38,7 +40,7 @@ def _done(work: Sequence[Callable[[], Any]], num_workers: int) -> Iterator[Any]:
     to_do, waiting = iter(work), list[Any]()
     while True:
         while len(waiting) < num_workers and (following := next(to_do, None)) is not None:
-            waiting.append(task.remote(following))
+            waiting.append(task.remote(following, str(Path.cwd())))
         if not waiting:
             return
         (ready,), waiting = ray.wait(waiting, num_returns=1)
@@ -52,6 +54,8 @@ def _done(work: Sequence[Callable[[], Any]], num_workers: int) -> Iterator[Any]:
             raise RunError(f"a worker failed: {error}") from error
 
 
-def _on_one_thread(work: Callable[[], Any]) -> Any:
+def _on_one_thread(work: Callable[[], Any], folder: str) -> Any:
+    if Path(folder).is_dir():
+        os.chdir(folder)  # Relative paths mean here what they meant where the work was handed out.
     torch.set_num_threads(1)
     return work()

@@ -1,8 +1,8 @@
 """A run as two folders that can be uploaded to Hugging Face's hub as they are: a model and a data set, with cards.
 
-`model/` has the encoder and its card, `dataset/` the instance weights, their card and a description in Croissant
-(MLCommons, version 1.0). Nothing is sent anywhere. Of paths the cards tell the last part alone; names of images stand
-in the table of weights, which whoever uploads it should know.
+`model/` has the encoder and its card, and of a run with several targets the encoder of each; `dataset/` the instance
+weights, their card and a description in Croissant (MLCommons, version 1.0). Nothing is sent anywhere. Of paths the
+cards tell the last part alone; names of images stand in the table of weights, which whoever uploads it should know.
 """
 
 from __future__ import annotations
@@ -65,6 +65,9 @@ def write_hub_folder(run_dir: Path, out: Path) -> list[Path]:
         model, dataset = temporary / "model", temporary / "dataset"
         model.mkdir(parents=True)
         shutil.copyfile(run.encoder, model / run.encoder.name)
+        for target in files.targets:
+            if run.encoder_for(target).is_file():  # Only a run that has ended leaves them.
+                shutil.copyfile(run.encoder_for(target), model / _encoder_for(target, files))
         (model / "README.md").write_text(model_card(files, metadata, out.name), encoding="utf-8")
         if run.instance_weights.is_file():
             dataset.mkdir()
@@ -90,14 +93,9 @@ def model_card(run: RunFiles, metadata: Mapping[str, str], name: str) -> str:
         "pipeline_tag": "image-feature-extraction",
         "tags": _TAGS,
     }
-    target = shown(run.config.get("target"))
-    if outcome.test is not None:
-        result = {
-            "task": {"type": "image-classification", "name": "measured on frozen features"},
-            "dataset": {"name": target, "type": target},
-            "metrics": [{"type": run.measure.name, "value": round(float(outcome.test.value), 6)}],
-        }
-        head["model-index"] = [{"name": name, "results": [result]}]
+    results = [_result(shown(target), run.measure.name, value) for target, value in _tested(run).items()]
+    if results:
+        head["model-index"] = [{"name": name, "results": results}]
     size, channels = metadata["crop_size"], metadata["channels"]
     facts = [
         ("architecture", f"`{metadata['encoder']}`, without a head"),
@@ -106,7 +104,7 @@ def model_card(run: RunFiles, metadata: Mapping[str, str], name: str) -> str:
         ("pretext task", f"`{run.config.get('pretext')}`"),
         ("weighter", f"`{run.config.get('weighter')}`"),
         ("pool", f"{shown(run.config.get('source'))}, {_number(outcome.num_images)} images"),
-        ("target", f"{target}, images by split: {_splits(run)}"),
+        *_facts_of_targets(run),
         ("images trained on, repeats counted", f"{outcome.seen:,.0f}"),
         ("seed", str(run.config.get("seed"))),
     ]
@@ -126,10 +124,49 @@ def model_card(run: RunFiles, metadata: Mapping[str, str], name: str) -> str:
         "the file's metadata.",
         "## Limits",
         "One run with one seed: the scores above say nothing about how far they would move with another. Accuracy is "
-        "that of a classifier on frozen features of this target, and promises nothing for other tasks. What the pool "
+        "that of a classifier on frozen features of the target, and promises nothing for other tasks. What the pool "
         f"shows, and what it lacks, the encoder has learnt.\n\n{_TO_FILL_IN} licence, intended use, where the pool's "
         "images come from and whose they are.",
     )
+
+
+def _tested(run: RunFiles) -> dict[str, float]:
+    """Target -> test score of the run's measure, of the encoder that was delivered for it."""
+    if run.results is None:
+        return {}
+    rows = run.results[run.results["metric"] == run.measure.name]
+    return {str(row["domain"]): float(row["value"]) for row in rows.to_dict("records")}
+
+
+def _result(target: str, metric: str, value: float) -> dict[str, Any]:
+    """As the hub wants it."""
+    return {
+        "task": {"type": "image-classification", "name": "measured on frozen features"},
+        "dataset": {"name": target, "type": target},
+        "metrics": [{"type": metric, "value": round(value, 6)}],
+    }
+
+
+def _encoder_for(target: str, run: RunFiles) -> str:
+    """Its number stands for the target, whose name may be a path."""
+    return f"encoder_for_target_{run.targets.index(target) + 1}.safetensors"
+
+
+def _facts_of_targets(run: RunFiles) -> list[tuple[str, str]]:
+    """Rows of the card's table."""
+    if not run.targets:
+        return [("target", f"{shown(run.config.get('target'))}, images by split: {_splits(run.target_images)}")]
+    facts = [("`encoder.safetensors`", "of the epoch with the best mean score over the targets")]
+    for number, target in enumerate(run.targets, 1):
+        told = f"{shown(target)}, images by split: {_splits(run.images_of(target))}"
+        if RunDirectory(run.directory).encoder_for(target).is_file():
+            told += f"; `{_encoder_for(target, run)}` is of its best epoch, and its score above is this encoder's"
+        facts.append((f"target {number}", told))
+    return facts
+
+
+def _targets(run: RunFiles) -> str:
+    return ", ".join(map(shown, run.targets or [str(run.config.get("target"))]))
 
 
 def data_card(run: RunFiles, table: Path, name: str) -> str:
@@ -141,19 +178,20 @@ def data_card(run: RunFiles, table: Path, name: str) -> str:
         "tags": _TAGS,
     }
     columns = [(f"`{column}`", COLUMNS.get(column, "")) for column in weights.column_names]
+    whom = "several target tasks together" if run.targets else "one target task"
     kept = int(sum(weights["kept"].to_pylist())) if "kept" in weights.column_names else len(weights)
     return _page(
         head,
         f"# {name}: instance weights",
-        f"How useful each image of a pool is for one target task, as {METHOD} learnt it while an encoder was "
-        f"pre-trained. {len(weights):,} images of {shown(run.config.get('source'))}, of which {kept:,} were kept; "
-        f"target: {shown(run.config.get('target'))}. The images themselves are not part of it.",
+        f"How useful each image of a pool is for {whom}, as {METHOD} learnt it while an encoder was pre-trained. "
+        f"{len(weights):,} images of {shown(run.config.get('source'))}, of which {kept:,} were kept; target: "
+        f"{_targets(run)}. The images themselves are not part of it.",
         "## Columns",
         _table(("column", "meaning"), columns),
         "## How it was made",
         f"Weighter `{run.config.get('weighter')}`, pretext task `{run.config.get('pretext')}`, seed "
-        f"{run.config.get('seed')}; {len(run.metrics)} epochs. Weights are statements about this target: for another "
-        "one the same images may be worth something else.",
+        f"{run.config.get('seed')}; {len(run.metrics)} epochs. Weights are statements about the target named above: "
+        "for another one the same images may be worth something else.",
         "## Before you publish it",
         f"Names of images may tell more than they should.\n\n{_TO_FILL_IN} licence, where the images come from, and "
         "whether their names may be published.",
@@ -168,8 +206,8 @@ def shown(spec: object) -> str:
     return text.rstrip("/").rpartition("/")[2]
 
 
-def _splits(run: RunFiles) -> str:
-    return ", ".join(f"{split} {number:,}" for split, number in run.target_images.items()) or "unknown"
+def _splits(images: Mapping[str, int]) -> str:
+    return ", ".join(f"{split} {number:,}" for split, number in images.items()) or "unknown"
 
 
 def _number(value: int | None) -> str:

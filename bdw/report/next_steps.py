@@ -26,6 +26,7 @@ LARGEST_FRACTION = 0.5
 WITHOUT_WEIGHTS = {
     "weighter": "uniform",
     "weights_file": None,
+    "draw_every": None,
     "record_trajectory": False,
     "diagnose_signal": False,
 }
@@ -102,7 +103,7 @@ def _replay(outcome: Outcome) -> Iterator[Step]:
             "The weights of every epoch were recorded, so every lambda and rho can be previewed in seconds.",
             shlex.join(["python", "-m", "bdw", "replay", "--run", str(folder)]),
         )
-    elif unpruned(outcome) is not None and config.get("weighter") == "beta":
+    elif unpruned(outcome) is not None and config.get("weighter") == "beta" and not outcome.run.targets:
         command = _again(outcome, "recorded", record_trajectory=True, prune=False)
         replayed = shlex.join(["python", "-m", "bdw", "replay", "--run", f"{folder}-recorded"])
         yield Step(
@@ -124,7 +125,8 @@ def _compare(outcome: Outcome) -> Iterator[Step]:
 
 def _certify(outcome: Outcome) -> Iterator[Step]:
     run = RunDirectory(outcome.run.directory)
-    if outcome.pruned and outcome.learns and run.encoder.is_file() and not run.certificate.is_file():
+    certifiable = outcome.learns and not outcome.run.targets
+    if outcome.pruned and certifiable and run.encoder.is_file() and not run.certificate.is_file():
         yield Step(
             "Certify the kept set",
             "Encoders that are trained alike on this choice, on random images and on everything tell what it is worth.",

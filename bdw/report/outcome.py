@@ -168,6 +168,6 @@ def _test(run: RunFiles) -> Score | None:
 def score(run: RunFiles, value: float, split: str) -> Score:
     """A value of the run's measure on that split, with its interval where it has one: a mean over several targets has
     none."""
-    num_images = None if run.config.get("targets") else run.target_images.get(split)
+    num_images = None if run.targets else run.target_images.get(split)
     interval = wilson(value, num_images) if num_images and run.measure.is_share and 0 <= value <= 1 else None
     return Score(value, run.measure.shown(value), num_images, interval)

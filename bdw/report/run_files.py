@@ -49,12 +49,25 @@ class RunFiles:
         return evaluation.measure(str(self.config.get("measure", "accuracy")))
 
     @property
+    def targets(self) -> list[str]:
+        """Names of the targets where the run was trained for several; empty where it was for one."""
+        return [str(name) for name in self.config.get("targets") or ()]
+
+    @property
     def target_images(self) -> dict[str, int]:
-        """Images of the target by split (train, validation, test); empty in runs that did not write it down."""
-        found = (self.description.get("source") or {}).get("target_images")
-        if not isinstance(found, dict):
-            return {}
-        return {str(split): number for split, number in found.items() if isinstance(number, int) and number > 0}
+        """Images of the (first) target by split (train, validation, test); empty in runs that did not write it down."""
+        return _counts((self.description.get("source") or {}).get("target_images"))
+
+    def images_of(self, target: str) -> dict[str, int]:
+        """The same of one of several targets."""
+        of_each = (self.description.get("source") or {}).get("targets") or {}
+        return _counts((of_each.get(target) or {}).get("images"))
+
+
+def _counts(found: object) -> dict[str, int]:
+    if not isinstance(found, dict):
+        return {}
+    return {str(split): number for split, number in found.items() if isinstance(number, int) and number > 0}
 
 
 def read_run(run_dir: Path) -> RunFiles:

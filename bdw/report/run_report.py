@@ -89,21 +89,23 @@ def _summary(outcome: Outcome) -> str:
     chosen = f"Selector “{config['selector']}”, weighter" if config.get("selector") else "Weighter"
     return (
         f"{chosen} “{config.get('weighter', UNKNOWN)}”, encoder {config.get('encoder', UNKNOWN)}, pre-trained on "
-        f"{config.get('source', UNKNOWN)}{images} for {_targets(config)}: "
+        f"{config.get('source', UNKNOWN)}{images} for {_targets(outcome.run)}: "
         f"{plural(len(run.metrics), 'epoch')}{budget}, seed {config.get('seed', UNKNOWN)}."
     )
 
 
-def _targets(config: Mapping[str, Any]) -> str:
-    several = config.get("targets")
-    return f"the targets {', '.join(map(str, several))}" if several else f"the target {config.get('target', UNKNOWN)}"
+def _targets(run: RunFiles) -> str:
+    if run.targets:
+        return f"the targets {', '.join(run.targets)}"
+    return f"the target {run.config.get('target', UNKNOWN)}"
 
 
 def _headlines(outcome: Outcome) -> list[Headline]:
     run, found = outcome.run, []
     measure, test, best = run.measure, outcome.test, outcome.validation
     if test is not None:
-        found.append(Headline(f"Test {measure.label}", test.text, _interval(test) or "on the target's test images"))
+        where = "mean over the targets, each by its own best encoder" if run.targets else "on the target's test images"
+        found.append(Headline(f"Test {measure.label}", test.text, _interval(test) or where))
     if best is not None:
         context = f"best, at epoch {outcome.best} of {outcome.num_epochs}"
         context = "; ".join(filter(None, (context, _interval(best))))

@@ -49,6 +49,8 @@ def unpruned(outcome: Outcome) -> Unpruned | None:
         )
     if config.get("weighter") == "l2rw":
         return Unpruned("The weighter l2rw has no pruning rule.", "Choose the weighter beta or counts.")
+    if outcome.run.targets and config.get("combine_targets", "union") != "union":
+        return _by_several_targets(outcome)
     if not has_distributions(weights):
         return Unpruned(
             f"The lowest weight is {number(float(weights['mean'].min()))}; an image is pruned once it has had "
@@ -56,6 +58,17 @@ def unpruned(outcome: Outcome) -> Unpruned | None:
             f"{_faster(outcome)}, or raise cdf_threshold (lambda).",
         )
     return _by_the_rule(outcome)
+
+
+def _by_several_targets(outcome: Outcome) -> Unpruned:
+    """Of `mean` and `vote`, whose combined weights have no distribution of their own."""
+    config = outcome.run.config
+    if config["combine_targets"] == "vote":
+        share = float(config.get("vote_share", 0.5))
+        why = f"Every image is kept by targets that count {percent(share)} of all or more (vote_share)."
+        return Unpruned(why, f"{_faster(outcome)}, or raise vote_share.")
+    why = "The pruning rule on the mean over the targets finds no image useless."
+    return Unpruned(why, f"{_faster(outcome)}, or raise cdf_threshold (lambda).")
 
 
 def _by_the_rule(outcome: Outcome) -> Unpruned:

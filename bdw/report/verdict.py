@@ -70,6 +70,11 @@ def _bought(outcome: Outcome) -> list[str]:
 def _accuracy(outcome: Outcome) -> list[str]:
     measure = outcome.run.measure
     of_epoch = f"The encoder of epoch {outcome.best}" if outcome.best is not None else "The encoder"
+    if outcome.test is not None and outcome.run.targets:
+        text = (
+            f"The encoders of the {len(outcome.run.targets)} targets' own best epochs have a test {measure.label} of "
+        )
+        return [f"{text}{outcome.test.text} on average.", *_the_last_one(outcome)]
     if outcome.test is not None:
         text = f"{of_epoch} has a test {measure.label} of {outcome.test.text}{_bracket(outcome.test)}."
         return [text, *_the_last_one(outcome)]

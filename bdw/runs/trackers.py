@@ -12,6 +12,8 @@ import json
 import logging
 import math
 import os
+import posixpath
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -201,11 +203,17 @@ class _MLflow:
 
     def log(self, epoch: int, numbers: Mapping[str, float]) -> None:
         now = round(1000 * time.time())
-        metrics = [self._metric(name, value, now, epoch) for name, value in numbers.items()]
+        metrics = [self._metric(mlflow_name(name), value, now, epoch) for name, value in numbers.items()]
         self._client.log_batch(self.identity, metrics=metrics)
 
     def end(self) -> None:
         self._client.set_terminated(self.identity)
+
+
+def mlflow_name(name: str) -> str:
+    """What a metric is called in MLflow, which refuses a whole epoch for one name with other characters than letters,
+    digits and `_-. /`, or that as a path could be written shorter: names of targets may be paths."""
+    return posixpath.normpath(re.sub(r"[^/\w.\- ]", "_", name))
 
 
 class _Trackio:

@@ -133,7 +133,8 @@ def arm_config(subject: Subject, arm: Arm, seed: int, cache_dir: Path) -> RunCon
     }
     alike = {
         "selector": None, "weights_file": None, "kept_share": None, "weighted_loss": arm is Arm.PLAIN,
-        "normalise_weights": False, "prune": True, "min_kept": int(subject.kept.sum()),
+        "normalise_weights": False, "prune": True, "min_kept": int(subject.kept.sum()), "draw_every": None,
+        "start_from": None, "start_from_content": None,
     }  # fmt: skip
     length = {
         "budget_images": subject.budget_images,

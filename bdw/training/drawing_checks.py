@@ -26,6 +26,10 @@ def check_drawing(config: RunConfig, *, learns_from_verdicts: bool) -> None:
         ),
         (budget.time_budget is not None, "time_budget, which counts in passes; allowed: no time_budget"),
         (bool(tasks_with_weights(config)), "weights of tasks; allowed: weights_per 'image'"),
+        (
+            bool(config.data.targets),
+            f"targets {list(config.data.targets)}: what is predicted is about one target; allowed: one target",
+        ),
     ):
         if wrong:
             raise InputError(f"draw_every: {drawn} cannot work with {why}")

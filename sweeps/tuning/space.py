@@ -32,6 +32,7 @@ SETTLED_ELSEWHERE = {
     **dict.fromkeys(("measure", "monitors"), "--objective"),
     **dict.fromkeys(("run_dir", "cache_dir", "cache_address", "resume", "report"), "the sweep itself"),
     "seed": "--seeds",
+    "targets": "--targets",
 }
 """Field -> what settles it for every trial of a sweep, so that a space must leave it alone."""
 MOST_POINTS = 10_000

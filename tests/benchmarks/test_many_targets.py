@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import scipy.stats
 
+from bdw.errors import InputError
 from benchmarks import many_targets
 from benchmarks.many_targets import OWN, PLAIN, RANDOM, SHARED, VALUED, Arguments
 
@@ -47,6 +50,25 @@ def test_worth_is_the_paired_difference_with_students_interval() -> None:
     difference = 100 * (valued - own)
     low, high = scipy.stats.ttest_1samp(difference, 0).confidence_interval(0.95)
     assert found.tolist() == pytest.approx([39.33, difference.mean(), low, high], abs=0.01)
+
+
+def test_rows_of_other_settings_and_of_other_seeds_are_not_mixed_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, results: Path
+) -> None:
+    def run(arguments: Arguments, job: many_targets.Job) -> list[dict[str, object]]:
+        return [{**_row(job.method, job.seed, job.script or "a", 0.1, 1.0, job.kept_by), "job": job.name}]
+
+    monkeypatch.setattr(many_targets, "ProcessPoolExecutor", ThreadPoolExecutor)
+    monkeypatch.setattr(many_targets, "_run", run)
+    arguments = Arguments(folder=tmp_path, scripts=("greek", "hebrew"), seeds=(1, 2), save="many")
+    many_targets.main(arguments)
+    many_targets.main(dataclasses.replace(arguments, seeds=(2,)))
+    assert {row["seed"] for row in json.loads((results / "many.json").read_text())["runs"]} == {2}
+    other = dataclasses.replace(arguments, combine_targets="mean", scripts=("greek",))
+    with pytest.raises(
+        InputError, match=r"was begun with other settings \(combine_targets, scripts\); allowed: the same"
+    ):
+        many_targets.main(other)
 
 
 @pytest.mark.long

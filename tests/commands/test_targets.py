@@ -41,6 +41,9 @@ def test_one_command_trains_for_all_and_scores_for_each(
     assert len(pd.read_parquet(out)) > 1000
     flags = ["--encoder", str(run / "encoder_for_digits.safetensors"), "--target", "digits"]
     assert cli.main(["evaluate", *flags]) == 0
+    capsys.readouterr()
+    assert cli.main(["evaluate", "--run", str(run), "--target", other]) == 0
+    assert f"test images of {other} (10 classes" in capsys.readouterr().out
 
 
 def test_what_cannot_work_is_one_line(other: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,6 +55,11 @@ def test_what_cannot_work_is_one_line(other: str, tmp_path: Path, capsys: pytest
     assert cli.main([*fit, other, "--target-shares", "1", "0"]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
         "error: target_shares: [1.0, 0.0] cannot work; allowed: a positive number for every target, or none"
+    )
+    assert cli.main([*fit, other, "--target", "glyphs-greek"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"error: target: 'glyphs-greek' cannot work; allowed: none beside targets ['digits', '{other}'], or the first "
+        "of them"
     )
     assert cli.main([*fit, "no-such-data"]) == 2
     assert "no-such-data" in capsys.readouterr().err.splitlines()[-1]

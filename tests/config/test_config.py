@@ -161,3 +161,18 @@ def test_a_field_that_is_gone_is_named_where_it_was_used(name: str) -> None:
         RunConfig.from_earlier({name: 3})
     with pytest.raises(InputError, match=f"config field: '{name}' is not known"):
         RunConfig().replace(**{name: REMOVED[name]})
+
+
+def test_target_alone_takes_the_place_of_several_and_must_not_contradict_them() -> None:
+    several = RunConfig().replace(targets=["a", "b"])
+    assert (several.data.target, several.data.targets) == ("a", ("a", "b"))
+    alone = several.replace(target="c")
+    assert (alone.data.target, alone.data.targets) == ("c", ())
+    assert RunConfig().replace(**several.flat()) == several
+    assert several.replace(seed=1).data.targets == ("a", "b")
+    assert RunConfig().replace(targets=["a"], target_in_pool=True).data.target == "a"
+    for targets in (["a", "b"], ["a"]):
+        with pytest.raises(InputError, match=r"target: 'c' cannot work; allowed: none beside targets \['a'.*first"):
+            RunConfig().replace(target="c", targets=targets)
+    with pytest.raises(InputError, match="target_in_pool: True cannot work; allowed: false with several targets"):
+        several.replace(target_in_pool=True)

@@ -28,6 +28,15 @@ def test_each_piece_is_done_once_and_errors_are_told(local_ray: None) -> None:
             list(done([functools.partial(square, 4)]))
 
 
+def test_relative_paths_mean_what_they_mean_here(
+    local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here.txt").write_text("found")
+    monkeypatch.chdir(tmp_path)
+    with side_by_side(1) as done:
+        assert list(done([functools.partial(Path("here.txt").read_text, "utf-8")])) == ["found"]
+
+
 @pytest.mark.long
 def test_experts_of_workers_choose_the_same(local_ray: None, tmp_path: Path) -> None:
     def select(name: str, *flags: str) -> str:

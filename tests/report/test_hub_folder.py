@@ -6,14 +6,17 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
 from huggingface_hub import DatasetCard, ModelCard
+from sklearn.datasets import load_digits
 
 import bdw
 from bdw import cli
 from bdw.report.hub_folder import COLUMNS, shown, write_hub_folder
+from bdw.runs.directory import RunDirectory
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +85,34 @@ def test_croissant_describes_the_file_beside_it(hub: Path) -> None:
     assert kinds["kept"] == "sc:Boolean"
     assert kinds["index"] == "sc:Integer"
     assert {field["source"]["fileObject"]["@id"] for field in rows["field"]} == {file["@id"]}
+
+
+def test_scores_of_several_targets_stand_beside_the_encoders_that_have_them(tmp_path: Path) -> None:
+    dark, digits = tmp_path / "private" / "dark.npz", load_digits()
+    dark.parent.mkdir()
+    images = (255 - 15 * digits.images[:400]).clip(0, 255).astype(np.uint8)
+    np.savez(dark, images=images, labels=digits.target[:400])
+    run, out = tmp_path / "private" / "run", tmp_path / "two"
+    bdw.fit(preset="digits", targets=["digits", str(dark)], max_source=64, epochs=1, run_dir=str(run))
+    write_hub_folder(run, out)
+    results = pq.read_table(run / "results.parquet").to_pandas()
+    scores = results[results["metric"] == "accuracy"].set_index("domain")["value"]
+    told = {result.dataset_name: result for result in ModelCard.load(out / "model" / "README.md").data.eval_results}
+    assert set(told) == {"digits", "dark.npz"}
+    assert told["digits"].metric_value == pytest.approx(scores["digits"], abs=1e-6)
+    assert told["dark.npz"].metric_value == pytest.approx(scores[str(dark)], abs=1e-6)
+    copies = {RunDirectory(run).encoder_for(name).read_bytes() for name in ("digits", str(dark))}
+    assert {(out / "model" / f"encoder_for_target_{n}.safetensors").read_bytes() for n in (1, 2)} == copies
+    card = (out / "model" / "README.md").read_text(encoding="utf-8")
+    assert "| target 2 | dark.npz, images by split: train " in card
+    data = (out / "dataset" / "README.md").read_text(encoding="utf-8")
+    assert "for several target tasks together" in data
+    assert "target: digits, dark.npz." in data
+    assert "private" not in card + data
+    for file in [run / "results.parquet", *run.glob("encoder_for_*")]:  # As in a run that is under way.
+        file.unlink()
+    write_hub_folder(run, tmp_path / "unfinished")
+    assert "encoder_for" not in (tmp_path / "unfinished" / "model" / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

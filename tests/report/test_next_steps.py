@@ -66,6 +66,23 @@ def test_plain_training_takes_no_option_that_it_refuses(changed_run: ChangedRun,
     assert plain.weighter.weighter == "uniform"
 
 
+def test_a_run_that_draws_is_compared_with_plain_training_that_does_not(changed_run: ChangedRun) -> None:
+    config = presets.build("glyphs").replace(draw_every=100, prune=False)
+    plain = _config(_advised(changed_run(config=config.flat()))[PLAIN])
+    assert (plain.weighter.weighter, plain.drawing.draw_every) == ("uniform", None)
+
+
+def test_a_run_with_several_targets_is_advised_nothing_that_refuses_it(changed_run: ChangedRun) -> None:
+    targets = {"targets": ["digits", "glyphs-greek"]}
+    run = changed_run(config=targets)
+    (run.directory / "encoder.safetensors").touch()
+    assert CERTIFY not in _advised(run)
+    assert _config(_advised(run)[NOISE]).data.targets == ("digits", "glyphs-greek")
+    nothing_gone = {"metrics": {"kept_fraction": 1.0}, "weights": {"kept": True, "pruned_at_epoch": 0}}
+    assert RECORD in _advised(changed_run(**nothing_gone))
+    assert RECORD not in _advised(changed_run(**nothing_gone, config=targets))
+
+
 def test_a_kept_set_can_be_certified_once(changed_run: ChangedRun) -> None:
     run = changed_run()
     assert CERTIFY not in _advised(run)

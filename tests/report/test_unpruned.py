@@ -82,6 +82,24 @@ def test_point_weights_have_a_rule_of_their_own(found: Callable[..., Unpruned | 
     assert "not above lambda = 0.1" in told.why
 
 
+@pytest.mark.parametrize(
+    ("config", "why"),
+    [
+        ({"combine_targets": "mean"}, "The pruning rule on the mean over the targets finds no image useless."),
+        (
+            {"combine_targets": "vote", "vote_share": 0.25},
+            "Every image is kept by targets that count 25.0 % of all or more (vote_share).",
+        ),
+    ],
+)
+def test_combined_targets_have_rules_of_their_own(
+    found: Callable[..., Unpruned | None], config: dict[str, Any], why: str
+) -> None:
+    told = found(weights={"a": np.nan, "b": np.nan, "mean": np.linspace(0.25, 1, 60)}, targets=["a", "b"], **config)
+    assert told is not None
+    assert (told.why, told.cdf_threshold) == (why, None)
+
+
 def test_fixed_weights_prune_the_weight_0(found: Callable[..., Unpruned | None]) -> None:
     told = found(metrics={"meta_loss": np.nan}, weighter="given")
     assert told is not None

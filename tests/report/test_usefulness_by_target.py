@@ -118,6 +118,7 @@ def test_the_page_has_scores_heat_maps_and_galleries(run: RunFiles, found: Usefu
     html = write_run_report(run_dir).read_text()
     assert "pre-trained on" in html
     assert "for the targets birds, cars, signs/" in html
+    assert "mean over the targets, each by its own best encoder" in html
     assert html.index("Usefulness by target") < html.index("How to repeat this run")
 
 

@@ -38,6 +38,14 @@ def test_the_numbers_are_those_of_the_files(changed_run: ChangedRun) -> None:
     }
 
 
+def test_the_test_score_of_several_targets_is_that_of_no_single_encoder(changed_run: ChangedRun) -> None:
+    said = _said(changed_run(config={"targets": ["birds", "cars"]}))
+    assert said["Bought"].startswith(
+        "The encoders of the 2 targets' own best epochs have a test accuracy of 81.2 % on average. Training saw"
+    )
+    assert said["How sure"] == "One run with one seed: how much another seed would differ is not known."
+
+
 def test_what_was_not_trained_on_is_a_share_of_plain_training(changed_run: ChangedRun) -> None:
     run = changed_run(metrics={"instances_seen": [60, 120, 170, 210]})
     assert "Training saw 210 images, 87.5 % of the 240 of plain training." in _said(run)["Bought"]

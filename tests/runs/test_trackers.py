@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import json
 import logging
+import posixpath
+import re
 import struct
 import sys
 from collections.abc import Iterator
@@ -143,6 +145,23 @@ def test_what_cannot_be_had_is_said_before_any_compute(
 
 @pytest.mark.long
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of its database.
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("validation_score", "validation_score"),
+        ("validation_score of birds/", "validation_score of birds"),
+        ("validation_score of /srv//photos/a+b", "validation_score of /srv/photos/a_b"),
+        ("validation_score of s3://bucket/birds", "validation_score of s3_/bucket/birds"),
+    ],
+)
+def test_names_of_targets_are_made_names_that_mlflow_takes(name: str, expected: str) -> None:
+    found = trackers.mlflow_name(name)
+    assert found == expected
+    # The rules of mlflow.utils.validation.
+    assert re.fullmatch(r"[/\w.\- ]*", found)
+    assert posixpath.normpath(found) == found
+
+
 def test_mlflow_itself_goes_on_with_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mlflow = pytest.importorskip("mlflow", reason="the extra `mlflow` is not installed")
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")

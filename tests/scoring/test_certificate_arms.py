@@ -12,6 +12,7 @@ from bdw.runs.directory import RunDirectory
 from bdw.runs.export import read_table
 from bdw.scoring.certificate import Arm
 from bdw.scoring.certificate_arms import Subject, arm_config, write_weights
+from bdw.training.checks import check
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +48,17 @@ def test_what_a_selector_left_out_is_there_again(subject: Subject, arm: Arm, tmp
     chosen = dataclasses.replace(subject, config=subject.config.replace(selector="random", selected_share=0.5))
     without = arm_config(subject, arm, 0, tmp_path)
     assert arm_config(chosen, arm, 0, tmp_path).flat() == without.flat()
+
+
+@pytest.mark.parametrize("arm", Arm)
+def test_arms_do_not_draw_and_start_from_no_scorer(subject: Subject, arm: Arm, tmp_path: Path) -> None:
+    """Fixed weights predict nothing, and a scorer that is gone since stops nobody."""
+    config = subject.config.replace(draw_every=20, prune=False, target_margin=0.06, start_from="run:gone")
+    drawn = dataclasses.replace(subject, config=config, run=RunDirectory(tmp_path))
+    write_weights(drawn, np.ones(len(subject.kept)), "key")
+    own = arm_config(drawn, arm, 0, tmp_path)
+    check(own)
+    assert (own.drawing.draw_every, own.weighter.start_from) == (None, None)
 
 
 def test_seeds_are_those_of_the_optimiser_alone(subject: Subject, tmp_path: Path) -> None:

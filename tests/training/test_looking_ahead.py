@@ -116,6 +116,10 @@ def test_corrected_losses_are_weighted(tmp_path: Path) -> None:
         ({"prune": True}, "draw_every: 100 cannot work with prune"),
         ({"budget_unit": "epochs"}, "draw_every: 100 cannot work with budget_unit 'epochs'"),
         ({"time_budget": 5.0}, "draw_every: 100 cannot work with time_budget"),
+        (
+            {"targets": ["glyphs-greek", "glyphs-hebrew"]},
+            r"draw_every: 100 cannot work with targets \['glyphs-greek', 'glyphs-hebrew'\]: .* allowed: one target",
+        ),
         ({"draw_every": 16}, "draw_every: 16 .* allowed: at least one batch, batch_size = 32"),
         ({"draw_floor": 0.0}, "draw_floor: 0.0 .* allowed: above 0, at most 1"),
         ({"draw_scored": 0.0}, "draw_scored: 0.0 .* allowed: a positive number"),

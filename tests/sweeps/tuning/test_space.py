@@ -83,6 +83,7 @@ def test_a_grid_has_every_point_once_in_order() -> None:
         ({"cdf_threshold": {"low": 0.1, "high": 1.2}}, r"1.2 cannot work; allowed: between 0 and 1"),
         ({"meta_every": 2}, "nothing is searched"),
         ({"seed": {"low": 0, "high": 9}}, "optimiser.seed is settled by --seeds"),
+        ({"targets": ["a", "b"], "meta_every": {"low": 1, "high": 2}}, "data.targets is settled by --targets"),
         ({"run_dir": "here", "meta_every": {"low": 1, "high": 2}}, "output.run_dir is settled by the sweep itself"),
         ({"measure": {"choices": ["rankme"]}}, "evaluation.measure is settled by --objective"),
         ({"keep_checkpoints": {"low": 1, "high": 2}}, "changes no result"),
