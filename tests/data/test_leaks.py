@@ -14,8 +14,7 @@ from sklearn.datasets import load_sample_images
 
 from bdw.config import DataConfig, RunConfig
 from bdw.config.identity import settings
-from bdw.data import Problem, leaks, load
-from bdw.data import problem as problems
+from bdw.data import Problem, leaks, load, source_and_targets
 from bdw.errors import InputError
 
 SIDE = 32
@@ -144,7 +143,7 @@ def test_a_search_that_takes_long_waits_until_it_is_asked_for(
     folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """15 images of the source and 12 test images and some of validation: more than 180 comparisons."""
-    monkeypatch.setattr(problems, "MOST_COMPARISONS", 180)
+    monkeypatch.setattr(source_and_targets, "MOST_COMPARISONS", 180)
     found = problem(folders, tmp_path / "work")
     assert found.leaks is None
     assert len(found.all_leaks()) == 5

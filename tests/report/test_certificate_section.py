@@ -53,7 +53,7 @@ def test_more_seeds_need_no_such_note(tmp_path: Path, make_run: Callable[..., Pa
 def test_neighbours_that_are_as_good_are_mentioned_with_the_advice_to_prune() -> None:
     lines = in_words(certificate(kept=0.6, nearest=0.6))
     assert lines[0].startswith("advice  prune: ")
-    assert lines[0].endswith("The nearest neighbours of the target, which cost no training, are not shown to be worse.")
+    assert lines[0].endswith("The nearest neighbours of the target, which need no weights, are not shown to be worse.")
     assert in_words(certificate(nearest=0.6))[0].startswith("advice  leave it: ")
     assert lines[1] == "        the kept images against as many at random: +10.0 points (+8.0 to +12.0)"
     assert len(lines) == 6

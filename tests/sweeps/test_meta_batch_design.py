@@ -145,6 +145,7 @@ def test_bad_input_is_one_line_and_status_2(arguments: list[str], message: str, 
     assert message in refused(main, arguments, "meta_batch_design")
 
 
+@pytest.mark.long
 def test_smoke(tmp_path: Path, run_entry: Callable[..., str]) -> None:
     arguments = ["--smoke", "--storage-path", str(tmp_path), "--name", "small", "--seeds", "0", "1"]
 

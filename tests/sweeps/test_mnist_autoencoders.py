@@ -27,6 +27,7 @@ def data_root(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.mark.long
 def test_smoke(tmp_path: Path, data_root: Path, run_entry: Callable[..., str]) -> None:
     arguments = ["--data-root", str(data_root), "--smoke", "--storage-path", str(tmp_path)]
     arguments += ["--name", "small", "--targets", "mnist", "kmnist", "--methods", "Oracle", "VAE", "BDW", "L2RW"]
