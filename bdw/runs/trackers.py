@@ -146,7 +146,10 @@ class _TensorBoard:
         from tensorboardX import SummaryWriter
 
         # Of a run that continues from an earlier checkpoint, the epochs that are trained again are forgotten.
-        self._writer = SummaryWriter(str(run_dir / "tensorboard"), purge_step=epoch if known else None)
+        # Names hold whole seconds: without the suffix, a run that goes on within one would overwrite its own file.
+        self._writer = SummaryWriter(
+            str(run_dir / "tensorboard"), purge_step=epoch if known else None, filename_suffix=f".{time.time_ns()}"
+        )
         if not known:
             self._writer.add_text("settings", _as_markdown(settings))
 
