@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -11,14 +10,14 @@ from typing import Literal, Self
 from bdw import plugins
 from bdw.config.checks import require
 from bdw.config.fields import Basic, Free
-from bdw.errors import InputError
+from bdw.config.named_file import absolute, content_of, path_of, require_content
 
 ENCODERS = ("mlp", "resnet101", "resnet18", "resnet34", "resnet50", "small_cnn", "small_resnet", "small_vit")
 """The built-in encoders, known without torch; `bdw/encoders/registry.py` has each of them."""
 PLUG_INS: plugins.Group = "bdw.encoders"
 Norm = Literal["batch", "group", "sync"]
-TIMM, RUN = "timm:", "run:"
-"""What `weights` may begin with; anything else is a file."""
+TIMM = "timm:"
+"""What names of timm's models and weights begin with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,20 +39,15 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         require(self.weights != "", "weights", self.weights, "a file, run:DIR, timm:NAME.TAG, or none")
-        # Workers have other working directories than whoever started them.
         if self.weights is not None and not self.weights.startswith(TIMM):
-            prefix = RUN if self.weights.startswith(RUN) else ""
-            path = Path(self.weights.removeprefix(prefix)).expanduser().absolute()
-            object.__setattr__(self, "weights", f"{prefix}{path}")
+            object.__setattr__(self, "weights", absolute(self.weights))
 
     @property
     def file(self) -> Path | None:
         """Where the weights lie; None for timm's and for random ones."""
         if self.weights is None or self.weights.startswith(TIMM):
             return None
-        if self.weights.startswith(RUN):
-            return Path(self.weights.removeprefix(RUN)) / "encoder.safetensors"
-        return Path(self.weights)
+        return path_of(self.weights, "encoder.safetensors")
 
     def with_content(self) -> Self:
         """The same, saying what the weights hold; itself without given weights.
@@ -64,18 +58,7 @@ class EncoderConfig:
             return self
         file, content = self.file, self.weights
         if file is not None:
-            try:
-                with file.open("rb") as opened:
-                    content = hashlib.file_digest(opened, "sha256").hexdigest()[:16]
-            except OSError as error:
-                raise InputError(
-                    f"weights: {self.weights!r} cannot be read ({error.strerror}); allowed: a file, run:DIR of a run "
-                    "that left an encoder, or timm:NAME.TAG"
-                ) from error
-        require(
-            self.weights_content in (None, content),
-            "weights",
-            self.weights,
-            f"weights with the content {self.weights_content}, not {content}",
-        )
+            allowed = "a file, run:DIR of a run that left an encoder, or timm:NAME.TAG"
+            content = content_of("weights", self.weights, file, allowed)
+        require_content("weights", self.weights, self.weights_content, content, "weights")
         return dataclasses.replace(self, weights_content=content)

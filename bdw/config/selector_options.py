@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from bdw.config.checks import is_finite_positive, require, require_at_least
-from bdw.config.encoder import RUN, TIMM
+from bdw.config.encoder import TIMM
+from bdw.config.named_file import RUN
 
 PIXELS = "pixels"
 """What `features` may say beside an encoder."""

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
 from bdw.config.checks import is_finite_positive, require, require_at_least
-from bdw.config.encoder import RUN
 from bdw.config.fields import Basic, Free
-from bdw.errors import InputError
+from bdw.config.named_file import absolute, content_of, path_of, require_content
 
 WEIGHTERS = ("beta", "counts", "given", "l2rw", "nearest-neighbour", "oracle", "point", "random", "uniform")
 """The weighters, and the selectors in the place of one, known without torch; `bdw/weighting/registry.py` has each of
@@ -87,11 +85,8 @@ class WeighterConfig:
 
     def __post_init__(self) -> None:
         require(self.start_from != "", "start_from", self.start_from, "run:DIR, a scorer file, or none")
-        # Workers have other working directories than whoever started them.
         if self.start_from is not None:
-            prefix = RUN if self.start_from.startswith(RUN) else ""
-            path = Path(self.start_from.removeprefix(prefix)).expanduser().absolute()
-            object.__setattr__(self, "start_from", f"{prefix}{path}")
+            object.__setattr__(self, "start_from", absolute(self.start_from))
         require(is_finite_positive(self.weight_lr), "weight_lr (eta)", self.weight_lr, "a positive number")
         require(0 <= self.weight_momentum < 1, "weight_momentum", self.weight_momentum, "0 <= value < 1")
         require(is_finite_positive(self.log_bound), "log_bound", self.log_bound, "a positive number")
@@ -125,30 +120,17 @@ class WeighterConfig:
     @property
     def start_file(self) -> Path | None:
         """The scorer file that weights start from, if any."""
-        if self.start_from is None:
-            return None
-        path = Path(self.start_from.removeprefix(RUN))
-        return path / "scorer.safetensors" if self.start_from.startswith(RUN) else path
+        return None if self.start_from is None else path_of(self.start_from, "scorer.safetensors")
 
     def with_content(self) -> Self:
         """The same, saying which scorer weights start from; itself without one.
 
         Raises `InputError` for a file that cannot be read, or that is not what `start_from_content` says.
         """
-        if self.start_file is None:
+        named, file = self.start_from, self.start_file
+        if named is None or file is None:
             return self
-        try:
-            with self.start_file.open("rb") as opened:
-                content = hashlib.file_digest(opened, "sha256").hexdigest()[:16]
-        except OSError as error:
-            raise InputError(
-                f"start_from: {self.start_from!r} cannot be read ({error.strerror}); allowed: run:DIR of a finished "
-                "run that learnt weights, or a scorer file of a run"
-            ) from error
-        require(
-            self.start_from_content in (None, content),
-            "start_from",
-            self.start_from,
-            f"a scorer with the content {self.start_from_content}, not {content}",
-        )
+        allowed = "run:DIR of a finished run that learnt weights, or a scorer file of a run"
+        content = content_of("start_from", named, file, allowed)
+        require_content("start_from", named, self.start_from_content, content, "a scorer")
         return dataclasses.replace(self, start_from_content=content)

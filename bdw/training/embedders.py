@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from bdw import encoders
 from bdw.config import DataConfig, EncoderConfig
-from bdw.config.encoder import RUN, TIMM
+from bdw.config.encoder import TIMM
+from bdw.config.named_file import RUN
 from bdw.config.selector_options import PIXELS
 from bdw.encoders import Encoder, given_weights
 from bdw.errors import InputError
