@@ -42,6 +42,7 @@ from bdw.training.valuations import build_valuations, images_of
 from bdw.training.wall_clock import WallClock
 from bdw.weighting import meta_loss, selection
 from bdw.weighting import registry as weighters
+from bdw.weighting.asked_target import randomness_of
 from bdw.weighting.drawing import Corrected, Drawing
 from bdw.weighting.gradient import estimators
 from bdw.weighting.gradient.alignment import Alignment
@@ -60,7 +61,6 @@ from bdw.weighting.step import Learner
 from bdw.weighting.target_columns import TargetColumn
 from bdw.weighting.task_keep_mask import TaskKeepMask
 from bdw.weighting.timer import WeightingTimer
-from bdw.weighting.valuation import randomness_of
 from bdw.weighting.verdicts import Verdicts
 from bdw.weighting.verdicts_by_task import VerdictsByTask
 from bdw.weighting.weighters.protocol import Learns, Weighter

@@ -61,8 +61,5 @@ def epoch_report(
 def _meta_columns(state: RunState) -> dict[str, int]:
     """The schedule's, with the target images of all targets where there are several or the source is valued."""
     columns = state.schedule.columns()
-    return (
-        columns | {"meta_batch": state.learner.meta_batch}
-        if columns["meta_every"] and (state.learner.targets or state.learner.valuations)
-        else columns
-    )
+    several = columns["meta_every"] and state.learner.asked
+    return columns | {"meta_batch": state.learner.meta_batch} if several else columns

@@ -24,7 +24,6 @@ from bdw.parallel import collectives
 from bdw.runs.directory import RunDirectory
 from bdw.scoring.scorer import ScorerFiles
 from bdw.training.checks import require_same_data
-from bdw.training.rated_start import ratings_of
 from bdw.training.run_state import RunState
 
 logger = logging.getLogger(__name__)
@@ -132,7 +131,7 @@ def _check(saved: Mapping[str, Any], state: RunState, run: RunDirectory, new: in
 
 def _logs(run: RunDirectory, images: NDArray[np.uint8], config: RunConfig) -> torch.Tensor:
     """log a and log b (2, m) of new images, float64, within the weighter's bounds."""
-    ratings = ratings_of(ScorerFiles.of(run), images, torch.device("cpu"))
+    ratings = ScorerFiles.of(run).load(torch.device("cpu"))(images)
     bound = config.weighter.log_bound
     return torch.from_numpy(np.log(np.stack([ratings.a, ratings.b]))).clamp(-bound, bound)
 

@@ -17,7 +17,6 @@ from bdw.config.weighter import WeighterConfig
 from bdw.data import PackedDataset
 from bdw.errors import InputError
 from bdw.parallel import collectives
-from bdw.scoring.rater import Ratings
 from bdw.scoring.scorer import ScorerFiles
 from bdw.storage.tensor_file import contents_of
 from bdw.weighting import registry as weighters
@@ -51,16 +50,11 @@ def start_from_scorer(config: WeighterConfig, weighter: Weighter, source: Packed
         try:
             encoder = contents_of(file.with_name("encoder.safetensors"), "encoder file")
             files = ScorerFiles(encoder, contents_of(file, "scorer file"))
-            return ratings_of(files, source.images, device).mean
+            return files.load(device)(source.images).mean
         except InputError as error:
             raise InputError(f"start_from: {config.start_from!r}: {error}") from error
 
     weighter.start(collectives.computed_on(0, rated))
-
-
-def ratings_of(files: ScorerFiles, images: NDArray[np.uint8], device: torch.device) -> Ratings:
-    """What that scorer says of images (m, c, h, w)."""
-    return files.load(device)(images)
 
 
 def _refuse(config: WeighterConfig, why: str) -> NoReturn:

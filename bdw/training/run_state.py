@@ -19,11 +19,10 @@ from bdw.training.meta_schedule import MetaSchedule
 from bdw.training.progress import CurrentEpoch
 from bdw.training.selection_record import SelectionRecord
 from bdw.training.wall_clock import WallClock
+from bdw.weighting.asked_target import parts_of
 from bdw.weighting.drawing import Drawing
 from bdw.weighting.keep_mask import KeepMask
 from bdw.weighting.step import Learner
-from bdw.weighting.target_columns import parts_of_columns
-from bdw.weighting.valuation import parts_of
 
 
 @dataclass
@@ -75,8 +74,8 @@ class RunState:
             "optimiser": learner.optimiser,
             "weighter": learner.weighter,
             **learner.parts(),
-            **parts_of(learner.valuations),
-            **parts_of_columns(learner.targets),
+            **parts_of("value_for", learner.valuations),
+            **parts_of("targets", learner.targets),
             **{f"targets/{c.target}/randomness": self._everyones(c.randomness) for c in learner.targets},
             **{f"value_for/{v.target}/randomness": self._everyones(v.randomness) for v in learner.valuations},
             "randomness": self._everyones(learner.randomness),

@@ -335,10 +335,8 @@ class Trainer:
         """Tell those whom it concerns; a pretext task may look at all kept images."""
         if self.learner.alignment is not None:
             self.learner.alignment.target_gradient.begin_epoch()
-        for column in self.learner.targets:
-            column.alignment.target_gradient.begin_epoch()
-        for valuation in self.learner.valuations:
-            valuation.begin_epoch()
+        for asked in self.learner.asked:
+            asked.begin_epoch()
         model, kept = self.learner.model, self.mask.kept.nonzero().flatten().split(self.config.optimiser.batch_size)
         model.task.keep(self.mask.told)
         model.task.begin_epoch(model.encoder, zip(kept, self.images.batches(kept), strict=True))

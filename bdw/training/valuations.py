@@ -17,10 +17,11 @@ from bdw.runs.directory import RunDirectory
 from bdw.scoring.fitting import fit_scorer
 from bdw.training.run_state import RunState
 from bdw.weighting import meta_loss
+from bdw.weighting.asked_target import randomness_of
 from bdw.weighting.gradient.alignment import Alignment
 from bdw.weighting.largest_meta_batch import fitted
 from bdw.weighting.meta_loss import Augment, TargetImages
-from bdw.weighting.valuation import Valuation, randomness_of
+from bdw.weighting.valuation import Valuation
 from bdw.weighting.weighters.counts import CountsWeighter
 from bdw.weighting.weighters.protocol import HasColumns, WeightTable
 
@@ -39,7 +40,7 @@ def build_valuations(
         loss = meta_loss.build(fitted(config.meta, images.labels), images, model.task)
         weighter = CountsWeighter.from_config(counted, len(problem.source))
         randomness = randomness_of(name, config.optimiser.seed, collectives.rank())
-        found.append(Valuation(name, alignment_of(loss, images), weighter, randomness))
+        found.append(Valuation(name, alignment_of(loss, images), randomness, weighter))
     return found
 
 

@@ -21,6 +21,7 @@ from bdw.encoders import synchronised
 from bdw.parallel.randomness import Randomness
 from bdw.pretext import BatchLoss, Crop, Outputs, PretextModel, Views
 from bdw.storage.stateful import Stateful
+from bdw.weighting.asked_target import AskedTarget
 from bdw.weighting.gradient.alignment import Alignment
 from bdw.weighting.gradient.estimators import Derivatives
 from bdw.weighting.gradient.parts import joined, parts_of
@@ -103,37 +104,29 @@ class Learner:
         """All that are trained, by name."""
         return {name: value for name, value in self.model.named_parameters() if value.requires_grad}
 
-    @functools.cached_property
-    def valuing(self) -> list[tuple[Learner, Alignment]]:
-        """For every valuation the learner that learns for it, and what it learns from."""
-        found = []
-        for each in self.valuations:
-            # The run's clock times all of them together.
-            own = dataclasses.replace(
-                self, weighter=each.weighter, alignment=each.alignment, randomness=each.randomness, valuations=(),
-                clock=WeightingTimer(),
-            )  # fmt: skip
-            found.append((own, each.alignment))
-        return found
+    @property
+    def asked(self) -> Sequence[AskedTarget]:
+        """The several targets that the weighter learns from, or those of the valuations; never both."""
+        return self.targets or self.valuations
 
     @functools.cached_property
-    def asking_targets(self) -> list[tuple[Learner, TargetColumn]]:
-        """For every one of several targets the learner that asks for it, whose weighter keeps what is answered."""
-        found = []
-        for each in self.targets:
-            own = dataclasses.replace(
-                self, weighter=cast(Weighter, each.answers), alignment=each.alignment, randomness=each.randomness,
-                targets=(), clock=WeightingTimer(),
-            )  # fmt: skip
-            found.append((own, each))
-        return found
+    def askers(self) -> list[Learner]:
+        """For each of `asked` the learner that asks for it: its weighter is the valuation's, or keeps the answer."""
+        weighters = [cast(Weighter, each.answers) for each in self.targets] or [v.weighter for v in self.valuations]
+        # The run's clock times all of them together.
+        return [
+            dataclasses.replace(
+                self, weighter=weighter, alignment=each.alignment, randomness=each.randomness, targets=(),
+                valuations=(), clock=WeightingTimer(),
+            )
+            for each, weighter in zip(self.asked, weighters, strict=True)
+        ]  # fmt: skip
 
     @property
     def meta_batch(self) -> int:
         """Target images of a step that asks, over all that is learnt for, on each worker; 0 where nothing is learnt."""
         alone = 0 if self.meta_loss is None else self.meta_loss.images_per_batch
-        of_targets = sum(each.target_images for each in self.targets)
-        return alone + of_targets + sum(each.target_images for each in self.valuations)
+        return alone + sum(each.target_images for each in self.asked)
 
     @property
     def crop(self) -> Crop:
@@ -200,31 +193,21 @@ def train_step(learner: Learner, batch: SourceBatch, *, learn: bool = True) -> S
         told = learn_weights(learner, alignment, of_instances, visit, sample, None)
     sample = learner.weighter.sample(batch.indices, learner.randomness["weights"])
     weights = sample.weights.detach()
-    if alignment is not None and when is Learns.AFTER_UPDATE:
-        with alignment.estimator.watch(views, weights, batch.instances) as of_instances:
-            outputs, loss = weighted_update(learner, views, weights, batch.instances)
-        visit = visit._replace(losses=loss.losses, features=outputs.features)
-        if weights.dim() == 2:
-            with torch.no_grad():
-                visit = visit._replace(losses=task.losses_by_task(outputs))
-        told = learn_weights(learner, alignment, of_instances, visit, sample, outputs)
-    elif learner.targets and learn:
-        with learner.targets[0].alignment.estimator.watch(views, weights, batch.instances) as of_instances:
-            outputs, loss = weighted_update(learner, views, weights, batch.instances)
-        visit = visit._replace(losses=loss.losses, features=outputs.features)
-        told = learn_from_targets(learner, of_instances, visit, sample, outputs)
-    elif learner.valuations and learn:
-        with learner.valuations[0].alignment.estimator.watch(views, weights, batch.instances) as of_instances:
-            outputs, loss = weighted_update(learner, views, weights, batch.instances)
-        visit = visit._replace(losses=loss.losses, features=outputs.features)
-        learner.clock.start()
-        if learner.valuing[0][1].verdicts is not None:
-            visit = visit._replace(descriptions=descriptions_of(visit))
-        for valuing, asked in learner.valuing:
-            learn_weights(valuing, asked, of_instances, visit, WeightSample(batch.indices, weights), outputs)
-        learner.clock.stop()
-    else:
+    asked = learner.asked if learn else ()
+    watched = alignment if when is Learns.AFTER_UPDATE else asked[0].alignment if asked else None
+    if watched is None:
         outputs, loss = weighted_update(learner, views, weights, batch.instances)
+    else:
+        with watched.estimator.watch(views, weights, batch.instances) as of_instances:
+            outputs, loss = weighted_update(learner, views, weights, batch.instances)
+        visit = visit._replace(losses=loss.losses, features=outputs.features)
+        if asked:
+            told = learn_from_asked(learner, of_instances, visit, sample, outputs)
+        else:
+            if weights.dim() == 2:
+                with torch.no_grad():
+                    visit = visit._replace(losses=task.losses_by_task(outputs))
+            told = learn_weights(learner, watched, of_instances, visit, sample, outputs)
     task.after_step(learner.model.encoder, outputs, batch.progress)
     if learner.clipping is not None:
         learner.clipping.forget()
@@ -291,22 +274,29 @@ def learn_weights(
     return Told(meta_loss, derivatives)
 
 
-def learn_from_targets(
+def learn_from_asked(
     learner: Learner, of_instances: Derivatives, visit: Visit, sample: WeightSample, outputs: Outputs
 ) -> Told:
-    """Learn every target's column from dL_c/dw at that sample; returns the mean meta-loss of the targets that were
-    asked, and the derivatives (m, targets)."""
+    """Learn for every target that is asked, from dL_c/dw at that sample.
+
+    Returns, of several targets, the mean meta-loss of those that drew a batch and the derivatives (m, targets); nothing
+    of valuations, which have no say in training.
+    """
     learner.clock.start()
-    if learner.targets[0].alignment.verdicts is not None:
+    if not learner.targets:
+        sample = WeightSample(sample.indices, sample.weights.detach())  # A valuation did not draw what is trained with.
+    if learner.asked[0].alignment.verdicts is not None:
         visit = visit._replace(descriptions=descriptions_of(visit))
     told = [
-        learn_weights(asking, column.alignment, of_instances, visit, sample, outputs)
-        for asking, column in learner.asking_targets
+        learn_weights(asker, each.alignment, of_instances, visit, sample, outputs)
+        for asker, each in zip(learner.askers, learner.asked, strict=True)
     ]
     gradient = together([column.answers.take() for column in learner.targets])
     if gradient is not None:
         learner.weighter.update(sample, gradient)
     learner.clock.stop()
+    if not learner.targets:
+        return Told(None, None)
     losses = [each.meta_loss for each in told if each.meta_loss is not None]
     derivatives = [each.derivatives for each in told if each.derivatives is not None]
     return Told(torch.stack(losses).mean() if losses else None, torch.stack(derivatives, dim=1))
