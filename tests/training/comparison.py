@@ -10,6 +10,8 @@ from torch import Tensor
 
 from bdw.config import RunConfig
 from bdw.data import Problem
+from bdw.errors import RunStopped
+from bdw.parallel.stop_requests import Notice
 from bdw.runs.metrics import TIMED
 from bdw.training.trainer import Trainer
 
@@ -18,6 +20,19 @@ def run_to_end(config: RunConfig, problem: Problem) -> Trainer:
     trainer = Trainer(config, problem=problem)
     list(trainer.epochs())
     return trainer
+
+
+def run_in_pieces(config: RunConfig, problem: Problem) -> tuple[Trainer, list[str]]:
+    """A run of a config that resumes, stopped after every other step and begun again, and the places where it was."""
+    stops: list[str] = []
+    while True:
+        notices = iter([None, Notice("gone", stop=True)])
+        trainer = Trainer(config, problem=problem, notice_board=lambda notices=notices: next(notices, None))
+        try:
+            list(trainer.epochs())
+            return trainer, stops
+        except RunStopped as stopped:
+            stops.append(stopped.checkpoint)
 
 
 def parameters_of(trainer: Trainer) -> dict[str, Tensor]:

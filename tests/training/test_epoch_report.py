@@ -13,12 +13,10 @@ import pytest
 import bdw
 from bdw.config import RunConfig
 from bdw.data import Problem
-from bdw.errors import RunStopped
-from bdw.parallel.stop_requests import Notice
 from bdw.runs import checkpoint
-from bdw.training.trainer import Trainer, iterate
+from bdw.training.trainer import iterate
 from bdw.weighting.timer import WeightingTimer
-from tests.training.comparison import run_to_end
+from tests.training.comparison import run_in_pieces, run_to_end
 
 NUM_SOURCE = 50
 
@@ -41,15 +39,7 @@ def test_seconds_spent_on_weighting_are_counted_through_stops_in_the_middle_of_e
 ) -> None:
     monkeypatch.setattr(bdw.training.build, "WeightingTimer", _EveryLearningStepTakesTwoSeconds)
     config = config.replace(meta_every=3, prune=False, resume=True)
-    finished = False
-    while not finished:
-        notices = iter([None, Notice("gone", stop=True)])
-        trainer = Trainer(config, problem=problem, notice_board=lambda notices=notices: next(notices, None))
-        try:
-            list(trainer.epochs())
-            finished = True
-        except RunStopped:
-            pass
+    trainer, _ = run_in_pieces(config, problem)
     # Four steps an epoch, of which the first and the fourth learn.
     assert [report.steps for report in trainer.history] == [4, 4, 4]
     assert [report.weighting_seconds for report in trainer.history] == [4.0, 8.0, 12.0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from bdw.errors import InputError, RunStopped
 from bdw.parallel.stop_requests import Notice
 from bdw.runs.metrics import EpochReport, Silent, StepReport
 from bdw.training.trainer import Trainer, iterate
-from tests.training.comparison import assert_same_end, run_to_end
+from tests.training.comparison import assert_same_end, run_in_pieces, run_to_end
 
 NUM_SOURCE, BATCH = 50, 16
 """Of the source that `config` trains on, every other image of which is useful."""
@@ -177,29 +176,13 @@ def recipe(tmp_path: Path) -> RunConfig:
     return presets.build("glyphs").replace(**RECIPE, run_dir=str(tmp_path / "run"), max_iterations=20)
 
 
-def _in_parts(config: RunConfig, problem: Problem, notices: Callable[[], Any]) -> tuple[Trainer, list[str]]:
-    """A run that is stopped and begun again as `notices` has it, and the places where it was."""
-    parts, stops = config.replace(run_dir=config.output.run_dir + "-parts", resume=True), []
-    while True:
-        trainer = Trainer(parts, problem=problem, notice_board=notices())
-        try:
-            list(trainer.epochs())
-            return trainer, stops
-        except RunStopped as stopped:
-            stops.append(stopped.checkpoint)
-
-
 def test_a_run_stopped_after_every_other_step_ends_where_an_undisturbed_one_does(
     recipe: RunConfig, glyphs: Problem
 ) -> None:
     config = recipe.replace(budget_images=790, batch_size=16)  # It ends within an epoch.
 
-    def every_other() -> Callable[[], Notice | None]:
-        notices = iter([None, Notice("gone", stop=True)])
-        return lambda: next(notices, None)
-
     whole = run_to_end(config, glyphs)
-    resumed, stops = _in_parts(config, glyphs, every_other)
+    resumed, stops = run_in_pieces(config.replace(run_dir=config.output.run_dir + "-parts", resume=True), glyphs)
     last = len(whole.history)
     assert whole.history[-1].instances_seen < whole.history[-2].instances_seen + whole.history[-2].kept, "cut off"
     assert any(stop.startswith(f"epoch {last - 1} and") for stop in stops), "it was not stopped within the last epoch"

@@ -15,11 +15,10 @@ import torch
 from bdw.config import RunConfig
 from bdw.config.removed import REMOVED
 from bdw.data import Problem
-from bdw.errors import InputError, RunStopped
-from bdw.parallel.stop_requests import Notice
+from bdw.errors import InputError
 from bdw.runs import checkpoint
 from bdw.training.trainer import Trainer, iterate
-from tests.training.comparison import assert_equal, assert_same_end, run_to_end
+from tests.training.comparison import assert_equal, assert_same_end, run_in_pieces, run_to_end
 
 
 @pytest.mark.parametrize(
@@ -86,16 +85,7 @@ def test_a_run_stopped_after_every_other_step_ends_bit_for_bit_where_an_undistur
 ) -> None:
     config = config.replace(cdf_threshold=0.4, **settings)
     whole = run_to_end(config, problem)
-    parts, stops = config.replace(run_dir=config.output.run_dir + "-parts", resume=True), []
-    finished = False
-    while not finished:
-        notices = iter([None, Notice("gone", stop=True)])
-        trainer = Trainer(parts, problem=problem, notice_board=lambda notices=notices: next(notices, None))
-        try:
-            list(trainer.epochs())
-            finished = True
-        except RunStopped as stopped:
-            stops.append(stopped.checkpoint)
+    trainer, stops = run_in_pieces(config.replace(run_dir=config.output.run_dir + "-parts", resume=True), problem)
     assert stops[:2] == ["epoch 0 and 2 steps", "epoch 0 and 4 steps"]
     assert len(stops) > 2
     assert_same_end(trainer, whole)

@@ -14,12 +14,11 @@ import pytest
 from bdw.config import RunConfig
 from bdw.data import Problem
 from bdw.data.problem import load
-from bdw.errors import InputError, RunStopped
-from bdw.parallel.stop_requests import Notice
+from bdw.errors import InputError
 from bdw.runs.export import read_encoder
 from bdw.training.checks import check
 from bdw.training.trainer import Trainer
-from tests.training.comparison import assert_equal, assert_same_end, parameters_of, run_to_end
+from tests.training.comparison import assert_equal, assert_same_end, parameters_of, run_in_pieces, run_to_end
 
 VERDICTS: dict[str, Any] = {
     "weighter": "counts", "weight_lr": 1.0, "meta_loss": "pretext", "target_batch": 8, "target_margin": 0.5,
@@ -92,15 +91,8 @@ def test_a_run_stopped_after_every_other_step_ends_bit_for_bit_where_an_undistur
 ) -> None:
     settings = _config(config, recipe)
     whole = run_to_end(settings, _several(problem))
-    parts, finished = settings.replace(run_dir=config.output.run_dir + "-parts", resume=True), False
-    while not finished:
-        notices = iter([None, Notice("gone", stop=True)])
-        trainer = Trainer(parts, problem=_several(problem), notice_board=lambda notices=notices: next(notices, None))
-        try:
-            list(trainer.epochs())
-            finished = True
-        except RunStopped:
-            pass
+    parts = settings.replace(run_dir=config.output.run_dir + "-parts", resume=True)
+    trainer, _ = run_in_pieces(parts, _several(problem))
     assert_same_end(trainer, whole)
     for name in NAMES:
         file = whole.run.usefulness(name)

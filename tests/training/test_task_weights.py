@@ -13,13 +13,12 @@ import torch
 
 from bdw.config import RunConfig
 from bdw.data import Problem
-from bdw.errors import InputError, RunStopped
-from bdw.parallel.stop_requests import Notice
+from bdw.errors import InputError
 from bdw.training.checks import check
 from bdw.training.task_weights import tasks_with_weights
 from bdw.training.trainer import Trainer
 from bdw.weighting.gradient.estimators import ForwardMode
-from tests.training.comparison import assert_equal, assert_same_end, parameters_of, run_to_end
+from tests.training.comparison import assert_equal, assert_same_end, parameters_of, run_in_pieces, run_to_end
 
 TASKS = ("rotation", "simclr")
 
@@ -54,15 +53,8 @@ def test_a_run_stopped_after_every_other_step_ends_bit_for_bit_where_an_undistur
     settings = _of_tasks(config, **settings)
     whole = run_to_end(settings, problem)
     assert isinstance(whole.learner.alignment.estimator, ForwardMode)
-    parts, finished = settings.replace(run_dir=config.output.run_dir + "-parts", resume=True), False
-    while not finished:
-        notices = iter([None, Notice("gone", stop=True)])
-        trainer = Trainer(parts, problem=problem, notice_board=lambda notices=notices: next(notices, None))
-        try:
-            list(trainer.epochs())
-            finished = True
-        except RunStopped:
-            pass
+    parts = settings.replace(run_dir=config.output.run_dir + "-parts", resume=True)
+    trainer, _ = run_in_pieces(parts, problem)
     assert_same_end(trainer, whole)
     pairs = whole.mask.kept_by_task
     assert not pairs.all(), "nothing was pruned, so pruning was not tested"

@@ -15,16 +15,15 @@ from numpy.typing import NDArray
 from bdw.config import RunConfig
 from bdw.data import Problem, Target
 from bdw.data.problem import load
-from bdw.errors import InputError, RunStopped
+from bdw.errors import InputError
 from bdw.parallel import collectives
 from bdw.parallel.randomness import Randomness
-from bdw.parallel.stop_requests import Notice
 from bdw.training import valuations
 from bdw.training.checks import check
 from bdw.training.trainer import Trainer
 from bdw.weighting import step
 from bdw.weighting.timer import WeightingTimer
-from tests.training.comparison import assert_equal, assert_same_end, parameters_of, run_to_end
+from tests.training.comparison import assert_equal, assert_same_end, parameters_of, run_in_pieces, run_to_end
 
 RECIPES: dict[str, dict[str, Any]] = {
     "verdicts": {
@@ -126,15 +125,8 @@ def test_a_run_stopped_after_every_other_step_ends_bit_for_bit_where_an_undistur
 ) -> None:
     settings = _plain(config, recipe, learn_share=learn_share)
     whole = run_to_end(settings, _valued(problem))
-    parts, finished = settings.replace(run_dir=config.output.run_dir + "-parts", resume=True), False
-    while not finished:
-        notices = iter([None, Notice("gone", stop=True)])
-        trainer = Trainer(parts, problem=_valued(problem), notice_board=lambda notices=notices: next(notices, None))
-        try:
-            list(trainer.epochs())
-            finished = True
-        except RunStopped:
-            pass
+    parts = settings.replace(run_dir=config.output.run_dir + "-parts", resume=True)
+    trainer, _ = run_in_pieces(parts, _valued(problem))
     assert_same_end(trainer, whole)
     assert "value_for/near/weighter" in whole.state.state_dict()
     for name in NAMES:

@@ -200,16 +200,21 @@ def test_an_expert_learns_the_rotations_of_its_part(labelled_pool: Problem, tool
     assert accuracy(blank(options, 1, 8, 0), images[48:], toolkit.device) < 0.6
 
 
-def test_experts_are_trained_once_for_all_targets(
-    make_selector: MakeSelector, labelled_pool: Problem, embedding_toolkit: Toolkit
-) -> None:
+def _counting(toolkit: Toolkit) -> tuple[Toolkit, list[int]]:
+    """A toolkit, and how many experts it was asked to train each time."""
     trained_jobs: list[int] = []
 
     def counted(work, /):  # type: ignore[no-untyped-def]
         trained_jobs.append(len(work))
         return (each() for each in work)
 
-    toolkit = dataclasses.replace(embedding_toolkit, in_parallel=counted)
+    return dataclasses.replace(toolkit, in_parallel=counted), trained_jobs
+
+
+def test_experts_are_trained_once_for_all_targets(
+    make_selector: MakeSelector, labelled_pool: Problem, embedding_toolkit: Toolkit
+) -> None:
+    toolkit, trained_jobs = _counting(embedding_toolkit)
     config = make_selector("neural-data-server", selected_count=30)
     first = selection.select(config, labelled_pool, toolkit)
     target = labelled_pool.target
@@ -288,13 +293,7 @@ def test_adaptation_asks_the_same_experts(
     make_selector: MakeSelector, labelled_pool: Problem, embedding_toolkit: Toolkit
 ) -> None:
     """They are not trained again, and what is drawn follows the labels that they tell."""
-    trained_jobs: list[int] = []
-
-    def counted(work, /):  # type: ignore[no-untyped-def]
-        trained_jobs.append(len(work))
-        return (each() for each in work)
-
-    toolkit = dataclasses.replace(embedding_toolkit, in_parallel=counted)
+    toolkit, trained_jobs = _counting(embedding_toolkit)
     rotations = selection.select(make_selector("neural-data-server", selected_count=30), labelled_pool, toolkit)
     config = make_selector("neural-data-server", selected_count=30, adaptation="linear")
     labels = selection.select(config, labelled_pool, toolkit)
