@@ -29,13 +29,12 @@ from numpy.typing import NDArray
 
 from bdw.config import presets
 from bdw.data.readers.glyphs import REPORTED
-from bdw.errors import InputError
 from bdw.runs.export import write_weights_file
-from bdw.storage.atomic_write import write_text
 from bdw.training.epoch import EpochTotals
 from bdw.training.trainer import Trainer
 from bdw.weighting.keep_mask import in_order_of_use
 from benchmarks.harness import provenance, write_result
+from benchmarks.working_file import Row, WorkingFile
 
 PLAIN, VALUED, SHARED, OWN = "plain training", "valued for all", "one encoder for all", "a run for each"
 RANDOM = "random subset"
@@ -85,16 +84,18 @@ class Job:
 
 def main(arguments: Arguments) -> None:
     """Print a line a run, then the tables, and keep all of it if asked to."""
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    _require_same_settings(arguments)
+    # What all targets share is in every row.
+    settings = {name: getattr(arguments, name) for name in ("source", "epochs", "combine_targets", "scripts")}
+    file = WorkingFile(arguments.folder / "rows.json", settings, ("job", "domain"))
     halves = _first_half(arguments), _second_half(arguments)
-    rows = _Rows(arguments.folder / "rows.json")
+    done = {row["job"] for row in file.rows}
     with ProcessPoolExecutor(arguments.processes) as pool:
         for half in halves:
-            missing = [job for job in half if not rows.has(job)]
+            missing = [job for job in half if job.name not in done]
             for future in as_completed([pool.submit(_run, arguments, job) for job in missing]):
-                rows.add(future.result())
-    found = rows.of([job for half in halves for job in half])
+                print(_line(file.add_together(future.result())), flush=True)
+    wanted = {job.name for half in halves for job in half}
+    found = [row for row in file.rows if row["job"] in wanted]
     cost, worth = costs(found), worths(found)
     print(f"\n{cost.to_string()}\n\n{worth.to_string()}\n")
     if arguments.save is not None:
@@ -105,22 +106,6 @@ def main(arguments: Arguments) -> None:
         del told["folder"]
         contents = {**provenance(arguments.seeds[0]), "arguments": told, "runs": found}
         write_result(arguments.save, contents | {"cost": cost.to_dict(), "kept_sets": worth.to_dict()})
-
-
-def _require_same_settings(arguments: Arguments) -> None:
-    """`InputError` if the folder was begun with another pool, budget, choice of targets or way to combine them."""
-    # What all targets share is in every row.
-    wanted = {name: getattr(arguments, name) for name in ("source", "epochs", "combine_targets")}
-    wanted["scripts"] = list(arguments.scripts)
-    path = arguments.folder / "settings.json"
-    if not path.is_file():
-        write_text(path, json.dumps(wanted) + "\n")
-    elif (before := json.loads(path.read_text(encoding="utf-8"))) != wanted:
-        differing = ", ".join(name for name in wanted if before.get(name) != wanted[name])
-        raise InputError(
-            f"folder: {str(arguments.folder)!r} was begun with other settings ({differing}); allowed: the same "
-            "settings, or another folder"
-        )
 
 
 def costs(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
@@ -158,26 +143,10 @@ def _half_of_interval(values: NDArray[np.float64]) -> float:
     return float(t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
 
 
-class _Rows:
-    """The rows so far, in a file that is replaced with every run."""
-
-    def __init__(self, path: Path):
-        self._path = path
-        self.found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-
-    def has(self, job: Job) -> bool:
-        return any(row["job"] == job.name for row in self.found)
-
-    def of(self, jobs: Sequence[Job]) -> list[dict[str, Any]]:
-        """Those of these jobs: an earlier command may have asked for others."""
-        names = {job.name for job in jobs}
-        return [row for row in self.found if row["job"] in names]
-
-    def add(self, rows: Sequence[dict[str, Any]]) -> None:
-        self.found += rows
-        write_text(self._path, json.dumps(self.found, indent=1) + "\n")
-        mean = statistics.mean(row["value"] for row in rows)
-        print(f"{rows[0]['job']:55} accuracy {100 * mean:5.1f} %  {rows[0]['processor_seconds']:7.2f} s", flush=True)
+def _line(rows: Sequence[Row]) -> str:
+    """Of one run."""
+    mean = statistics.mean(row["value"] for row in rows)
+    return f"{rows[0]['job']:55} accuracy {100 * mean:5.1f} %  {rows[0]['processor_seconds']:7.2f} s"
 
 
 def _first_half(arguments: Arguments) -> list[Job]:

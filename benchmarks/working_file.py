@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,13 @@ class WorkingFile:
 
     def add(self, row: Row) -> Row:
         """Keep a row, on disk before this returns, and give it back as it is read again."""
-        kept: Row = json.loads(json.dumps(row))
-        self.rows.append(kept)
+        [kept] = self.add_together([row])
+        return kept
+
+    def add_together(self, rows: Sequence[Row]) -> list[Row]:
+        """The same of several rows, of which none is kept without the others."""
+        kept: list[Row] = json.loads(json.dumps(list(rows)))
+        self.rows += kept
         write_text(self._path, json.dumps({"settings": self._settings, "rows": self.rows}, indent=1) + "\n")
         return kept
 
