@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 
 import optuna
 import pandas as pd
 from rich.console import Console
 
-from bdw.ray.cluster import running_ray
-from bdw.storage.atomic_write import write_text
 from sweeps.results.finish import finish_comparison, write_so_far
 from sweeps.runner.comparison import Cell, run_comparison
 from sweeps.runner.experiment import Experiment
-from sweeps.runner.tune_runner import Workload
+from sweeps.runner.on_ray import on_ray
 from sweeps.study.tables import trial_rows
 
 
@@ -35,13 +32,10 @@ def compare_and_report(
     second stage, from the study that has the first one's; they are run when it is over, and compared. Raises
     `InputError` for what cannot work, and if no run is complete.
     """
-    paths, options = experiment.paths, experiment.options
+    paths = experiment.paths
     with experiment.only_driver(console.print):
         comparison = experiment.open_comparison()
-        write_text(paths.path / "config.json", json.dumps(experiment.described(), indent=2) + "\n")
-        console.print(f"sweep {paths.name} in {paths.path}: starting Ray", soft_wrap=True)
-        with running_ray(worker_groups=options.num_workers > 1) as cluster:
-            workload = Workload.on(cluster, options)
+        with on_ray(experiment, console) as workload:
 
             def run(cells: Sequence[Cell]) -> None:
                 run_comparison(

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 
 import optuna
 from rich.console import Console
 
 from bdw.errors import InputError
-from bdw.ray.cluster import running_ray
-from bdw.storage.atomic_write import write_text
 from sweeps.results.finish import finish_search, require_complete_trial, search_rows, write_so_far
 from sweeps.runner.comparison import Cell, cells, kept_shares, run_comparison
 from sweeps.runner.episode_designs import Room
 from sweeps.runner.experiment import SearchExperiment
 from sweeps.runner.methods import Method
+from sweeps.runner.on_ray import on_ray
 from sweeps.runner.search import best_trial, run_search
 from sweeps.runner.space import PAPER, RECOMMENDED, fields_of
-from sweeps.runner.tune_runner import Workload
 
 PLAIN = Method("plain training", {"weighter": "uniform"})
 RANDOM = "random subset"
@@ -36,14 +33,11 @@ def search_and_compare(experiment: SearchExperiment, *, title: str) -> None:
 
     Raises `InputError` for what cannot work, and if no trial is complete.
     """
-    paths, options = experiment.paths, experiment.options
+    paths = experiment.paths
     console = Console()
     with experiment.only_driver(console.print):
         study, comparison = experiment.open_search(), experiment.open_comparison()
-        write_text(paths.path / "config.json", json.dumps(experiment.described(), indent=2) + "\n")
-        console.print(f"sweep {paths.name} in {paths.path}: starting Ray", soft_wrap=True)
-        with running_ray(worker_groups=options.num_workers > 1) as cluster:
-            workload = Workload.on(cluster, options)
+        with on_ray(experiment, console) as workload:
             run_search(
                 experiment,
                 study,

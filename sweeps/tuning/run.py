@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import optuna
 from rich.console import Console
 
-from bdw.ray.cluster import running_ray
-from bdw.storage.atomic_write import write_text
-from sweeps.runner.tune_runner import Workload
+from sweeps.runner.on_ray import on_ray
 from sweeps.tuning.findings import front, say_findings, write_findings
 from sweeps.tuning.options import Options, Request
 from sweeps.tuning.own_search import OwnSearch, reference_scores, run_own_search
@@ -27,10 +23,7 @@ def search(options: Options, console: Console) -> tuple[OwnSearch, optuna.Study]
     paths = found.paths
     with found.only_driver(console.print):
         study, comparison = found.open_search(), found.open_comparison()
-        write_text(paths.path / "config.json", json.dumps(found.described(), indent=2) + "\n")
-        console.print(f"sweep {paths.name} in {paths.path}: starting Ray", soft_wrap=True)
-        with running_ray(worker_groups=options.num_workers > 1) as cluster:
-            workload = Workload.on(cluster, options)
+        with on_ray(found, console) as workload:
             reference = reference_scores(found, comparison, workload, console)
             try:
                 run_own_search(

@@ -272,8 +272,7 @@ def run_entry(
     def running_ray(*, worker_groups: bool) -> Iterator[Cluster]:
         yield Cluster(cpus=1.0, gpus=0.0, has_driver_resource=True, is_ours=True)
 
-    for module in ("sweeps.results.search_and_compare", "sweeps.results.compare_and_report", "sweeps.tuning.run"):
-        monkeypatch.setattr(f"{module}.running_ray", running_ray)
+    monkeypatch.setattr("sweeps.runner.on_ray.running_ray", running_ray)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "120")
 

@@ -83,7 +83,7 @@ def test_a_name_of_another_experiment(
     def no_ray(**_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sweeps.results.search_and_compare.running_ray", no_ray)
+    monkeypatch.setattr("sweeps.runner.on_ray.running_ray", no_ray)
     options = ["--storage-path", str(tmp_path), "--targets", "digits", "--max-source", "64"]
     assert command_line.run(lambda: main([*options, "--epochs", "2"]), prog="sweep") == command_line.INTERRUPTED
     assert "the same command continues" in capsys.readouterr().err
