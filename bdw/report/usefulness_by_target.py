@@ -3,6 +3,7 @@ domains of the source help which target, and which images divide two targets."""
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -26,7 +27,7 @@ class UsefulnessByTarget:
     tables: dict[str, pd.DataFrame]
     """Target -> its usefulness table, as `instance_weights.parquet` has it."""
 
-    @property
+    @functools.cached_property
     def means(self) -> pd.DataFrame:
         """(n, targets) mean weights."""
         return pd.DataFrame({target: table["mean"].to_numpy() for target, table in self.tables.items()})
